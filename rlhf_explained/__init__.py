@@ -1,0 +1,1 @@
+"""RLHF explained by running it: a tiny language model from pretraining to PPO."""
