@@ -162,10 +162,11 @@ class GPT(nn.Module):
         end = start + tokens.shape[1]
         if end > self.config.context:
             raise ValueError(f"tokens: {end} positions, the context is {self.config.context}")
-        if attended is None:
-            positions = torch.arange(start, end)[None]
-            visible = None if start == 0 else torch.ones(1, 1, end - start, end, dtype=torch.bool)
+        if attended is None and start == 0:
+            positions, visible = torch.arange(end)[None], None  # plain causal attention
         else:
+            if attended is None:
+                attended = torch.ones(tokens.shape[0], end, dtype=torch.bool)
             positions = (attended.cumsum(1) - 1).clamp(min=0)[:, start:]
             causal = torch.ones(end, end, dtype=torch.bool).tril()[start:]
             diagonal = torch.eye(end, dtype=torch.bool)[start:]  # padding sees itself: no NaN

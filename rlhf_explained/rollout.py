@@ -1,0 +1,208 @@
+"""Floor 2: let a policy answer prompts, and write down all that PPO needs to know about it.
+
+Every batch has one layout: prompts padded on the left, responses padded on the right, so that all
+responses start in the same column.
+
+    tokens     ·  ·  how do i learn chess ?   to learn chess , … . <eos>  ·  ·
+    attended   0  0  1   1  1 1     1     1   1  1     1     1 … 1 1      0  0
+                                          │   └── response_mask: True up to <eos> ──
+                                          └── this position predicts the first response token
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from rlhf_explained.formulas import token_logprobs
+from rlhf_explained.models.gpt import GPT
+from rlhf_explained.world.tokenizer import EOS, PAD
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A batch of prompts with their responses, in the layout above.
+
+    Attributes:
+        tokens: `(batch, prompt + response)`.
+        attended: True where there is a token, False where there is padding.
+        prompt_length: The column in which responses start.
+        response_mask: `(batch, response)`, True for every token up to and including `<eos>`.
+    """
+
+    tokens: Int[Tensor, "batch time"]
+    attended: Bool[Tensor, "batch time"]
+    prompt_length: int
+    response_mask: Bool[Tensor, "batch response"]
+
+    @property
+    def responses(self) -> Int[Tensor, "batch response"]:
+        """The response tokens alone."""
+        return self.tokens[:, self.prompt_length :]
+
+    @property
+    def ended(self) -> Bool[Tensor, " batch"]:
+        """True for the responses that end with `<eos>` instead of being cut off."""
+        return ((self.responses == EOS) & self.response_mask).any(1)
+
+    @property
+    def lengths(self) -> Int[Tensor, " batch"]:
+        """Tokens in each response, `<eos>` included."""
+        return self.response_mask.sum(1)
+
+    def rows(self, index: Int[Tensor, " rows"]) -> "Sequences":
+        """The chosen rows, without the columns that none of them uses."""
+        longest = self.prompt_length + int(self.lengths[index].max())
+        return Sequences(
+            self.tokens[index, :longest],
+            self.attended[index, :longest],
+            self.prompt_length,
+            self.response_mask[index, : longest - self.prompt_length],
+        )
+
+
+def _left_padded(prompts: Sequence[Sequence[int]]) -> Int[Tensor, "batch prompt"]:
+    longest = max(map(len, prompts))
+    return torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+
+
+def pack(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Sequences:
+    """Lay out prompts and finished responses; `<eos>` is added to each response.
+
+    Args:
+        prompts: Tokens of each prompt.
+        responses: Tokens of each response, without `<eos>`.
+
+    Returns:
+        The batch.
+
+    Raises:
+        ValueError: If there are no prompts, or not one response for each.
+    """
+    if not prompts or len(prompts) != len(responses):
+        raise ValueError(f"responses: {len(responses)} for {len(prompts)} prompts")
+    head = _left_padded(prompts)
+    longest = max(map(len, responses)) + 1
+    tail = torch.tensor([[*r, EOS, *[PAD] * (longest - len(r) - 1)] for r in responses])
+    tokens = torch.cat([head, tail], dim=1)
+    return Sequences(tokens, tokens != PAD, head.shape[1], tail != PAD)
+
+
+@torch.no_grad()
+def generate(
+    policy: GPT,
+    prompts: Sequence[Sequence[int]],
+    *,
+    limit: int,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+) -> Sequences:
+    """Sample one response to each prompt, all prompts at once, with a key-value cache.
+
+    Args:
+        policy: The language model that answers.
+        prompts: Tokens of each prompt.
+        limit: Longest response in tokens; a response without `<eos>` by then is cut off.
+        generator: Source of randomness.
+        temperature: Logits are divided by it before sampling; 0 takes the likeliest token.
+
+    Returns:
+        Prompts and responses.
+
+    Raises:
+        ValueError: If there are no prompts, or `limit` or `temperature` is out of range.
+    """
+    if not prompts:
+        raise ValueError("prompts: none given")
+    if limit < 1:
+        raise ValueError(f"limit: {limit} is less than one token")
+    if temperature < 0:
+        raise ValueError(f"temperature: {temperature} is negative")
+    head = _left_padded(prompts)
+    batch, prompt_length = head.shape
+    tokens = torch.full((batch, prompt_length + limit), PAD)
+    tokens[:, :prompt_length] = head
+    attended = tokens != PAD
+    attended[:, prompt_length:] = True
+    caches = policy.empty_caches(batch, prompt_length + limit)
+    running = torch.ones(batch, dtype=torch.bool)
+    start, end = 0, prompt_length
+    while end < tokens.shape[1] and running.any():
+        hidden = policy.hidden(
+            tokens[:, start:end], attended=attended[:, :end], caches=caches, start=start
+        )
+        logits = policy.logits(hidden[:, -1])  # (batch, vocab)
+        if temperature == 0:
+            drawn = logits.argmax(-1)
+        else:
+            probabilities = (logits / temperature).softmax(-1)
+            drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        tokens[:, end] = drawn.masked_fill(~running, PAD)
+        attended[:, end] = running
+        running &= drawn != EOS
+        start, end = end, end + 1
+    return Sequences(tokens[:, :end], attended[:, :end], prompt_length, attended[:, prompt_length:end])
+
+
+def response_logits_and_values(
+    model: GPT, sequences: Sequences
+) -> tuple[Float[Tensor, "batch response vocab"], Float[Tensor, "batch response"]]:
+    """Run a model over whole sequences and keep the positions that predict response tokens.
+
+    Position t of the result saw the prompt and the response before token t, not token t itself:
+    its logits are the policy's distribution over token t, its scalar the value of that state.
+    """
+    hidden = model.hidden(sequences.tokens, attended=sequences.attended)
+    states = hidden[:, sequences.prompt_length - 1 : -1]
+    return model.logits(states), model.scalar(states)
+
+
+def score(reward_model: GPT, sequences: Sequences) -> Float[Tensor, " batch"]:
+    """Score each response, read at its last token, where the model has seen all of it."""
+    hidden = reward_model.hidden(sequences.tokens, attended=sequences.attended)
+    last = sequences.prompt_length + sequences.lengths - 1
+    return reward_model.scalar(hidden[torch.arange(len(last)), last])
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What one round of answering tells PPO. All are constants: no gradient flows through them.
+
+    Attributes:
+        sequences: Prompts and sampled responses.
+        logprobs: `(batch, response)`, nats, under the policy that sampled.
+        ref_logprobs: The same tokens under the reference policy.
+        values: The value head's guess at each state, before the token was chosen.
+        scores: `(batch,)`, the reward model's score of each response.
+    """
+
+    sequences: Sequences
+    logprobs: Float[Tensor, "batch response"]
+    ref_logprobs: Float[Tensor, "batch response"]
+    values: Float[Tensor, "batch response"]
+    scores: Float[Tensor, " batch"]
+
+
+@torch.no_grad()
+def collect_rollout(
+    policy: GPT,
+    reference: GPT,
+    reward_model: GPT,
+    prompts: Sequence[Sequence[int]],
+    *,
+    limit: int,
+    generator: torch.Generator,
+) -> Rollout:
+    """Sample responses and look at them through the policy, the reference and the reward model."""
+    sequences = generate(policy, prompts, limit=limit, generator=generator)
+    logits, values = response_logits_and_values(policy, sequences)
+    ref_logits, _ = response_logits_and_values(reference, sequences)
+    return Rollout(
+        sequences=sequences,
+        logprobs=token_logprobs(logits, sequences.responses),
+        ref_logprobs=token_logprobs(ref_logits, sequences.responses),
+        values=values,
+        scores=score(reward_model, sequences),
+    )

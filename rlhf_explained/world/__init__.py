@@ -1,0 +1,1 @@
+"""Floor 1, the student's world: questions, the ways to answer them, and a judge who knows."""
