@@ -1,0 +1,168 @@
+"""The site's figures by name. Looking one up imports no matplotlib; drawing one does."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf_explained.pipeline import Run
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Where a figure is drawn, and what it shows for those who cannot see it.
+
+    Attributes:
+        module: The chapter's module in this package.
+        function: The drawing function there, from a run to a matplotlib figure.
+        alt: The alternative text; `{name}` stands for the measured value of that name.
+        reads: Further modules of the project whose code decides what is drawn.
+    """
+
+    module: str
+    function: str
+    alt: str
+    reads: tuple[str, ...] = ()
+
+
+FIGURES: dict[str, Figure] = {
+    "before-after": Figure(
+        "alignment",
+        "before_after",
+        "Shares of helpful, harmful, off-topic, rambling and wrong responses to held-out prompts. "
+        "Helpful: {base-helpful} for the pretrained model, {sft-helpful} after SFT and "
+        "{ppo-helpful} after RLHF; harmful: {base-harmful}, {sft-harmful} and {ppo-harmful}. "
+        "Hollow diamonds mark the original figure's illustrative shares: 20 %, 30 %, 30 % and "
+        "20 % before, 85 % helpful after.",
+    ),
+    "three-stages": Figure(
+        "pipeline",
+        "three_stages",
+        "Five boxes from top to bottom: the pretrained model; stage 1, supervised fine-tuning, "
+        "like a student learning from example answers; stage 2, the reward model, like training "
+        "a judge to grade essays; stage 3, PPO, like a student improving from grades; the aligned "
+        "assistant. A side arrow takes the SFT policy past stage 2 to stage 3.",
+    ),
+    "stage-seconds": Figure(
+        "pipeline",
+        "stage_seconds",
+        "Bars of the seconds that each part of this run took: pretraining {seconds-pretrain}, "
+        "SFT {seconds-sft}, preferences {seconds-preferences}, reward model "
+        "{seconds-reward-model}, PPO {seconds-ppo}, PPO without the KL penalty "
+        "{seconds-ppo-no-kl}, evaluation {seconds-evaluation}.",
+    ),
+    "sft-loss": Figure(
+        "sft",
+        "loss",
+        "The SFT loss over the training steps, from {sft-loss-first} to {sft-loss-last} on the "
+        "demonstrations, and the loss on held-out ones, which ends at {sft-heldout-loss-last}. A "
+        "dashed line marks the entropy of the demonstrations, {sft-loss-floor}, which no model "
+        "can beat on average.",
+    ),
+    "preference-and-reward-model": Figure(
+        "reward_model",
+        "preference_and_reward_model",
+        "Step 1: a person compares two answers to “How do I learn Python?” and prefers the one "
+        "with advice to act on. Step 2: the reward model reads the prompt together with one "
+        "response and gives one score; it is trained so that the preferred answer scores higher. "
+        "The scores 7.2 and 3.1 are illustrative.",
+    ),
+    "reward-model-training": Figure(
+        "reward_model",
+        "training",
+        "Three panels. The reward model's loss over the training steps, beside that of guessing. "
+        "Its accuracy on held-out pairs, which ends at {rm-accuracy}, beside the ceiling of "
+        "{rm-ceiling} that the noise of the labels sets. Its scores on held-out pairs: chosen "
+        "responses get {rm-chosen-score} on average, rejected ones {rm-rejected-score}.",
+    ),
+    "ppo-loop": Figure(
+        "ppo",
+        "loop",
+        "The PPO loop: a prompt goes to the policy, which generates a response; the reward model "
+        "reads prompt and response and scores 7.3; the policy's and the frozen reference's "
+        "log-probabilities of the response give a KL penalty of 0.5; the total reward is 6.8; the "
+        "PPO update improves the policy, and the loop repeats. The numbers are illustrative.",
+    ),
+    "ppo-curves": Figure(
+        "ppo",
+        "curves",
+        "Reward model score, gold reward and KL over the iterations of PPO, with the KL penalty "
+        "and without it. At the end, on held-out prompts: score {ppo-proxy} against "
+        "{ppo-no-kl-proxy}, gold {ppo-gold} against {ppo-no-kl-gold}, KL {ppo-kl} against "
+        "{ppo-no-kl-kl}.",
+    ),
+    "gold-against-kl": Figure(
+        "ppo",
+        "gold_against_kl",
+        "Gold reward against KL from the SFT policy: the paths of PPO with and without the "
+        "penalty, both starting at SFT. On held-out prompts they end at gold {ppo-gold}, KL "
+        "{ppo-kl}, and at gold {ppo-no-kl-gold}, KL {ppo-no-kl-kl}. A line marks the best gold "
+        "reward that either run reached within each KL.",
+    ),
+    "response-length": Figure(
+        "ppo",
+        "response_length",
+        "Mean response length over the iterations of PPO, with and without the KL penalty. SFT "
+        "responses have {sft-length}; at the end, on held-out prompts, {ppo-length} with the "
+        "penalty and {ppo-no-kl-length} without.",
+    ),
+    "beta-sweep": Figure(
+        "ppo",
+        "beta_sweep",
+        "Total reward of four illustrative answers against β: each is a falling line, the hacked "
+        "answer's the steepest. It starts highest and crosses the great answer at β = 0.119, the "
+        "good one at 0.444 and the safe one at 0.625.",
+    ),
+    "ppo-clip": Figure(
+        "ppo",
+        "clip",
+        "PPO's clipped objective against the probability ratio, for a clip range of 0.2: with a "
+        "positive advantage it rises to a ratio of 1.2 and is flat beyond; with a negative "
+        "advantage it is flat below 0.8 and falls beyond.",
+        reads=("rlhf_explained.formulas.losses", "rlhf_explained.formulas.masking"),
+    ),
+    "demonstrations-preferences": Figure(
+        "why",
+        "demonstrations_preferences",
+        "Demonstrations beside preferences. Illustrative: 5–10 minutes to write an answer, 30 "
+        "seconds to compare two. Published: InstructGPT used 12,725 SFT prompts and 33,207 "
+        "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
+        "demonstrations and 1,418,091 comparisons.",
+    ),
+    "timeline": Figure(
+        "history",
+        "timeline",
+        "A timeline of learning from human preferences, from TAMER in 2008 by way of Christiano "
+        "et al. 2017, Ziegler et al. 2019, Stiennon et al. 2020, InstructGPT and ChatGPT in 2022 "
+        "and DPO in 2023 to DeepSeek-R1 in January 2025.",
+    ),
+}
+
+
+def sources(name: str) -> list[Path]:
+    """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
+    figure = FIGURES[name]
+    modules = (f"{__name__}.style", f"{__name__}.{figure.module}", *figure.reads)
+    specs = [importlib.util.find_spec(module) for module in modules]
+    return [Path(spec.origin) for spec in specs if spec is not None and spec.origin is not None]
+
+
+def alt_text(name: str, run: Run) -> str:
+    """The figure's alternative text with the run's values in it."""
+    from rlhf_explained.measured import value
+
+    class Values(dict[str, str]):
+        def __missing__(self, key: str) -> str:
+            return value(key, run).text
+
+    return FIGURES[name].alt.format_map(Values())
+
+
+def draw(name: str, run: Run) -> str:
+    """The figure drawn from the run, as inline SVG."""
+    from rlhf_explained.figures import style  # imports matplotlib
+
+    module = importlib.import_module(f"{__name__}.{FIGURES[name].module}")
+    return style.to_svg(getattr(module, FIGURES[name].function)(run), name)

@@ -1,0 +1,385 @@
+"""How every figure looks, and how it becomes an SVG that follows the page's theme.
+
+A figure is drawn once, in points, 324 of them wide: on a phone one point is about one pixel, so
+text of 11 points stays readable there. Colours are sentinels while matplotlib draws and CSS
+variables in the SVG, so one drawing serves the light and the dark theme.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
+from xml.etree import ElementTree
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+WIDTH = 324.0  # points, of every figure
+SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
+
+INK, MUTED, FAINT, PAPER = "#010203", "#010204", "#010205", "#010206"
+BASE, SFT, REWARD, PPO, ALIGNED, NOKL = (
+    "#010207",
+    "#010208",
+    "#010209",
+    "#01020a",
+    "#01020b",
+    "#01020c",
+)
+# What each sentinel becomes; the second value is for a reader without the site's stylesheet.
+VARIABLES = {
+    INK: "var(--md-default-fg-color,#222)",
+    MUTED: "var(--md-default-fg-color--light,#666)",
+    FAINT: "var(--md-default-fg-color--lightest,#ddd)",
+    PAPER: "var(--md-default-bg-color,#fff)",
+    BASE: "var(--stage-base,#d32f2f)",
+    SFT: "var(--stage-sft,#1976d2)",
+    REWARD: "var(--stage-rm,#b35900)",
+    PPO: "var(--stage-ppo,#388e3c)",
+    ALIGNED: "var(--stage-aligned,#7b1fa2)",
+    NOKL: "var(--stage-nokl,#6d4c41)",
+}
+# A policy is told by its name, its dash and its marker as well as by its colour.
+COLOURS = {"base": BASE, "sft": SFT, "ppo": PPO, "ppo_no_kl": NOKL}
+DASHES = {"base": (0, (1, 2)), "sft": (0, (6, 2, 1, 2)), "ppo": "-", "ppo_no_kl": (0, (4, 2))}
+MARKERS = {"base": "s", "sft": "^", "ppo": "o", "ppo_no_kl": "X"}
+NAMES = {
+    "base": "Pretrained (base)",
+    "sft": "SFT",
+    "ppo": "RLHF (PPO)",
+    "ppo_no_kl": "PPO without KL penalty",
+}
+
+_SETTINGS = {
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.xmargin": 0.0,
+    "figure.dpi": 72,  # a point on the paper is a unit of the drawing
+    "figure.facecolor": "none",
+    "font.family": ["DejaVu Sans"],  # measures; the browser sets the text in the page's own font
+    "font.size": BODY,
+    "hatch.linewidth": 0.8,
+    "path.simplify": False,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelsize": SMALL,
+    "ytick.color": MUTED,
+    "ytick.labelsize": SMALL,
+}
+
+
+P = ParamSpec("P")
+
+
+def drawn(function: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw under this module's settings, whatever the caller's are, and put those back."""
+
+    @functools.wraps(function)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.style.context(["default", _SETTINGS]):
+            return function(*args, **kwargs)
+
+    return draw
+
+
+def page(height: float) -> tuple[Figure, Axes]:
+    """An empty figure with one invisible set of axes in points, the origin at the top left."""
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
+
+
+def words(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = BODY,
+    colour: str = INK,
+    align: str = "left",
+    bold: bool = False,
+    italic: bool = False,
+    upright: bool = True,
+) -> Text:
+    """One line of text on its baseline. Several lines are several calls.
+
+    Matplotlib places the lines of one text by its own font's widths, a browser by another's; a
+    line of its own keeps its anchor in both.
+    """
+    return axes.text(
+        x,
+        y,
+        text,
+        size=size,
+        color=colour,
+        ha=align,
+        va="baseline",
+        weight="bold" if bold else "normal",
+        style="italic" if italic else "normal",
+        rotation=0 if upright else 90,
+        rotation_mode="anchor",
+    )
+
+
+def box(
+    axes: Axes,
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    colour: str,
+    *,
+    dashed: bool = False,
+    heavy: bool = False,
+) -> FancyBboxPatch:
+    """A rounded box in the colour, filled with a tint of it."""
+    patch = FancyBboxPatch(
+        (left, top),
+        width,
+        height,
+        boxstyle="round,pad=0,rounding_size=6",
+        facecolor=to_rgba(colour, 0.1),
+        edgecolor=to_rgba(colour, 1),
+        linewidth=2 if heavy else 1.3,
+        linestyle=(0, (4, 2)) if dashed else "-",
+    )
+    axes.add_patch(patch)
+    return patch
+
+
+def lines_in(
+    axes: Axes, patch: FancyBboxPatch, *lines: str | tuple[str, dict[str, object]], gap: float = 14
+) -> None:
+    """Centre lines of text in a box, one under the other."""
+    centre = patch.get_x() + patch.get_width() / 2
+    first = patch.get_y() + patch.get_height() / 2 - gap * (len(lines) - 1) / 2 + 4
+    for number, line in enumerate(lines):
+        text, manner = (line, {}) if isinstance(line, str) else line
+        words(axes, centre, first + gap * number, text, **({"align": "center"} | manner))
+
+
+def arrow(
+    axes: Axes,
+    *points: tuple[float, float],
+    colour: str = MUTED,
+    dashed: bool = False,
+    width: float = 1.4,
+) -> FancyArrowPatch:
+    """An arrow along a line of straight pieces, its head at the last point."""
+    patch = FancyArrowPatch(
+        path=Path(points),
+        arrowstyle="-|>,head_length=5,head_width=2.6",
+        mutation_scale=1,
+        color=colour,
+        linewidth=width,
+        linestyle=(0, (4, 2)) if dashed else "-",
+        joinstyle="round",
+        capstyle="butt",
+    )
+    axes.add_patch(patch)
+    return patch
+
+
+def panel(
+    figure: Figure,
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    *,
+    title: str,
+    unit: str = "",
+    xlabel: str = "",
+    ticks: int = 4,
+) -> Axes:
+    """Axes without a frame, in points from the top left, the y label lying above them."""
+    total = figure.get_figheight() * 72
+    axes = figure.add_axes(
+        (left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total)
+    )
+    axes.tick_params(length=0, pad=4)
+    axes.tick_params(axis="x", length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(ticks))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    page_axes = figure.axes[0]
+    start = words(page_axes, 4, top - 9, title, bold=True)
+    if unit:
+        words(page_axes, 4 + width_of(start) + 6, top - 9, unit, size=SMALL, colour=MUTED)
+    if xlabel:
+        y = top + height + 30
+        words(page_axes, left + width, y, xlabel, size=SMALL, colour=MUTED, align="right")
+    return axes
+
+
+def width_of(text: Text) -> float:
+    """The width of a text in points, in the font that measures."""
+    figure = text.get_figure(root=True)
+    assert figure is not None
+    return text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+
+
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move positions as little as needed to stand `gap` apart between `low` and `high`."""
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    placed: list[float] = []
+    for number, index in enumerate(order):
+        floor = low if not placed else placed[-1] + gap
+        ceiling = high - gap * (len(order) - 1 - number)
+        placed.append(min(max(positions[index], floor), max(ceiling, floor)))
+    for number in range(len(placed) - 2, -1, -1):  # what was pushed up may have room below
+        wanted = positions[order[number]]
+        placed[number] = min(max(placed[number], wanted), placed[number + 1] - gap)
+    result = [0.0] * len(positions)
+    for index, position in zip(order, placed, strict=True):
+        result[index] = position
+    return result
+
+
+def end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], *, gap: float = 13) -> None:
+    """Name lines at their right ends: (y in data, text, colour), moved apart where they meet."""
+    if not labels:
+        return
+    frame = axes.get_window_extent()
+    heights = [axes.transData.transform((0.0, y))[1] - frame.y0 for y, _, _ in labels]
+    heights = spread(heights, gap, 0, frame.height)
+    for height, (_, text, colour) in zip(heights, labels, strict=True):
+        axes.annotate(
+            text,
+            (1, height / frame.height),
+            xycoords="axes fraction",
+            xytext=(6, -4),
+            textcoords="offset points",
+            color=colour,
+            size=SMALL,
+        )
+
+
+def note(figure: Figure, text: str) -> None:
+    """The small line in the corner: the run's seed, or that a figure is illustrative."""
+    axes = figure.axes[0]
+    bottom = figure.get_figheight() * 72
+    words(axes, WIDTH - 4, bottom - 5, text, size=SMALL, colour=MUTED, align="right")
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """The drawing as an inline SVG: the same bytes each time, colours as CSS variables.
+
+    Ids start with the figure's name, so that several figures share a page without clashing.
+    """
+    written = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.style.context(["default", _SETTINGS, {"svg.hashsalt": name}]):
+        figure.savefig(written, format="svg", metadata=nothing)
+    for prefix, space in (("", _SVG), ("xlink", _XLINK)):
+        ElementTree.register_namespace(prefix, space)
+    root = ElementTree.fromstring(written.getvalue())
+    _compact(root)
+    _rename(root, name)
+    height = round(figure.get_figheight() * 72)
+    root.attrib.clear()
+    root.attrib |= {
+        "viewBox": f"0 0 {WIDTH:.0f} {height}",
+        "style": "width:100%;max-width:28em;height:auto;"
+        "font-family:var(--md-text-font-family,system-ui,sans-serif)",
+        "stroke-linejoin": "round",
+    }
+    text = ElementTree.tostring(root, encoding="unicode")
+    for sentinel, variable in VARIABLES.items():
+        text = text.replace(sentinel, variable)
+    return text
+
+
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+
+
+def _short(number: re.Match[str]) -> str:
+    """Two decimals are a hundredth of a pixel or so."""
+    text = f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def _compact(element: ElementTree.Element) -> None:
+    """Drop what a browser does not need: stylesheet, empty groups, long numbers, own font."""
+    for child in list(element):
+        _compact(child)
+        kind = child.tag.removeprefix(f"{{{_SVG}}}")
+        place = list(element).index(child)
+        if kind in ("style", "metadata") or (kind in ("g", "defs") and not len(child)):
+            element.remove(child)
+        elif kind == "g" and not set(child.attrib) - {"id"}:
+            element.remove(child)
+            for grandchild in reversed(list(child)):
+                element.insert(place, grandchild)
+    for key, value in list(element.attrib.items()):
+        value = _NUMBER.sub(_short, value)
+        if key == f"{{{_XLINK}}}href":
+            del element.attrib[key]
+            key = "href"
+        elif key == "d":
+            value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value.strip())
+        elif key == "style":
+            parts = (part.strip() for part in value.split(";"))
+            kept = [part for part in parts if part and not part.startswith(_DROPPED_STYLES)]
+            value = ";".join(part.replace(": ", ":") for part in kept)
+        elif key == "transform":
+            value = re.sub(r"\s*rotate\(-?0 [^)]*\)", "", value).strip()
+        if value or key not in ("style", "transform"):
+            element.attrib[key] = value
+        else:
+            del element.attrib[key]
+    element.text = element.text if element.tag == f"{{{_SVG}}}text" else None
+    element.tail = None
+
+
+_DROPPED_STYLES = (
+    "font-family",
+    "stroke-dashoffset: 0",
+    "stroke-linecap: butt",
+    "stroke-linejoin",
+)
+
+
+def _rename(root: ElementTree.Element, name: str) -> None:
+    """Number the ids that something refers to, under the figure's name; drop the others."""
+    used: dict[str, str] = {}
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            for old in _REFERENCE.findall(value) + ([value[1:]] if key == "href" else []):
+                used.setdefault(old, f"{name}-{len(used) + 1}")
+    for element in root.iter():
+        for key, value in list(element.attrib.items()):
+            if key == "id":
+                if value in used:
+                    element.attrib["id"] = used[value]
+                else:
+                    del element.attrib["id"]
+            elif key == "href":
+                element.attrib["href"] = f"#{used[value[1:]]}"
+            else:
+                element.attrib[key] = _REFERENCE.sub(lambda m: f"url(#{used[m[1]]})", value)
