@@ -1,4 +1,4 @@
-"""Draw figures of the memoised run as SVG files: `python -m rlhf_explained.figures NAME … --into DIR`.
+"""Draw figures as SVG files: `python -m rlhf_explained.figures NAME … --into DIR`.
 
 This is a process of its own, so that the process that builds or serves the site never imports
 matplotlib and an edited figure is never drawn by the code from before the edit.

@@ -1,0 +1,343 @@
+"""Floor 5: the named values that prose may quote, written out with their units.
+
+A page says `{{ value: ppo-gold }}`; what stands there comes from here and from the run, so no
+number of a training is ever typed by hand. Sentences that draw a conclusion are computed too: each
+has a branch for every way the run can turn out, and says so when a difference is within the noise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rlhf_explained.pipeline import Run
+
+WINDOW = 5  # iterations that a smoothed curve averages over
+BEYOND_NOISE = 3.0  # standard errors; with fewer, the best of many noisy points looks real
+
+POLICIES = {"base": "base", "sft": "sft", "ppo": "ppo", "ppo-no-kl": "ppo_no_kl"}
+NAMES = {
+    "base": "pretrained model",
+    "sft": "SFT",
+    "ppo": "PPO",
+    "ppo_no_kl": "PPO without the KL penalty",
+}
+SHARES = ("helpful", "harmful", "off-topic", "rambling", "wrong")
+STAGES = ("pretrain", "sft", "preferences", "reward-model", "ppo", "ppo-no-kl", "evaluation")
+
+_Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value as a page shows it.
+
+    Attributes:
+        text: The whole of it, unit included.
+        note: What it is and which run it comes from, for those who point at it.
+    """
+
+    text: str
+    note: str
+
+
+def share(value: float) -> str:
+    """A share in per cent: whole ones, but never 0 or 100 for what is neither."""
+    percent = 100 * value
+    digits = 1 if 0 < percent < 1 or 99 < percent < 100 else 0
+    return f"{percent:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with a true minus sign and no negative zero."""
+    text = f"{value:.{digits}f}"
+    if not text.strip("-0."):
+        text = text.removeprefix("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def nats(value: float) -> str:
+    """An amount of information."""
+    return f"{number(value)}\N{NO-BREAK SPACE}nats"
+
+
+def tokens(value: float) -> str:
+    """A length."""
+    return f"{number(value, 1)}\N{NO-BREAK SPACE}tokens"
+
+
+def seconds(value: float) -> str:
+    """A time: whole seconds from ten on."""
+    return f"{number(value, 1 if value < 10 else 0)}\N{NO-BREAK SPACE}s"
+
+
+def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
+    """The mean of the values around each one, of fewer near the ends."""
+    half = window // 2
+    near = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
+    return [math.fsum(part) / len(part) for part in near]
+
+
+def value(name: str, run: Run) -> Measured:
+    """Look up a value.
+
+    Args:
+        name: One of `names()`.
+        run: The run it is taken from.
+
+    Returns:
+        The value written out, and a note on it.
+
+    Raises:
+        ValueError: If there is no value of that name; the message names the closest ones.
+    """
+    if name not in _VALUES:
+        close = difflib.get_close_matches(name, _VALUES, n=3) or sorted(_VALUES)[:3]
+        raise ValueError(f"value: there is no {name!r}; the closest are {', '.join(close)}")
+    text, about = _VALUES[name](run)
+    return Measured(text, f"{about}; run with seed {run.config.seed}")
+
+
+def names() -> list[str]:
+    """All names that `value` knows, in order."""
+    return sorted(_VALUES)
+
+
+def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        measures = run.evaluation[policy]
+        text = show(measures[name])
+        error = measures["stderr"].get(name, 0.0)
+        note = f"{NAMES[policy]}: {about} of {measures['responses']:,} held-out responses"
+        return text, f"{note}, standard error {show(error)}" if error else note
+
+    return entry
+
+
+def _fact(name: str, about: str) -> _Entry:
+    return lambda run: (f"{run.facts[name]:,}", about)
+
+
+def _seconds(stage: str) -> _Entry:
+    return lambda run: (seconds(run.seconds[stage.replace("-", "_")]), f"wall time of {stage}")
+
+
+def _sft_loss(row: int, column: str, about: str) -> _Entry:
+    return lambda run: (nats(run.history["sft"][row][column]), f"{about}, per token")
+
+
+def _mean_score(side: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        scores = run.reward_model[f"{side}_scores"]
+        about = f"mean score of the {side} responses of {len(scores):,} held-out pairs"
+        return number(math.fsum(scores) / len(scores)), about
+
+    return entry
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Means over a few successive iterations of PPO, named by the middle one."""
+
+    iteration: int
+    gold: float
+    proxy: float
+    kl: float
+
+
+def _windows(run: Run, policy: str) -> list[_Window]:
+    rows = run.history[policy]
+    size = min(WINDOW, len(rows))
+    windows = []
+    for start in range(len(rows) - size + 1):
+        part = rows[start : start + size]
+        gold, proxy, kl = (
+            math.fsum(row[name] for row in part) / size for name in ("gold", "proxy", "kl")
+        )
+        windows.append(_Window(int(part[size // 2]["iteration"]), gold, proxy, kl))
+    return windows
+
+
+def _window_error(run: Run, policy: str, name: str) -> float:
+    """Standard error of a window's mean, by the spread of single responses in the evaluation."""
+    measures = run.evaluation[policy]
+    size = min(WINDOW, len(run.history[policy]))
+    spread = measures["stderr"][name] * math.sqrt(measures["responses"])
+    return spread / math.sqrt(size * run.facts["rollout_batch"])
+
+
+def _difference(value: float, error: float, digits: int = 2) -> str:
+    return f"{number(abs(value), digits)} ± {number(error, digits)}"
+
+
+def early_stopping_verdict(run: Run) -> tuple[str, str]:
+    """Does the KL penalty beat stopping the unpenalised run at its best moment?"""
+    free, held = _windows(run, "ppo_no_kl"), _windows(run, "ppo")
+    best, end = max(free, key=lambda window: window.gold), held[-1]
+    error = math.hypot(_window_error(run, "ppo", "gold"), _window_error(run, "ppo_no_kl", "gold"))
+    same = min(held, key=lambda window: abs(window.kl - best.kl))
+    text = (
+        f"Without the penalty the gold reward is highest around iteration {best.iteration}, "
+        f"{number(best.gold)} at a KL of {nats(best.kl)}. "
+    )
+    if abs(same.kl - best.kl) <= max(0.1, 0.1 * best.kl):
+        gap = same.gold - best.gold
+        text += f"At the same KL the run with the penalty has {number(same.gold)}, "
+        if abs(gap) <= BEYOND_NOISE * error:
+            text += "no difference beyond the noise. "
+        else:
+            text += f"{'more' if gap > 0 else 'less'} by {_difference(gap, error)}. "
+    else:
+        far = max(window.kl for window in held)
+        text += f"The run with the penalty never has that KL: it reaches {nats(far)} at most. "
+    gap = end.gold - best.gold
+    text += f"It ends at {number(end.gold)}. "
+    if abs(gap) <= BEYOND_NOISE * error:
+        text += (
+            f"The difference of {_difference(gap, error)} is within the noise: here, stopping at "
+            "the right moment does as well as the penalty."
+        )
+    else:
+        winner = "the penalty beats" if gap > 0 else "stopping at the right moment beats"
+        loser = "stopping early" if gap > 0 else "the penalty"
+        text += f"So here {winner} {loser}, by {_difference(gap, error)}."
+    return text, (
+        f"means over {WINDOW} iterations on training prompts, ± one standard error; a difference "
+        f"counts beyond {BEYOND_NOISE:.0f}; the best moment is chosen afterwards, by the gold "
+        "reward, which favours stopping early"
+    )
+
+
+def hack_verdict(run: Run) -> tuple[str, str]:
+    """Did the run without the penalty gain the reward model's score and lose the gold reward?"""
+    windows = _windows(run, "ppo_no_kl")
+    best, end = max(windows, key=lambda window: window.gold), windows[-1]
+    fall, rise = best.gold - end.gold, end.proxy - best.proxy
+    gold_error, proxy_error = (
+        math.sqrt(2) * _window_error(run, "ppo_no_kl", name) for name in ("gold", "proxy")
+    )
+    if fall <= BEYOND_NOISE * gold_error:
+        text = (
+            "No reward hacking to see here: without the penalty the gold reward ends at "
+            f"{number(end.gold)}, not below its highest, {number(best.gold)}, beyond the noise."
+        )
+    else:
+        text = (
+            f"From iteration {best.iteration} on, the run without the penalty loses gold reward, "
+            f"from {number(best.gold)} to {number(end.gold)}, while the reward model's score "
+        )
+        if rise > BEYOND_NOISE * proxy_error:
+            text += (
+                f"still rises, from {number(best.proxy)} to {number(end.proxy)}: reward hacking."
+            )
+        elif rise < -BEYOND_NOISE * proxy_error:
+            text += (
+                f"falls too, from {number(best.proxy)} to {number(end.proxy)}: the policy gets "
+                "worse, but not by fooling the reward model."
+            )
+        else:
+            text += (
+                f"stays where it is, {number(best.proxy)} and {number(end.proxy)}: the reward "
+                "model does not notice the loss."
+            )
+    return text, (
+        f"means over {WINDOW} iterations on training prompts; a change counts beyond "
+        f"{BEYOND_NOISE:.0f} standard errors"
+    )
+
+
+def length_verdict(run: Run) -> tuple[str, str]:
+    """Do responses get longer or shorter from SFT to PPO, with the penalty and without?"""
+    sft = run.evaluation["sft"]
+
+    def change(policy: str) -> str:
+        after = run.evaluation[policy]
+        gap = after["length"] - sft["length"]
+        error = math.hypot(after["stderr"]["length"], sft["stderr"]["length"])
+        text = number(after["length"], 1)
+        if abs(gap) <= BEYOND_NOISE * error:
+            return f"{text}, no change beyond the noise"
+        return f"{text}, {'longer' if gap > 0 else 'shorter'} by {_difference(gap, error, 1)}"
+
+    text = (
+        f"On held-out prompts an SFT response has {tokens(sft['length'])} on average; after PPO "
+        f"with the penalty {change('ppo')}; without it {change('ppo_no_kl')}."
+    )
+    return text, f"{sft['responses']:,} responses of each policy, ± one standard error"
+
+
+def score_length_correlation(run: Run) -> tuple[str, str]:
+    """How the reward model's score and the length of SFT's responses go together."""
+    responses = run.responses["sft"]
+    lengths = [float(response["length"]) for response in responses]
+    scores = [float(response["proxy"]) for response in responses]
+    mean_length = math.fsum(lengths) / len(lengths)
+    mean_score = math.fsum(scores) / len(scores)
+    pairs = list(zip(lengths, scores, strict=True))
+    covariance = math.fsum((x - mean_length) * (y - mean_score) for x, y in pairs)
+    spreads = math.sqrt(
+        math.fsum((x - mean_length) ** 2 for x in lengths)
+        * math.fsum((y - mean_score) ** 2 for y in scores)
+    )
+    about = f"correlation of score and length over {len(pairs):,} SFT responses"
+    return (number(covariance / spreads) if spreads else "undefined"), about
+
+
+_VALUES: dict[str, _Entry] = {
+    "run-seed": lambda run: (str(run.config.seed), "source of all the run's randomness"),
+    "parameters": lambda run: (f"{run.parameters:,}", "parameters of the policy with value head"),
+    "vocabulary": _fact("vocabulary", "words and marks the model knows"),
+    "pretrain-steps": _fact("pretrain_steps", "optimiser steps of pretraining"),
+    "demonstrations": _fact("demonstrations", "demonstrations that SFT imitates"),
+    "sft-steps": _fact("sft_steps", "optimiser steps of SFT"),
+    "ppo-iterations": _fact("ppo_iterations", "iterations of PPO"),
+    "rollout-batch": _fact("rollout_batch", "responses generated per iteration of PPO"),
+    "kl-coef": lambda run: (f"{run.facts['kl_coef']:g}", "weight β of the KL penalty"),
+    "responses": lambda run: (
+        f"{run.evaluation['ppo']['responses']:,}",
+        "held-out responses in the evaluation of each policy",
+    ),
+    "rm-accuracy": lambda run: (
+        share(run.reward_model["heldout_accuracy"]),
+        f"held-out pairs in which the chosen response scores higher, "
+        f"of {run.reward_model['heldout_pairs']:,}",
+    ),
+    "rm-ceiling": lambda run: (
+        share(run.reward_model["accuracy_ceiling"]),
+        "expected accuracy on those pairs of a judge who knows the gold reward",
+    ),
+    "rm-pairs": _fact("pairs", "preference pairs that the reward model learns from"),
+    "rm-heldout-pairs": lambda run: (
+        f"{run.reward_model['heldout_pairs']:,}",
+        "preference pairs on prompts that no training pair uses",
+    ),
+    "rm-chosen-score": _mean_score("chosen"),
+    "rm-rejected-score": _mean_score("rejected"),
+    "sft-loss-first": _sft_loss(0, "loss", "SFT loss of the first step"),
+    "sft-loss-last": _sft_loss(-1, "loss", "SFT loss of the last step"),
+    "sft-heldout-loss-first": _sft_loss(0, "heldout_loss", "loss on held-out demonstrations"),
+    "sft-heldout-loss-last": _sft_loss(-1, "heldout_loss", "loss on held-out demonstrations"),
+    "sft-loss-floor": lambda run: (
+        nats(run.sft["loss_floor"]),
+        "entropy of the demonstrations, per token: the least a model can lose on average",
+    ),
+    "seconds-total": _seconds("total"),
+    "early-stopping-verdict": early_stopping_verdict,
+    "hack-verdict": hack_verdict,
+    "length-verdict": length_verdict,
+    "score-length-correlation": score_length_correlation,
+}
+_VALUES |= {f"seconds-{stage}": _seconds(stage) for stage in STAGES}
+for _short, _policy in POLICIES.items():
+    _VALUES |= {
+        f"{_short}-{name}": _quantity(_policy, name.replace("-", "_"), share, f"{name} share")
+        for name in SHARES
+    }
+    _VALUES |= {
+        f"{_short}-gold": _quantity(_policy, "gold", number, "mean gold reward"),
+        f"{_short}-proxy": _quantity(_policy, "proxy", number, "mean reward model score"),
+        f"{_short}-kl": _quantity(_policy, "kl", nats, "mean KL from SFT (k1)"),
+        f"{_short}-length": _quantity(_policy, "length", tokens, "mean length"),
+    }
