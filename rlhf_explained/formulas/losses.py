@@ -1,5 +1,7 @@
 """What each stage minimises. Every loss is a scalar, and lower is better."""
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -57,8 +59,12 @@ def sft_loss(
     # Selecting the counted positions keeps the others out of the gradient, whatever they hold.
     logprobs = logits[response_mask].log_softmax(dim=-1)
     logprobs = logprobs.gather(-1, tokens[response_mask].unsqueeze(-1))
-    if not logprobs.detach().sum().isfinite():
-        raise ValueError("tokens holds a counted token that the logits ban (-inf)")
+    banned = logprobs.detach().squeeze(-1) == -math.inf
+    if banned.any():
+        row, column = response_mask.nonzero()[banned][0].tolist()
+        raise ValueError(
+            f"tokens[{row}, {column}] is {tokens[row, column].item()}, which the logits ban (-inf)"
+        )
     return -logprobs.mean()
 
 

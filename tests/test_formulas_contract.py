@@ -1,0 +1,279 @@
+"""What every formula owes its caller: masks that hide, inputs that are checked, no side effects."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from rlhf_explained import formulas
+
+# Under the test-only shape checks an input may be refused by those first.
+Refused = (ValueError, TypeCheckError)
+
+MASK = torch.tensor([[True, True, True, False], [True, False, False, False]])
+TOKENS = torch.tensor([[0, 1, 2, 3], [4, 0, 1, 2]])
+
+
+def uniform(*shape: int) -> Tensor:
+    """Numbers between −1 and 1 that no two arguments share."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.rand(*shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+
+def tokens_of(*names: str) -> dict[str, Tensor]:
+    return dict(zip(names, uniform(len(names), 2, 4), strict=True))
+
+
+def responses_of(*names: str) -> dict[str, Tensor]:
+    return dict(zip(names, uniform(len(names), 4), strict=True))
+
+
+def build(name: str) -> dict[str, Any]:
+    """Good arguments for each formula, fresh ones at each call."""
+    mask = MASK.clone()
+    distributions = uniform(2, 2, 4, 5).log_softmax(-1)
+    return {
+        "masked_mean": lambda: tokens_of("values") | {"mask": mask},
+        "masked_whiten": lambda: tokens_of("values") | {"mask": mask},
+        "token_logprobs": lambda: {"logits": uniform(2, 4, 5), "tokens": TOKENS.clone()},
+        "entropy": lambda: {"logits": uniform(2, 4, 5)},
+        "kl_exact": lambda: {"logprobs": distributions[0], "ref_logprobs": distributions[1]},
+        "kl_k1": lambda: tokens_of("logprobs", "ref_logprobs"),
+        "kl_k2": lambda: tokens_of("logprobs", "ref_logprobs"),
+        "kl_k3": lambda: tokens_of("logprobs", "ref_logprobs"),
+        "kl_shaped_rewards": lambda: (
+            {"scores": uniform(2)}
+            | tokens_of("logprobs", "ref_logprobs")
+            | {"response_mask": mask, "kl_coef": 0.1}
+        ),
+        "gae": lambda: (
+            tokens_of("rewards", "values")
+            | {"response_mask": mask, "gamma": 0.9, "gae_lambda": 0.8}
+        ),
+        "group_advantages": lambda: responses_of("scores") | {"group_size": 2},
+        "sft_loss": lambda: {
+            "logits": uniform(2, 4, 5),
+            "tokens": TOKENS.clone(),
+            "response_mask": mask,
+        },
+        "bradley_terry_loss": lambda: responses_of("chosen_scores", "rejected_scores"),
+        "ppo_policy_loss": lambda: (
+            tokens_of("logprobs", "old_logprobs", "advantages")
+            | {"response_mask": mask, "clip_range": 0.2}
+        ),
+        "ppo_value_loss": lambda: (
+            tokens_of("values", "old_values", "returns")
+            | {"response_mask": mask, "clip_range": 0.2}
+        ),
+        "dpo_loss": lambda: (
+            responses_of(
+                "policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected"
+            )
+            | {"beta": 0.3}
+        ),
+    }[name]()
+
+
+def is_mask(name: str) -> bool:
+    return name in ("mask", "response_mask")
+
+
+def floats(arguments: dict[str, Any]) -> dict[str, Tensor]:
+    return {
+        name: value
+        for name, value in arguments.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+
+
+def call(name: str, arguments: dict[str, Any]) -> Any:
+    function: Callable[..., Any] = getattr(formulas, name)
+    return function(**arguments)
+
+
+def total(result: Any) -> Tensor:
+    """One number out of whatever a formula returns, its parts weighed unevenly."""
+    parts = result if isinstance(result, tuple) else (result,)
+    return sum(
+        (part * torch.arange(1, part.numel() + 1).view(part.shape)).sum() * (i + 1)
+        for i, part in enumerate(parts)
+    )
+
+
+def value_and_gradients(name: str, arguments: dict[str, Any]) -> tuple[Any, dict[str, Tensor]]:
+    leaves = {key: x.detach().requires_grad_() for key, x in floats(arguments).items()}
+    result = call(name, arguments | leaves)
+    gradients = torch.autograd.grad(total(result), list(leaves.values()))
+    return result, dict(zip(leaves, gradients, strict=True))
+
+
+MASKED = [name for name in formulas.__all__ if any(map(is_mask, build(name)))]
+TENSORS = [
+    (name, argument)
+    for name in formulas.__all__
+    for argument, value in build(name).items()
+    if isinstance(value, Tensor)
+]
+
+
+def test_the_arguments_here_are_those_of_the_signatures():
+    for name in formulas.__all__:
+        assert list(build(name)) == list(inspect.signature(getattr(formulas, name)).parameters)
+
+
+def test_every_masked_formula_is_looked_at():
+    assert len(MASKED) == 7
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf, 1e300])
+@pytest.mark.parametrize("name", MASKED)
+def test_garbage_under_the_mask_changes_neither_value_nor_gradient(name, garbage):
+    arguments = build(name)
+    expected, gradients = value_and_gradients(name, arguments)
+    for x in floats(arguments).values():
+        if x.shape[:2] == MASK.shape:
+            x[~MASK] = garbage
+    if "tokens" in arguments:
+        arguments["tokens"][~MASK] = -100
+    result, dirty = value_and_gradients(name, arguments)
+    torch.testing.assert_close(result, expected, rtol=0, atol=0)
+    torch.testing.assert_close(dirty, gradients, rtol=0, atol=0)
+    for x in dirty.values():
+        assert x.isfinite().all()
+        if x.shape[:2] == MASK.shape:
+            assert not x[~MASK].any()
+            assert x[MASK].any()
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masking_equals_deleting(name):
+    """A column that no row counts may as well not be there."""
+    arguments = build(name)
+    shorter = {
+        key: value[:, :3] if isinstance(value, Tensor) and value.shape[:2] == MASK.shape else value
+        for key, value in arguments.items()
+    }
+    full, short = call(name, arguments), call(name, shorter)
+    if not isinstance(full, tuple):
+        full, short = (full,), (short,)
+    for a, b in zip(full, short, strict=True):
+        torch.testing.assert_close(a[:, :3] if a.ndim else a, b)
+        assert a.ndim == 0 or not a[~MASK].any()
+
+
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_the_gradient_is_that_of_finite_differences(name):
+    arguments = build(name)
+    leaves = {key: x.detach().requires_grad_() for key, x in floats(arguments).items()}
+
+    def function(*inputs: Tensor) -> Any:
+        return call(name, arguments | dict(zip(leaves, inputs, strict=True)))
+
+    assert torch.autograd.gradcheck(function, tuple(leaves.values()))
+
+
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_formulas_leave_inputs_and_the_global_generator_alone(name):
+    arguments, before = build(name), build(name)
+    state = torch.get_rng_state()
+    first, second = call(name, arguments), call(name, arguments)
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    for key, value in before.items():
+        assert torch.equal(arguments[key], value) if isinstance(value, Tensor) else True
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_the_result_has_the_dtype_of_the_input(name, dtype):
+    arguments = build(name)
+    arguments |= {key: x.to(dtype) for key, x in floats(arguments).items()}
+    result = call(name, arguments)
+    for part in result if isinstance(result, tuple) else (result,):
+        assert part.dtype == dtype
+        assert part.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(n, a) for n, a in TENSORS if [m for m, _ in TENSORS].count(n) > 1]
+)
+def test_a_tensor_of_another_shape_is_refused(name, argument):
+    arguments = build(name)
+    names = "|".join(key for key, x in arguments.items() if isinstance(x, Tensor))
+    wrong = arguments[argument]
+    for shape in (wrong[1:], wrong[..., 1:], wrong[:1], wrong.unsqueeze(0)):
+        with pytest.raises(Refused, match=names):
+            call(name, arguments | {argument: shape})
+
+
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_an_empty_batch_is_refused(name):
+    arguments = build(name)
+    empty = {key: x[:0] if isinstance(x, Tensor) else x for key, x in arguments.items()}
+    with pytest.raises(ValueError, match="is empty"):
+        call(name, empty)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [case for case in TENSORS if not is_mask(case[1]) and case[1] != "tokens"]
+)
+def test_an_integer_tensor_or_a_list_is_refused(name, argument):
+    arguments = build(name)
+    with pytest.raises(Refused, match=argument):
+        call(name, arguments | {argument: arguments[argument].long()})
+    with pytest.raises(Refused, match=argument):
+        call(name, arguments | {argument: arguments[argument].tolist()})
+
+
+@pytest.mark.parametrize("name", ["token_logprobs", "sft_loss"])
+def test_tokens_that_are_no_integers_are_refused(name):
+    arguments = build(name)
+    for wrong in (TOKENS.double(), TOKENS.bool(), TOKENS.tolist()):
+        with pytest.raises(Refused, match="tokens"):
+            call(name, arguments | {"tokens": wrong})
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_wrong_mask_is_refused(name):
+    arguments = build(name)
+    (argument,) = filter(is_mask, arguments)
+    with pytest.raises(Refused, match=argument):
+        call(name, arguments | {argument: MASK.long()})
+    with pytest.raises(ValueError, match=rf"^{argument} counts nothing: it has no True"):
+        call(name, arguments | {argument: torch.zeros_like(MASK)})
+    one_row = MASK.clone()
+    one_row[1] = False
+    with pytest.raises(ValueError, match=rf"^{argument} counts nothing in row 1"):
+        call(name, arguments | {argument: one_row})
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(n, a) for n in MASKED for a, x in floats(build(n)).items() if x.shape == MASK.shape],
+)
+def test_a_counted_value_that_is_not_finite_is_refused(name, argument, wrong):
+    arguments = build(name)
+    arguments[argument][0, 2] = wrong
+    with pytest.raises(ValueError, match=rf"^{argument}\[0, 2\] is {wrong}, must be finite"):
+        call(name, arguments)
+
+
+@pytest.mark.parametrize("name", [name for name in formulas.__all__ if name.startswith("ppo")])
+def test_a_gap_is_fine_where_no_last_token_matters(name):
+    gap = torch.tensor([[True, False, True, False], [False, True, False, False]])
+    assert call(name, build(name) | {"response_mask": gap}).isfinite()
+
+
+@pytest.mark.parametrize("name", ["kl_shaped_rewards", "ppo_policy_loss", "group_advantages"])
+@pytest.mark.parametrize("wrong", [None, "0.1", 1j])
+def test_a_coefficient_that_is_no_number_is_refused(name, wrong):
+    arguments = build(name)
+    coefficient = list(arguments)[-1]
+    with pytest.raises(Refused, match=coefficient):
+        call(name, arguments | {coefficient: wrong})

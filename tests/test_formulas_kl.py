@@ -1,0 +1,199 @@
+"""The divergence and its estimates, by enumerating a categorical over three symbols."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_explained.formulas import kl_exact, kl_k1, kl_k2, kl_k3
+
+POLICY = (0.5, 0.3, 0.2)
+REFERENCE = (0.1, 0.3, 0.6)
+
+
+def log(shares) -> torch.Tensor:
+    return torch.tensor(shares, dtype=torch.float64).log()
+
+
+def divergence(p, q) -> float:
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+def expectation(estimate, p, q) -> float:
+    """The mean of a per-token estimate over every symbol, weighed by who sampled it: p."""
+    return sum(
+        share * value for share, value in zip(p, estimate(log(p), log(q)).tolist(), strict=True)
+    )
+
+
+def test_exact_is_the_sum_over_the_symbols_and_knows_its_direction():
+    assert kl_exact(log(POLICY), log(REFERENCE)).item() == pytest.approx(
+        0.5 * math.log(5) - 0.2 * math.log(3)
+    )
+    assert divergence(POLICY, REFERENCE) != pytest.approx(divergence(REFERENCE, POLICY), abs=0.01)
+
+
+def test_exact_agrees_with_torch():
+    generator = torch.Generator().manual_seed(0)
+    p, q = torch.randn(2, 4, 5, 6, generator=generator, dtype=torch.float64).log_softmax(-1)
+    reference = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=p), torch.distributions.Categorical(logits=q)
+    )
+    torch.testing.assert_close(kl_exact(p, q), reference)
+
+
+def test_exact_of_a_policy_against_itself_is_zero():
+    assert kl_exact(log(POLICY), log(POLICY)).item() == 0
+
+
+def test_exact_counts_nothing_for_a_symbol_the_policy_never_writes():
+    p, q = (0.25, 0.75, 0.0), (0.5, 0.3, 0.2)
+    assert kl_exact(log(p), log(q)).item() == pytest.approx(divergence(p, q))
+
+
+def test_exact_counts_nothing_for_a_symbol_that_nobody_writes():
+    p, q = (0.25, 0.75, 0.0), (0.5, 0.5, 0.0)
+    assert kl_exact(log(p), log(q)).item() == pytest.approx(divergence(p, q))
+
+
+def test_exact_is_infinite_where_only_the_reference_never_writes():
+    rows = torch.stack([log((0.5, 0.25, 0.25)), log((0.5, 0.5, 0.0))])
+    reference = log((0.5, 0.5, 0.0)).expand(2, 3)
+    assert kl_exact(rows, reference).tolist() == [math.inf, pytest.approx(0.0)]
+
+
+def test_exact_has_a_finite_gradient_beside_a_banned_symbol():
+    logits = torch.tensor([1.0, 2.0, -math.inf], dtype=torch.float64, requires_grad=True)
+    kl_exact(logits.log_softmax(-1), log(REFERENCE)).backward()
+    short = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    p = short.softmax(-1)
+    (p * (p.log() - log(REFERENCE)[:2])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[2] == 0
+    torch.testing.assert_close(logits.grad[:2], short.grad)
+
+
+def test_exact_refuses_logits():
+    with pytest.raises(ValueError, match=r"^logprobs must be log-probabilities.* sum to 3"):
+        kl_exact(torch.zeros(2, 3), log(POLICY).float().expand(2, 3))
+    with pytest.raises(ValueError, match=r"^ref_logprobs must be log-probabilities"):
+        kl_exact(log(POLICY), log(POLICY) + 1)
+
+
+def test_exact_takes_the_rounding_of_bfloat16():
+    uniform = torch.zeros(2, 50_000, dtype=torch.bfloat16).log_softmax(-1)
+    assert kl_exact(uniform, uniform).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("argument", ["logprobs", "ref_logprobs"])
+def test_exact_refuses_what_is_no_number(argument, wrong):
+    given = {"logprobs": log(POLICY), "ref_logprobs": log(REFERENCE)}
+    given[argument][1] = wrong
+    with pytest.raises(ValueError, match=rf"^{argument}\[1\] is {wrong}"):
+        kl_exact(**given)
+
+
+@pytest.mark.parametrize("estimate", [kl_k1, kl_k3])
+def test_k1_and_k3_are_unbiased_under_the_policy(estimate):
+    assert expectation(estimate, POLICY, REFERENCE) == pytest.approx(divergence(POLICY, REFERENCE))
+    assert expectation(estimate, REFERENCE, POLICY) == pytest.approx(divergence(REFERENCE, POLICY))
+
+
+def test_k1_is_biased_when_the_reference_sampled():
+    mean = sum(
+        share * value
+        for share, value in zip(REFERENCE, kl_k1(log(POLICY), log(REFERENCE)).tolist(), strict=True)
+    )
+    assert mean == pytest.approx(-divergence(REFERENCE, POLICY))
+
+
+def test_k2_is_half_the_squared_log_ratio_and_biased():
+    half_square = sum(a * math.log(a / b) ** 2 / 2 for a, b in zip(POLICY, REFERENCE, strict=True))
+    assert expectation(kl_k2, POLICY, REFERENCE) == pytest.approx(half_square)
+    assert abs(half_square - divergence(POLICY, REFERENCE)) > 0.05
+
+
+def test_k2_is_close_while_the_policies_are():
+    near = (0.101, 0.3, 0.599)
+    exact = divergence(near, REFERENCE)
+    assert expectation(kl_k2, near, REFERENCE) == pytest.approx(exact, rel=5e-3)  # r is 0.01
+
+
+def test_k1_may_be_negative_and_k2_and_k3_never_are():
+    assert kl_k1(log(POLICY), log(REFERENCE)).tolist() == pytest.approx(
+        [math.log(5), 0, -math.log(3)]
+    )
+    assert kl_k3(log(POLICY), log(REFERENCE)).tolist() == pytest.approx(
+        [1 / 5 - 1 + math.log(5), 0, 3 - 1 - math.log(3)]
+    )
+
+
+@given(st.floats(-80, 80, width=32), st.floats(-(2**-10), 2**-10, width=32))
+def test_k2_and_k3_are_not_negative(large, small):
+    logprobs = torch.tensor([large, small, 0.0])
+    for estimate in (kl_k2, kl_k3):
+        assert (estimate(logprobs, torch.zeros(3)) >= 0).all()
+        assert estimate(logprobs, logprobs).tolist() == [0, 0, 0]
+
+
+def test_k3_keeps_its_digits_near_zero():
+    estimate = kl_k3(torch.tensor([1e-3]), torch.tensor([0.0]))
+    assert estimate.item() == pytest.approx(5e-7, rel=1e-3)
+
+
+def gradient(function) -> torch.Tensor:
+    """Gradient at the policy with respect to its logits."""
+    logits = log(POLICY).requires_grad_()
+    function(logits.log_softmax(-1)).backward()
+    assert logits.grad is not None
+    return logits.grad
+
+
+def as_loss(estimate) -> torch.Tensor:
+    """What autograd gives on average when the estimate itself is minimised."""
+    return gradient(lambda p: (p.exp().detach() * estimate(p, log(REFERENCE))).sum())
+
+
+def as_reward(estimate) -> torch.Tensor:
+    """What REINFORCE gives on average when the estimate is a number in the reward."""
+    return gradient(lambda p: (p.exp().detach() * estimate(p, log(REFERENCE)).detach() * p).sum())
+
+
+def forward() -> torch.Tensor:
+    return gradient(lambda p: kl_exact(p, log(REFERENCE)))
+
+
+def opposite() -> torch.Tensor:
+    return gradient(lambda p: kl_exact(log(REFERENCE), p))
+
+
+def test_the_two_divergences_have_different_gradients():
+    assert (forward() - opposite()).abs().max() > 0.1
+
+
+def test_k1_pulls_back_as_a_reward_and_does_nothing_as_a_loss():
+    torch.testing.assert_close(as_reward(kl_k1), forward())
+    torch.testing.assert_close(as_loss(kl_k1), torch.zeros(3, dtype=torch.float64))
+
+
+def test_k2_has_the_right_gradient_as_a_loss_only():
+    torch.testing.assert_close(as_loss(kl_k2), forward())
+    assert (as_reward(kl_k2) - forward()).abs().max() > 0.01
+
+
+def test_k3_has_the_gradient_of_the_opposite_divergence_as_a_loss():
+    torch.testing.assert_close(as_loss(kl_k3), opposite())
+    torch.testing.assert_close(as_reward(kl_k3), forward() - opposite())
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("argument", ["logprobs", "ref_logprobs"])
+@pytest.mark.parametrize("estimate", [kl_k1, kl_k2, kl_k3])
+def test_estimates_refuse_what_is_not_finite(estimate, argument, wrong):
+    given = {"logprobs": log(POLICY), "ref_logprobs": log(REFERENCE)}
+    given[argument][2] = wrong
+    with pytest.raises(ValueError, match=rf"^{argument}\[2\] is {wrong}"):
+        estimate(**given)

@@ -1,0 +1,100 @@
+"""Averages over a mask, against plain Python and against deleting what does not count."""
+
+import math
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_explained.formulas import masked_mean, masked_whiten
+
+
+def test_mean_is_that_of_the_counted_values():
+    values = torch.tensor([[1.0, 2.0, 60.0], [6.0, 70.0, 80.0]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    assert masked_mean(values, mask).item() == 3.0
+
+
+def test_mean_weighs_tokens_not_rows():
+    values = torch.tensor([[1.0, 1.0, 1.0], [5.0, 0.0, 0.0]])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    assert masked_mean(values, mask).item() == 2.0  # the mean of the rows' means would be 3
+
+
+def test_a_gap_in_the_mask_is_fine():
+    values = torch.tensor([[1.0, math.nan, 3.0]])
+    mask = torch.tensor([[True, False, True]])
+    assert masked_mean(values, mask).item() == 2.0
+    assert masked_whiten(values, mask).tolist() == [[-1.0, 0.0, 1.0]]
+
+
+def test_one_dimension_is_fine():
+    values = torch.tensor([4.0, 8.0, 100.0])
+    mask = torch.tensor([True, True, False])
+    assert masked_mean(values, mask).item() == 6.0
+    assert masked_whiten(values, mask).tolist() == [-1.0, 1.0, 0.0]
+
+
+@given(
+    numbers=st.lists(
+        st.floats(-1, 1).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=2, max_size=9
+    ),
+    exponent=st.integers(-150, 150),
+    hidden=st.integers(0, 3),
+)
+def test_whitened_values_match_statistics_at_every_scale(numbers, exponent, hidden):
+    numbers = [x * 2.0**exponent for x in numbers]
+    values = torch.tensor([numbers + [math.inf] * hidden], dtype=torch.float64)
+    mask = torch.tensor([[True] * len(numbers) + [False] * hidden])
+    deviation = statistics.pstdev(numbers)
+    if len(set(numbers)) == 1:
+        expected = [0.0] * len(numbers)
+    else:
+        expected = [(x - statistics.mean(numbers)) / deviation for x in numbers]
+    assert masked_whiten(values, mask)[0].tolist() == pytest.approx(
+        expected + [0.0] * hidden, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-6, 1.0, 1e6, 1e30])
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+def test_whitened_values_have_mean_zero_and_variance_one(scale, shift):
+    values = scale * (shift + torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
+    mask = torch.arange(16) < torch.arange(1, 17, 2).unsqueeze(1)
+    whitened = masked_whiten(values, mask)
+    counted = whitened[mask].double()
+    assert counted.mean().abs() < 1e-6
+    assert counted.square().mean() == pytest.approx(1, abs=1e-5)
+    assert not whitened[~mask].any()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e30, 1e-40])
+def test_values_that_agree_become_zero_with_a_finite_gradient(value):
+    values = torch.full((2, 3), value, requires_grad=True)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    whitened = masked_whiten(values, mask)
+    assert not whitened.any()
+    whitened.sum().backward()
+    assert values.grad is not None
+    assert values.grad.isfinite().all()
+
+
+def test_rounding_noise_is_not_magnified():
+    values = torch.tensor([[0.1 + 0.2, 0.3, 0.3]], dtype=torch.float64)
+    assert values[0, 0] != values[0, 1]
+    assert not masked_whiten(values, torch.ones(1, 3, dtype=torch.bool)).any()
+
+
+def test_a_small_but_real_difference_is_kept():
+    values = torch.tensor([[1000.0, 1000.001]])
+    whitened = masked_whiten(values, torch.ones(1, 2, dtype=torch.bool))
+    assert whitened[0].tolist() == pytest.approx([-1, 1], abs=1e-5)
+
+
+def test_whitening_sees_neither_shift_nor_scale():
+    values = torch.tensor([[1.0, 5.0, 2.0, 9.0]], dtype=torch.float64)
+    mask = torch.tensor([[True, True, True, False]])
+    torch.testing.assert_close(masked_whiten(7 * values - 3, mask), masked_whiten(values, mask))
+    torch.testing.assert_close(masked_whiten(-values, mask), -masked_whiten(values, mask))
