@@ -1,0 +1,46 @@
+# Every command sets up .venv by itself, from constraints.txt. `make help` lists them.
+PORT = 8000
+
+# An environment of your own, used as it is:  make site PYTHON=/path/to/python
+PYTHON = .venv/bin/python
+ifeq ($(origin PYTHON),file)
+site_tools = python3 .ci/venv.py site
+test_tools = python3 .ci/venv.py test
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help serve site test outputs soak bench clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: ## train what is missing, build, and serve with live reload on 127.0.0.1 (PORT=8000)
+	@$(site_tools)
+	$(PYTHON) -m rlhf_explained serve --port $(PORT)
+
+site: ## build the site, strictly, into site/
+	@$(site_tools)
+	$(PYTHON) -m rlhf_explained site
+
+test: ## check everything: format, lint, types, the site, all tests and doctests
+	@$(test_tools)
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m pyright --pythonpath $(PYTHON)
+	$(PYTHON) -m rlhf_explained site
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+outputs: ## rewrite the Output blocks and doctest results in pages and docstrings
+	@$(site_tools)
+	$(PYTHON) -m rlhf_explained outputs
+
+soak: ## run what is too long for every test run
+	@$(test_tools)
+	$(PYTHON) -m pytest -m soak --durations 0
+
+bench: ## measure, and write bench.json
+	@$(site_tools)
+	$(PYTHON) -m rlhf_explained bench
+
+clean: ## remove everything that these commands made
+	rm -rf .venv .cache site .site-new .site-old bench.json

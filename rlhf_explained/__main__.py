@@ -1,0 +1,44 @@
+"""The command line: `python -m rlhf_explained COMMAND`.
+
+A command imports what it needs when it is called: none of them pays for another's torch.
+"""
+
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@click.group()
+def main() -> None:
+    """RLHF explained by running it."""
+
+
+@main.command()
+def site() -> None:
+    """Build the site, strictly, into site/."""
+    from rlhf_explained.site.build import build
+
+    raise SystemExit(build(ROOT))
+
+
+@main.command()
+@click.option("--port", default=8000, show_default=True, help="Port on 127.0.0.1.")
+def serve(port: int) -> None:
+    """Train what is missing, build, and serve with live reload."""
+    from rlhf_explained.site.build import serve
+
+    serve(ROOT, port)
+
+
+@main.command()
+def outputs() -> None:
+    """Rewrite the Output blocks and doctest results in pages and docstrings."""
+    from rlhf_explained.site.outputs import refresh_all
+
+    raise SystemExit(1 if refresh_all(ROOT) else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m rlhf_explained")
