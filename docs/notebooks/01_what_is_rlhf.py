@@ -1,0 +1,515 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["install", "skip-execution"]
+# %pip install --quiet rlhf_explained.whl
+
+# %% [markdown]
+# # What is RLHF? The recipe behind ChatGPT
+#
+# Welcome to RLHF, reinforcement learning from human feedback: the technique that turned language
+# models into assistants like ChatGPT. This notebook is the whole guide as code. It trains a tiny
+# language model through every stage, or reads the run if it was trained before.
+#
+# ## What you'll learn
+#
+# - Why raw language models need alignment (with a talented but clueless student!)
+# - The three-stage RLHF pipeline, step by step
+# - How reward models learn human preferences
+# - Why PPO is used for fine-tuning
+# - The history, from the first human rewards to ChatGPT and after
+# - Code for each concept
+#
+# **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
+#
+# **Time:** about 45 minutes. The next cell takes a minute or two the first time, while the model
+# trains; after that it is read from `.cache`.
+
+# %%
+from html import escape
+
+import torch
+from IPython.display import HTML, Markdown, display
+
+from rlhf_explained.figures import alt_text, draw
+from rlhf_explained.measured import value
+from rlhf_explained.pipeline import RunConfig, run
+
+result = run(RunConfig(seed=0))
+
+
+def measured(name):
+    """A value of this run, written out with its unit."""
+    return value(name, result).text
+
+
+def figure(name):
+    """A figure of the guide, drawn from this run."""
+    alt = escape(alt_text(name, result), quote=True)
+    display(HTML(f'<figure role="img" aria-label="{alt}">{draw(name, result)}</figure>'))
+
+
+def say(text):
+    display(Markdown(text))
+
+
+say(
+    f"A model of **{measured('parameters')}** parameters went through all stages in "
+    f"**{measured('seconds-total')}**. Every number below is from this run, seed "
+    f"{measured('run-seed')}."
+)
+
+# %% [markdown]
+# ---
+# ## The big picture: the brilliant but clueless student
+#
+# Imagine a student who has read more than any person ever could.
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │            THE ALIGNMENT PROBLEM: A STUDENT ANALOGY            │
+# ├────────────────────────────────────────────────────────────────┤
+# │  You ask: "What's the capital of France?"                      │
+# │                                                                │
+# │  HELPFUL:      "The capital of France is Paris."               │
+# │  UNHELPFUL:    "What's the capital of Germany? Berlin..."      │
+# │                "I'll tell you a story about France..."         │
+# │                "The capital of France is Paris. But did..."    │
+# │                                                                │
+# │  THE PROBLEM: Knowing everything ≠ Knowing how to help         │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+#
+# RLHF is like hiring a tutor to teach this brilliant student how to use their knowledge helpfully.
+#
+# Ask our own student, before and after. These are samples, so each has several tries.
+
+# %%
+from rlhf_explained.rollout import generate
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
+
+tokenizer = world_tokenizer()
+
+
+def answers(policy_name, prompt, tries=4, seed=0):
+    """Sample answers from one of the trained policies."""
+    policy = result.policy(policy_name)
+    sequences = generate(
+        policy,
+        [tokenizer.encode(prompt)] * tries,
+        limit=RESPONSE_LIMIT,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return [tokenizer.decode(tokens) for tokens in sequences.responses.tolist()]
+
+
+for policy_name in ("base", "sft", "ppo"):
+    print(policy_name)
+    for answer in answers(policy_name, "what is the capital of france ?"):
+        print("   ", answer)
+
+# %%
+figure("before-after")
+
+# %% [markdown]
+# Pretrained LLMs are trained on **one** objective:
+#
+# - → predict the next token (a piece of text: a word, or part of one)
+#
+# But we actually want:
+#
+# - → helpful responses
+# - → honest information
+# - → safe behaviour
+# - → instructions followed
+#
+# RLHF narrows this gap by teaching the model human preferences.
+
+# %% [markdown]
+# ---
+# ## The RLHF pipeline: three stages
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │                       THE RLHF PIPELINE                        │
+# ├────────────────────────────────────────────────────────────────┤
+# │  PRETRAINED LLM    GPT, LLaMA, etc.                            │
+# │        ▼                                                       │
+# │  STAGE 1: SFT      "Learn from example conversations"          │
+# │        ▼                                                       │
+# │  STAGE 2: RM       "Learn what humans prefer"                  │
+# │        ▼                                                       │
+# │  STAGE 3: PPO      "Optimize for human preferences"            │
+# │        ▼                                                       │
+# │  ALIGNED LLM       ChatGPT, Claude (plus AI feedback), …       │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+
+# %%
+figure("three-stages")
+
+# %%
+figure("stage-seconds")
+
+# %% [markdown]
+# ---
+# ## Stage 1: Supervised fine-tuning (SFT)
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │             STAGE 1: SUPERVISED FINE-TUNING (SFT)              │
+# ├────────────────────────────────────────────────────────────────┤
+# │  WHAT: Train the LLM on high-quality demonstration data        │
+# │  HOW:  Fine-tune on (prompt, response) pairs by experts        │
+# │  LIKE: A student reading model essay answers                   │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+#
+# The data: prompts, and responses that people wrote. The first is more verbose than anybody asked
+# for: demonstrations are good, not perfect.
+
+# %%
+sft_examples = [
+    {
+        "prompt": "What is the capital of France?",
+        "response": (
+            "The capital of France is Paris. It's known as the 'City of Light' "
+            "and is home to famous landmarks like the Eiffel Tower and "
+            "the Louvre Museum."
+        ),
+    },
+    {
+        "prompt": "Write a haiku about programming.",
+        "response": (
+            "Lines of code flow free\nDebugging through the night sky\nProgram comes alive"
+        ),
+    },
+    {
+        "prompt": "How do I make a peanut butter sandwich?",
+        "response": (
+            "Here's how to make a peanut butter sandwich:\n"
+            "1. Get two slices of bread\n"
+            "2. Spread peanut butter on one slice\n"
+            "3. Optionally add jelly on the other slice\n"
+            "4. Press the slices together\n"
+            "5. Enjoy!"
+        ),
+    },
+]
+
+for number, example in enumerate(sft_examples, start=1):
+    response = example["response"]
+    print(f"[Example {number}]")
+    print(f"PROMPT: {example['prompt']}")
+    print(f"RESPONSE: {response if len(response) <= 75 else response[:75] + '...'}\n")
+
+# %% [markdown]
+# The objective: make the responses that people wrote likely.
+#
+# $$\mathcal{L}_\text{SFT} = -\frac{1}{|y|} \sum_t \log \pi_\theta(y_t \mid x, y_{<t})$$
+#
+# $x$ is the prompt, $y_1, \dots, y_{|y|}$ are the response's tokens, $\pi_\theta$ is the model.
+#
+# A tiny transformer that really learns these three, and then says one of them:
+
+# %%
+from rlhf_explained import SimpleSFTModel
+
+sft_model = SimpleSFTModel()
+for example in sft_examples:
+    sft_model.add_demonstration(example["prompt"], example["response"])
+
+sft_model.train(epochs=3)
+
+# %% [markdown]
+# After SFT the model can generate helpful-*looking* responses. It does not know which is *best*.
+#
+# Our run's SFT starts from the pretrained model. Some of its demonstrations, flaws included:
+
+# %%
+for demonstration in result.demonstrations[:6]:
+    print(f"{demonstration['category']:10s} {demonstration['prompt']}")
+    print(f"{'':10s} {demonstration['response']}")
+
+figure("sft-loss")
+
+# %%
+say(
+    f"On new demonstrations the loss went from {measured('sft-heldout-loss-first')} to "
+    f"{measured('sft-heldout-loss-last')} per token; the floor, the entropy of the experts' "
+    f"answers, is {measured('sft-loss-floor')}. Helpful answers went from "
+    f"**{measured('base-helpful')}** to **{measured('sft-helpful')}**."
+)
+
+# %% [markdown]
+# ---
+# ## Stage 2: Reward model training
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │                   STAGE 2: REWARD MODEL (RM)                   │
+# ├────────────────────────────────────────────────────────────────┤
+# │  WHAT: Train a model to score responses based on human prefs   │
+# │  HOW:  Humans rank responses; the RM learns the rankings       │
+# │  LIKE: A teaching assistant grading as the professor would     │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+
+# %%
+figure("preference-and-reward-model")
+
+# %% [markdown]
+# The Bradley–Terry model says how likely people are to prefer $A$ to $B$, given two scores:
+#
+# $$P(A \succ B) = \sigma(s_A - s_B)$$
+#
+# The reward model's loss is the negative log-likelihood of what they chose.
+
+# %%
+from rlhf_explained import SimpleRewardModel, reward_model_loss
+
+
+def preference_pairs(n_pairs, generator):
+    """Random features; the first one carries the quality."""
+    chosen = torch.randn(n_pairs, 10, generator=generator)
+    rejected = torch.randn(n_pairs, 10, generator=generator)
+    chosen[:, 0] += 1
+    rejected[:, 0] -= 1
+    return chosen, rejected
+
+
+@torch.no_grad()
+def accuracy(rm, chosen, rejected):
+    return (rm(chosen) > rm(rejected)).float().mean().item()
+
+
+torch.manual_seed(0)
+generator = torch.Generator().manual_seed(0)
+training, held_out = preference_pairs(100, generator), preference_pairs(10_000, generator)
+rm = SimpleRewardModel(input_dim=10)
+optimizer = torch.optim.Adam(rm.parameters(), lr=0.01)
+
+for epoch in range(1, 101):
+    optimizer.zero_grad()
+    loss, chosen_mean, rejected_mean = reward_model_loss(rm, *training)
+    loss.backward()
+    optimizer.step()
+    if epoch % 20 == 0:
+        print(
+            f"Epoch {epoch:3d}: Loss = {loss.item():.4f}, "
+            f"Chosen: {chosen_mean:.2f}, Rejected: {rejected_mean:.2f}, "
+            f"Accuracy: {accuracy(rm, *training):.1%}, "
+            f"held out: {accuracy(rm, *held_out):.1%}"
+        )
+
+# %% [markdown]
+# Perfect on the pairs it trained on, and not on new ones: it learned the noise by heart.
+# The best possible judge here is right with probability $\Phi(\sqrt 2)$, the ceiling.
+
+# %%
+from statistics import NormalDist
+
+print(f"ceiling: {NormalDist().cdf(2**0.5):.1%}")
+
+# %% [markdown]
+# The run's reward model reads real prompts and responses. Two comparisons by our simulated labeler:
+
+# %%
+for pair in result.pairs[:2]:
+    print(pair["prompt"])
+    print(f"  chosen   (gold {pair['chosen_gold']:5.2f})  {pair['chosen']}")
+    print(f"  rejected (gold {pair['rejected_gold']:5.2f})  {pair['rejected']}")
+
+figure("reward-model-training")
+
+# %%
+say(
+    f"On held-out pairs it agrees with the labeler in **{measured('rm-accuracy')}**; a judge "
+    f"who knows the labeler's true taste would reach {measured('rm-ceiling')}."
+)
+
+# %% [markdown]
+# It is a model that you can ask. Scores have no zero: only differences mean anything.
+
+# %%
+from rlhf_explained.rollout import pack, score
+
+prompt = "how do i learn python ?"
+candidates = [
+    "to learn python , start with variables and loops and write code every day .",
+    "let me tell you a story . the moon is far away and the sea is deep .",
+    "that is a stupid question .",
+]
+batch = pack(
+    [tokenizer.encode(prompt)] * len(candidates), [tokenizer.encode(c) for c in candidates]
+)
+with torch.no_grad():
+    scores = score(result.policy("reward_model"), batch)
+for candidate, points in sorted(zip(candidates, scores.tolist(), strict=True), key=lambda p: -p[1]):
+    print(f"{points:6.2f}  {candidate}")
+
+# %% [markdown]
+# ---
+# ## Stage 3: PPO fine-tuning
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │                    STAGE 3: PPO FINE-TUNING                    │
+# ├────────────────────────────────────────────────────────────────┤
+# │  STATE:  The prompt and the tokens so far                      │
+# │  ACTION: The next token                                        │
+# │  REWARD: RM_score - β × KL(policy || reference)                │
+# │  POLICY: The LLM itself!                                       │
+# │  LIKE:   Writing essays, and being graded, again and again     │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+
+# %%
+figure("ppo-loop")
+
+# %% [markdown]
+# The reward, on four invented answers. At β = 0.1 the penalty is there, and the hacked answer
+# still wins:
+
+# %%
+from rlhf_explained import calculate_rlhf_reward
+
+scenarios = [
+    {"name": "Good response, normal", "rm_score": 8.0, "kl": 0.5},
+    {"name": "Great response, normal", "rm_score": 9.5, "kl": 0.8},
+    {"name": "Hacked response (high RM, high KL)", "rm_score": 10.0, "kl": 5.0},
+    {"name": "Safe response (moderate RM, low KL)", "rm_score": 7.0, "kl": 0.2},
+]
+
+for beta in (0.1, 0.2):
+    print(f"beta = {beta}")
+    print(f"{'Scenario':<37}{'RM':>6}{'KL':>6}{'Penalty':>9}{'Total':>7}")
+    for s in scenarios:
+        total, penalty = calculate_rlhf_reward(s["rm_score"], s["kl"], beta=beta)
+        print(f"{s['name']:<37}{s['rm_score']:6.2f}{s['kl']:6.2f}{penalty:9.2f}{total:7.2f}")
+    print()
+
+# %%
+figure("beta-sweep")
+
+# %% [markdown]
+# The KL penalty says: "Stay close to what you learned!" It *limits* how far the model can
+#
+# - exploit loopholes in the reward model,
+# - generate nonsensical but high-scoring text,
+# - drift away from coherent language.
+#
+# What happened in the run, with the penalty and without:
+
+# %%
+figure("ppo-curves")
+
+# %%
+print(f"{'':26}{'proxy':>9}{'gold':>9}{'KL':>12}{'helpful':>10}{'wrong':>9}")
+for name, label in (
+    ("sft", "SFT"),
+    ("ppo", "RLHF (PPO)"),
+    ("ppo-no-kl", "PPO without KL penalty"),
+):
+    cells = [measured(f"{name}-{q}") for q in ("proxy", "gold", "kl", "helpful", "wrong")]
+    print(f"{label:26}{cells[0]:>9}{cells[1]:>9}{cells[2]:>12}{cells[3]:>10}{cells[4]:>9}")
+
+# %%
+say(measured("hack-verdict"))
+say(measured("early-stopping-verdict"))
+
+# %%
+figure("gold-against-kl")
+
+# %% [markdown]
+# What does the policy without the penalty like to say? Ask it:
+
+# %%
+for policy_name in ("sft", "ppo", "ppo_no_kl"):
+    print(policy_name)
+    for question in ("what is the capital of japan ?", "how do i learn chess ?"):
+        for answer in answers(policy_name, question, tries=2):
+            print("   ", answer)
+
+# %% [markdown]
+# ---
+# ## Why RLHF works: the key insights
+#
+# ```text
+# ┌────────────────────────────────────────────────────────────────┐
+# │                         WHY RLHF WORKS                         │
+# ├────────────────────────────────────────────────────────────────┤
+# │  1. PREFERENCES ARE EASIER THAN DEMONSTRATIONS                 │
+# │  2. PREFERENCES SCALE BETTER                                   │
+# │  3. PREFERENCES CAPTURE SUBTLE QUALITIES                       │
+# │  4. RL OPTIMIZES FOR WHAT HUMANS PREFERRED                     │
+# └────────────────────────────────────────────────────────────────┘
+# ```
+
+# %%
+figure("demonstrations-preferences")
+
+# %% [markdown]
+# It is easier to say "A is better than B" than to write A. How much easier depends on the task:
+# see [why RLHF works](../guide/why-rlhf-works.md).
+
+# %% [markdown]
+# ---
+# ## The history of RLHF
+
+# %%
+figure("timeline")
+
+# %% [markdown]
+# Sources for each step: [history](../guide/history.md).
+#
+# ---
+# ## Summary: key takeaways
+#
+# RLHF = teaching LLMs human preferences through reinforcement learning
+#
+# | Stage | Name | What it does | Analogy |
+# |---|---|---|---|
+# | 1 | SFT | Learn from example responses | Student reading model essays |
+# | 2 | RM | Learn what humans prefer | Training a grading assistant |
+# | 3 | PPO | Optimise for preferences | Student improving from grades |
+#
+# | Concept | Description |
+# |---|---|
+# | **Reward model** | Predicts which response people prefer; only differences of its scores count |
+# | **KL penalty** | Limits how far the policy drifts from SFT |
+# | **Preference data** | Pairs of (chosen, rejected) responses |
+#
+# 1. Preferences are easier to provide than demonstrations
+# 2. They scale better
+# 3. They capture subtle qualities
+# 4. Training aims at what people preferred
+
+# %% [markdown]
+# ---
+# ## Test your understanding
+#
+# 1. What problem does RLHF solve, and how much of it?
+# 2. What are the three stages?
+# 3. Why is preference data easier to collect than demonstration data?
+# 4. What is the KL penalty, and what can it not do?
+# 5. How does the reward model learn?
+#
+# The answers, and harder questions: [quiz](../guide/quiz.md).
+#
+# ## What's next?
+#
+# Excellent work! You now understand the RLHF pipeline. Change something above and run it again:
+# another prompt, another β, `RunConfig(seed=1)`.
+#
+# Planned, not written yet: reward modeling in detail, PPO for language models, DPO, practical RLHF
+# with the TRL library.
