@@ -190,7 +190,9 @@ sft_examples = [
     {
         "prompt": "Write a haiku about programming.",
         "response": (
-            "Lines of code flow free\nDebugging through the night sky\nProgram comes alive"
+            "Lines of code flow free\n"
+            "Debugging through the night sky\n"
+            "Program comes alive"
         ),
     },
     {
