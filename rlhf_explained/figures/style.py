@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Callable, Sequence
-from typing import ParamSpec
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
 from xml.etree import ElementTree
 
 import matplotlib.style
@@ -19,10 +19,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+
+from rlhf_explained.measured import number, smoothed
 
 WIDTH = 324.0  # points, of every figure
 SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
@@ -168,15 +171,16 @@ def box(
     return patch
 
 
-def lines_in(
-    axes: Axes, patch: FancyBboxPatch, *lines: str | tuple[str, dict[str, object]], gap: float = 14
-) -> None:
+Line = str | tuple[str, Mapping[str, Any]]  # a line of text, with settings of `words`
+
+
+def lines_in(axes: Axes, patch: FancyBboxPatch, *lines: Line, gap: float = 14) -> None:
     """Centre lines of text in a box, one under the other."""
     centre = patch.get_x() + patch.get_width() / 2
     first = patch.get_y() + patch.get_height() / 2 - gap * (len(lines) - 1) / 2 + 4
-    for number, line in enumerate(lines):
+    for place, line in enumerate(lines):
         text, manner = (line, {}) if isinstance(line, str) else line
-        words(axes, centre, first + gap * number, text, **({"align": "center"} | manner))
+        words(axes, centre, first + gap * place, text, align="center", **manner)
 
 
 def arrow(
@@ -212,8 +216,12 @@ def panel(
     unit: str = "",
     xlabel: str = "",
     ticks: int = 4,
+    headroom: float = 9,
 ) -> Axes:
-    """Axes without a frame, in points from the top left, the y label lying above them."""
+    """Axes without a frame, in points from the top left, the y label lying above them.
+
+    Without an `xlabel` the panel has no numbers on its x axis: the panel below has them.
+    """
     total = figure.get_figheight() * 72
     axes = figure.add_axes(
         (left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total)
@@ -222,13 +230,15 @@ def panel(
     axes.tick_params(axis="x", length=3)
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(ticks))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     page_axes = figure.axes[0]
-    start = words(page_axes, 4, top - 9, title, bold=True)
+    start = words(page_axes, 4, top - headroom, title, bold=True)
     if unit:
-        words(page_axes, 4 + width_of(start) + 6, top - 9, unit, size=SMALL, colour=MUTED)
-    if xlabel:
+        words(page_axes, 4 + width_of(start) + 6, top - headroom, unit, size=SMALL, colour=MUTED)
+    if not xlabel:
+        axes.tick_params(axis="x", labelbottom=False)
+    else:
         y = top + height + 30
         words(page_axes, left + width, y, xlabel, size=SMALL, colour=MUTED, align="right")
     return axes
@@ -245,13 +255,13 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
     """Move positions as little as needed to stand `gap` apart between `low` and `high`."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     placed: list[float] = []
-    for number, index in enumerate(order):
+    for place, index in enumerate(order):
         floor = low if not placed else placed[-1] + gap
-        ceiling = high - gap * (len(order) - 1 - number)
+        ceiling = high - gap * (len(order) - 1 - place)
         placed.append(min(max(positions[index], floor), max(ceiling, floor)))
-    for number in range(len(placed) - 2, -1, -1):  # what was pushed up may have room below
-        wanted = positions[order[number]]
-        placed[number] = min(max(placed[number], wanted), placed[number + 1] - gap)
+    for place in range(len(placed) - 2, -1, -1):  # what was pushed down may have room above
+        wanted = positions[order[place]]
+        placed[place] = min(max(placed[place], wanted), placed[place + 1] - gap)
     result = [0.0] * len(positions)
     for index, position in zip(order, placed, strict=True):
         result[index] = position
@@ -275,6 +285,107 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], *, gap: flo
             color=colour,
             size=SMALL,
         )
+
+
+def curve(
+    axes: Axes,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    *,
+    colour: str,
+    dash: str | tuple[float, tuple[float, ...]],
+    raw: bool = False,
+) -> None:
+    """A line; with `raw`, the smoothed line over what was measured, lighter."""
+    if raw:
+        axes.plot(xs, ys, color=to_rgba(colour, 0.4), linewidth=0.8)
+        ys = smoothed(ys)
+    mark = "o" if len(xs) == 1 else ""  # one point makes no line
+    axes.plot(xs, ys, marker=mark, markersize=4, color=colour, linewidth=1.8, linestyle=dash)
+
+
+def last(ys: Sequence[float]) -> float:
+    """Where the smoothed line of `curve` ends."""
+    return smoothed(ys)[-1]
+
+
+def limits(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Room for all points and a little more, also when they are all the same."""
+    low, high = min(ys), max(ys)
+    margin = 0.06 * (high - low) or 0.5
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_xlim(min(xs) - (len(set(xs)) == 1), max(xs) + (len(set(xs)) == 1))
+
+
+def mean_marks(axes: Axes, means: Sequence[tuple[float, str, str]]) -> None:
+    """Dashed lines at means, each named with its value above the panel: (x, name, colour)."""
+    frame = axes.get_window_extent()
+    places = [axes.transData.transform((x, 0.0))[0] - frame.x0 for x, _, _ in means]
+    labels = [f"{name} {number(x)}" for x, name, _ in means]
+    gap = 7.4 * max(len(label) for label in labels)
+    spots = spread(places, gap, gap / 2, frame.width - gap / 2)
+    for (x, _, colour), label, spot in zip(means, labels, spots, strict=True):
+        axes.axvline(x, color=colour, linewidth=1.4, linestyle=(0, (4, 2)))
+        axes.annotate(
+            label,
+            (spot / frame.width, 1),
+            xycoords="axes fraction",
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
+            size=SMALL,
+        )
+
+
+def dots(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:
+    """Many small dots as one path of strokes without length: a tenth of the bytes of markers."""
+    points = [point for point in zip(xs, ys, strict=True) for _ in range(2)]
+    path = Path(points, [Path.MOVETO, Path.LINETO] * len(xs))
+    axes.add_patch(
+        PathPatch(path, edgecolor=to_rgba(colour, 0.4), fill=False, linewidth=3.4, capstyle="round")
+    )
+
+
+def place_labels(
+    axes: Axes,
+    marks: Sequence[tuple[float, float, str, str]],
+    clear_of: Sequence[tuple[float, float]],
+) -> None:
+    """Name points where there is room, the first ones first: (x, y, text, colour) in data.
+
+    A label stands inside the panel, clear of the labels before it and, where that can be, of the
+    points in `clear_of`; one that finds no room is left out.
+    """
+    frame, taken = axes.get_window_extent(), []
+    points = [axes.transData.transform(point) for point in clear_of]
+    for x, y, text, colour in marks:
+        across, up = axes.transData.transform((x, y))
+        width = 7.2 * len(text)
+        spots = []
+        for away in (1.0, 1.6, 2.4):
+            for right, above in _AROUND:
+                middle = across + right * (3 + 6 * away + width / 2)
+                spot = Bbox.from_bounds(middle - width / 2, up + 15 * away * above - 6.5, width, 13)
+                inside = frame.x0 <= spot.x0 and spot.x1 <= frame.x1 + 8
+                inside = inside and frame.y0 <= spot.y0 and spot.y1 <= frame.y1 + 6
+                if inside and not any(spot.overlaps(other) for other in taken):
+                    spots.append(spot)
+        if spots:
+            spot = min(spots, key=lambda spot: spot.count_contains(points))
+            taken.append(spot)
+            axes.annotate(
+                text,
+                (x, y),
+                xytext=((spot.x0 + spot.x1) / 2 - across, spot.y0 + 2.5 - up),
+                textcoords="offset points",
+                ha="center",
+                color=colour,
+                size=SMALL,
+            )
+
+
+_AROUND = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 def note(figure: Figure, text: str) -> None:
