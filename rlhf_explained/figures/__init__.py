@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +144,8 @@ def sources(name: str) -> list[Path]:
     """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
     figure = FIGURES[name]
     modules = (f"{__name__}.style", f"{__name__}.{figure.module}", *figure.reads)
-    specs = [importlib.util.find_spec(module) for module in modules]
-    return [Path(spec.origin) for spec in specs if spec is not None and spec.origin is not None]
+    # importlib.util.find_spec would import the modules' packages, and torch with the formulas
+    return [Path(__file__).parents[2] / f"{module.replace('.', '/')}.py" for module in modules]
 
 
 def alt_text(name: str, run: Run) -> str:
