@@ -99,7 +99,8 @@ def _compare(snippet: Snippet, path: str, printed: str) -> Result:
     first, end = snippet.output
     if not got:
         what = "this Output block stands under code that prints nothing"
-        return Result([f"{file}:{first}: {what}\n{CURE}"], [Edit(first - 1, end + 1, [])])
+        above = snippet.first + snippet.code.count("\n") + 1
+        return Result([f"{file}:{first}: {what}\n{CURE}"], [Edit(above, end + 1, [])])
     if _agree(want, got):
         return Result()
     what = f"this Output block is not what the code above it (line {snippet.line + 1}) prints"

@@ -154,7 +154,7 @@ def _attach(output: Snippet, above: Snippet | None, lines: list[str]) -> list[Sn
         and above.language == "python"
         and above.output is None
         and above.prefix == output.prefix
-        and not any(line.strip() for line in lines[above.end : output.line])
+        and not any(line.strip(" \t>") for line in lines[above.end : output.line])
     ):
         above.output, above.want = (output.first, output.end - 1), output.code
         above.end = output.end

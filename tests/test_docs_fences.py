@@ -1,0 +1,307 @@
+"""No code and no diagram of a page escapes the checks.
+
+`snippets.find` reads pages by line; here markdown-it, a CommonMark parser, reads them again. What
+one of them takes for code that runs and the other does not is an error.
+"""
+
+import re
+import textwrap
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.admon import admon_plugin
+
+from rlhf_explained.site.snippets import find, pages
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKDOWN = [path for path in pages(ROOT) if path.suffix == ".md"]
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.py"))
+RUN = {"python", "py", "pycon"}
+SHOWN = {
+    *("text", "figure", "samples", "sh", "bash", "console", "json", "yaml", "toml", "css", "html"),
+    "markdown",
+}
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A fence as CommonMark sees it; lines count from 1."""
+
+    line: int
+    language: str
+    attributes: str
+    content: str
+
+
+def fences(text: str, start: int = 0) -> list[Fence]:
+    """All fences of a page, those in lists, quotations, admonitions and hidden answers too."""
+    found = []
+    # MkDocs hides answers in `???` and makes tabs of `===`; to CommonMark both are admonitions.
+    text = re.sub(r"(?m)^([ >]*)===(?=[!+]* \")", r"\g<1>!!!", text)
+    for token in MarkdownIt("commonmark").use(admon_plugin).parse(text):
+        line = start + (token.map[0] if token.map else 0)
+        if token.type == "fence":
+            info = re.match(r"\{?\s*\.?([\w+-]*)(.*)", token.info)
+            assert info
+            found.append(Fence(line + 1, info[1].lower(), info[2], token.content))
+        elif token.type == "code_block":
+            inside = fences(textwrap.dedent(token.content), line)
+            found += inside or [Fence(line + 1, "an indented block", "", token.content)]
+    return found
+
+
+def escaped(text: str, name: str) -> list[str]:
+    """Say of each fence that looks like Python whether `find` leaves it out, with file and line."""
+    taken = {snippet.line + 1: snippet for snippet in find(text)}
+    faults = []
+    for fence in fences(text):
+        place = f"{name}:{fence.line}"
+        snippet = taken.pop(fence.line, None)
+        runs = snippet is not None and snippet.language in RUN
+        if fence.language in RUN and not runs:
+            faults.append(f"{place}: nobody runs this {fence.language} fence")
+        elif runs and snippet and snippet.code.rstrip() != fence.content.rstrip():
+            faults.append(f"{place}: the code that is run is not the code that is shown")
+        elif fence.language not in RUN | SHOWN:
+            what = fence.language or "a fence without a language"
+            faults.append(f"{place}: nobody knows whether to run {what}: name a known language")
+        elif not runs and re.search(r"(?m)^\s*>>> ", fence.content):
+            faults.append(f"{place}: nobody runs the `>>>` in this fence: make it pycon")
+    for line, snippet in taken.items():
+        if snippet.language in RUN:
+            faults.append(f"{name}:{line}: this code is run, but the page does not show it")
+    return faults
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_fence_is_run_or_skipped_with_a_reason(path: Path) -> None:
+    faults = escaped(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))
+    assert not faults, "\n".join(faults)
+
+
+def test_there_are_pages_to_check() -> None:
+    assert len(MARKDOWN) > 10
+    assert sum(len(fences(path.read_text(encoding="utf-8"))) for path in MARKDOWN) > 30
+
+
+PLANTED = {
+    "no reason": ("<!-- skip: next -->\n\n```python\n1\n```\n", None),
+    "typo": ("text\n\n```pyhton\n1\n```\n", "page.md:3: nobody knows whether to run pyhton"),
+    "no language": ("```\n1\n```\n", "page.md:1: nobody knows whether to run a fence without"),
+    "ipython": ("~~~ipython\n1\n~~~\n", "page.md:1: nobody knows whether to run ipython"),
+    "doctest in text": ("```text\n>>> 1\n```\n", "page.md:1: nobody runs the `>>>`"),
+    "indented code": ("a\n\n    x = 1\n", "page.md:3: nobody knows whether to run an indented"),
+    "in a comment": ("<!--\n```python\n1\n```\n-->\n", None),
+    "in another fence": ("````markdown\n```python\n1\n```\n````\n", None),
+    "closed elsewhere": (
+        "- a\n\n    ```python\n    1\n  ```\n\nb\n",
+        "page.md:3: nobody runs this python fence",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), PLANTED.values(), ids=PLANTED)
+def test_the_two_parsers_disagree_where_they_should(text: str, fault: str | None) -> None:
+    found = escaped(text, "page.md")
+    assert [line[: len(fault or "")] for line in found] == ([fault] if fault else [])
+
+
+CONTAINERS = {
+    "plain": "",
+    "hidden answer": '??? question "q"\n\n',
+    "open answer": '???+ note "q"\n\n',
+    "admonition": "!!! warning\n\n",
+    "tab": '=== "a"\n\n',
+    "numbered list": "1.  a\n\n",
+    "list": "- a\n\n",
+    "answer in a list": '- a\n\n    ??? tip "b"\n\n',
+}
+OPENINGS = [
+    "```python",
+    "```py",
+    '```python title="a" hl_lines="1"',
+    "``` python",
+    "```{.python .x}",
+    "```Python",
+    "````python",
+    "~~~python",
+    "```pycon",
+]
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+def test_both_parsers_see_the_same_code(container: str, opening: str) -> None:
+    marks = re.match(r"[`~]+", opening)
+    assert marks
+    depth = 8 if "    ???" in container else 4 if container else 0
+    block = f"{opening}\n>>> a = [\n...     1]\n\n>>> a\n[1]\n{marks[0]}\n"
+    text = container + textwrap.indent(block, " " * depth) + "\nend\n"
+    (snippet,) = find(text)
+    (fence,) = fences(text)
+    assert snippet.code == fence.content
+    assert snippet.line + 1 == fence.line
+    assert escaped(text, "page.md") == []
+
+
+def test_notebooks_show_no_code_outside_their_cells() -> None:
+    faults = []
+    for path in NOTEBOOKS:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            fence = re.match(r"#\s*(?:```|~~~)\s*\{?\.?(\w+)", line)
+            if fence and fence[1].lower() in RUN:
+                faults.append(f"{path.name}:{number}: nobody runs this fence: make it a cell")
+    assert not faults, "\n".join(faults)
+
+
+# --- diagrams ----------------------------------------------------------------------------------
+
+BOX = re.compile("[\u2500-\u257f]")
+LEFT, RIGHT = "│┃║├┣╠┌┏╔╭└┗╚╰", "│┃║┤┫╣┐┓╗╮┘┛╝╯"
+
+
+def width(line: str) -> int:
+    """Columns that a line takes in a font of one width."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
+    none = sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in line)
+    return len(line) + wide - none
+
+
+def columns(line: str) -> list[str]:
+    """The letter in each column; a wide letter leaves the second of its two empty."""
+    cells: list[str] = []
+    for letter in line:
+        cells += [letter, ""][: width(letter)]
+    return cells
+
+
+def ragged(diagram: str) -> list[tuple[int, str]]:
+    """Where a diagram does not fit its frame: line from 0, and what is wrong.
+
+    Each line inside a frame ends in the column in which the frame's first line ends. A box inside
+    has its sides under its corners.
+    """
+    lines = [line.rstrip() for line in textwrap.dedent(diagram).split("\n")]
+    faults = [
+        (at, "there is a tab in this diagram") for at, line in enumerate(lines) if "\t" in line
+    ]
+    framed = [at for at, line in enumerate(lines) if line]
+    top = lines[framed[0]] if framed else ""
+    if len(top) > 2 and top[0] in "┌┏╔╭" and top[-1] in "┐┓╗╮":
+        for at in range(framed[0], framed[-1] + 1):
+            line = lines[at]
+            if width(line) != width(top):
+                what = f"this line is {width(line)} columns wide, its frame {width(top)}"
+                faults.append((at, what))
+            elif line[0] not in LEFT or line[-1] not in RIGHT:
+                faults.append((at, "this line has a gap in the side of its frame"))
+    grid = [columns(line) for line in lines]
+    for at, row in enumerate(grid):
+        for left, corner in enumerate(row):
+            if corner in "┌┏╔╭" and corner:
+                faults += _sides(grid, at, left)
+    first: dict[int, str] = {}  # one fault a line is enough
+    for at, what in faults:
+        first.setdefault(at, what)
+    return sorted(first.items())
+
+
+def _sides(grid: list[list[str]], at: int, left: int) -> list[tuple[int, str]]:
+    """Follow the two sides of a box down from its upper left corner."""
+    right = next((c for c in range(left, len(grid[at])) if grid[at][c] in set("┐┓╗╮")), None)
+    if right is None:
+        return [(at, f"the box that begins in column {left + 1} has no right corner")]
+    for below in range(at + 1, len(grid)):
+        row = grid[below] + [" "] * (right + 1 - len(grid[below]))
+        if row[left] in set("└┗╚╰") and row[right] in set("┘┛╝╯"):
+            return []
+        for column, sides in ((left, "│┃║├┣╠┤┼▶▲▼◀"), (right, "│┃║┤┣╣├┼▶▲▼◀")):
+            if row[column] not in set(sides):
+                what = f"the side of the box of line {{}} is not in column {column + 1} here"
+                return [(below, what.format(f"{at + 1} of this diagram"))]
+    return [(at, f"the box that begins in column {left + 1} is never closed")]
+
+
+def ragged_in(text: str, name: str) -> list[str]:
+    """The faults of all diagrams of a page, with file and line."""
+    faults = []
+    for fence in fences(text):
+        plain = fence.language == "text" and "title=" not in fence.attributes
+        if plain and BOX.search(fence.content):
+            for line, what in ragged(fence.content):
+                faults.append(f"{name}:{fence.line + 1 + line}: {what}")
+    return faults
+
+
+def notebook_markdown(text: str) -> str:
+    """The Markdown cells of a py:percent notebook, on the lines where they stand."""
+    lines, markdown = [], False
+    for line in text.split("\n"):
+        if line.startswith("# %%"):
+            markdown = "[markdown]" in line
+            lines.append("")
+        else:
+            lines.append(re.sub(r"^# ?", "", line) if markdown and line.startswith("#") else "")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("path", MARKDOWN + NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_line_of_a_diagram_is_as_wide_as_its_frame(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    text = notebook_markdown(text) if path.suffix == ".py" else text
+    faults = ragged_in(text, str(path.relative_to(ROOT)))
+    assert not faults, "\n".join(faults)
+
+
+def test_all_diagrams_of_the_lesson_are_measured() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in MARKDOWN]
+    boxes = [fence for text in texts for fence in fences(text) if fence.content.startswith("┌")]
+    assert len(boxes) >= 7
+
+
+DIAGRAM = """\
+┌──────────┐
+│ ┌──────┐ │
+│ │ β ≠ ▶│ │
+│ └──┬───┘ │
+│    ▼     │
+└──────────┘
+"""
+
+
+def test_a_straight_diagram_passes() -> None:
+    assert ragged(DIAGRAM) == []
+    assert ragged(textwrap.indent(DIAGRAM, "    ")) == []
+    assert ragged("┌────┐\n│漢字│\n│e\u0301   │\n└────┘\n") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("▼     │", "▼    │", 4),
+        ("▼     │", "▼      │", 4),
+        ("▼     │", "▼      ", 4),
+        ("β ≠ ▶│", "β ≠ ▶ │", 2),
+        ("│ │ β ≠ ▶│ │", "│ │ β ≠▶│  │", 2),
+        ("│ └──┬───┘ │", "│ └──┬──┘  │", 3),
+        ("└──────────┘", "└─────────┘", 5),
+        ("β", "漢", 2),
+        ("▼     │", "\t│", 4),
+    ],
+)
+def test_a_ragged_diagram_is_caught_at_its_line(old: str, new: str, line: int) -> None:
+    assert line in [at for at, _ in ragged(DIAGRAM.replace(old, new))]
+    page = f"a\n\n```text\n{DIAGRAM.replace(old, new)}```\n"
+    assert any(fault.startswith(f"page.md:{line + 4}: ") for fault in ragged_in(page, "page.md"))
+
+
+def test_a_ragged_diagram_is_caught_in_a_hidden_answer_and_in_a_notebook() -> None:
+    bad = DIAGRAM.replace("▼     │", "▼    │")
+    hidden = '??? question "q"\n\n' + textwrap.indent(f"```text\n{bad}```\n", "    ")
+    assert [fault.split(" ")[0] for fault in ragged_in(hidden, "page.md")] == ["page.md:8:"]
+    cell = "# %% [markdown]\n" + textwrap.indent(f"```text\n{bad}```\n", "# ") + "\n# %%\n1\n"
+    found = ragged_in(notebook_markdown(cell), "nb.py")
+    assert [fault.split(" ")[0] for fault in found] == ["nb.py:7:"]
