@@ -1,0 +1,1 @@
+"""Floor 6: what MkDocs calls. Markdown extensions carry the presentation; hooks are few."""

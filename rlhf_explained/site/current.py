@@ -1,0 +1,24 @@
+"""The run that the site shows."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+
+from rlhf_explained import memo
+from rlhf_explained.pipeline import Run, RunConfig, run, run_key
+
+
+@functools.cache
+def current_run() -> Run:
+    """The run, trained first if the memo does not hold it.
+
+    Training is another process, with its own progress bar: the site's process imports no torch,
+    and `mkdocs serve` never trains with code from before an edit.
+    """
+    config = RunConfig()
+    if not (memo.root() / "runs" / run_key(config)).is_dir():
+        train = [sys.executable, "-m", "rlhf_explained", "train"]
+        subprocess.run(train, check=True, stdout=sys.stderr)
+    return run(config)

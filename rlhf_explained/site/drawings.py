@@ -1,0 +1,109 @@
+"""The SVG of each figure: from the memo, or drawn in another process.
+
+A figure is drawn in a process of its own so that the site's process imports no matplotlib and an
+edited drawing function is never run in its old version.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from rlhf_explained import figures, memo
+from rlhf_explained.pipeline import Run
+from rlhf_explained.site.faults import shown
+
+
+class DrawingError(Exception):
+    """A drawing function failed; the message says at which line of which file."""
+
+
+_failed: dict[str, DrawingError] = {}  # by memo key: one failure is not drawn again and again
+
+
+def svg(name: str, run: Run) -> str:
+    """The figure as inline SVG. The first one that is missing draws all that are.
+
+    Args:
+        name: A name in `figures.FIGURES`.
+        run: What to draw.
+
+    Returns:
+        An `<svg>` element.
+
+    Raises:
+        DrawingError: If its drawing function fails.
+    """
+    key = _key(name, run)
+    if not _folder(key).is_dir() and key not in _failed:
+        missing = [other for other in figures.FIGURES if not _folder(_key(other, run)).is_dir()]
+        _draw(missing, run)
+    if key in _failed:
+        raise _failed[key]
+
+    def again(folder: Path) -> None:  # a damaged entry
+        _draw_into(folder, [name], run)
+
+    return (memo.entry("figures", key, again) / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def _key(name: str, run: Run) -> str:
+    parts = [name, run.key, version("matplotlib")]
+    parts += [_digest(path, path.stat().st_mtime_ns) for path in figures.sources(name)]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:20]
+
+
+@functools.cache
+def _digest(path: Path, changed: int) -> str:
+    """Of one file; the time of its last change is there for the cache."""
+    return memo.source_digest([path])
+
+
+def _folder(key: str) -> Path:
+    return memo.root() / "figures" / key
+
+
+def _draw(names: list[str], run: Run) -> None:
+    """Draw all names, remembering each drawing or its failure."""
+    with tempfile.TemporaryDirectory() as folder:
+        while names:
+            try:
+                _draw_into(Path(folder), names, run)
+            except DrawingError as error:
+                failure = error
+            else:
+                failure = None
+            for name in list(names):
+                drawing = Path(folder, f"{name}.svg")
+                if not (drawing.is_file() and drawing.read_bytes().endswith(b"</svg>")):
+                    break
+                names.remove(name)
+                memo.entry("figures", _key(name, run), lambda into, d=drawing: _copy(d, into))
+            if failure is None:
+                return
+            _failed[_key(names.pop(0), run)] = failure  # it stopped here; go on with the others
+
+
+def _copy(drawing: Path, into: Path) -> None:
+    (into / drawing.name).write_bytes(drawing.read_bytes())
+
+
+def _draw_into(folder: Path, names: list[str], run: Run) -> None:
+    command = [sys.executable, "-m", "rlhf_explained.figures", *names, "--into", str(folder)]
+    command += ["--seed", str(run.config.seed)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise DrawingError(_where(done.stderr))
+
+
+def _where(trace: str) -> str:
+    """The last line of the project's own code in a traceback, and the error."""
+    error = trace.strip().splitlines()[-1] if trace.strip() else "no message"
+    own = re.findall(r'File "([^"]*rlhf_explained[^"]*)", line (\d+)', trace)
+    return f"{shown(Path(own[-1][0]))}:{own[-1][1]}: {error}" if own else error

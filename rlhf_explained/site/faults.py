@@ -1,0 +1,101 @@
+"""Faults in pages: each is logged with file and line, and shown in the page.
+
+Nothing here stops a build. A warning on a logger below `mkdocs` makes a strict build fail at its
+end, so that all faults are listed at once, and leaves `mkdocs serve` running.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+logger = logging.getLogger("mkdocs.rlhf_explained")
+
+_page: Path | None = None
+_met: Counter[str] = Counter()
+
+
+def rendering(page: Path | None) -> None:
+    """Say which source file is being rendered from here on.
+
+    Python-Markdown does not tell its extensions, so a hook does.
+    """
+    global _page
+    _page = page
+    _met.clear()
+
+
+def report(what: str, pattern: str) -> str:
+    """Log a fault of the page that is being rendered.
+
+    Args:
+        what: What is wrong, why, and how to mend it, in a line.
+        pattern: Regular expression of the faulty words as they stand in the source. If it is
+            reported again on the same page, the next place that matches is meant.
+
+    Returns:
+        The line that was logged, as HTML text to show in the page.
+    """
+    line = f"{_place(pattern, _met[pattern])}: {what}"
+    _met[pattern] += 1
+    logger.warning(line)
+    return html.escape(line)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Name what could have been meant, closest first.
+
+    Args:
+        name: What was written.
+        known: Every name that exists.
+
+    Returns:
+        Words for the end of a message.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    guess = f"did you mean {' or '.join(close)}? " if close else ""
+    rest = [other for other in names if other not in close]
+    return f"{guess}known{' too' if close else ''}: {', '.join(rest)}"
+
+
+def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:
+    """Find the line of a match in a file.
+
+    Args:
+        path: Text file.
+        pattern: Regular expression.
+        occurrence: Which of its matches, from 0; the last one if there are fewer.
+
+    Returns:
+        The line's number, from 1, or None if nothing matches.
+    """
+    text = path.read_text(encoding="utf-8")
+    matches = list(re.finditer(pattern, text))
+    if not matches:
+        return None
+    return text.count("\n", 0, matches[min(occurrence, len(matches) - 1)].start()) + 1
+
+
+def shown(path: Path) -> str:
+    """A path as a person in the checkout would type it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _place(pattern: str, occurrence: int) -> str:
+    """Look in the page; a docstring shown by it stands in the package instead."""
+    if _page is None:
+        return "(unknown page)"
+    package = Path(__file__).parent.parent
+    for path in (_page, *sorted(package.rglob("*.py"))):
+        line = line_of(path, pattern, occurrence)
+        if line is not None:
+            return f"{shown(path)}:{line}"
+        occurrence = 0
+    return f"{shown(_page)}:1"

@@ -1,0 +1,224 @@
+"""The site's Markdown extension: `figure` and `samples` fences, `{{ value: … }}`, MathML.
+
+It needs no MkDocs: any program that runs Python-Markdown extensions shows the same pages.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement
+
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.inlinepatterns import InlineProcessor
+from markdown.treeprocessors import Treeprocessor
+from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
+
+from rlhf_explained import figures, measured
+from rlhf_explained.site import drawings, samples
+from rlhf_explained.site.current import current_run
+from rlhf_explained.site.faults import nearest, report
+from rlhf_explained.site.mathml import FormulaError, mathml
+
+
+class Blocks(Treeprocessor):
+    """Builds the elements of our fences where the page is a tree and captions are still Markdown.
+
+    Superfences swallows what a formatter raises and stashes what it returns as finished HTML. So a
+    formatter here only puts the fence aside; its element is built later, among the page's other
+    Markdown, so that links in a caption are checked and values and formulas in it are expanded.
+    """
+
+    def __init__(self, md: Markdown) -> None:
+        super().__init__(md)
+        self.aside: dict[str, tuple[Callable[[str, Blocks], Element], str]] = {}
+        self.count: Counter[str] = Counter()
+
+    def put_aside(self, build: Callable[[str, Blocks], Element], source: str) -> str:
+        """Keep a fence for later; the answer stands in the stash for it meanwhile."""
+        self.count["fences"] += 1
+        marker = f"<!-- fence {self.count['fences']} -->"
+        self.aside[marker] = (build, source)
+        return marker
+
+    def run(self, root: Element) -> None:
+        """Replace each paragraph that holds nothing but a fence of ours."""
+        for parent in list(root.iter()):
+            for place, child in enumerate(list(parent)):
+                text = (child.text or "").strip() if child.tag == "p" and not len(child) else ""
+                held = HTML_PLACEHOLDER_RE.fullmatch(text)
+                marker = self.md.htmlStash.rawHtmlBlocks[int(held[1])] if held else None
+                if marker in self.aside:
+                    build, source = self.aside.pop(marker)
+                    parent[place] = build(source, self)
+                    parent[place].tail = child.tail
+        for _, source in self.aside.values():
+            first = source.strip().split("\n")[0].strip()
+            why = f"the fence of {first!r} touches other text: leave a blank line around it"
+            root.append(_fault("div", why, re.escape(first)))
+        self.aside.clear()
+
+
+def figure_fence(
+    source: str, language: str, css_class: str, options: Any, md: Markdown, **rest: Any
+) -> str:
+    """Superfences formatter of `figure` fences."""
+    return _blocks(md).put_aside(figure_element, source)
+
+
+def samples_fence(
+    source: str, language: str, css_class: str, options: Any, md: Markdown, **rest: Any
+) -> str:
+    """Superfences formatter of `samples` fences."""
+    return _blocks(md).put_aside(samples_element, source)
+
+
+def bare_fence(
+    language: str, inputs: dict[str, str], options: Any, attrs: Any, md: Markdown
+) -> bool:
+    """Superfences validator: words after the fence's name would silently make it a code block."""
+    if inputs:
+        what = f"{language} takes no options on its first line: put {' '.join(inputs)!r} below it"
+        report(what, rf"(`{{3,}}|~{{3,}}) *{language} +\S")
+    return True
+
+
+def _blocks(md: Markdown) -> Blocks:
+    blocks = md.treeprocessors["rlhf-blocks"]
+    assert isinstance(blocks, Blocks)
+    return blocks
+
+
+def figure_element(source: str, blocks: Blocks) -> Element:
+    """Build `<figure>` from the name and the caption of a figure.
+
+    Args:
+        source: The figure's name on the first line, its caption below.
+        blocks: The page's fences; its stash takes the SVG.
+
+    Returns:
+        The element, its caption still Markdown.
+    """
+    name, _, caption = source.strip().partition("\n")
+    name = name.strip()
+    place = rf"(?m)^[ >]*(`{{3,}}|~{{3,}}) *\{{?\.?figure.*\n[ >]*{re.escape(name)}[ ]*$"
+    if name not in figures.FIGURES:
+        return _fault("div", f"unknown figure {name!r}; {nearest(name, figures.FIGURES)}", place)
+    run = current_run()
+    what = figures.FIGURES[name]
+    try:
+        alt = figures.alt_text(name, run).strip()
+    except ValueError as error:
+        return _fault("div", f"the alt text of figure {name!r}: {error}", place)
+    if not alt:
+        why = f"figure {name!r} has no alt text: write one in rlhf_explained/figures/__init__.py"
+        return _fault("div", why, place)
+    try:
+        drawing = drawings.svg(name, run)
+    except drawings.DrawingError as error:
+        return _fault("div", f"figure {name!r} cannot be drawn: {error}", place)
+
+    blocks.count[name] += 1
+    unique = name if blocks.count[name] == 1 else f"{name}-{blocks.count[name]}"
+    if unique != name:  # ids in a page are unique, even where a figure stands twice
+        drawing = re.sub(rf'(\bid="|url\(#|href="#){name}-', rf"\g<1>{unique}-", drawing)
+    title = f"figure-{unique}-alt"
+    opening = f'<svg role="img" aria-labelledby="{title}"'
+    drawing = drawing.replace("<svg", opening, 1).replace(
+        ">", f'><title id="{title}">{html.escape(alt)}</title>', 1
+    )
+    figure = Element("figure", {"class": "drawn", "id": f"figure-{unique}"})
+    box = SubElement(figure, "div", {"class": "drawing", "data-search-exclude": ""})
+    box.text = AtomicString(blocks.md.htmlStash.store(drawing))
+    words = SubElement(figure, "figcaption")
+    code = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
+    for paragraph in f"{caption.strip()} {code}".split("\n\n"):
+        SubElement(words, "p").text = paragraph.strip()
+    return figure
+
+
+def samples_element(source: str, blocks: Blocks) -> Element:
+    """Build a table or cards of responses from the options of a `samples` fence.
+
+    Args:
+        source: The lines of the fence.
+        blocks: Not needed.
+
+    Returns:
+        The element, its caption still Markdown.
+    """
+    try:
+        return samples.element(samples.parse(source), current_run())
+    except ValueError as error:
+        first = re.escape(source.strip().split("\n")[0].strip())
+        return _fault("div", f"samples: {error}", rf"{first}")
+
+
+class Values(InlineProcessor):
+    """`{{ value: name }}` becomes the measured value. Code is matched earlier and keeps it."""
+
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[Element, int, int]:  # type: ignore[override]  # noqa: N802
+        """Look the value up in the run."""
+        name = m[1]
+        run = current_run()
+        if name not in measured.names():
+            what = f"unknown value {name!r}; {nearest(name, measured.names())}"
+            place = rf"\{{\{{\s*value:\s*{re.escape(name)}\s*\}}\}}"
+            return _fault("span", what, place), m.start(), m.end()
+        value = measured.value(name, run)
+        element = Element("span", {"class": "measured", "title": f"Measured: {value.note}"})
+        element.text = AtomicString(value.text)
+        return element, m.start(), m.end()
+
+
+class Formulas(Treeprocessor):
+    """Turns what `pymdownx.arithmatex` (generic) recognised as TeX into MathML."""
+
+    def run(self, root: Element) -> None:
+        """Replace the text of every element of class `arithmatex`."""
+        for element in root.iter():
+            if element.get("class") == "arithmatex":
+                display = element.tag == "div"
+                # arithmatex escapes a block but not inline TeX, and wraps both: \[…\], \(…\)
+                text = html.unescape(element.text or "") if display else element.text or ""
+                self._render(element, text.strip()[2:-2].strip(), display)
+
+    def _render(self, element: Element, tex: str, display: bool) -> None:
+        element.set("class", "math")
+        try:
+            rendered = mathml(tex, display=display)
+        except FormulaError as error:
+            first = tex.split("\n")[0]
+            fault = _fault(
+                element.tag, f"the formula {tex!r} does not parse: {error}", re.escape(first)
+            )
+            element.set("class", "fault")
+            element.text = fault.text
+        else:
+            element.text = AtomicString(self.md.htmlStash.store(rendered))
+
+
+def _fault(tag: str, what: str, place: str) -> Element:
+    element = Element(tag, {"class": "fault"})
+    element.text = AtomicString(html.unescape(report(what, place)))
+    return element
+
+
+class RLHFExplained(Extension):
+    """Registers the above."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        """Blocks come before inline Markdown (20), formulas after it; values after code (190)."""
+        md.treeprocessors.register(Blocks(md), "rlhf-blocks", 30)
+        md.treeprocessors.register(Formulas(md), "rlhf-formulas", 15)
+        pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
+        md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
+
+
+def makeExtension(**settings: Any) -> RLHFExplained:  # noqa: N802
+    """What Python-Markdown calls."""
+    return RLHFExplained(**settings)
