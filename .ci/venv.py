@@ -153,9 +153,10 @@ def renew():
         run([sys.executable, "-m", "venv", venv], None)
         install(venv, None, *BUILD_TOOLS)
         install(venv, None, *torch, f"{ROOT}[{EXTRAS['test']}]")
-        freeze = [str(venv / "bin" / "python"), "-m", "pip", "freeze", "--exclude=rlhf-explained"]
+        freeze = [venv / "bin" / "python", "-m", "pip", "freeze", "--all"]
         lines = subprocess.check_output(freeze, text=True).splitlines()
-    text = "".join(line.split("+")[0] + "\n" for line in lines)
+    ours = ("pip=", "rlhf-explained ")  # pip comes with Python
+    text = "".join(line.split("+")[0] + "\n" for line in lines if not line.startswith(ours))
     CONSTRAINTS.write_text(CONSTRAINTS_HEADER + text, encoding="utf-8")
 
 
