@@ -170,7 +170,8 @@ class Values(InlineProcessor):
             place = rf"\{{\{{\s*value:\s*{re.escape(name)}\s*\}}\}}"
             return _fault("span", what, place), m.start(), m.end()
         value = measured.value(name, run)
-        element = Element("span", {"class": "measured", "title": f"Measured: {value.note}"})
+        look = "measured sentence" if len(value.text) > 40 else "measured"
+        element = Element("span", {"class": look, "title": f"Measured: {value.note}"})
         element.text = AtomicString(value.text)
         return element, m.start(), m.end()
 

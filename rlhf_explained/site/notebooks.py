@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import json
 import os
 import re
@@ -142,7 +143,7 @@ def execute(notebook: NotebookNode) -> None:
         )
         # ipykernel warns about a debugger that nobody uses
         environment = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        with client.setup_kernel(env=environment):
+        with client.setup_kernel(env=environment, cleanup_kc=True):
             for number, cell in enumerate(notebook.cells):
                 try:
                     client.execute_cell(cell, number)
@@ -183,13 +184,14 @@ def to_markdown(notebook: NotebookNode, path: Path, offer: str) -> str:
             parts.append(cell.source)
         elif cell.cell_type == "code":
             parts.append(_fence("python", cell.source))
-            for output in cell.outputs:
-                alt = cell.metadata.get("alt", "")
-                shape, text = _output(output, alt)
+            alt = cell.metadata.get("alt", "")
+            shown_outputs = [_output(output, alt) for output in cell.outputs]
+            for shape, group in itertools.groupby(shown_outputs, lambda one: one[0]):
                 if shape == "image" and not alt:
                     why = 'an image without alt text: write `# %% alt="…"` above its cell'
                     logger.warning(f"{shown(path)}:{lines[number] - 1}: {why}")
-                parts.append(text)
+                texts = [text for _, text in group]
+                parts += [_text("\n".join(texts))] if shape == "text" else texts
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -200,7 +202,7 @@ def _is_markdown(cell: NotebookNode) -> bool:
 def _output(output: NotebookNode, alt: str) -> tuple[str, str]:
     """One output's shape and Markdown."""
     if output.output_type == "stream":
-        return "text", _text(output.text)
+        return "text", output.text.rstrip("\n")
     data: dict[str, Any] = output.get("data", {})
     if "text/html" in data:
         return "html", f'<div class="cell-output">\n{data["text/html"]}\n</div>'
@@ -217,7 +219,7 @@ def _output(output: NotebookNode, alt: str) -> tuple[str, str]:
         return "image", f'<div class="cell-output paper">{image}</div>'
     if "text/markdown" in data:
         return "markdown", data["text/markdown"]
-    return "text", _text(data.get("text/plain", ""))
+    return "text", data.get("text/plain", "")
 
 
 def _text(text: str) -> str:
