@@ -27,6 +27,7 @@ NAMES = {
 SHARES = ("helpful", "harmful", "off-topic", "rambling", "wrong")
 STAGES = ("pretrain", "sft", "preferences", "reward-model", "ppo", "ppo-no-kl", "evaluation")
 
+_SPACE = "\N{NO-BREAK SPACE}"  # so that a number and its unit stay on one line
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
 
 
@@ -47,7 +48,9 @@ def share(value: float) -> str:
     """A share in per cent: whole ones, but never 0 or 100 for what is neither."""
     percent = 100 * value
     digits = 1 if 0 < percent < 1 or 99 < percent < 100 else 0
-    return f"{percent:.{digits}f}\N{NO-BREAK SPACE}%"
+    text = f"{percent:.{digits}f}"
+    text = {"0.0": f"<{_SPACE}0.1", "100.0": f">{_SPACE}99.9"}.get(text, text)
+    return f"{text}{_SPACE}%"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -60,17 +63,17 @@ def number(value: float, digits: int = 2) -> str:
 
 def nats(value: float) -> str:
     """An amount of information."""
-    return f"{number(value)}\N{NO-BREAK SPACE}nats"
+    return f"{number(value)}{_SPACE}nats"
 
 
 def tokens(value: float) -> str:
     """A length."""
-    return f"{number(value, 1)}\N{NO-BREAK SPACE}tokens"
+    return f"{number(value, 1)}{_SPACE}tokens"
 
 
 def seconds(value: float) -> str:
     """A time: whole seconds from ten on."""
-    return f"{number(value, 1 if value < 10 else 0)}\N{NO-BREAK SPACE}s"
+    return f"{number(value, 1 if value < 10 else 0)}{_SPACE}s"
 
 
 def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:

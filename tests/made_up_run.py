@@ -45,6 +45,7 @@ def made_up_run(
     seed: int = 0,
     iterations: int = 60,
     noise: float = 0.06,
+    recorded: int = 1000,
     curves: dict[str, dict[str, Curve]] | None = None,
     **changes: Any,
 ) -> Run:
@@ -55,6 +56,7 @@ def made_up_run(
         seed: Of the noise; it is also the run's seed.
         iterations: Of PPO, and recorded steps of the other stages.
         noise: Standard deviation of each point of a curve.
+        recorded: Responses of each policy that are there in words.
         curves: By PPO run, quantities that replace those of `CURVES`.
         changes: Parts of the report to replace.
 
@@ -171,7 +173,7 @@ def made_up_run(
         ]
         * 20,
     }
-    responses = {policy: [response(policy, n) for n in range(1000)] for policy in POLICIES}
+    responses = {policy: [response(policy, n) for n in range(recorded)] for policy in POLICIES}
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("report.json", report | changes), ("responses.json", responses)):
         (folder / name).write_text(json.dumps(content), encoding="utf-8")

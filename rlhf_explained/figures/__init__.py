@@ -143,9 +143,12 @@ FIGURES: dict[str, Figure] = {
 def sources(name: str) -> list[Path]:
     """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
     figure = FIGURES[name]
-    modules = (f"{__name__}.style", f"{__name__}.{figure.module}", *figure.reads)
+    own = (f"{__name__}.style", f"{__name__}.{figure.module}", "rlhf_explained.measured")
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
-    return [Path(__file__).parents[2] / f"{module.replace('.', '/')}.py" for module in modules]
+    return [
+        Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
+        for module in (*own, *figure.reads)
+    ]
 
 
 def alt_text(name: str, run: Run) -> str:

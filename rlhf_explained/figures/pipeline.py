@@ -94,7 +94,7 @@ def stage_seconds(run: Run) -> Figure:
         ("ppo_no_kl", "PPO, no penalty", style.NOKL, "//////"),
         ("evaluation", "Evaluation", style.MUTED, ""),
     )
-    row, left, right = 24.0, 116.0, style.WIDTH - 48
+    row, left, right = 24.0, 116.0, style.WIDTH - 62
     figure, axes = style.page(row * len(stages) + 34)
     longest = max(run.seconds[stage] for stage, *_ in stages) or 1.0
     for number, (stage, name, colour, hatch) in enumerate(stages):

@@ -70,7 +70,7 @@ def curves(run: Run) -> Figure:
     figure, _ = style.page(3 * 158 + 38)
     for place, (name, title, unit, xlabel) in enumerate(panels):
         axes = style.panel(
-            figure, 36, 24 + 158 * place, 226, 116, title=title, unit=unit, xlabel=xlabel
+            figure, 44, 24 + 158 * place, 222, 116, title=title, unit=unit, xlabel=xlabel
         )
         _both_runs(run, axes, name)
     style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
@@ -82,7 +82,7 @@ def response_length(run: Run) -> Figure:
     """Mean response length over the iterations, with the penalty and without."""
     figure, _ = style.page(232)
     axes = style.panel(
-        figure, 36, 24, 226, 150, title="Response length", unit="tokens, mean", xlabel="iteration"
+        figure, 44, 24, 222, 150, title="Response length", unit="tokens, mean", xlabel="iteration"
     )
     start = run.evaluation["sft"]["length"]
     axes.axhline(start, color=style.SFT, linewidth=1.4, linestyle=style.DASHES["sft"])
@@ -112,9 +112,9 @@ def gold_against_kl(run: Run) -> Figure:
     figure, _ = style.page(358)
     axes = style.panel(
         figure,
-        36,
+        44,
         24,
-        style.WIDTH - 50,
+        style.WIDTH - 58,
         256,
         title="Gold",
         unit="true reward, mean",

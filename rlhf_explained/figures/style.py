@@ -89,6 +89,7 @@ _SETTINGS = {
 }
 
 
+Real = float | int  # the run-time type checks of the tests take no int for a float
 P = ParamSpec("P")
 
 
@@ -103,7 +104,7 @@ def drawn(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return draw
 
 
-def page(height: float) -> tuple[Figure, Axes]:
+def page(height: Real) -> tuple[Figure, Axes]:
     """An empty figure with one invisible set of axes in points, the origin at the top left."""
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -114,11 +115,11 @@ def page(height: float) -> tuple[Figure, Axes]:
 
 def words(
     axes: Axes,
-    x: float,
-    y: float,
+    x: Real,
+    y: Real,
     text: str,
     *,
-    size: float = BODY,
+    size: Real = BODY,
     colour: str = INK,
     align: str = "left",
     bold: bool = False,
@@ -147,10 +148,10 @@ def words(
 
 def box(
     axes: Axes,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
+    left: Real,
+    top: Real,
+    width: Real,
+    height: Real,
     colour: str,
     *,
     dashed: bool = False,
@@ -174,7 +175,7 @@ def box(
 Line = str | tuple[str, Mapping[str, Any]]  # a line of text, with settings of `words`
 
 
-def lines_in(axes: Axes, patch: FancyBboxPatch, *lines: Line, gap: float = 14) -> None:
+def lines_in(axes: Axes, patch: FancyBboxPatch, *lines: Line, gap: Real = 14) -> None:
     """Centre lines of text in a box, one under the other."""
     centre = patch.get_x() + patch.get_width() / 2
     first = patch.get_y() + patch.get_height() / 2 - gap * (len(lines) - 1) / 2 + 4
@@ -185,10 +186,10 @@ def lines_in(axes: Axes, patch: FancyBboxPatch, *lines: Line, gap: float = 14) -
 
 def arrow(
     axes: Axes,
-    *points: tuple[float, float],
+    *points: tuple[Real, Real],
     colour: str = MUTED,
     dashed: bool = False,
-    width: float = 1.4,
+    width: Real = 1.4,
 ) -> FancyArrowPatch:
     """An arrow along a line of straight pieces, its head at the last point."""
     patch = FancyArrowPatch(
@@ -207,16 +208,16 @@ def arrow(
 
 def panel(
     figure: Figure,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
+    left: Real,
+    top: Real,
+    width: Real,
+    height: Real,
     *,
     title: str,
     unit: str = "",
     xlabel: str = "",
     ticks: int = 4,
-    headroom: float = 9,
+    headroom: Real = 9,
 ) -> Axes:
     """Axes without a frame, in points from the top left, the y label lying above them.
 
@@ -251,7 +252,7 @@ def width_of(text: Text) -> float:
     return text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
 
 
-def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(positions: Sequence[Real], gap: Real, low: Real, high: Real) -> list[float]:
     """Move positions as little as needed to stand `gap` apart between `low` and `high`."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     placed: list[float] = []
@@ -268,7 +269,7 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
     return result
 
 
-def end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], *, gap: float = 13) -> None:
+def end_labels(axes: Axes, labels: Sequence[tuple[Real, str, str]], *, gap: Real = 13) -> None:
     """Name lines at their right ends: (y in data, text, colour), moved apart where they meet."""
     if not labels:
         return
@@ -289,11 +290,11 @@ def end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], *, gap: flo
 
 def curve(
     axes: Axes,
-    xs: Sequence[float],
-    ys: Sequence[float],
+    xs: Sequence[Real],
+    ys: Sequence[Real],
     *,
     colour: str,
-    dash: str | tuple[float, tuple[float, ...]],
+    dash: str | tuple[Real, tuple[Real, ...]],
     raw: bool = False,
 ) -> None:
     """A line; with `raw`, the smoothed line over what was measured, lighter."""
@@ -304,12 +305,12 @@ def curve(
     axes.plot(xs, ys, marker=mark, markersize=4, color=colour, linewidth=1.8, linestyle=dash)
 
 
-def last(ys: Sequence[float]) -> float:
+def last(ys: Sequence[Real]) -> float:
     """Where the smoothed line of `curve` ends."""
     return smoothed(ys)[-1]
 
 
-def limits(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
+def limits(axes: Axes, xs: Sequence[Real], ys: Sequence[Real]) -> None:
     """Room for all points and a little more, also when they are all the same."""
     low, high = min(ys), max(ys)
     margin = 0.06 * (high - low) or 0.5
@@ -317,7 +318,7 @@ def limits(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
     axes.set_xlim(min(xs) - (len(set(xs)) == 1), max(xs) + (len(set(xs)) == 1))
 
 
-def mean_marks(axes: Axes, means: Sequence[tuple[float, str, str]]) -> None:
+def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:
     """Dashed lines at means, each named with its value above the panel: (x, name, colour)."""
     frame = axes.get_window_extent()
     places = [axes.transData.transform((x, 0.0))[0] - frame.x0 for x, _, _ in means]
@@ -338,7 +339,7 @@ def mean_marks(axes: Axes, means: Sequence[tuple[float, str, str]]) -> None:
         )
 
 
-def dots(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:
+def dots(axes: Axes, xs: Sequence[Real], ys: Sequence[Real], colour: str) -> None:
     """Many small dots as one path of strokes without length: a tenth of the bytes of markers."""
     points = [point for point in zip(xs, ys, strict=True) for _ in range(2)]
     path = Path(points, [Path.MOVETO, Path.LINETO] * len(xs))
@@ -349,8 +350,8 @@ def dots(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str) -> N
 
 def place_labels(
     axes: Axes,
-    marks: Sequence[tuple[float, float, str, str]],
-    clear_of: Sequence[tuple[float, float]],
+    marks: Sequence[tuple[Real, Real, str, str]],
+    clear_of: Sequence[tuple[Real, Real]],
 ) -> None:
     """Name points where there is room, the first ones first: (x, y, text, colour) in data.
 

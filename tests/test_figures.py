@@ -1,0 +1,423 @@
+"""The figures: each draws from any run, the same each time, and nothing in it gets in the way."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import re
+import subprocess
+import sys
+from itertools import combinations, pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from made_up_run import CURVES, made_up_run
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from rlhf_explained import figures, measured
+from rlhf_explained.figures import ppo, style
+from rlhf_explained.pipeline import Run
+
+SVG = "{http://www.w3.org/2000/svg}"
+MEASURED = {
+    "before-after",
+    "three-stages",
+    "stage-seconds",
+    "sft-loss",
+    "reward-model-training",
+    "ppo-curves",
+    "gold-against-kl",
+    "response-length",
+    "demonstrations-preferences",
+}
+ILLUSTRATIVE = {
+    "before-after",
+    "preference-and-reward-model",
+    "ppo-loop",
+    "beta-sweep",
+    "demonstrations-preferences",
+}
+
+
+def _constant(value: float):
+    return lambda t: value
+
+
+STILL = {name: _constant(0.0) for name in ("proxy", "gold", "kl", "length")}
+RUNS = {
+    "usual": {},
+    "one iteration": {"iterations": 1},
+    "two iterations": {"iterations": 2},
+    "long": {"iterations": 200, "seed": 12345},
+    "constant": {"noise": 0.0, "curves": {"ppo": STILL, "ppo_no_kl": STILL}},
+    "alike": {"curves": {"ppo_no_kl": CURVES["ppo"]}, "noise": 0.3},
+    "wild": {"noise": 25.0},
+    "big": {
+        "seconds": {stage.replace("-", "_"): 12345.6 for stage in (*measured.STAGES, "total")},
+        "curves": {"ppo": {name: lambda t: -1e3 * t for name in STILL}},
+    },
+    "all the same score": {
+        "reward_model": {
+            "heldout_accuracy": 0.0,
+            "accuracy_ceiling": 1.0,
+            "heldout_pairs": 3,
+            "chosen_scores": [1.0] * 3,
+            "rejected_scores": [1.0] * 3,
+        }
+    },
+}
+
+
+ALL = [(name, kind) for name in sorted(MEASURED) for kind in RUNS] + [
+    (name, "usual") for name in figures.FIGURES if name not in MEASURED
+]
+SOME = [(name, kind) for name, kind in ALL if kind in ("usual", "one iteration", "constant")]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {kind: made_up_run(folder / kind, **changes) for kind, changes in RUNS.items()}
+
+
+@pytest.fixture
+def run(runs: dict[str, Run]) -> Run:
+    return runs["usual"]
+
+
+def drawing(name: str, run: Run) -> Figure:
+    entry = figures.FIGURES[name]
+    module = importlib.import_module(f"rlhf_explained.figures.{entry.module}")
+    return getattr(module, entry.function)(run)
+
+
+# What can get in the way
+
+
+class _Watching(RendererAgg):
+    """Remembers each text that it draws."""
+
+    def __init__(self, figure: Figure) -> None:
+        width, height = figure.bbox.size
+        super().__init__(width, height, figure.dpi)
+        self.texts: list[Text] = []
+
+    def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
+        assert mtext is not None, f"{s!r} is one of several lines: a browser would shift it"
+        self.texts.append(mtext)
+        super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
+
+
+def texts(figure: Figure) -> dict[str, tuple[Text, Bbox]]:
+    renderer = _Watching(figure)
+    figure.draw(renderer)
+    # The extent reaches from the highest letter to the lowest one there could be.
+    return {
+        f"{number}: {text.get_text()}": (text, text.get_window_extent().padded(-0.5, -1.8))
+        for number, text in enumerate(renderer.texts)
+        if text.get_text().strip()
+    }
+
+
+def _lines(figure: Figure) -> list[list[tuple[float, float]]]:
+    """The corners of every arrow, on the paper."""
+    arrows = [patch for axes in figure.axes for patch in axes.patches]
+    return [
+        [tuple(point) for point in patch.get_transform().transform(patch._path_original.vertices)]
+        if patch._path_original is not None
+        else []
+        for patch in arrows
+        if isinstance(patch, FancyArrowPatch)
+    ]
+
+
+def _cross(first: tuple, second: tuple) -> bool:
+    (a, b), (c, d) = first, second
+
+    def side(p, q, r) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+
+
+def _enters(piece: tuple, box: Bbox) -> bool:
+    (x0, y0), (x1, y1) = piece
+    steps = [step / 50 for step in range(51)]
+    return any(box.contains(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for t in steps)
+
+
+def faults(figure: Figure) -> list[str]:
+    """Everything that overlaps, crosses or leaves the page."""
+    found = []
+    placed = texts(figure)
+    for name, (_, extent) in placed.items():
+        if (
+            extent.x0 < 0
+            or extent.y0 < 0
+            or extent.x1 > figure.bbox.x1
+            or extent.y1 > figure.bbox.y1
+        ):
+            found.append(f"{name} leaves the page")
+    for (one, (_, first)), (other, (_, second)) in combinations(placed.items(), 2):
+        if first.overlaps(second):
+            found.append(f"{one} overlaps {other}")
+    boxes = [
+        patch.get_window_extent()
+        for axes in figure.axes
+        for patch in axes.patches
+        if isinstance(patch, FancyBboxPatch)
+    ]
+    for box in boxes:
+        for name, (_, extent) in placed.items():
+            whole = box.contains(extent.x0, extent.y0) and box.contains(extent.x1, extent.y1)
+            if box.overlaps(extent) and not whole:
+                found.append(f"{name} crosses the edge of a box")
+    lines = _lines(figure)
+    pieces = [(number, piece) for number, line in enumerate(lines) for piece in pairwise(line)]
+    for number, piece in pieces:
+        if any(_enters(piece, box.padded(-1.5)) for box in boxes):
+            found.append(f"arrow {number} crosses a box")
+        for name, (_, extent) in placed.items():
+            if _enters(piece, extent):
+                found.append(f"arrow {number} crosses {name}")
+    for (one, first), (other, second) in combinations(pieces, 2):
+        if one != other and _cross(first, second):
+            found.append(f"arrow {one} crosses arrow {other}")
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), ALL)
+def test_nothing_overlaps_crosses_or_is_clipped(name: str, kind: str, runs: dict[str, Run]):
+    assert not faults(drawing(name, runs[kind]))
+
+
+def _plain() -> Figure:
+    figure, axes = style.page(100)
+    style.words(axes, 20, 50, "a text")
+    style.box(axes, 100, 20, 60, 40, style.SFT)
+    style.arrow(axes, (200, 20), (300, 20))
+    return figure
+
+
+PLANTED = {
+    "overlaps": lambda axes: style.words(axes, 40, 53, "another"),
+    "leaves the page": lambda axes: style.words(axes, 290, 90, "too far to the right"),
+    "edge of a box": lambda axes: style.words(axes, 140, 45, "too wide for it"),
+    "crosses a box": lambda axes: style.arrow(axes, (90, 30), (180, 35)),
+    "crosses 0: a text": lambda axes: style.arrow(axes, (10, 47), (90, 47)),
+    "crosses arrow": lambda axes: style.arrow(axes, (250, 10), (250, 60)),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_that_test_notices(fault: str):
+    figure = style.drawn(_plain)()
+    assert not faults(figure)
+    PLANTED[fault](figure.axes[0])
+    assert any(fault in found for found in faults(figure))
+
+
+# The SVG
+
+
+@pytest.mark.parametrize(("name", "kind"), SOME)
+def test_svg_follows_the_theme_and_shares_a_page(name: str, kind: str, runs: dict[str, Run]):
+    svg = figures.draw(name, runs[kind])
+    root = ElementTree.fromstring(svg)
+    assert svg.startswith("<svg ")
+    colours = re.findall(r"(?:fill|stroke|color):([^;\"]+)", svg)
+    assert {c for c in colours if not c.startswith(("var(--", "none", f"url(#{name}-"))} == set()
+    assert not any(sentinel in svg for sentinel in style.VARIABLES)
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert len(ids) == len(set(ids))
+    assert all(found.startswith(f"{name}-") for found in ids)
+    wanted = re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg)
+    assert {one or other for one, other in wanted} == set(ids)
+    assert not list(root.iter(f"{SVG}metadata"))
+    assert not list(root.iter(f"{SVG}style"))
+    assert "font-family" not in re.sub(r"<svg [^>]*>", "", svg)
+    sizes = [float(size) for size in re.findall(r"font-size:([\d.]+)px", svg)]
+    assert min(sizes) * 340 / style.WIDTH >= 11, "too small on a phone"
+    assert len(sizes) == len(list(root.iter(f"{SVG}text")))
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_svg_is_small(name: str, run: Run):
+    assert len(figures.draw(name, run).encode()) <= 25_000
+
+
+def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):
+    (tmp_path / "matplotlibrc").write_text(
+        "font.size: 30\naxes.edgecolor: red\nlines.linewidth: 9\n"
+    )
+    code = (
+        "import sys; from pathlib import Path; from rlhf_explained import figures\n"
+        "from rlhf_explained.pipeline import Run, RunConfig\n"
+        "run = Run(RunConfig(), 'made-up', Path(sys.argv[1]))\n"
+        "for name in figures.FIGURES: print(figures.draw(name, run))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run.folder)],
+        env=os.environ | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    here = "".join(f"{figures.draw(name, run)}\n" for name in figures.FIGURES)
+    assert done.stdout == here
+
+
+def test_drawing_leaves_the_callers_settings_alone(run: Run):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    figures.draw("ppo-curves", run)
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "clean"), [("rlhf_explained.figures", True), ("rlhf_explained.figures.style", False)]
+)
+def test_the_names_need_no_matplotlib(module: str, clean: bool):
+    code = f"import sys, {module}; sys.exit(bool({{'matplotlib', 'torch'}} & set(sys.modules)))"
+    assert (subprocess.run([sys.executable, "-c", code]).returncode == 0) == clean
+
+
+# What the figures say
+
+
+def said(name: str, run: Run) -> str:
+    root = ElementTree.fromstring(figures.draw(name, run))
+    return " | ".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
+
+
+@pytest.mark.parametrize(("name", "kind"), SOME)
+def test_alt_text_quotes_the_run(name: str, kind: str, runs: dict[str, Run]):
+    alt = figures.alt_text(name, runs[kind])
+    assert len(alt) > 80
+    assert not re.search(r"[{}]", alt)
+
+
+def test_alt_text_has_the_runs_numbers(run: Run):
+    assert "79\N{NO-BREAK SPACE}% after RLHF" in figures.alt_text("before-after", run)
+
+
+@pytest.mark.parametrize(("name", "kind"), SOME)
+def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
+    name: str, kind: str, runs: dict[str, Run]
+):
+    words = said(name, runs[kind])
+    assert (f"seed {runs[kind].config.seed}" in words) == (name in MEASURED)
+    assert ("illustrative" in words) == (name in ILLUSTRATIVE)
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_figure_names_all_it_is_drawn_by(name: str):
+    sources = figures.sources(name)
+    assert {path.name for path in sources} >= {"style.py", "measured.py"}
+    assert all(path.is_file() for path in sources)
+    assert (len(sources) > 3) == (name == "ppo-clip")
+
+
+def test_before_after_shows_the_measured_shares(run: Run):
+    words = said("before-after", run)
+    for policy in ("base", "sft", "ppo"):
+        assert measured.share(run.evaluation[policy]["helpful"]) in words
+    # … and the diamonds stand where the original's shares are: half way from .2 to .85 is .525.
+    marks = [
+        line for line in drawing("before-after", run).axes[0].lines if line.get_marker() == "D"
+    ]
+    across = [float(line.get_xdata()[0]) for line in marks[:5]]
+    assert across[0] == across[3] < across[1] == across[2] < across[4]
+    assert (across[1] - across[0]) / (across[4] - across[0]) == pytest.approx(0.1 / 0.65)
+
+
+def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_reference(run: Run):
+    figure = drawing("ppo-loop", run)
+    placed = texts(figure)
+    boxes = {}
+    for patch in figure.axes[0].patches:
+        if isinstance(patch, FancyBboxPatch):
+            extent = patch.get_window_extent()
+            inside = [t.get_text() for t, e in placed.values() if extent.contains(e.x0, e.y0)]
+            boxes[inside[0].lstrip("1234567 ")] = extent.padded(1.5)
+
+    def at(point: tuple[float, float]) -> str:
+        return next(name for name, extent in boxes.items() if extent.contains(*point))
+
+    assert {(at(line[0]), at(line[-1])) for line in _lines(figure)} == {
+        ("PROMPT", "POLICY"),
+        ("POLICY", "RESPONSE"),
+        ("PROMPT", "REWARD MODEL"),
+        ("RESPONSE", "REWARD MODEL"),
+        ("RESPONSE", "REFERENCE"),
+        ("REFERENCE", "KL PENALTY"),
+        ("POLICY", "KL PENALTY"),
+        ("REWARD MODEL", "TOTAL REWARD"),
+        ("KL PENALTY", "TOTAL REWARD"),
+        ("TOTAL REWARD", "PPO UPDATE"),
+        ("PPO UPDATE", "POLICY"),
+    }
+
+
+def test_the_hack_stops_paying_where_the_totals_are_equal(run: Run):
+    hacked = next(scenario for scenario in ppo.SCENARIOS if scenario[0] == "hacked")
+    for scenario in ppo.SCENARIOS:
+        if scenario is not hacked:
+            beta = ppo.crossing(hacked, scenario)
+            totals = [score - beta * kl for _, score, kl in (hacked, scenario)]
+            assert totals[0] == pytest.approx(totals[1])
+    words = said("beta-sweep", run)
+    assert all(beta in words for beta in ("0.119", "0.444", "0.625"))
+
+
+def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_side(run: Run):
+    axes = drawing("ppo-clip", run).axes[1]
+    curves = [line for line in axes.lines if line.get_linewidth() > 2]
+    for line, advantage in zip(curves, (1.0, -1.0), strict=True):
+        for ratio, objective in zip(line.get_xdata(), line.get_ydata(), strict=True):
+            clipped = min(max(ratio, 0.8), 1.2)
+            assert objective == pytest.approx(min(ratio * advantage, clipped * advantage))
+
+
+def test_the_band_is_the_best_gold_so_far(run: Run):
+    axes = drawing("gold-against-kl", run).axes[1]
+    band, *paths = [
+        line for line in axes.lines if line.get_linewidth() > 1.6 and len(line.get_xdata()) > 2
+    ]
+    assert len(paths) == 2
+    for kl, gold in zip(*band.get_data(), strict=True):
+        reached = [g for path in paths for k, g in zip(*path.get_data(), strict=True) if k <= kl]
+        assert gold == pytest.approx(max(reached))
+
+
+# The style's own arithmetic
+
+
+@pytest.mark.parametrize(
+    "wanted", [[], [5.0], [5.0, 5.0], [1.0, 2.0, 3.0], [90.0, 95.0, 99.0], [50.0, 10.0, 52.0]]
+)
+def test_spread_keeps_order_and_distance_and_room(wanted: list[float]):
+    placed = style.spread(wanted, 13, 0, 100)
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    assert all(placed[b] - placed[a] >= 13 - 1e-9 for a, b in pairwise(order))
+    assert all(-1e-9 <= place <= 100 + 1e-9 for place in placed)
+    apart = all(abs(a - b) >= 13 for a, b in combinations(wanted, 2))
+    if apart:
+        assert placed == wanted
+
+
+def test_limits_hold_all_points():
+    figure, _ = style.page(200)
+    axes = style.panel(figure, 30, 30, 200, 100, title="")
+    for ys in ([1.0], [2.0, 2.0], [-1e6, math.pi]):
+        style.limits(axes, list(range(len(ys))), ys)
+        low, high = axes.get_ylim()
+        assert low < min(ys)
+        assert max(ys) < high

@@ -1,0 +1,231 @@
+"""The measured values: their digits, and conclusions that follow the numbers either way."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up_run import CURVES, Curve, made_up_run
+
+from rlhf_explained import measured
+from rlhf_explained.pipeline import Run
+
+SPACE = "\N{NO-BREAK SPACE}"
+VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return made_up_run(tmp_path_factory.mktemp("run"), seed=3)
+
+
+def told(name: str, folder: Path, **changes) -> str:
+    return measured.value(name, made_up_run(folder, **changes)).text
+
+
+@pytest.mark.parametrize("name", measured.names())
+def test_every_value_has_a_text_and_names_its_run(name: str, run: Run):
+    found = measured.value(name, run)
+    assert found.text
+    assert "nan" not in found.text
+    assert found.note.endswith("run with seed 3")
+
+
+@pytest.mark.parametrize("name", measured.names())
+def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
+    assert told(name, tmp_path, iterations=1, noise=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("base-helpful", f"23{SPACE}%"),
+        ("ppo-gold", "1.18"),
+        ("base-gold", "−0.60"),
+        ("ppo-no-kl-off-topic", f"1{SPACE}%"),
+        ("ppo-no-kl-kl", f"3.10{SPACE}nats"),
+        ("sft-length", f"9.0{SPACE}tokens"),
+        ("parameters", "117,312"),
+        ("vocabulary", "203"),
+        ("kl-coef", "0.1"),
+        ("rm-accuracy", f"87{SPACE}%"),
+        ("rm-ceiling", f"92{SPACE}%"),
+        ("seconds-total", f"65{SPACE}s"),
+        ("seconds-sft", f"1.4{SPACE}s"),
+        ("sft-loss-floor", f"0.84{SPACE}nats"),
+        ("run-seed", "3"),
+    ],
+)
+def test_values_are_written_with_their_units(name: str, text: str, run: Run):
+    assert measured.value(name, run).text == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.004, "0.4"),
+        (0.26, "26"),
+        (0.994, "99.4"),
+        (1.0, "100"),
+        (1e-5, f"<{SPACE}0.1"),
+    ],
+)
+def test_a_share_is_0_or_100_only_if_it_is(value: float, text: str):
+    assert measured.share(value) == f"{text}{SPACE}%"
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.004, "0.00"), (-1.5, "−1.50"), (0.0, "0.00")])
+def test_a_number_has_a_true_minus_and_no_negative_zero(value: float, text: str):
+    assert measured.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "close"),
+    [("ppo-gld", "ppo-gold"), ("ppo_gold", "ppo-gold"), ("rm-acuracy", "rm-acc")],
+)
+def test_an_unknown_name_is_told_its_neighbours(wrong: str, close: str, run: Run):
+    with pytest.raises(ValueError, match=re.escape(repr(wrong))) as caught:
+        measured.value(wrong, run)
+    assert close in str(caught.value)
+
+
+def test_values_need_neither_torch_nor_matplotlib(run: Run):
+    code = (
+        "import sys; from pathlib import Path; from rlhf_explained import measured\n"
+        "from rlhf_explained.pipeline import Run, RunConfig\n"
+        "run = Run(RunConfig(), 'made-up', Path(sys.argv[1]))\n"
+        "for name in measured.names(): measured.value(name, run)\n"
+        "sys.exit(bool({'torch', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(run.folder)]).returncode == 0
+
+
+def test_smoothing_is_the_mean_of_the_neighbours():
+    assert measured.smoothed([1.0, 2.0, 6.0], window=3) == [1.5, 3.0, 4.0]
+    assert measured.smoothed([7.0] * 9) == [7.0] * 9
+    assert measured.smoothed([]) == []
+
+
+# Conclusions
+
+
+def stories(held: Curve, **free: Curve) -> dict[str, dict[str, Curve]]:
+    """The penalised run's gold and what differs in the other one."""
+    return {"ppo": CURVES["ppo"] | {"gold": held}, "ppo_no_kl": CURVES["ppo_no_kl"] | free}
+
+
+def hump(t: float) -> float:
+    """Gold that rises to 1.1 half way and falls to where it began."""
+    return 0.3 + 0.8 * 4 * t * (1 - t)
+
+
+@pytest.mark.parametrize(
+    ("end", "conclusion"),
+    [
+        (2.0, "the penalty beats stopping early, by 0.90"),
+        (1.1, "within the noise: here, stopping at the right moment does as well as the penalty"),
+        (0.4, "stopping at the right moment beats the penalty, by 0.70"),
+    ],
+)
+def test_early_stopping_is_judged_by_the_numbers(end: float, conclusion: str, tmp_path: Path):
+    curves = stories(lambda t: 0.3 + (end - 0.3) * min(1.0, 2 * t), gold=hump)
+    text = told("early-stopping-verdict", tmp_path, curves=curves, noise=0.0)
+    assert conclusion in text
+    assert "never has that KL: it reaches 0.79" in text
+
+
+@pytest.mark.parametrize(
+    ("lead", "conclusion"),
+    [(0.5, "more by 0.5"), (0.0, "no difference beyond the noise"), (-0.5, "less by 0.5")],
+)
+def test_runs_are_compared_at_equal_kl(lead: float, conclusion: str, tmp_path: Path):
+    curves = stories(lambda t: hump(t) + lead, gold=hump)
+    curves["ppo"]["kl"] = curves["ppo_no_kl"]["kl"]
+    text = told("early-stopping-verdict", tmp_path, curves=curves, noise=0.005)
+    assert "At the same KL the run with the penalty has" in text
+    assert conclusion in text
+
+
+def test_the_best_moment_is_where_gold_is_highest(tmp_path: Path):
+    curves = stories(lambda t: 0.3, gold=hump)
+    text = told("early-stopping-verdict", tmp_path, iterations=61, curves=curves, noise=0.0)
+    assert "around iteration 31" in text
+    at_best = CURVES["ppo_no_kl"]["kl"](0.5)
+    assert f"at a KL of {at_best:.2f}" in text
+
+
+def test_two_runs_of_one_policy_do_not_differ(tmp_path: Path):
+    """The best of many noisy windows is chosen, and yet hardly ever called a difference."""
+    flat = {"ppo": {"gold": lambda t: 1.0}, "ppo_no_kl": {"gold": lambda t: 1.0}}
+    told_apart = 0
+    for seed in range(100):
+        # One response spreads by 0.03 · √1000, so the mean of a batch of 128 by this:
+        noise = 0.03 * math.sqrt(1000 / 128)
+        text = told(
+            "early-stopping-verdict",
+            tmp_path / str(seed),
+            seed=seed,
+            curves=flat,
+            noise=noise,
+            recorded=1,
+        )
+        told_apart += "within the noise" not in text
+    assert told_apart <= 5
+
+
+@pytest.mark.parametrize(
+    ("free", "conclusion"),
+    [
+        ({"gold": hump, "proxy": lambda t: 2 * t}, "still rises, from 1.0"),
+        ({"gold": hump, "proxy": lambda t: 1.0}, "stays where it is"),
+        ({"gold": hump, "proxy": hump}, "falls too"),
+        ({"gold": lambda t: t, "proxy": lambda t: 2 * t}, "No reward hacking to see here"),
+    ],
+)
+def test_hacking_is_judged_by_the_numbers(free: dict[str, Curve], conclusion: str, tmp_path: Path):
+    curves = stories(lambda t: t, **free)
+    text = told("hack-verdict", tmp_path, curves=curves, noise=0.005)
+    assert conclusion in text
+    assert ("hacking" in text) == (conclusion.startswith(("still", "No")))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "conclusion"),
+    [
+        ((12.0, 6.0), "12.0, longer by 3.0 ± 0.1; without it 6.0, shorter by 3.0 ± 0.1"),
+        ((9.1, 12.0), "9.1, no change beyond the noise; without it 12.0, longer by 3.0 ± 0.1"),
+    ],
+)
+def test_length_is_judged_by_the_numbers(
+    lengths: tuple[float, float], conclusion: str, tmp_path: Path
+):
+    curves = {
+        policy: {"length": lambda t, end=end: end}
+        for policy, end in zip(("ppo", "ppo_no_kl"), lengths, strict=True)
+    }
+    assert conclusion in told("length-verdict", tmp_path, curves=curves)
+
+
+def test_score_and_length_correlate_as_they_do(tmp_path: Path):
+    chance = random.Random(0)
+    run = made_up_run(tmp_path)
+    for slope in (2.0, -2.0, 0.0):
+        for response in run.responses["sft"]:
+            response["length"] = chance.randint(3, 20)
+            response["proxy"] = slope * response["length"] + (
+                chance.gauss(0, 1) if not slope else 0
+            )
+        found = float(measured.value("score-length-correlation", run).text.replace("−", "-"))
+        expected = (slope > 0) - (slope < 0)
+        assert found == pytest.approx(expected, abs=0.1)  # 0.03 is a standard error at slope 0
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_verdict_is_whole_sentences(name: str, run: Run):
+    assert re.fullmatch(r"([A-Z].*\. )*[A-Z].*\.", measured.value(name, run).text)
