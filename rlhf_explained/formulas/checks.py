@@ -198,6 +198,20 @@ def check_vocabulary(name: str, tokens: Tensor, vocabulary: int) -> None:
         )
 
 
+def check_number(**numbers: object) -> None:
+    """Refuse what is not a finite number.
+
+    Args:
+        **numbers: The arguments to look at, by name.
+
+    Raises:
+        ValueError: If a number is refused.
+    """
+    for name, number in numbers.items():
+        if not _is_finite(number):
+            raise ValueError(f"{name} must be a finite number, not {number!r}")
+
+
 def check_positive(**numbers: object) -> None:
     """Refuse a coefficient that is not a finite number above zero.
 
