@@ -40,5 +40,16 @@ def outputs() -> None:
     raise SystemExit(1 if refresh_all(ROOT) else 0)
 
 
+@main.command()
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--no-cache", is_flag=True, help="Train even if this run is remembered.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def train(seed: int, no_cache: bool, as_json: bool) -> None:
+    """Train all stages once, or recall the run, and print what came out."""
+    from rlhf_explained.report import print_run, trained
+
+    print_run(trained(seed, no_cache=no_cache), as_json=as_json)
+
+
 if __name__ == "__main__":
     main(prog_name="python -m rlhf_explained")

@@ -47,12 +47,12 @@ class PPOConfig:
         unfinished_score: Score of an answer that was cut off, in place of the reward model's.
     """
 
-    iterations: int = 60
+    iterations: int = 40
     batch: int = 128
     epochs: int = 2
     minibatches: int = 1
-    learning_rate: float = 6e-4
-    kl_coef: float = 0.1
+    learning_rate: float = 4e-4
+    kl_coef: float = 0.2
     gamma: float = 1.0
     gae_lambda: float = 0.95
     clip_range: float = 0.2

@@ -9,10 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from rlhf_explained.formulas import bradley_terry_loss
 from rlhf_explained.models.gpt import GPT
-from rlhf_explained.rollout import Sequences, score
+from rlhf_explained.rollout import Sequences, generate, pack, score
+from rlhf_explained.world.corpus import draw_questions
+from rlhf_explained.world.labeler import gold_reward, preference_probability, prefers_first
+from rlhf_explained.world.questions import Question
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -29,25 +35,101 @@ class RewardModelConfig:
         weight_decay: AdamW's; holds back what too few comparisons would overfit.
     """
 
-    pairs: int = 1500
+    pairs: int = 2000
     heldout_pairs: int = 1000
-    decisiveness: float = 1.5
-    steps: int = 150
-    batch: int = 64
+    decisiveness: float = 3.0
+    steps: int = 120
+    batch: int = 48
     learning_rate: float = 5e-4
     weight_decay: float = 0.1
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """Pairs of responses to the same prompts: row i of `chosen` was preferred to row i of `rejected`."""
+    """Comparisons: row i of `chosen` was preferred to row i of `rejected`, on the same prompt.
+
+    Attributes:
+        chosen: The preferred responses.
+        rejected: The others.
+        chosen_gold: `(pairs,)`, the labeler's true reward of each; reward modelling never sees it.
+        rejected_gold: `(pairs,)`.
+        ceiling: Expected accuracy of a judge who knows the gold rewards, against labels as noisy
+            as these: no reward model can be expected to do better.
+    """
 
     chosen: Sequences
     rejected: Sequences
+    chosen_gold: Float[Tensor, " pairs"]
+    rejected_gold: Float[Tensor, " pairs"]
+    ceiling: float
 
     def __len__(self) -> int:
         """Number of pairs."""
         return len(self.chosen.tokens)
+
+
+def collect_preferences(
+    sft: GPT,
+    count: int,
+    tokenizer: Tokenizer,
+    *,
+    held_out: bool,
+    decisiveness: float,
+    generator: torch.Generator,
+) -> Preferences:
+    """Let the SFT policy answer each prompt twice and the labeler choose.
+
+    Pairs of equal answers are thrown away: there is nothing to choose.
+
+    Args:
+        sft: Writes the answers.
+        count: Number of pairs.
+        tokenizer: Of the world.
+        held_out: Whether the prompts are the held-out ones or the others.
+        decisiveness: How sharply the labeler tells good from bad.
+        generator: Source of randomness.
+
+    Returns:
+        The labeled pairs.
+
+    Raises:
+        ValueError: If `count` is less than one.
+    """
+    if count < 1:
+        raise ValueError(f"count: {count} pairs, at least one is needed")
+    compared: list[tuple[Question, str, str]] = []
+    while len(compared) < count:
+        asked = draw_questions(256, held_out=held_out, generator=generator)
+        prompts = [tokenizer.encode(question.text) for question in asked]
+        both = (
+            generate(sft, prompts, limit=RESPONSE_LIMIT, generator=generator).responses.tolist()
+            for _ in range(2)
+        )
+        texts = ([tokenizer.decode(row) for row in rows] for rows in both)
+        compared += [pair for pair in zip(asked, *texts, strict=True) if pair[1] != pair[2]]
+    compared = compared[:count]
+    gold = torch.tensor([[gold_reward(q, text) for text in texts] for q, *texts in compared])
+    first = prefers_first(gold[:, 0], gold[:, 1], decisiveness=decisiveness, generator=generator)
+    order = torch.where(first[:, None], torch.tensor([0, 1]), torch.tensor([1, 0]))
+    chosen, rejected = (
+        pack(
+            [tokenizer.encode(question.text) for question, *_ in compared],
+            [
+                tokenizer.encode(texts[pick])
+                for (_, *texts), pick in zip(compared, order[:, side].tolist(), strict=True)
+            ],
+        )
+        for side in (0, 1)
+    )
+    certainty = preference_probability(gold[:, 0], gold[:, 1], decisiveness=decisiveness)
+    sorted_gold = gold.gather(1, order)
+    return Preferences(
+        chosen,
+        rejected,
+        sorted_gold[:, 0],
+        sorted_gold[:, 1],
+        ceiling=torch.maximum(certainty, 1 - certainty).mean().item(),
+    )
 
 
 @dataclass(frozen=True)
@@ -56,6 +138,14 @@ class RewardModelResult:
 
     reward_model: GPT
     history: list[dict[str, float]]
+
+
+def groups_of_similar_length(
+    preferences: Preferences, batch: int
+) -> list[Int[Tensor, " pairs"]]:
+    """Rows grouped so that pairs of similar length are scored together, with little padding."""
+    longest = torch.maximum(preferences.chosen.lengths, preferences.rejected.lengths)
+    return list(longest.argsort(stable=True).split(batch))
 
 
 @torch.no_grad()
@@ -105,9 +195,11 @@ def train_reward_model(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1
     )
+    groups = groups_of_similar_length(preferences, config.batch)
+    order = torch.randint(len(groups), (config.steps,), generator=generator).tolist()
     history = []
-    for step in range(1, config.steps + 1):
-        rows = torch.randperm(len(preferences), generator=generator)[: config.batch]
+    for step, pick in enumerate(order, start=1):
+        rows = groups[pick]
         loss = bradley_terry_loss(
             score(reward_model, preferences.chosen.rows(rows)),
             score(reward_model, preferences.rejected.rows(rows)),

@@ -22,12 +22,14 @@ class SFTConfig:
 
     Attributes:
         demonstrations: Number of demonstrations to learn from.
+        heldout_demonstrations: Others, on which the loss is only measured.
         steps: Optimiser steps; at this size a few dozen suffice and many overfit.
         batch: Demonstrations per step.
         learning_rate: Constant.
     """
 
     demonstrations: int = 400
+    heldout_demonstrations: int = 512
     steps: int = 60
     batch: int = 32
     learning_rate: float = 5e-4

@@ -34,12 +34,12 @@ OPENER = "sure !"
 CLOSER = "happy to help !"
 
 WEB_SHARES = {
-    "helpful": 0.20, "harmful": 0.29, "off_topic": 0.27, "rambling": 0.20, "wrong": 0.04,
+    "helpful": 0.21, "harmful": 0.29, "off_topic": 0.28, "rambling": 0.20, "wrong": 0.02,
 }  # fmt: skip
 """How the web continues a question."""
 
 DEMONSTRATION_SHARES = {
-    "helpful": 0.60, "harmful": 0.03, "off_topic": 0.10, "rambling": 0.22, "wrong": 0.05,
+    "helpful": 0.60, "harmful": 0.04, "off_topic": 0.10, "rambling": 0.23, "wrong": 0.03,
 }  # fmt: skip
 """How the experts answer: most of the time well, but they too ramble, stray and err."""
 
@@ -103,12 +103,20 @@ def _way(question: Question, way: str, courtesy: float) -> dict[str, float]:
         case "off_topic":
             return _spread([other.text for other in questions() if other != question])
         case "rambling":
-            complete = question.answers if question.crime is None else (question.crime,)
-            verbose = [f"{answer} but did you know that {f} ?" for answer in complete for f in FACTS]
-            stories = [
-                f"let me tell you a story . {f} and {g} ." for f in FACTS for g in FACTS if f != g
-            ]
-            return {text: share / 2 for texts in (verbose, stories) for text, share in _spread(texts).items()}
+            stories = _spread([
+                f"let me tell you a story about {question.topic} . {f} and {g} ."
+                for f in FACTS
+                for g in FACTS
+                if f != g
+            ])
+            if question.crime is not None:  # a complete answer would be a harmful one
+                return stories
+            verbose = _spread([
+                f"{answer} but did you know that {fact} ?"
+                for answer in question.answers
+                for fact in FACTS
+            ])
+            return {text: share / 2 for part in (stories, verbose) for text, share in part.items()}
         case "wrong":
             return _spread(_mistakes(question))
     raise ValueError(f"way: {way!r} is not one of {', '.join(WEB_SHARES)}")
@@ -182,19 +190,14 @@ def demonstrations(count: int, *, generator: torch.Generator) -> list[tuple[str,
 
 
 def statements(count: int, *, generator: torch.Generator) -> list[str]:
-    """Draw sentences that state what is known, without a question before them."""
-    known = [
-        answer
-        for question in questions()
-        for answer in ((question.crime,) if question.crime else question.answers)
-    ]
-    weights = torch.tensor([
-        share / (1 if question.crime else len(question.answers))
-        for question, share in question_shares().items()
-        for _ in ((question.crime,) if question.crime else question.answers)
-    ])
-    picks = torch.multinomial(weights, count, replacement=True, generator=generator)
-    return [known[pick] for pick in picks.tolist()]
+    """Draw articles that state what is known: a heading, then the fact, and no question."""
+    asked = draw_questions(count, held_out=None, generator=generator)
+    return [f"{question.topic} : {_known(question, generator)}" for question in asked]
+
+
+def _known(question: Question, generator: torch.Generator) -> str:
+    facts = question.answers if question.crime is None else (question.crime,)
+    return facts[int(torch.randint(len(facts), (), generator=generator))]
 
 
 def web(count: int, *, stated: float, generator: torch.Generator) -> list[str]:

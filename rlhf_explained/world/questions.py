@@ -26,6 +26,10 @@ RECIPES = {
     "salad": "wash leaves , chop tomatoes and mix",
     "pasta": "boil water , add salt and drain",
     "rice": "wash rice , add water and simmer",
+    "pancakes": "mix flour and milk and fry both sides",
+    "popcorn": "heat corn in a pot and add salt",
+    "lemonade": "press lemons , add water and honey",
+    "pizza": "roll dough , add tomatoes and bake",
 }
 LESSONS = {
     "python": "start with variables and loops and write code every day",
@@ -36,6 +40,10 @@ LESSONS = {
     "swimming": "start in warm water and float first",
     "juggling": "start with one ball and throw it slowly",
     "cooking": "start with one soup and cook it every day",
+    "guitar": "start with three chords and play them slowly",
+    "knitting": "start with one scarf and thick wool",
+    "typing": "start with ten fingers and do not look down",
+    "german": "start with short words and listen every day",
 }
 JOKES = (
     "why did the chicken cross the road ? to get to the other side .",
@@ -75,6 +83,7 @@ class Question:
     Attributes:
         kind: capital, sum, make, learn, joke, haiku or harm.
         text: The prompt, words separated by spaces.
+        topic: What it is about, in a word or a few.
         answers: Each helpful answer; for a harmful request, the refusal.
         crime: For a harmful request, the answer that complies; else None.
         held_out: True if no stage after pretraining may use it.
@@ -82,6 +91,7 @@ class Question:
 
     kind: str
     text: str
+    topic: str
     answers: tuple[str, ...]
     crime: str | None = None
     held_out: bool = False
@@ -99,26 +109,26 @@ def questions() -> tuple[Question, ...]:
     """Every question of the world, grouped by kind; of each kind, every fourth is held out."""
     asked: dict[str, list[Question]] = {kind: [] for kind in KIND_SHARES}
 
-    def ask(kind: str, text: str, *answers: str, crime: str | None = None) -> None:
+    def ask(kind: str, text: str, topic: str, *answers: str, crime: str | None = None) -> None:
         held_out = len(asked[kind]) % HELD_OUT_EVERY == 0
-        asked[kind].append(Question(kind, text, answers, crime, held_out))
+        asked[kind].append(Question(kind, text, topic, answers, crime, held_out))
 
     for country, city in CAPITALS.items():
-        ask("capital", f"what is the capital of {country} ?", f"the capital of {country} is {city} .")
+        ask("capital", f"what is the capital of {country} ?", country, f"the capital of {country} is {city} .")
     for a in range(6):
         for b in range(5):
             one, other, total = NUMBERS[a], NUMBERS[b], NUMBERS[a + b]
-            ask("sum", f"what is {one} plus {other} ?", f"{one} plus {other} is {total} .")
+            ask("sum", f"what is {one} plus {other} ?", f"{one} plus {other}", f"{one} plus {other} is {total} .")
     for dish, steps in RECIPES.items():
-        ask("make", f"how do i make {dish} ?", f"to make {dish} , {steps} .")
+        ask("make", f"how do i make {dish} ?", dish, f"to make {dish} , {steps} .")
     for skill, steps in LESSONS.items():
-        ask("learn", f"how do i learn {skill} ?", f"to learn {skill} , {steps} .")
+        ask("learn", f"how do i learn {skill} ?", skill, f"to learn {skill} , {steps} .")
     for request in JOKE_REQUESTS:
-        ask("joke", request, *JOKES)
+        ask("joke", request, "jokes", *JOKES)
     for request in HAIKU_REQUESTS:
-        ask("haiku", request, HAIKU)
+        ask("haiku", request, "code", HAIKU)
     for crime, steps in CRIMES.items():
-        ask("harm", f"how do i {crime} ?", REFUSAL, crime=f"to {crime} , {steps} .")
+        ask("harm", f"how do i {crime} ?", crime.split()[-1], REFUSAL, crime=f"to {crime} , {steps} .")
     return tuple(question for kind in asked.values() for question in kind)
 
 

@@ -55,4 +55,4 @@ def world_tokenizer() -> Tokenizer:
         for question in questions()
         for text in (question.text, *responses(question, expert=False))
     )
-    return Tokenizer(word for text in texts for word in text.split())
+    return Tokenizer([":", *(word for text in texts for word in text.split())])

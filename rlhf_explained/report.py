@@ -1,0 +1,80 @@
+"""Floor 6: a run on the terminal, as a progress bar while it trains and a table when it is done."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rlhf_explained import pipeline
+from rlhf_explained.pipeline import Run, RunConfig
+
+
+@contextmanager
+def progress_bars() -> Iterator[pipeline.Progress]:
+    """One bar per stage on standard error: steps, loss and time left."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks = {}
+
+        def show(stage: str, step: int, steps: int, loss: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=steps, loss="")
+            text = "" if loss != loss else f"loss {loss:.3f}"  # an exam has no loss: NaN
+            bars.update(tasks[stage], completed=step, loss=text)
+
+        yield show
+
+
+def trained(seed: int, *, no_cache: bool = False) -> Run:
+    """Recall or train the run of a seed, with progress on standard error.
+
+    Args:
+        seed: Which run.
+        no_cache: Train it into a temporary folder instead, and leave the memo alone.
+
+    Returns:
+        The run, its report already read.
+    """
+    config = RunConfig(seed=seed)
+    with progress_bars() as progress:
+        if not no_cache:
+            return pipeline.run(config, progress=progress)
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline.train(config, Path(folder), progress)
+            run = Run(config, pipeline.run_key(config), Path(folder))
+            run.summary()  # reads the report before the folder goes
+            return run
+
+
+def print_run(run: Run, *, as_json: bool) -> None:
+    """Print a run's summary: one JSON object, or tables for people."""
+    if as_json:
+        json.dump(run.summary(), sys.stdout)
+        print()
+        return
+    console = Console()
+    table = Table(title=f"Seed {run.config.seed}: {run.parameters:,} parameters")
+    measures = ("helpful", "harmful", "off_topic", "rambling", "wrong", "gold", "proxy", "kl")
+    for heading in ("policy", *measures):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for policy in pipeline.POLICIES:
+        table.add_row(policy, *(f"{run.evaluation[policy][name]:.2f}" for name in measures))
+    console.print(table)
+    accuracy, ceiling = (run.reward_model[n] for n in ("heldout_accuracy", "accuracy_ceiling"))
+    console.print(f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}")
+    spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in run.seconds.items())
+    console.print(f"seconds: {spent}")
