@@ -25,13 +25,13 @@ def kl_shaped_rewards(
     *,
     kl_coef: float | int,
 ) -> Float[Tensor, "batch response"]:
-    r"""Reward of each token: minus the KL penalty, plus the score at the last token.
+    r"""Reward of each token, in the unit of the scores: the KL penalty, and the score at the end.
 
     $$R_t = -\beta \left(\log\pi(a_t) - \log\pi_\mathrm{ref}(a_t)\right)
     + [t = T]\, r_\mathrm{RM}$$
 
-    In the unit of the scores; $\beta$ is in that unit per nat. The penalty is $k_1$, so it
-    estimates $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$ only for tokens sampled from the policy.
+    The weight $\beta$ is in that unit per nat. The penalty is $k_1$, so it estimates
+    $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$ only for tokens sampled from the policy.
 
     Args:
         scores: The reward model's score $r_\mathrm{RM}$ of each response.

@@ -1,0 +1,172 @@
+"""Every public name says what it is; every formula also its arguments, errors and source."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlhf_explained import formulas
+
+ROOT = Path(__file__).parents[1]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Documented = ast.Module | ast.ClassDef | Function
+
+
+def public(node: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | Function]:
+    """The public classes and functions of a module, and their public methods."""
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | Function) and not child.name.startswith("_"):
+            yield child
+            if isinstance(child, ast.ClassDef):
+                yield from public(child)
+
+
+def parameters(node: Function) -> list[str]:
+    """The names as a docstring writes them, without `self`."""
+    given = node.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args)]
+    names += [f"*{given.vararg.arg}"] if given.vararg else []
+    names += [argument.arg for argument in given.kwonlyargs]
+    names += [f"**{given.kwarg.arg}"] if given.kwarg else []
+    return [name for name in names if name not in ("self", "cls")]
+
+
+def sections(docstring: str) -> dict[str, list[str]]:
+    """The Google sections of a docstring with their entries' names."""
+    found: dict[str, list[str]] = {}
+    entries: list[str] | None = None
+    for line in docstring.splitlines():
+        if heading := re.fullmatch(r"([A-Z][a-z]+):", line):
+            entries = found.setdefault(heading[1], [])
+        elif line and not line.startswith(" "):
+            entries = None
+        elif entries is not None and (entry := re.match(r" {4}(\*{0,2}\w+)(?: \(.*?\))?:", line)):
+            entries.append(entry[1])
+    return found
+
+
+def is_raw(node: Documented, source: str) -> bool:
+    literal = ast.get_source_segment(source, node.body[0]) or ""
+    return literal[:1] in "rR"
+
+
+def faults(path: Path, *, formula: bool = False, sourced: tuple[str, ...] = ()) -> list[str]:
+    """What the docstrings of a file lack, each with file and line.
+
+    Args:
+        path: The file.
+        formula: Whether its functions must list their arguments, results and errors.
+        sourced: The functions that must name their source as well.
+
+    Returns:
+        One line per fault.
+    """
+    source = path.read_text(encoding="utf-8")
+    module = ast.parse(source, filename=str(path))
+    found = []
+
+    def fault(node: Documented, what: str) -> None:
+        name = "the module" if isinstance(node, ast.Module) else node.name
+        found.append(f"{path}:{getattr(node, 'lineno', 1)}: {name} {what}")
+
+    for node in (module, *public(module)):
+        docstring = ast.get_docstring(node)
+        if not docstring:
+            fault(node, "has no docstring")
+            continue
+        if "\\" in (ast.get_source_segment(source, node.body[0]) or "") and not is_raw(
+            node, source
+        ):
+            fault(node, 'has a backslash in a docstring that is not r"""raw"""')
+        if not docstring.splitlines()[0].endswith((".", "?", ":")):
+            fault(node, "does not begin with a sentence on one line")
+        if not isinstance(node, Function):
+            continue
+        has = sections(docstring)
+        if "Args" in has and has["Args"] != parameters(node):
+            fault(node, f"documents {has['Args']}, but takes {parameters(node)}")
+        if formula:
+            wanted = ["Args"] if parameters(node) else []
+            if not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
+                wanted.append("Returns")
+            wanted += ["Raises"] + ["Source"] * (node.name in sourced)
+            for section in wanted:
+                if section not in has:
+                    fault(node, f"has no {section} section")
+    return found
+
+
+def test_every_public_name_is_documented():
+    found = []
+    for path in sorted((ROOT / "rlhf_explained").rglob("*.py")):
+        is_formula = path.parent.name == "formulas"
+        found += faults(
+            path,
+            formula=is_formula,
+            sourced=tuple(formulas.__all__) if is_formula else (),
+        )
+    assert not found, "\n".join(found).replace(f"{ROOT}/", "")
+
+
+def test_every_formula_has_a_formula_and_a_link():
+    for name in formulas.__all__:
+        docstring = getattr(formulas, name).__doc__
+        assert re.search(r"\$\$.+?\$\$", docstring, re.DOTALL), f"{name} shows no formula"
+        assert re.search(r"\]\(https?://\S+\)", docstring), f"{name} links no source"
+        assert re.search(r"nats|unit", docstring.split("\n\n")[0]), (
+            f"{name} does not say its unit in the first line"
+        )
+
+
+GOOD = '''"""A module."""
+
+def double(x: float) -> float:
+    r"""Twice the number, $2 \\theta$.
+
+    Args:
+        x: A number.
+
+    Returns:
+        Twice the number.
+
+    Raises:
+        ValueError: Never.
+
+    Source:
+        Euclid.
+    """
+    return 2 * x
+'''
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line", "fault"),
+    [
+        ('"""A module."""', "", 1, "the module has no docstring"),
+        ("def double", "class Two:\n    pass\n\ndef double", 3, "Two has no docstring"),
+        ("def double", "def half(x):\n    return x / 2\n\ndef double", 3, "half has no docstring"),
+        (
+            "def double",
+            'class Two:\n    """Two."""\n\n    def half(self):\n        return 1\n\ndef double',
+            6,
+            "half has no docstring",
+        ),
+        ('r"""Twice', '"""Twice', 3, "double has a backslash"),
+        ("$2 \\theta$.", "$2 \\theta$", 3, "double does not begin with a sentence"),
+        ("        x: A", "        y: A", 3, "double documents ['y'], but takes ['x']"),
+        ("Args:", "Arguments", 3, "double has no Args section"),
+        ("Returns:", "Gives", 3, "double has no Returns section"),
+        ("Raises:", "Fails", 3, "double has no Raises section"),
+        ("Source:", "From", 3, "double has no Source section"),
+    ],
+)
+def test_a_missing_word_is_found_with_its_line(tmp_path, good, bad, line, fault):
+    path = tmp_path / "module.py"
+    path.write_text(GOOD, encoding="utf-8")
+    assert not faults(path, formula=True, sourced=("double",))
+    path.write_text(GOOD.replace(good, bad, 1), encoding="utf-8")
+    (found,) = faults(path, formula=True, sourced=("double",))
+    assert found.startswith(f"{path}:{line}: {fault}")

@@ -1,0 +1,168 @@
+"""Imports only go downwards, and what a page needs quickly loads nothing slow."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "rlhf_explained"
+
+# From the ground up. A module may import from lower floors, and from its own floor what stands
+# before it.
+FLOORS = (
+    ("formulas", "memo"),
+    ("world", "models"),
+    ("rollout",),
+    ("stages",),
+    ("pipeline", "walkthrough"),
+    ("measured", "figures"),
+    ("site", "report", "__main__"),
+)
+HEIGHT = {
+    room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
+}
+WITHOUT_TORCH = ("memo", "pipeline", "measured", "figures", "site")
+
+
+def module_name(path: Path, package: Path) -> str:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, package: Path) -> Iterator[tuple[int, str]]:
+    """Every import with its line, wherever in the file it stands, by the full name."""
+    here = module_name(path, package).split(".")
+    folder = here if path.name == "__init__.py" else here[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            if origin == package.name:  # what is imported is itself a room, or a name of one
+                yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, origin
+
+
+def faults(package: Path) -> list[str]:
+    """Each import that goes up, sideways or to matplotlib from below, with file and line."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        room, *rest = [*path.relative_to(package).with_suffix("").parts]
+        if path == package / "__init__.py":
+            continue  # it hands out names of `walkthrough` on request; a test below watches it
+        if room not in HEIGHT:
+            found.append(f"{path}:1: {room} has no floor")
+            continue
+        for line, name in imports(path, package):
+            top, _, inner = name.partition(".")
+            if top == "matplotlib" and HEIGHT[room][0] < HEIGHT["figures"][0]:
+                found.append(f"{path}:{line}: {room} may not import matplotlib")
+            if top != package.name or not inner:
+                continue
+            target, *target_rest = inner.split(".")
+            target = target if target in HEIGHT else "walkthrough"
+            if target != room and HEIGHT[target] > HEIGHT[room]:
+                found.append(f"{path}:{line}: {room} may not import {target}, which stands above")
+            if room == target == "stages" and rest != ["__init__"] and target_rest != rest:
+                found.append(f"{path}:{line}: a stage may not import another stage")
+    return found
+
+
+def test_imports_go_downwards():
+    found = "\n".join(faults(PACKAGE)).replace(f"{PACKAGE.parent}/", "")
+    assert not found, found
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "fault"),
+    [
+        ("formulas/kl.py", "from rlhf_explained.world import corpus", "may not import world"),
+        ("formulas/kl.py", "import rlhf_explained.rollout", "may not import rollout"),
+        ("formulas/kl.py", "from rlhf_explained import SimpleSFTModel", "import walkthrough"),
+        ("formulas/kl.py", "from ..models.gpt import GPT", "may not import models"),
+        ("world/corpus.py", "from rlhf_explained.models.gpt import GPT", "may not import models"),
+        ("rollout.py", "def f():\n    from rlhf_explained import pipeline", "import pipeline"),
+        ("rollout.py", "def f():\n    import matplotlib.pyplot", "may not import matplotlib"),
+        ("stages/ppo.py", "from rlhf_explained.stages.sft import train_sft", "another stage"),
+        ("stages/ppo.py", "from .sft import train_sft", "another stage"),
+        ("attic.py", "\nimport math", "attic has no floor"),
+    ],
+)
+def test_an_import_against_the_floors_is_found_with_its_line(tmp_path, file, statement, fault):
+    package = tmp_path / "rlhf_explained"
+    path = package / file
+    path.parent.mkdir(parents=True)
+    path.write_text(f"import math\n{statement}\n", encoding="utf-8")
+    line = 1 if "attic" in file else 1 + len(statement.splitlines())
+    assert [f.startswith(f"{path}:{line}: ") and fault in f for f in faults(package)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("rollout.py", "from rlhf_explained.formulas import gae"),
+        ("models/head.py", "from rlhf_explained.world.tokenizer import PAD"),
+        ("stages/ppo.py", "from rlhf_explained import memo, rollout"),
+        ("stages/__init__.py", "from rlhf_explained.stages.sft import train_sft"),
+        ("figures/ppo.py", "import matplotlib"),
+        ("site/hooks.py", "from rlhf_explained.site.faults import shown"),
+    ],
+)
+def test_an_import_along_the_floors_is_not(tmp_path, file, statement):
+    path = tmp_path / "rlhf_explained" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(statement, encoding="utf-8")
+    assert not faults(tmp_path / "rlhf_explained")
+
+
+def modules(*rooms: str) -> list[str]:
+    """The full names of all modules in these rooms."""
+    paths = [
+        path for room in rooms for path in [PACKAGE / f"{room}.py", *(PACKAGE / room).rglob("*.py")]
+    ]
+    return [module_name(path, PACKAGE) for path in paths if path.exists()]
+
+
+def loaded(names: list[str]) -> set[str]:
+    """Which of torch and matplotlib a fresh Python has loaded after importing these modules."""
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "print(*({'torch', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *names], check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.split())
+
+
+def below_the_figures() -> list[str]:
+    return modules(*(room for floor in FLOORS[: HEIGHT["figures"][0]] for room in floor))
+
+
+def quick() -> list[str]:
+    drawing = set(modules("figures")) - {"rlhf_explained.figures"}
+    return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - drawing)]
+
+
+def test_no_floor_below_the_figures_loads_matplotlib():
+    assert loaded(below_the_figures()) == {"torch"}
+
+
+def test_loaded_matplotlib_would_be_seen():
+    assert loaded([*below_the_figures(), "rlhf_explained.figures.style"]) == {"torch", "matplotlib"}
+
+
+def test_what_a_warm_build_imports_loads_neither():
+    assert loaded(quick()) == set()
+
+
+def test_either_would_be_seen():
+    assert loaded([*quick(), "rlhf_explained.rollout"]) == {"torch"}
+    assert loaded([*quick(), "rlhf_explained.figures.style"]) == {"matplotlib"}
