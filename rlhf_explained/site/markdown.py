@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, SubElement
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
+from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
 
@@ -23,6 +24,20 @@ from rlhf_explained.site import drawings, samples
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
+
+
+class Headers(Preprocessor):
+    """Reports words after a fence's name, which superfences takes for the start of inline code."""
+
+    _HEADER = re.compile(r"[ >]*(?:`{3,}|~{3,}) *(figure|samples) *([^\s`].*)")
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Look, and change nothing."""
+        for line in lines:
+            if found := self._HEADER.fullmatch(line):
+                what = f"{found[1]} takes nothing on its first line: put {found[2]!r} below it"
+                report(what, re.escape(line.strip()))
+        return lines
 
 
 class Blocks(Treeprocessor):
@@ -75,16 +90,6 @@ def samples_fence(
 ) -> str:
     """Superfences formatter of `samples` fences."""
     return _blocks(md).put_aside(samples_element, source)
-
-
-def bare_fence(
-    language: str, inputs: dict[str, str], options: Any, attrs: Any, md: Markdown
-) -> bool:
-    """Superfences validator: words after the fence's name would silently make it a code block."""
-    if inputs:
-        what = f"{language} takes no options on its first line: put {' '.join(inputs)!r} below it"
-        report(what, rf"(`{{3,}}|~{{3,}}) *{language} +\S")
-    return True
 
 
 def _blocks(md: Markdown) -> Blocks:
@@ -214,6 +219,7 @@ class RLHFExplained(Extension):
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Blocks come before inline Markdown (20), formulas after it; values after code (190)."""
+        md.preprocessors.register(Headers(md), "rlhf-headers", 26)  # superfences: 25
         md.treeprocessors.register(Blocks(md), "rlhf-blocks", 30)
         md.treeprocessors.register(Formulas(md), "rlhf-formulas", 15)
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
