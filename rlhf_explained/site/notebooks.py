@@ -141,8 +141,10 @@ def execute(notebook: NotebookNode) -> None:
             record_timing=False,
             resources={"metadata": {"path": folder}},
         )
-        # ipykernel warns about a debugger that nobody uses
-        environment = os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        environment = os.environ | {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as in Jupyter
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about a debugger that nobody uses
+        }
         with client.setup_kernel(env=environment, cleanup_kc=True):
             for number, cell in enumerate(notebook.cells):
                 try:
