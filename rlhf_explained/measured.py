@@ -77,10 +77,13 @@ def seconds(value: float) -> str:
 
 
 def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
-    """The mean of the values around each one, of fewer near the ends."""
-    half = window // 2
-    near = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
-    return [math.fsum(part) / len(part) for part in near]
+    """The mean of the values around each one, as many on either side: of fewer at the ends."""
+    result = []
+    for place in range(len(values)):
+        half = min(window // 2, place, len(values) - 1 - place)
+        near = values[place - half : place + half + 1]
+        result.append(math.fsum(near) / len(near))
+    return result
 
 
 def value(name: str, run: Run) -> Measured:
@@ -324,7 +327,7 @@ _VALUES: dict[str, _Entry] = {
     "sft-heldout-loss-last": _sft_loss(-1, "heldout_loss", "loss on held-out demonstrations"),
     "sft-loss-floor": lambda run: (
         nats(run.sft["loss_floor"]),
-        "entropy of the demonstrations, per token: the least a model can lose on average",
+        "entropy of the demonstrations, per token: the least a model can lose on unseen ones",
     ),
     "seconds-total": _seconds("total"),
     "early-stopping-verdict": early_stopping_verdict,

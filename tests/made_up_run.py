@@ -130,8 +130,6 @@ def made_up_run(
             "ppo_iterations": iterations,
             "rollout_batch": 128,
             "kl_coef": 0.1,
-            "threads": 2,
-            "torch": "2.13.0",
         },
         "sft": {"loss_floor": 0.84},
         "reward_model": {

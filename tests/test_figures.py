@@ -254,7 +254,7 @@ def test_svg_is_small(name: str, run: Run):
 
 def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):
     (tmp_path / "matplotlibrc").write_text(
-        "font.size: 30\naxes.edgecolor: red\nlines.linewidth: 9\n"
+        "font.size: 30\nlines.linewidth: 9\ngrid.linestyle: --\nxtick.major.width: 5\n"
     )
     code = (
         "import sys; from pathlib import Path; from rlhf_explained import figures\n"

@@ -107,8 +107,15 @@ def test_values_need_neither_torch_nor_matplotlib(run: Run):
 
 
 def test_smoothing_is_the_mean_of_the_neighbours():
-    assert measured.smoothed([1.0, 2.0, 6.0], window=3) == [1.5, 3.0, 4.0]
+    assert measured.smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [1.0, 3.0, 16 / 3, 8.0]
     assert measured.smoothed([7.0] * 9) == [7.0] * 9
+    assert measured.smoothed([1.0, 2.0, 3.0, 4.0, 5.0]) == [
+        1.0,
+        2.0,
+        3.0,
+        4.0,
+        5.0,
+    ]  # no bias at the ends
     assert measured.smoothed([]) == []
 
 

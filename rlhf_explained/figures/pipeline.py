@@ -95,7 +95,7 @@ def stage_seconds(run: Run) -> Figure:
         ("evaluation", "Evaluation", style.MUTED, ""),
     )
     row, left, right = 24.0, 116.0, style.WIDTH - 62
-    figure, axes = style.page(row * len(stages) + 34)
+    figure, axes = style.page(row * len(stages) + 46)
     longest = max(run.seconds[stage] for stage, *_ in stages) or 1.0
     for number, (stage, name, colour, hatch) in enumerate(stages):
         middle = 18 + row * number
@@ -114,6 +114,7 @@ def stage_seconds(run: Run) -> Figure:
         style.words(axes, left + length + 6, middle + 4, seconds(run.seconds[stage]))
     bottom = 18 + row * len(stages)
     axes.plot([left, left], [4, bottom - 12], color=style.MUTED, linewidth=0.8)
-    total, threads = seconds(run.seconds["total"]), run.facts["threads"]
-    style.note(figure, f"wall time on {threads} threads, {total} in all · seed {run.config.seed}")
+    style.remark(figure, "the two PPO runs go side by side")
+    total = seconds(run.seconds["total"])
+    style.note(figure, f"wall time, {total} in all · seed {run.config.seed}")
     return figure

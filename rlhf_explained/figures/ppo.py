@@ -80,13 +80,14 @@ def curves(run: Run) -> Figure:
 @style.drawn
 def response_length(run: Run) -> Figure:
     """Mean response length over the iterations, with the penalty and without."""
-    figure, _ = style.page(232)
+    figure, _ = style.page(246)
     axes = style.panel(
         figure, 44, 24, 222, 150, title="Response length", unit="tokens, mean", xlabel="iteration"
     )
     start = run.evaluation["sft"]["length"]
     axes.axhline(start, color=style.SFT, linewidth=1.4, linestyle=style.DASHES["sft"])
     _both_runs(run, axes, "length", (start, "SFT", style.SFT))
+    style.remark(figure, "SFT: held-out prompts; curves: training prompts")
     style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
     return figure
 
@@ -146,15 +147,15 @@ def gold_against_kl(run: Run) -> Figure:
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(style.MaxNLocator(5))
 
-    marks, points = [], [point for path in paths.values() for point in path]
+    marks, points = [], [point for line in (best, *paths.values()) for point in style.along(line)]
     marks.append((*best[-1], "best gold within this KL", style.MUTED))
     for policy, path in paths.items():
         rows, colour = run.history[policy], style.COLOURS[policy]
-        third = max(round(len(path) / 3), 1)
-        for index in sorted({min(count * third, len(path)) - 1 for count in (1, 2, 3)}):
+        every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if 3 * step >= len(path))
+        for index in range(every - 1, len(path), every):
             axes.plot(*path[index], "o", color=colour, markersize=3.5)
             marks.append((*path[index], f"{rows[index]['iteration']:g}", colour))
-    named = {"sft": "SFT", "ppo": "with penalty", "ppo_no_kl": "without"}
+    named = {"sft": "SFT", **dict(RUNS)}
     for policy, end in ends.items():
         axes.errorbar(
             end["kl"],
@@ -171,12 +172,8 @@ def gold_against_kl(run: Run) -> Figure:
         marks.insert(0, (end["kl"], end["gold"], named[policy], style.COLOURS[policy]))
         points.append((end["kl"], end["gold"]))
     style.place_labels(axes, marks, clear_of=points)
-    text = "△ ○ ✕ held-out result · small numbers: iteration"
-    style.words(
-        figure.axes[0], style.WIDTH - 4, 334, text, size=style.SMALL, colour=style.MUTED,
-        align="right",
-    )  # fmt: skip
-    style.note(figure, f"seed {run.config.seed}")
+    style.remark(figure, "△ ○ ✕ held-out result · small numbers: iteration")
+    style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
     return figure
 
 

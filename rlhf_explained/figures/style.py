@@ -11,6 +11,7 @@ import functools
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ParamSpec
 from xml.etree import ElementTree
 
@@ -216,7 +217,7 @@ def panel(
     title: str,
     unit: str = "",
     xlabel: str = "",
-    ticks: int = 4,
+    ticks: int = 5,
     headroom: Real = 9,
 ) -> Axes:
     """Axes without a frame, in points from the top left, the y label lying above them.
@@ -348,6 +349,14 @@ def dots(axes: Axes, xs: Sequence[Real], ys: Sequence[Real], colour: str) -> Non
     )
 
 
+def along(line: Sequence[tuple[Real, Real]]) -> list[tuple[float, float]]:
+    """Points close together on a line, for labels to keep clear of."""
+    shares = [step / 12 for step in range(12)]
+    between = [(start, end, t) for start, end in pairwise(line) for t in shares]
+    points = [(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for (x0, y0), (x1, y1), t in between]
+    return [*points, *((float(x), float(y)) for x, y in line[-1:])]
+
+
 def place_labels(
     axes: Axes,
     marks: Sequence[tuple[Real, Real, str, str]],
@@ -389,11 +398,15 @@ def place_labels(
 _AROUND = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
-def note(figure: Figure, text: str) -> None:
+def note(figure: Figure, text: str, *, above: Real = 5) -> None:
     """The small line in the corner: the run's seed, or that a figure is illustrative."""
-    axes = figure.axes[0]
     bottom = figure.get_figheight() * 72
-    words(axes, WIDTH - 4, bottom - 5, text, size=SMALL, colour=MUTED, align="right")
+    words(figure.axes[0], WIDTH - 4, bottom - above, text, size=SMALL, colour=MUTED, align="right")
+
+
+def remark(figure: Figure, text: str) -> None:
+    """A small line above the note."""
+    note(figure, text, above=21)
 
 
 def to_svg(figure: Figure, name: str) -> str:
@@ -403,7 +416,7 @@ def to_svg(figure: Figure, name: str) -> str:
     """
     written = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.style.context(["default", _SETTINGS, {"svg.hashsalt": name}]):
+    with matplotlib.style.context(["default", _SETTINGS]):
         figure.savefig(written, format="svg", metadata=nothing)
     for prefix, space in (("", _SVG), ("xlink", _XLINK)):
         ElementTree.register_namespace(prefix, space)
@@ -478,7 +491,10 @@ _DROPPED_STYLES = (
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Number the ids that something refers to, under the figure's name; drop the others."""
+    """Number the ids that something refers to, under the figure's name; drop the others.
+
+    Matplotlib's own ids are random, or the same in each figure that has the same marker.
+    """
     used: dict[str, str] = {}
     for element in root.iter():
         for key, value in element.attrib.items():
