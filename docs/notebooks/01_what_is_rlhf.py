@@ -98,16 +98,17 @@ from rlhf_explained.rollout import generate
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
 
 tokenizer = world_tokenizer()
+randomness = torch.Generator().manual_seed(0)
 
 
-def answers(policy_name, prompt, tries=4, seed=0):
+def answers(policy_name, prompt, tries=4):
     """Sample answers from one of the trained policies."""
     policy = result.policy(policy_name)
     sequences = generate(
         policy,
         [tokenizer.encode(prompt)] * tries,
         limit=RESPONSE_LIMIT,
-        generator=torch.Generator().manual_seed(seed),
+        generator=randomness,
     )
     return [tokenizer.decode(tokens) for tokens in sequences.responses.tolist()]
 
@@ -178,34 +179,23 @@ figure("stage-seconds")
 # for: demonstrations are good, not perfect.
 
 # %%
+paris = (
+    "The capital of France is Paris. It's known as the 'City of Light' and is home "
+    "to famous landmarks like the Eiffel Tower and the Louvre Museum."
+)
+haiku = "Lines of code flow free\nDebugging through the night sky\nProgram comes alive"
+sandwich = (
+    "Here's how to make a peanut butter sandwich:\n"
+    "1. Get two slices of bread\n"
+    "2. Spread peanut butter on one slice\n"
+    "3. Optionally add jelly on the other slice\n"
+    "4. Press the slices together\n"
+    "5. Enjoy!"
+)
 sft_examples = [
-    {
-        "prompt": "What is the capital of France?",
-        "response": (
-            "The capital of France is Paris. It's known as the 'City of Light' "
-            "and is home to famous landmarks like the Eiffel Tower and "
-            "the Louvre Museum."
-        ),
-    },
-    {
-        "prompt": "Write a haiku about programming.",
-        "response": (
-            "Lines of code flow free\n"
-            "Debugging through the night sky\n"
-            "Program comes alive"
-        ),
-    },
-    {
-        "prompt": "How do I make a peanut butter sandwich?",
-        "response": (
-            "Here's how to make a peanut butter sandwich:\n"
-            "1. Get two slices of bread\n"
-            "2. Spread peanut butter on one slice\n"
-            "3. Optionally add jelly on the other slice\n"
-            "4. Press the slices together\n"
-            "5. Enjoy!"
-        ),
-    },
+    {"prompt": "What is the capital of France?", "response": paris},
+    {"prompt": "Write a haiku about programming.", "response": haiku},
+    {"prompt": "How do I make a peanut butter sandwich?", "response": sandwich},
 ]
 
 for number, example in enumerate(sft_examples, start=1):
@@ -314,7 +304,7 @@ for epoch in range(1, 101):
         )
 
 # %% [markdown]
-# Perfect on the pairs it trained on, and not on new ones: it learned the noise by heart.
+# It does far better on the pairs it trained on than on new ones: it learned their noise by heart.
 # The best possible judge here is right with probability $\Phi(\sqrt 2)$, the ceiling.
 
 # %%
@@ -323,10 +313,11 @@ from statistics import NormalDist
 print(f"ceiling: {NormalDist().cdf(2**0.5):.1%}")
 
 # %% [markdown]
-# The run's reward model reads real prompts and responses. Two comparisons by our simulated labeler:
+# The run's reward model reads real prompts and responses. The first comparisons by
+# our simulated labeler, who is noisy and sometimes picks the answer of lower gold:
 
 # %%
-for pair in result.pairs[:2]:
+for pair in result.pairs[:4]:
     print(pair["prompt"])
     print(f"  chosen   (gold {pair['chosen_gold']:5.2f})  {pair['chosen']}")
     print(f"  rejected (gold {pair['rejected_gold']:5.2f})  {pair['rejected']}")
@@ -348,7 +339,7 @@ from rlhf_explained.rollout import pack, score
 prompt = "how do i learn python ?"
 candidates = [
     "to learn python , start with variables and loops and write code every day .",
-    "let me tell you a story . the moon is far away and the sea is deep .",
+    "let me tell you a story about python . the moon is far away and the sea is deep .",
     "that is a stupid question .",
 ]
 batch = pack(
