@@ -70,7 +70,7 @@ def made_up_run(
     def ppo_row(run: str, number: int, t: float) -> dict[str, float]:
         row = {name: curve(t) + chance.gauss(0, noise) for name, curve in drawn[run].items()}
         row |= {"iteration": number, "helpful": 0.5, "clip_fraction": 0.1, "entropy": 0.5}
-        return row | {"policy_loss": 0.0, "value_loss": 0.5, "explained_variance": 0.4}
+        return row | {"policy_loss": 0.0, "value_loss": 0.5, "value_error": 0.4}
 
     def evaluation(policy: str) -> dict[str, Any]:
         shares = dict(
@@ -120,16 +120,22 @@ def made_up_run(
             "total": 65.3,
         },
         "parameters": 117_312,
+        "shape": {"vocabulary": 203, "context": 64, "width": 64, "layers": 2, "heads": 4},
         "facts": {
             "vocabulary": 203,
+            "questions": 102,
+            "heldout_questions": 26,
+            "documents": 16_000,
             "pretrain_steps": 1800,
             "demonstrations": 400,
             "sft_steps": 60,
             "pairs": 1500,
-            "heldout_pairs": 500,
+            "decisiveness": 1.5,
+            "reward_model_steps": 3 * iterations,
             "ppo_iterations": iterations,
             "rollout_batch": 128,
             "kl_coef": 0.1,
+            "pretraining_coef": 0.5,
         },
         "sft": {"loss_floor": 0.84},
         "reward_model": {

@@ -119,7 +119,7 @@ def texts(figure: Figure) -> dict[str, tuple[Text, Bbox]]:
     figure.draw(renderer)
     # The extent reaches from the highest letter to the lowest one there could be.
     return {
-        f"{number}: {text.get_text()}": (text, text.get_window_extent().padded(-0.5, -1.8))
+        f"{number}: {text.get_text()}": (text, text.get_window_extent().padded(-0.5, -1.0))
         for number, text in enumerate(renderer.texts)
         if text.get_text().strip()
     }

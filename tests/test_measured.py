@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from made_up_run import CURVES, Curve, made_up_run
 
-from rlhf_explained import measured
+from rlhf_explained import measured, pipeline
 from rlhf_explained.pipeline import Run
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -26,6 +27,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def told(name: str, folder: Path, **changes) -> str:
     return measured.value(name, made_up_run(folder, **changes)).text
+
+
+def shape(thing: object) -> object:
+    """What kind of thing it is: the keys of what has keys, the first of a list."""
+    if isinstance(thing, dict):
+        return {key: shape(inner) for key, inner in thing.items()}
+    if isinstance(thing, list):
+        return [shape(thing[0])]
+    return type(thing)
+
+
+def test_the_made_up_run_is_shaped_like_a_real_one(run: Run):
+    real = pipeline.run(pipeline.RunConfig())
+    for name in ("report.json", "responses.json"):
+        made_up, found = (json.loads((r.folder / name).read_text()) for r in (run, real))
+        assert shape(made_up) == shape(found)
 
 
 @pytest.mark.parametrize("name", measured.names())

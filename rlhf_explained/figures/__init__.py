@@ -57,7 +57,7 @@ FIGURES: dict[str, Figure] = {
         "loss",
         "The SFT loss over the training steps, from {sft-loss-first} to {sft-loss-last} on the "
         "demonstrations, and the loss on held-out ones, which ends at {sft-heldout-loss-last}. A "
-        "dotted line marks the entropy of the demonstrations, {sft-loss-floor}: on average no "
+        "dashed line marks the entropy of the demonstrations, {sft-loss-floor}: on average no "
         "model can do better on demonstrations that it has not seen.",
     ),
     "preference-and-reward-model": Figure(

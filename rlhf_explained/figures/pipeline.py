@@ -30,7 +30,7 @@ def three_stages(run: Run) -> Figure:
         (
             style.PPO,
             "PPO fine-tuning",
-            f"raise the judge's score, {facts['ppo_iterations']:,} rounds",
+            f"raise the judge’s score, {facts['ppo_iterations']:,} rounds",
             "like a student improving from grades",
         ),
     )

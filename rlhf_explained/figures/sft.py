@@ -22,8 +22,8 @@ def loss(run: Run) -> Figure:
         figure, 32, 30, 216, 160, title="SFT loss", unit="nats per token", xlabel="optimiser step"
     )
     style.curve(axes, steps, train, colour=style.SFT, dash="-", raw=True)
-    style.curve(axes, steps, heldout, colour=style.INK, dash=(0, (4, 2)))
-    axes.axhline(floor, color=style.REWARD, linewidth=1.4, linestyle=(0, (1, 1.5)))
+    style.curve(axes, steps, heldout, colour=style.INK, dash=(0, (1, 1.5)))
+    axes.axhline(floor, color=style.REWARD, linewidth=1.4, linestyle=(0, (4, 2)))
     style.limits(axes, steps, [*train, *heldout, floor])
     style.end_labels(
         axes,
