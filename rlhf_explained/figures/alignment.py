@@ -28,7 +28,7 @@ def before_after(run: Run) -> Figure:
     left, right = 84.0, style.WIDTH - 66
     figure, axes = style.page(len(LESSONS) * block + 38)
 
-    def x(value: float) -> float:
+    def x(value: style.Real) -> float:
         return left + (right - left) * value
 
     for number, (policy, heading, saying) in enumerate(LESSONS):

@@ -45,7 +45,7 @@ def timeline(run: Run) -> Figure:
     figure, axes = style.page(bottom + 66)
     resumes, final = 2017, 2026  # between 2009 and 2017 the scale is broken
 
-    def y(year: float) -> float:
+    def y(year: style.Real) -> float:
         if year < 2009:
             return top - 8 + 26 * (year - 2008)
         return top + 46 + (bottom - top - 50) * (year - resumes) / (final - resumes)

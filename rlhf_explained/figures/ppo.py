@@ -27,7 +27,13 @@ def loop(run: Run) -> Figure:
     small = {"size": style.SMALL}
 
     def step(
-        left: float, top: float, height: float, colour: str, name: str, *lines: str, **manner: bool
+        left: style.Real,
+        top: style.Real,
+        height: style.Real,
+        colour: str,
+        name: str,
+        *lines: str,
+        **manner: bool,
     ) -> None:
         patch = style.box(axes, left, top, 130, height, colour, **manner)
         heading = (name, {**small, "bold": True, "colour": colour})

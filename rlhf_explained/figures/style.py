@@ -260,7 +260,7 @@ def spread(positions: Sequence[Real], gap: Real, low: Real, high: Real) -> list[
     for place, index in enumerate(order):
         floor = low if not placed else placed[-1] + gap
         ceiling = high - gap * (len(order) - 1 - place)
-        placed.append(min(max(positions[index], floor), max(ceiling, floor)))
+        placed.append(float(min(max(positions[index], floor), max(ceiling, floor))))
     for place in range(len(placed) - 2, -1, -1):  # what was pushed down may have room above
         wanted = positions[order[place]]
         placed[place] = min(max(placed[place], wanted), placed[place + 1] - gap)

@@ -41,7 +41,7 @@ def demonstrations_preferences(run: Run) -> Figure:
     style.words(axes, 4, 186, "How many were collected", size=style.TITLE, bold=True)
     left, right, low, high = 116.0, style.WIDTH - 8, 2.0, 7.0
 
-    def x(count: float) -> float:
+    def x(count: style.Real) -> float:
         return left + (right - left) * (log10(count) - low) / (high - low)
 
     for exponent in range(2, 8):
