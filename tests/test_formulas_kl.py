@@ -75,6 +75,15 @@ def test_exact_has_a_finite_gradient_beside_a_banned_symbol():
     torch.testing.assert_close(logits.grad[:2], short.grad)
 
 
+def test_exact_has_a_finite_gradient_beside_an_infinite_position():
+    policy = torch.stack([log((0.5, 0.25, 0.25)), log((0.5, 0.25, 0.25))]).requires_grad_()
+    reference = torch.stack([log((0.5, 0.5, 0.0)), log(REFERENCE)])
+    kl_exact(policy, reference)[1].backward()
+    assert policy.grad is not None
+    assert policy.grad.isfinite().all()
+    assert policy.grad[1].all()
+
+
 def test_exact_refuses_logits():
     with pytest.raises(ValueError, match=r"^logprobs must be log-probabilities.* sum to 3"):
         kl_exact(torch.zeros(2, 3), log(POLICY).float().expand(2, 3))

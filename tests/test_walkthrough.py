@@ -18,6 +18,7 @@ from rlhf_explained import (
     calculate_rlhf_reward,
     reward_model_loss,
 )
+from rlhf_explained.walkthrough import ANSWER, END, PADDING
 
 DEMONSTRATIONS = {
     "What is the capital of France?": "The capital of France is Paris.",
@@ -56,6 +57,15 @@ def test_training_prints_a_loss_that_really_falls(capsys):
     first, second, third = losses(printed)
     assert first > second > third
     assert third < 0.5 < 1 < first
+
+
+def test_only_the_response_and_its_end_count():
+    model = SimpleSFTModel()
+    model.add_demonstration("one two three", "four five")
+    model.add_demonstration("one", "six")
+    tokens, response_mask = model._batch()
+    assert tokens.tolist() == [[3, 4, 5, ANSWER, 6, 7, END], [3, ANSWER, 8, END] + [PADDING] * 3]
+    assert response_mask.int().tolist() == [[0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0]]
 
 
 def test_training_starts_from_scratch_and_prints_the_same_again(capsys, trained):

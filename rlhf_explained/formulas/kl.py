@@ -40,7 +40,7 @@ def kl_exact(
     written = logprobs != -math.inf
     never = ref_logprobs == -math.inf
     # −∞ is taken out before the difference: 0 · (−∞) is NaN, and so would the gradient be.
-    log_ratio = logprobs.masked_fill(~written, 0) - ref_logprobs.masked_fill(never | ~written, 0)
+    log_ratio = logprobs.masked_fill(~written, 0) - ref_logprobs.masked_fill(never, 0)
     divergence = (logprobs.exp() * log_ratio).sum(dim=-1)
     return divergence.masked_fill((written & never).any(dim=-1), math.inf)
 
