@@ -82,6 +82,15 @@ def test_sft_loss_refuses_an_answer_that_is_banned():
         sft_loss(logits, torch.ones(2, 3, dtype=torch.long), MASK)
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_sft_loss_refuses_a_counted_logit_that_is_no_number(wrong):
+    logits = torch.full((2, 3, 4), math.nan)
+    logits[MASK] = 0
+    logits[0, 2, 1] = wrong
+    with pytest.raises(ValueError, match=rf"^logits\[0, 2, 1\] is {wrong}"):
+        sft_loss(logits, torch.zeros(2, 3, dtype=torch.long), MASK)
+
+
 def test_sft_loss_names_a_token_outside_the_vocabulary():
     tokens = torch.tensor([[0, 1, 9], [0, 0, 0]])
     with pytest.raises(ValueError, match=r"^tokens\[0, 2\] is 9, outside the vocabulary of 4"):
