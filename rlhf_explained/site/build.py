@@ -22,34 +22,35 @@ from rlhf_explained.site.faults import line_of, shown
 PLACE = re.compile(r"^\S+:\d+: ")
 
 
-class Faults(logging.Handler):
-    """Collects what MkDocs and its plugins warn of, each with file and line."""
+class Log(logging.Handler):
+    """Prints what MkDocs and its plugins say, and collects what they warn of, with its place."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.root = root
-        self.found: list[str] = []
+        self.faults: list[str] = []
         self._met: Counter[tuple[Path, str]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note a fault."""
-        self.found.append(self.placed(record.getMessage()))
+        """Print a message; from a warning on it is a fault."""
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            message = self.placed(message)
+            self.faults.append(message)
+        print(f"{record.levelname:<8} {message}", file=sys.stderr, flush=True)
 
     def placed(self, message: str) -> str:
         """Put file and line before a message that says only in words where it belongs."""
         if PLACE.match(message):
             return message
-        docs = self.root / "docs"
         quoted = re.findall(r"['\"]([^'\"\n]+)['\"]", message)
-        files = [docs / name for name in quoted if (docs / name).is_file()]
-        files += [self.root / name for name in re.findall(r"\S+\.(?:md|py)\b", message)]
+        names = [*quoted, *re.findall(r"[\w./-]+\.(?:md|py)\b", message)]
+        files = [folder / name for name in names for folder in (self.root / "docs", self.root)]
         # what concerns no page stands in the configuration
         file = next((file for file in files if file.is_file()), self.root / "mkdocs.yml")
         for words in quoted:
-            if docs / words == file:
-                continue
             line = line_of(file, re.escape(words), self._met[file, words])
-            if line:
+            if line and self.root / "docs" / words != file:
                 self._met[file, words] += 1
                 return f"{shown(file)}:{line}: {message}"
         return f"{shown(file)}:1: {message}"
@@ -91,8 +92,7 @@ def build(root: Path) -> int:
 
 
 def _build_into(folder: Path, root: Path) -> list[str]:
-    faults = Faults(root)
-    _prepare_mkdocs().addHandler(faults)
+    log = _mkdocs_log(root)
     from mkdocs.commands.build import build as mkdocs_build
     from mkdocs.config import load_config
     from mkdocs.exceptions import MkDocsException
@@ -104,26 +104,24 @@ def _build_into(folder: Path, root: Path) -> list[str]:
             mkdocs_build(config)
         finally:
             config.plugins.on_shutdown()
-    except MkDocsException as error:  # faults were found, or one that ends a build at once
-        if not faults.found:
-            faults.found.append(faults.placed(str(error)))
+    except MkDocsException as error:  # what ends a strict build, after all warnings
+        return log.faults or [log.placed(str(error))]
     except Exception as error:
-        if not faults.found:  # not a fault of a page: the traceback helps
+        if not log.faults:  # not the fault of a page: the traceback helps
             raise
-        faults.found.append(faults.placed(f"{type(error).__name__}: {error}"))
-    return faults.found
+        return [*log.faults, log.placed(f"{type(error).__name__}: {error}")]
+    return log.faults
 
 
-def _prepare_mkdocs() -> logging.Logger:
-    """Set up logging as the `mkdocs` command does; never quiet, or strict builds miss faults."""
+def _mkdocs_log(root: Path) -> Log:
+    """Listen to MkDocs as its own command does: never quietly, or strict builds miss faults."""
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pinned version is the one that works
+    log = Log(root)
     logger = logging.getLogger("mkdocs")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
-    logger.addHandler(console)
-    return logger
+    logger.addHandler(log)
+    return log
 
 
 def serve(root: Path, port: int) -> None:
@@ -138,7 +136,7 @@ def serve(root: Path, port: int) -> None:
     """
     from mkdocs.commands.serve import serve as mkdocs_serve
 
-    logger = _prepare_mkdocs()
+    _mkdocs_log(root)
     package = [*(root / "rlhf_explained").rglob("*.py")]
     threading.Thread(target=_restart_on_edit, args=(package,), daemon=True).start()
     pages = [root / "docs", root / "mkdocs.yml"]
@@ -149,7 +147,7 @@ def serve(root: Path, port: int) -> None:
         except OSError:  # the port is taken
             raise
         except (Exception, SystemExit) as error:
-            logger.error(f"{error}\nThe next edit starts again.")
+            print(f"{error}\nThe next edit starts again.", file=sys.stderr)
         else:
             return
         while _last_edit(pages) == seen:

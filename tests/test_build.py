@@ -1,0 +1,308 @@
+"""`site/` is whole or absent: when builds are killed, meet each other, or find faults.
+
+Everything happens in copies of the checkout, with copies of its cache.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlhf_explained import memo
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_COPIED = (
+    ".git",
+    ".venv",
+    ".cache",
+    ".site-*",
+    "site.lock",
+    "venv.lock",
+    "__pycache__",
+    ".*_cache",
+)
+
+
+def copied(source: Path, target: Path, *cache: Path) -> Path:
+    """Copy a checkout and its cache, without what belongs to the place."""
+    top = {str(source): ["site"]} if cache else {}
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        ignored = shutil.ignore_patterns(*NOT_COPIED)(folder, names)
+        return ignored | set(top.get(folder, []))
+
+    shutil.copytree(source, target, ignore=ignore, symlinks=True)
+    for folder in cache or (source / ".cache",):
+        if folder.exists():
+            shutil.copytree(folder, target / ".cache", ignore=shutil.ignore_patterns("*.lock"))
+    return target
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, built."""
+    copy = copied(ROOT, tmp_path_factory.mktemp("build") / "built", memo.root())
+    done = make_site(copy)
+    _, errors = done.communicate(timeout=600)
+    assert done.returncode == 0, errors
+    return copy
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Path:
+    """A copy of that copy, to be damaged."""
+    return copied(built, tmp_path / "copy")
+
+
+def environment(copy: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "RLHF_EXPLAINED_CACHE"}
+    return {**kept, "PYTHONPATH": str(copy)}
+
+
+def make_site(copy: Path, **settings: str) -> "subprocess.Popen[str]":
+    """Start `make site` in a process group of its own, with the tests' own environment."""
+    return subprocess.Popen(
+        ["make", "site", f"PYTHON={sys.executable}"],
+        cwd=copy,
+        env=environment(copy) | settings,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a command with all it has started, at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def succeeds(copy: Path) -> str:
+    process = make_site(copy)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def files(site: Path) -> list[str]:
+    return sorted(str(path.relative_to(site)) for path in site.rglob("*") if path.is_file())
+
+
+def whole(copy: Path, built: Path) -> bool:
+    """Whether a copy's site has all files of the built one, each to its end."""
+    pages = list((copy / "site").rglob("*.html"))
+    ended = all(page.read_text(encoding="utf-8").rstrip().endswith("</html>") for page in pages)
+    return ended and files(copy / "site") == files(built / "site")
+
+
+def test_the_site_holds_every_page(built: Path) -> None:
+    site = built / "site"
+    for source in (ROOT / "docs").rglob("*.md"):
+        page = source.relative_to(ROOT / "docs").with_suffix("")
+        page = page.parent if page.name == "index" else page
+        assert (site / page / "index.html").is_file(), page
+    for notebook in (ROOT / "docs" / "notebooks").glob("*.py"):
+        assert (site / "notebooks" / notebook.stem / "index.html").is_file()
+        assert (site / "notebooks" / f"{notebook.stem}.ipynb").is_file()
+    assert not list(built.glob(".site-*"))
+
+
+# --- a warm build ------------------------------------------------------------------------------
+
+
+def imported(copy: Path, *command: str) -> set[str]:
+    """The packages that a command imports, its child processes included."""
+    done = subprocess.run(
+        command,
+        cwd=copy,
+        env=environment(copy) | {"PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(re.findall(r"(?m)^import time:.*\| +(\w+)", done.stderr))
+
+
+def test_a_warm_build_imports_neither_torch_nor_matplotlib(copy: Path) -> None:
+    packages = imported(copy, "make", "site", f"PYTHON={sys.executable}")
+    assert "mkdocs" in packages
+    assert not {"torch", "matplotlib", "numpy"} & packages
+
+
+def test_the_test_above_can_fail(copy: Path) -> None:
+    hooks = copy / "rlhf_explained" / "site" / "build.py"
+    hooks.write_text(f"import matplotlib\n{hooks.read_text(encoding='utf-8')}", encoding="utf-8")
+    assert "matplotlib" in imported(copy, sys.executable, "-m", "rlhf_explained", "site")
+
+
+# --- builds that meet or die -------------------------------------------------------------------
+
+
+def test_two_at_once_both_succeed(copy: Path, built: Path) -> None:
+    shutil.rmtree(copy / "site")
+    one, other = make_site(copy), make_site(copy)
+    errors = one.communicate(timeout=600)[1] + other.communicate(timeout=600)[1]
+    assert (one.returncode, other.returncode) == (0, 0), errors
+    assert whole(copy, built)
+    assert not list(copy.glob(".site-*"))
+
+
+def test_killed_while_it_writes_pages(copy: Path, built: Path) -> None:
+    process = make_site(copy)
+    while len(list((copy / ".site-new").rglob("*.html"))) < 5:
+        assert process.poll() is None
+        time.sleep(0.01)
+    kill(process)
+    assert (copy / ".site-new").exists()
+    assert whole(copy, built)
+    succeeds(copy)
+    assert whole(copy, built)
+    assert not list(copy.glob(".site-*"))
+
+
+def test_killed_between_the_two_renames(copy: Path, built: Path) -> None:
+    (copy / "site").rename(copy / ".site-old")
+    (copy / "docs" / "index.md").write_text("[a broken link](nowhere.md)\n")
+    process = make_site(copy)
+    process.communicate(timeout=600)
+    assert process.returncode != 0
+    assert whole(copy, built)  # the last good one is back
+
+
+@pytest.mark.soak
+def test_killed_at_ten_random_moments(copy: Path, built: Path) -> None:
+    begun = time.monotonic()
+    succeeds(copy)
+    usual = time.monotonic() - begun
+    draw = random.Random(0)
+    for attempt in range(10):
+        if attempt % 2:  # every other time notebooks and figures are made anew, too
+            shutil.rmtree(copy / ".cache" / "notebooks", ignore_errors=True)
+            shutil.rmtree(copy / ".cache" / "figures", ignore_errors=True)
+        process = make_site(copy)
+        time.sleep(draw.uniform(0, usual * (2 if attempt % 2 else 1)))
+        kill(process)
+        assert not (copy / "site").exists() or whole(copy, built)
+        assert "damaged" not in succeeds(copy)
+        assert whole(copy, built)
+
+
+TRAIN = (
+    "from rlhf_explained.pipeline import RunConfig, run; print(run(RunConfig(effort=0.02)).seconds)"
+)
+
+
+def train(cache: Path) -> "subprocess.Popen[str]":
+    """Start a short training with a memo of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN],
+        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache), "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def trained(cache: Path) -> str:
+    process = train(cache)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def test_killed_while_training(tmp_path: Path) -> None:
+    process = train(tmp_path)
+    while not list(tmp_path.glob("runs/*.new-*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    kill(process)
+    assert not list(tmp_path.glob("runs/*/manifest.json"))
+    assert "damaged" not in trained(tmp_path)
+    assert not list(tmp_path.glob("runs/*.new-*"))
+
+
+@pytest.mark.soak
+def test_training_killed_at_ten_random_moments(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    trained(tmp_path)
+    usual = time.monotonic() - begun
+    draw = random.Random(0)
+    for _ in range(10):
+        shutil.rmtree(tmp_path / "runs")
+        process = train(tmp_path)
+        time.sleep(draw.uniform(0, usual))
+        kill(process)
+        assert "damaged" not in trained(tmp_path)
+        assert not list(tmp_path.glob("runs/*.new-*"))
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+PLANTED = """
+{{ value: no-such-value }}
+
+```figure
+no-such-figure
+A caption.
+```
+
+[nowhere](nowhere.md)
+
+[no anchor](../index.md#no-such-anchor)
+
+$\\frac{1$
+
+<img src="x.svg">
+
+[no such name][rlhf_explained.no_such_name]
+"""
+
+
+def test_all_faults_are_listed_with_file_and_line(copy: Path, built: Path) -> None:
+    page = copy / "docs" / "guide" / "quiz.md"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text + PLANTED, encoding="utf-8")
+    figures = copy / "rlhf_explained" / "figures" / "__init__.py"
+    with figures.open("a", encoding="utf-8") as stream:
+        stream.write("\nFIGURES['timeline'] = Figure('history', 'timeline', '')\n")
+    notebook = copy / "docs" / "notebooks" / "01_what_is_rlhf.py"
+    cells = notebook.read_text(encoding="utf-8")
+    notebook.write_text(cells + "\n# %%\n1 / 0\n", encoding="utf-8")
+
+    process = make_site(copy)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode != 0
+    listed = errors[errors.index("site/ stays as it was") :]
+
+    def is_listed(file: str, line: int, words: str) -> bool:
+        return re.search(rf"(?m)^{file}:{line}: .*{words}", listed) is not None
+
+    for planted, words in {
+        "{{ value: no-such-value": "unknown value 'no-such-value'",
+        "```figure": "unknown figure 'no-such-figure'",
+        "(nowhere.md)": "'nowhere.md'",
+        "#no-such-anchor": "does not contain an anchor '#no-such-anchor'",
+        "$\\frac": "does not parse",
+        "<img": "'x.svg' has no alt text",
+        "rlhf_explained.no_such_name": "cross-reference target 'rlhf_explained.no_such_name'",
+    }.items():
+        line = text.count("\n") + 1 + PLANTED[: PLANTED.index(planted)].count("\n")
+        assert is_listed("docs/guide/quiz.md", line, words), f"line {line}: {words}\n{listed}"
+    history = (ROOT / "docs" / "guide" / "history.md").read_text(encoding="utf-8")
+    line = history[: history.index("```figure\ntimeline")].count("\n") + 1
+    assert is_listed("docs/guide/history.md", line, "'timeline' has no alt text"), listed
+    line = cells.count("\n") + 3
+    assert is_listed(f"docs/notebooks/{notebook.name}", line, "raises ZeroDivisionError"), listed
+    assert whole(copy, built)
+    assert not list(copy.glob(".site-*"))
