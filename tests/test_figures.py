@@ -320,9 +320,9 @@ def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_names_all_it_is_drawn_by(name: str):
     sources = figures.sources(name)
-    assert {path.name for path in sources} >= {"style.py", "measured.py"}
+    assert {path.name for path in sources} >= {"style.py", "svg.py", "measured.py"}
     assert all(path.is_file() for path in sources)
-    assert (len(sources) > 3) == (name == "ppo-clip")
+    assert (len(sources) > 4) == (name == "ppo-clip")
 
 
 def test_before_after_shows_the_measured_shares(run: Run):

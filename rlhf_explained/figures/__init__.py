@@ -143,12 +143,10 @@ FIGURES: dict[str, Figure] = {
 def sources(name: str) -> list[Path]:
     """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
     figure = FIGURES[name]
-    own = (f"{__name__}.style", f"{__name__}.{figure.module}", "rlhf_explained.measured")
+    own = (f"{__name__}.{part}" for part in ("style", "svg", figure.module))
+    modules = (*own, "rlhf_explained.measured", *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
-    return [
-        Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
-        for module in (*own, *figure.reads)
-    ]
+    return [Path(__file__).parents[2] / f"{module.replace('.', '/')}.py" for module in modules]
 
 
 def alt_text(name: str, run: Run) -> str:
@@ -164,7 +162,7 @@ def alt_text(name: str, run: Run) -> str:
 
 def draw(name: str, run: Run) -> str:
     """The figure drawn from the run, as inline SVG."""
-    from rlhf_explained.figures import style  # imports matplotlib
+    from rlhf_explained.figures import svg  # imports matplotlib
 
     module = importlib.import_module(f"{__name__}.{FIGURES[name].module}")
-    return style.to_svg(getattr(module, FIGURES[name].function)(run), name)
+    return svg.to_svg(getattr(module, FIGURES[name].function)(run), name)
