@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 ASCII = "".join(map(chr, range(32, 127)))
-DIAGRAMS = ASCII + "─│┌┐└┘├┤┬┴┼╭╮╯╰═║╔╗╚╝" + "←↑→↓↔▲▼◀▶►◄•✓✗≠≤≥≈×÷·−–—“”‘’…βγλπσθεΔ‖∑√½²°äöüéñ"
+BOXES = "─│┌┐└┘├┤┬┴┼╭╮╯╰═║╔╗╚╝"
+DIAGRAMS = ASCII + BOXES + "\u00a0←↑→↓↔▲▼◀▶►◄•✓✗≠≤≥≈×÷·−–—“”‘’…βγλπσθεΔ‖∑√½²°äöüéñ"
 MATH = (
     string.ascii_letters
     + string.digits

@@ -1,0 +1,206 @@
+"""The built site as files: `make site` comes first."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlhf_explained.site import check, fonts
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "site"
+STYLES = ROOT / "docs/assets/stylesheets/extra.css"
+GUIDE = (
+    "alignment-problem",
+    "pipeline",
+    "sft",
+    "reward-model",
+    "ppo",
+    "why-rlhf-works",
+    "history",
+    "summary",
+    "quiz",
+)
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """The HTML of every page, by its path."""
+    found = {
+        path.relative_to(SITE).as_posix(): path.read_text(encoding="utf-8")
+        for path in SITE.rglob("*.html")
+    }
+    assert found, "site/ is empty: run make site"
+    return found
+
+
+def test_every_promised_page_is_there(pages: dict[str, str]) -> None:
+    promised = {f"guide/{name}/index.html" for name in GUIDE}
+    promised |= {"index.html", "404.html", "notebooks/01_what_is_rlhf/index.html"}
+    promised |= {f"reference/{name}/index.html" for name in ("glossary", "bibliography")}
+    promised.add("reference/api/formulas/index.html")
+    assert promised <= set(pages)
+
+
+def test_no_link_is_broken_no_id_double_nothing_foreign_loaded(pages: dict[str, str]) -> None:
+    assert list(check.faults(SITE)) == []
+
+
+def test_no_page_shows_a_fault_or_unexpanded_markdown(pages: dict[str, str]) -> None:
+    for name, page in pages.items():
+        text = re.sub(r"<(pre|code|script)\b.*?</\1>", "", page, flags=re.S)
+        for sign in ('class="fault"', "{{ value", "wzxhzdk", "```", 'class="arithmatex"'):
+            assert sign not in text, f"{name} shows {sign}"
+        visible = html.unescape(re.sub(r"<[^>]+>", "", text))
+        assert not re.search(r"\\(?:frac|mathrm|pi|beta|log)\b|\]\[rlhf_", visible), name
+
+
+def test_figures_have_a_title_and_a_caption(pages: dict[str, str]) -> None:
+    drawn = 0
+    for name, page in pages.items():
+        for figure in re.findall(r'<figure class="drawn".*?</figure>', page, re.S):
+            drawn += 1
+            assert re.search(
+                r'<svg role="img" aria-labelledby="([^"]+)"[^>]*><title id="\1">\S', figure
+            )
+            assert re.search(r"<figcaption><p>\S", figure.replace("\n", "")), name
+    assert drawn >= 13
+
+
+def test_the_notebook_can_be_taken_along(pages: dict[str, str]) -> None:
+    notebook = json.loads((SITE / "notebooks/01_what_is_rlhf.ipynb").read_text(encoding="utf-8"))
+    (wheel,) = (SITE / "downloads").glob("rlhf_explained-*.whl")
+    first = "".join(notebook["cells"][0]["source"])
+    assert first.startswith("%pip install")
+    assert wheel.name in first
+    if "http" not in first:  # no address was given: the wheel lies beside the notebook
+        assert (SITE / "notebooks" / wheel.name).read_bytes() == wheel.read_bytes()
+    page = pages["notebooks/01_what_is_rlhf/index.html"]
+    assert '<a download href="../01_what_is_rlhf.ipynb"' in page
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    assert outputs
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_formulas_and_diagrams_have_all_their_glyphs(pages: dict[str, str]) -> None:
+    for name, page in pages.items():
+        for formula in re.findall(r"<math.*?</math>", page, re.S):
+            letters = set(html.unescape(re.sub(r"<[^>]+>", "", formula)))
+            # a letter in <mi> is shown in italics, which fonts.MATH holds where they are needed
+            assert letters <= set(fonts.MATH + "αβγδεζηθικλμνξοπρστυφχψωϵϑϕ"), f"{name}: {formula}"
+        for block in re.findall(r'<div class="language-text highlight">(.*?)</div>', page, re.S):
+            letters = set(html.unescape(re.sub(r"<[^>]+>", "", block))) - {"\n"}
+            assert letters <= set(fonts.DIAGRAMS), f"{name}: {letters - set(fonts.DIAGRAMS)}"
+
+
+def test_fonts_are_small() -> None:
+    assert (SITE / "assets/fonts/diagram.woff2").stat().st_size <= 10_000
+    assert (SITE / "assets/fonts/math.woff2").stat().st_size <= 30_000
+
+
+# Colours
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["default", "slate"])
+def test_text_has_contrast(scheme: str) -> None:
+    (block,) = re.findall(
+        rf'\[data-md-color-scheme="{scheme}"\] {{(.*?)}}', STYLES.read_text(), re.S
+    )
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+    texts = [
+        name for name in colours if re.match(r"stage|accent|md-code-|md-default-fg-color", name)
+    ]
+    texts.remove("md-default-fg-color--lightest")  # lines, never text
+    assert {f"stage-{stage}" for stage in ("base", "sft", "rm", "ppo", "aligned", "nokl")} < set(
+        texts
+    )
+    for text in texts:
+        for background in ("paper", "tint"):
+            dark, light = sorted(luminance(colours[name]) for name in (text, background))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {background}"
+
+
+# The check itself
+
+
+@pytest.mark.parametrize(
+    ("planted", "what"),
+    [
+        ('<a href="missing/">x</a>', "'missing/' leads nowhere: no such file"),
+        ('<a href="other/#nowhere">x</a>', "other/index.html has no 'nowhere'"),
+        ('<a href="#nowhere">x</a>', "index.html has no 'nowhere'"),
+        ('<a href="../outside.html">x</a>', "no such file"),
+        ('<a href="/missing.html">x</a>', "no such file"),
+        ('<i id="twice"></i><b id="twice"></b>', "two elements have the id 'twice'"),
+        ('<img src="there.png">', "has no alt text"),
+        ('<img src="there.png" alt="">', "has no alt text"),
+        ('<img src="gone.png" alt="Gone">', "no such file"),
+        ('<script src="https://cdn.example/x.js"></script>', "another origin"),
+        ('<script src=""></script>', "it is empty"),
+        ('<link rel="stylesheet" href="//cdn.example/x.css">', "another origin"),
+        ('<iframe src="https://example.org"></iframe>', "another origin"),
+        ('<link rel="stylesheet" href="bad.css">', "'https://fonts.example/a.woff2' is loaded"),
+    ],
+)
+def test_the_check_finds(planted: str, what: str, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "other").mkdir(parents=True)
+    (tmp_path / "outside.html").touch()
+    (site / "there.png").touch()
+    (site / "bad.css").write_text("")
+    (site / "other/index.html").write_text('<h1 id="here">Other</h1><a href="..">up</a>')
+    sound = '<a href="other/#here">a</a><a href="https://example.org">b</a><a href="#">c</a>'
+    (site / "index.html").write_text(f"<body>{sound}</body>")
+    assert list(check.faults(site)) == []
+    if "bad.css" in planted:
+        (site / "bad.css").write_text("@font-face { src: url('https://fonts.example/a.woff2') }")
+    (site / "index.html").write_text(f"<body>{sound}\n{planted}</body>")
+    (fault,) = check.faults(site)
+    assert what in fault.what
+
+
+def test_the_check_knows_the_address_of_the_site(tmp_path: Path) -> None:
+    address = "https://example.org/rlhf/"
+    (tmp_path / "index.html").write_text(
+        f'<a href="{address}">a</a><a href="/rlhf/b.html">b</a><a href="{address}gone/">c</a>'
+    )
+    (tmp_path / "b.html").touch()
+    (fault,) = check.faults(tmp_path, address)
+    assert "gone/" in fault.what
+
+
+# Building it again
+
+BUILD = """
+import sys
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+
+config = load_config("mkdocs.yml", site_dir=sys.argv[1])
+config.plugins.on_startup(command="build", dirty=False)
+build(config)
+"""
+CHECK = "import sys; sys.exit(42 if {'torch', 'matplotlib'} & set(sys.modules) else 0)"
+
+
+def test_a_warm_build_needs_neither_torch_nor_matplotlib_and_repeats_its_bytes(
+    pages: dict[str, str], tmp_path: Path
+) -> None:
+    again = [sys.executable, "-c", BUILD + CHECK, str(tmp_path)]
+    assert subprocess.run(again, cwd=ROOT).returncode == 0
+    for name, page in pages.items():
+        assert (tmp_path / name).read_text(encoding="utf-8") == page, f"{name}: run make site"
+
+    heavy = [sys.executable, "-c", f"import torch; {CHECK}"]
+    assert subprocess.run(heavy).returncode == 42
