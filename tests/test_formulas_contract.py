@@ -96,10 +96,11 @@ def call(name: str, arguments: dict[str, Any]) -> Any:
 def total(result: Any) -> Tensor:
     """One number out of whatever a formula returns, its parts weighed unevenly."""
     parts = result if isinstance(result, tuple) else (result,)
-    return sum(
+    weighed = [
         (part * torch.arange(1, part.numel() + 1).view(part.shape)).sum() * (i + 1)
         for i, part in enumerate(parts)
-    )
+    ]
+    return torch.stack(weighed).sum()
 
 
 def value_and_gradients(name: str, arguments: dict[str, Any]) -> tuple[Any, dict[str, Tensor]]:
