@@ -62,7 +62,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     guess = f"did you mean {' or '.join(close)}? " if close else ""
     rest = [other for other in names if other not in close]
-    return f"{guess}known{' too' if close else ''}: {', '.join(rest)}"
+    listed, hidden = rest[:15], len(rest) - 15
+    more = f" and {hidden} more" if hidden > 0 else ""
+    return f"{guess}known{' too' if close else ''}: {', '.join(listed)}{more}"
 
 
 def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:

@@ -23,6 +23,7 @@ from rlhf_explained.site.wheel import wheel
 
 _markdown: dict[str, str] = {}  # of notebooks, by path in docs/
 _sources: dict[str, Path] = {}  # by path in the built site
+_pages: list[Page] = []
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -91,13 +92,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     faults.rendering(source)
     if source:
         _sources[page.file.dest_uri] = source
+        _pages.append(page)
     return markdown
 
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
+    checked = {
+        (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")
+        for page in _pages
+        for file, links in (page.links_to_anchors or {}).items()
+        for anchor in links
+    }
     for fault in check.faults(site, config.site_url or ""):
-        source = _sources.get(fault.page.relative_to(site).as_posix(), fault.page)
+        name = fault.page.relative_to(site).as_posix()
+        source = _sources.get(name, fault.page)
         line = faults.line_of(source, re.escape(fault.words)) or 1
-        faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")
+        in_markdown = faults.line_of(source, rf"\]\({re.escape(fault.words)}\)")
+        if not in_markdown and (name, fault.words) not in checked:  # MkDocs reports those itself
+            faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")

@@ -200,7 +200,7 @@ class Formulas(Treeprocessor):
         except FormulaError as error:
             first = tex.split("\n")[0]
             fault = _fault(
-                element.tag, f"the formula {tex!r} does not parse: {error}", re.escape(first)
+                element.tag, f"the formula `{tex}` does not parse: {error}", re.escape(first)
             )
             element.set("class", "fault")
             element.text = fault.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,4 +46,4 @@ def mathml(tex: str, *, display: bool) -> str:
     except dukpy.JSRuntimeError as error:
         # "ParseError: why at position 3: the formula with marks", then a JavaScript stack
         why = str(error).split("\n")[0].removeprefix("ParseError:").strip()
-        raise FormulaError(why.partition(" at position ")[0]) from None
+        raise FormulaError(re.split(r" at (?:position \d+|end of input): ", why)[0]) from None

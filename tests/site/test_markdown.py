@@ -198,8 +198,8 @@ def test_formulas_become_mathml(show: Show, caplog) -> None:
 def test_a_formula_that_does_not_parse_is_a_fault(show: Show, page: Path, caplog) -> None:
     html = show("Fine $a$.\n\nBad $\\frac{a}{$ here.\n\n$$\n\\foo\n$$")
     lines = sorted(record.getMessage() for record in caplog.records)
-    assert lines[0].startswith(f"{page}:3: the formula '\\\\frac{{a}}{{' does not parse")
-    assert lines[1].startswith(f"{page}:6: the formula '\\\\foo' does not parse: Unsupported")
+    assert lines[0].startswith(f"{page}:3: the formula `\\frac{{a}}{{` does not parse")
+    assert lines[1].startswith(f"{page}:6: the formula `\\foo` does not parse: Unsupported")
     assert html.count('class="fault"') == 2
 
 
