@@ -19,7 +19,7 @@ FLOORS = (
     ("stages",),
     ("pipeline", "walkthrough"),
     ("measured", "figures"),
-    ("site", "report", "__main__"),
+    ("site", "report", "bench", "__main__"),
 )
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
