@@ -18,8 +18,11 @@ from mkdocs.structure.pages import Page
 from rlhf_explained import figures, measured
 from rlhf_explained.site import check, faults, notebooks
 from rlhf_explained.site.current import current_run
+from rlhf_explained.site.markdown import RUN_ADDRESS
 from rlhf_explained.site.notebooks import NotebookFile
 from rlhf_explained.site.wheel import wheel
+
+RUN = "downloads/run.json"
 
 _markdown: dict[str, str] = {}  # of notebooks, by path in docs/
 _sources: dict[str, Path] = {}  # by path in the built site
@@ -35,7 +38,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Execute notebooks; add their pages, their `.ipynb` and the wheel that they install."""
+    """Execute notebooks; add their pages and all downloads: `.ipynb`, their wheel, the run."""
+    report = current_run().folder / "report.json"
+    files.append(File.generated(config, RUN, abs_src_path=str(report)))
     sources = [file for file in files if re.fullmatch(r"notebooks/[^/]+\.py", file.src_uri)]
     if not sources:
         return files
@@ -94,6 +99,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         _sources[page.file.dest_uri] = source
         _pages.append(page)
     return markdown
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links to the run's data, which Markdown cannot place, to the published file."""
+    file = files.get_file_from_path(RUN)
+    assert file is not None
+    return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))
 
 
 def on_post_build(config: MkDocsConfig) -> None:

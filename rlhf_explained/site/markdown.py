@@ -25,6 +25,8 @@ from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 
+RUN_ADDRESS = "run:report.json"  # on a page a hook puts the way to the file that the site publishes
+
 
 class Headers(Preprocessor):
     """Reports words after a fence's name, which superfences takes for the start of inline code."""
@@ -140,8 +142,10 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     box = SubElement(figure, "div", {"class": "drawing", "data-search-exclude": ""})
     box.text = AtomicString(blocks.md.htmlStash.store(drawing))
     words = SubElement(figure, "figcaption")
-    code = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
-    for paragraph in f"{caption.strip()} {code}".split("\n\n"):
+    links = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
+    if "{" in what.alt:  # what shows the run quotes it, what illustrates does not
+        links += f" · [Data]({RUN_ADDRESS})"
+    for paragraph in f"{caption.strip()} {links}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
     return figure
 

@@ -152,7 +152,7 @@ def element(samples: Samples, run: Run) -> Element:
     label = f"Samples from {_and(NAMES[policy] for policy in samples.policies)}"
     box = Element("div", {"class": "samples", "role": "region", "aria-label": label})
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
-    table = SubElement(box, "table")
+    table = SubElement(box, "table", {"class": "rows"})
     _caption(SubElement(table, "caption"), samples, run)
     if samples.rule == "prompts":
         _prompt_rows(table, samples, run)
@@ -182,7 +182,8 @@ def _failure_rows(table: Element, samples: Samples, run: Run) -> None:
     heads = SubElement(SubElement(table, "thead"), "tr")
     numbers = {"Reward model": "proxy", "Gold": "gold"}
     for head in ("Prompt", "Response", *numbers):
-        SubElement(heads, "th", {"scope": "col"}).text = head
+        look = {"class": "number"} if head in numbers else {}
+        SubElement(heads, "th", {"scope": "col", **look}).text = head
     body = SubElement(table, "tbody")
     for response in failures(samples, run):
         row = SubElement(body, "tr")

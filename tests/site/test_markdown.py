@@ -122,11 +122,14 @@ def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, 
     assert "<math" in caption
     assert 'href="https://example.org"' in caption
     assert "[Code][rlhf_explained.figures.ppo.loop]" in caption  # a link once autorefs is there
+    assert "Data" not in caption  # it is an illustration
     assert not caplog.records
 
 
-def test_the_alternative_text_quotes_the_run(show: Show, a_run: Run) -> None:
-    assert value("rm-accuracy", a_run) in show("```figure\nreward-model-training\n\n```")
+def test_a_figure_of_the_run_quotes_it_and_links_its_data(show: Show, a_run: Run) -> None:
+    html = show("```figure\nreward-model-training\n\n```")
+    assert value("rm-accuracy", a_run) in html
+    assert '<a href="run:report.json">Data</a>' in html
 
 
 def test_ids_are_unique_where_a_figure_stands_twice(show: Show) -> None:
