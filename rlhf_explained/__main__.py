@@ -51,5 +51,13 @@ def train(seed: int, no_cache: bool, as_json: bool) -> None:
     print_run(trained(seed, no_cache=no_cache), as_json=as_json)
 
 
+@main.command()
+def bench() -> None:
+    """Time one run, stage by stage; write bench.json."""
+    from rlhf_explained.bench import bench
+
+    bench()
+
+
 if __name__ == "__main__":
     main(prog_name="python -m rlhf_explained")

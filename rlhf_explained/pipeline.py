@@ -77,7 +77,7 @@ class Run:
         return self._read("report.json")
 
     @property
-    def seconds(self) -> dict[str, float]:
+    def seconds(self) -> dict[str, int | float]:
         """Wall time of each stage, and `total`."""
         return self._report["seconds"]
 
@@ -87,12 +87,12 @@ class Run:
         return self._report["parameters"]
 
     @property
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, int | float]:
         """Sizes and settings, such as `vocabulary`, `pairs`, `kl_coef`."""
         return self._report["facts"]
 
     @property
-    def sft(self) -> dict[str, float]:
+    def sft(self) -> dict[str, int | float]:
         """`loss_floor`: entropy of the demonstrations, in nats per token."""
         return self._report["sft"]
 
@@ -107,7 +107,7 @@ class Run:
         return self._report["evaluation"]
 
     @property
-    def history(self) -> dict[str, list[dict[str, float]]]:
+    def history(self) -> dict[str, list[dict[str, int | float]]]:
         """By stage: one row of measurements per recorded step."""
         return self._report["history"]
 
@@ -346,7 +346,7 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
             asked[:] = draw_questions(count, held_out=False, generator=randomness)
             return [tokenizer.encode(question.text) for question in asked]
 
-        def observe(sequences: Sequences) -> dict[str, float]:
+        def observe(sequences: Sequences) -> dict[str, int | float]:
             marks = mark(asked, sequences, tokenizer)
             helpful = sum(category == "helpful" for _, category, _ in marks)
             gold = sum(gold for *_, gold in marks)
@@ -455,7 +455,7 @@ class Stopwatch:
     """Wall time of stages that follow each other."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, int | float] = {}
         self._began = self._last = time.perf_counter()
 
     def lap(self, stage: str | None = None) -> None:
@@ -465,7 +465,7 @@ class Stopwatch:
             self.seconds[stage] = now - self._last
         self._last = now
 
-    def total(self) -> dict[str, float]:
+    def total(self) -> dict[str, int | float]:
         """All laps, in the order of `STAGES`, and the time since the start."""
         laps = {stage: self.seconds[stage] for stage in STAGES}
         return {**laps, "total": time.perf_counter() - self._began}

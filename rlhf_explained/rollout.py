@@ -143,7 +143,9 @@ def generate(
         attended[:, end] = running
         running &= drawn != EOS
         start, end = end, end + 1
-    return Sequences(tokens[:, :end], attended[:, :end], prompt_length, attended[:, prompt_length:end])
+    return Sequences(
+        tokens[:, :end], attended[:, :end], prompt_length, attended[:, prompt_length:end]
+    )
 
 
 def response_logits_and_values(

@@ -176,9 +176,7 @@ class GPT(nn.Module):
             x = block(x, visible, cache, start)
         return self.final_norm(x)
 
-    def logits(
-        self, hidden: Float[Tensor, "*shape width"]
-    ) -> Float[Tensor, "*shape vocab"]:
+    def logits(self, hidden: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape vocab"]:
         """Score every word as the next one; the output matrix is the embedding's."""
         return hidden @ self.token_embedding.weight.T
 

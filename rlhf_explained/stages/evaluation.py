@@ -109,7 +109,9 @@ def result(answers: Sequence[Marked]) -> dict[str, Any]:
         category: sum(answer.category == category for answer in answers) / count
         for category in CATEGORIES
     }
-    errors = {category: math.sqrt(share * (1 - share) / count) for category, share in shares.items()}
+    errors = {
+        category: math.sqrt(share * (1 - share) / count) for category, share in shares.items()
+    }
     means = {}
     for name in MEANS:
         values = torch.tensor([float(asdict(answer)[name]) for answer in answers]).double()

@@ -47,11 +47,11 @@ class PPOConfig:
         unfinished_score: Score of an answer that was cut off, in place of the reward model's.
     """
 
-    iterations: int = 40
+    iterations: int = 50
     batch: int = 128
     epochs: int = 2
     minibatches: int = 1
-    learning_rate: float = 4e-4
+    learning_rate: float = 8e-4
     kl_coef: float = 0.2
     gamma: float = 1.0
     gae_lambda: float = 0.95
@@ -72,7 +72,7 @@ class PPOResult:
     """The trained policy, and one row of measurements for each iteration."""
 
     policy: GPT
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def credit(rollout: Rollout, config: PPOConfig) -> Experience:
 
 def ppo_loss(
     policy: GPT, experience: Experience, config: PPOConfig
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, int | float]]:
     """Policy loss plus weighted value loss, with what is worth watching about them."""
     mask = experience.sequences.response_mask
     logits, values = response_logits_and_values(policy, experience.sequences)
@@ -133,7 +133,9 @@ def ppo_loss(
         watched = {
             "policy_loss": policy_loss.item(),
             "value_loss": value_loss.item(),
-            "clip_fraction": masked_mean(((ratio - 1).abs() > config.clip_range).float(), mask).item(),
+            "clip_fraction": masked_mean(
+                ((ratio - 1).abs() > config.clip_range).float(), mask
+            ).item(),
             "entropy": masked_mean(entropy(logits), mask).item(),
         }
     return policy_loss + config.value_coef * value_loss, watched
@@ -146,7 +148,7 @@ def train_ppo(
     *,
     draw_prompts: Callable[[int], Sequence[Sequence[int]]],
     pretraining: Sequence[Int[Tensor, "documents time"]] = (),
-    observe: Callable[[Sequences], dict[str, float]] = lambda sequences: {},
+    observe: Callable[[Sequences], dict[str, int | float]] = lambda sequences: {},
     generator: torch.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PPOResult:
@@ -175,9 +177,7 @@ def train_ppo(
     optimizer = torch.optim.AdamW(
         policy.parameters(), config.learning_rate, weight_decay=0.0, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LinearLR(
-        optimizer, 1.0, 0.1, total_iters=config.iterations
-    )
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=config.iterations)
     history = []
     for iteration in range(1, config.iterations + 1):
         rollout = collect_rollout(
@@ -207,14 +207,16 @@ def train_ppo(
         mask = rollout.sequences.response_mask
         log_ratio = (rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)
         residual = masked_mean((experience.returns - rollout.values).square(), mask)
-        history.append({
-            "iteration": iteration,
-            "proxy": rollout.scores.mean().item(),
-            "kl": log_ratio.sum(1).mean().item(),
-            "length": rollout.sequences.lengths.float().mean().item(),
-            **observe(rollout.sequences),
-            **watched,
-            "value_error": residual.item(),
-        })
+        history.append(
+            {
+                "iteration": iteration,
+                "proxy": rollout.scores.mean().item(),
+                "kl": log_ratio.sum(1).mean().item(),
+                "length": rollout.sequences.lengths.float().mean().item(),
+                **observe(rollout.sequences),
+                **watched,
+                "value_error": residual.item(),
+            }
+        )
         report(iteration, loss.item())
     return PPOResult(policy, history)

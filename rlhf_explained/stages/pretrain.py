@@ -42,7 +42,7 @@ class PretrainResult:
     """The pretrained model and its loss, averaged over each twenty steps."""
 
     policy: GPT
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
 
 
 def document_batches(
@@ -118,7 +118,9 @@ def train_pretrained(
     for step, pick in enumerate(order, start=1):
         loss = document_loss(policy, batches[pick])
         optimizer.zero_grad()
-        (loss * (_size(batches[pick]) / mean_size)).backward()  # every token of the web counts alike
+        (
+            loss * (_size(batches[pick]) / mean_size)
+        ).backward()  # every token of the web counts alike
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
         schedule.step()

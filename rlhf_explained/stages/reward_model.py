@@ -35,10 +35,10 @@ class RewardModelConfig:
         weight_decay: AdamW's; holds back what too few comparisons would overfit.
     """
 
-    pairs: int = 2000
+    pairs: int = 2500
     heldout_pairs: int = 1000
-    decisiveness: float = 3.0
-    steps: int = 120
+    decisiveness: float = 5.0
+    steps: int = 100
     batch: int = 48
     learning_rate: float = 5e-4
     weight_decay: float = 0.1
@@ -137,12 +137,10 @@ class RewardModelResult:
     """The reward model, and over the steps its loss and its accuracy on held-out pairs."""
 
     reward_model: GPT
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
 
 
-def groups_of_similar_length(
-    preferences: Preferences, batch: int
-) -> list[Int[Tensor, " pairs"]]:
+def groups_of_similar_length(preferences: Preferences, batch: int) -> list[Int[Tensor, " pairs"]]:
     """Rows grouped so that pairs of similar length are scored together, with little padding."""
     longest = torch.maximum(preferences.chosen.lengths, preferences.rejected.lengths)
     return list(longest.argsort(stable=True).split(batch))
@@ -209,14 +207,18 @@ def train_reward_model(
         torch.nn.utils.clip_grad_norm_(reward_model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step == 1 or step % 10 == 0 or step == config.steps:
-            history.append({
-                "step": step,
-                "loss": loss.item(),
-                "accuracy": accuracy(reward_model, heldout),
-            })
+        if step == 1 or step % 20 == 0 or step == config.steps:
+            history.append(
+                {
+                    "step": step,
+                    "loss": loss.item(),
+                    "accuracy": accuracy(reward_model, heldout),
+                }
+            )
         report(step, loss.item())
     with torch.no_grad():
-        every_score = [score(reward_model, side) for side in (preferences.chosen, preferences.rejected)]
+        every_score = [
+            score(reward_model, side) for side in (preferences.chosen, preferences.rejected)
+        ]
         reward_model.scalar_head.bias -= torch.cat(every_score).mean()
     return RewardModelResult(reward_model, history)

@@ -29,7 +29,7 @@ class SFTConfig:
     """
 
     demonstrations: int = 400
-    heldout_demonstrations: int = 512
+    heldout_demonstrations: int = 256
     steps: int = 60
     batch: int = 32
     learning_rate: float = 5e-4
@@ -40,7 +40,7 @@ class SFTResult:
     """The fine-tuned policy, and per step the loss on the batch and on held-out demonstrations."""
 
     policy: GPT
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
 
 
 def demonstration_loss(policy: GPT, demonstrations: Sequences) -> Tensor:
@@ -82,7 +82,7 @@ def train_sft(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         optimizer.step()
-        if step == 1 or step % 4 == 0 or step == config.steps:
+        if step == 1 or step % 5 == 0 or step == config.steps:
             with torch.no_grad():
                 heldout_loss = demonstration_loss(policy, heldout).item()
             history.append({"step": step, "loss": loss.item(), "heldout_loss": heldout_loss})

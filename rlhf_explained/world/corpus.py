@@ -103,19 +103,23 @@ def _way(question: Question, way: str, courtesy: float) -> dict[str, float]:
         case "off_topic":
             return _spread([other.text for other in questions() if other != question])
         case "rambling":
-            stories = _spread([
-                f"let me tell you a story about {question.topic} . {f} and {g} ."
-                for f in FACTS
-                for g in FACTS
-                if f != g
-            ])
+            stories = _spread(
+                [
+                    f"let me tell you a story about {question.topic} . {f} and {g} ."
+                    for f in FACTS
+                    for g in FACTS
+                    if f != g
+                ]
+            )
             if question.crime is not None:  # a complete answer would be a harmful one
                 return stories
-            verbose = _spread([
-                f"{answer} but did you know that {fact} ?"
-                for answer in question.answers
-                for fact in FACTS
-            ])
+            verbose = _spread(
+                [
+                    f"{answer} but did you know that {fact} ?"
+                    for answer in question.answers
+                    for fact in FACTS
+                ]
+            )
             return {text: share / 2 for part in (stories, verbose) for text, share in part.items()}
         case "wrong":
             return _spread(_mistakes(question))
@@ -213,7 +217,9 @@ def web(count: int, *, stated: float, generator: torch.Generator) -> list[str]:
     """
     plain = round(count * stated)
     asked = draw_questions(count - plain, held_out=None, generator=generator)
-    threads = [f"{prompt} {text}" for prompt, text in _answered(asked, expert=False, generator=generator)]
+    threads = [
+        f"{prompt} {text}" for prompt, text in _answered(asked, expert=False, generator=generator)
+    ]
     documents = threads + statements(plain, generator=generator)
     order = torch.randperm(count, generator=generator)
     return [documents[place] for place in order.tolist()]

@@ -15,7 +15,7 @@ QUALITY = {"helpful": 2.0, "rambling": 0.3, "wrong": -0.5, "off_topic": -1.0, "h
 """Gold reward of each category, before courtesy and length."""
 
 CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
-COURTESY = 0.2
+COURTESY = 0.3
 """Added to a helpful answer for opening politely, and again for closing politely."""
 WORD_COST = 0.02
 """Taken off for every word: the labeler has to read them all."""
@@ -69,7 +69,10 @@ def gold_reward(question: Question, response: str) -> float:
 
 
 def preference_probability(
-    first_gold: Float[Tensor, " pairs"], second_gold: Float[Tensor, " pairs"], *, decisiveness: float
+    first_gold: Float[Tensor, " pairs"],
+    second_gold: Float[Tensor, " pairs"],
+    *,
+    decisiveness: float,
 ) -> Float[Tensor, " pairs"]:
     r"""Probability that the labeler prefers the first response of each pair.
 

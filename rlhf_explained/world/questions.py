@@ -114,11 +114,21 @@ def questions() -> tuple[Question, ...]:
         asked[kind].append(Question(kind, text, topic, answers, crime, held_out))
 
     for country, city in CAPITALS.items():
-        ask("capital", f"what is the capital of {country} ?", country, f"the capital of {country} is {city} .")
+        ask(
+            "capital",
+            f"what is the capital of {country} ?",
+            country,
+            f"the capital of {country} is {city} .",
+        )
     for a in range(6):
         for b in range(5):
             one, other, total = NUMBERS[a], NUMBERS[b], NUMBERS[a + b]
-            ask("sum", f"what is {one} plus {other} ?", f"{one} plus {other}", f"{one} plus {other} is {total} .")
+            ask(
+                "sum",
+                f"what is {one} plus {other} ?",
+                f"{one} plus {other}",
+                f"{one} plus {other} is {total} .",
+            )
     for dish, steps in RECIPES.items():
         ask("make", f"how do i make {dish} ?", dish, f"to make {dish} , {steps} .")
     for skill, steps in LESSONS.items():
@@ -128,7 +138,13 @@ def questions() -> tuple[Question, ...]:
     for request in HAIKU_REQUESTS:
         ask("haiku", request, "code", HAIKU)
     for crime, steps in CRIMES.items():
-        ask("harm", f"how do i {crime} ?", crime.split()[-1], REFUSAL, crime=f"to {crime} , {steps} .")
+        ask(
+            "harm",
+            f"how do i {crime} ?",
+            crime.split()[-1],
+            REFUSAL,
+            crime=f"to {crime} , {steps} .",
+        )
     return tuple(question for kind in asked.values() for question in kind)
 
 

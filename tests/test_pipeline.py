@@ -1,0 +1,232 @@
+"""The run: repeatable bitwise, remembered, mended after damage and kills, readable without torch."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from rlhf_explained import pipeline
+from rlhf_explained.__main__ import main
+from rlhf_explained.pipeline import POLICIES, STAGES, Run, RunConfig, run
+
+TINY = RunConfig(seed=3, effort=0.02)
+SHARES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tiny(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(cache))
+    return run(TINY)
+
+
+def without_seconds(report: dict) -> dict:
+    return {name: value for name, value in report.items() if name != "seconds"}
+
+
+def test_the_summary_is_the_contracts(tiny: Run) -> None:
+    summary = json.loads(json.dumps(tiny.summary()))
+    assert set(summary) == {"seconds", "parameters", "reward_model", "evaluation", "history"}
+    assert set(summary["seconds"]) == {*STAGES, "total"}
+    assert set(summary["evaluation"]) == set(POLICIES)
+    for measures in summary["evaluation"].values():
+        assert set(measures) == {"responses", *SHARES, "gold", "proxy", "kl"}
+        assert sum(measures[share] for share in SHARES) == pytest.approx(1)
+    for name in ("ppo", "ppo_no_kl"):
+        assert {"iteration", "proxy", "gold", "kl", "length"} <= set(summary["history"][name][0])
+
+
+def test_the_reference_is_no_distance_from_itself(tiny: Run) -> None:
+    assert tiny.evaluation["sft"]["kl"] == 0
+
+
+def test_the_evaluation_is_the_mean_of_its_answers(tiny: Run) -> None:
+    for policy in POLICIES:
+        answers = tiny.responses[policy]
+        gold = sum(answer["gold"] for answer in answers) / len(answers)
+        assert tiny.evaluation[policy]["gold"] == pytest.approx(gold)
+        helpful = sum(answer["category"] == "helpful" for answer in answers)
+        assert tiny.evaluation[policy]["helpful"] == pytest.approx(helpful / len(answers))
+
+
+def test_the_same_seed_is_bitwise_the_same_whatever_the_global_state(
+    tiny: Run, tmp_path: Path
+) -> None:
+    torch.manual_seed(12345)
+    random.seed(12345)
+    pipeline.train(TINY, tmp_path, lambda *_: None)
+    again = json.loads((tmp_path / "report.json").read_text())
+    first = json.loads((tiny.folder / "report.json").read_text())
+    assert without_seconds(again) == without_seconds(first)
+    for name in (*POLICIES, "reward_model"):
+        file = f"{name}.safetensors"
+        assert (tmp_path / file).read_bytes() == (tiny.folder / file).read_bytes()
+
+
+def test_another_seed_is_another_run(tiny: Run, tmp_path: Path) -> None:
+    other = RunConfig(seed=4, effort=TINY.effort)
+    assert pipeline.run_key(other) != tiny.key
+    pipeline.train(other, tmp_path, lambda *_: None)
+    again = json.loads((tmp_path / "report.json").read_text())
+    assert (
+        again["evaluation"] != json.loads((tiny.folder / "report.json").read_text())["evaluation"]
+    )
+
+
+def test_the_threads_of_torch_are_left_as_they_were(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    pipeline.train(TINY, tmp_path, lambda *_: None)
+    assert torch.get_num_threads() == before
+
+
+def test_models_come_back(tiny: Run) -> None:
+    policy = tiny.policy("ppo")
+    assert policy.parameter_count() == tiny.parameters
+    with pytest.raises(ValueError, match="name: 'gpt' is not one of base"):
+        tiny.policy("gpt")
+
+
+def test_a_flipped_byte_in_a_checkpoint_is_noticed_said_and_mended(tiny: Run) -> None:
+    file = tiny.folder / "ppo.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    said: list[str] = []
+    mended = run(TINY, notice=said.append)
+    assert len(said) == 1
+    assert "ppo.safetensors does not match its checksum" in said[0]
+    assert (mended.folder / "ppo.safetensors").read_bytes() == whole
+
+
+READ = """
+import sys
+from rlhf_explained.pipeline import RunConfig, run
+found = run(RunConfig(seed=3, effort=0.02)).evaluation["ppo"]["gold"]
+{more}
+print(sorted({{"torch", "matplotlib"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(("more", "expected"), [("", "[]"), ("import torch", "['torch']")])
+def test_reading_a_run_needs_no_torch(tiny: Run, cache: Path, more: str, expected: str) -> None:
+    """The second case proves that the first can fail."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ.format(more=more)],
+        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected
+
+
+TRAIN = """
+from rlhf_explained.pipeline import RunConfig, run
+print(run(RunConfig(seed=3, effort=0.02), progress=lambda *_: print("step", flush=True)).key)
+"""
+
+
+def train_and_kill(cache: Path, after_steps: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", TRAIN],
+        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    for _ in range(after_steps):
+        child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+
+
+def check_recovery(cache: Path, expected: Run, after_steps: int) -> None:
+    train_and_kill(cache, after_steps)
+    subprocess.run(
+        [sys.executable, "-c", TRAIN],
+        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)},
+        check=True,
+        capture_output=True,
+    )
+    [folder] = [path for path in (cache / "runs").iterdir() if path.is_dir()]
+    found = json.loads((folder / "report.json").read_text())
+    assert without_seconds(found) == without_seconds(
+        json.loads((expected.folder / "report.json").read_text())
+    )
+
+
+def test_a_killed_training_starts_again_cleanly(tiny: Run, tmp_path: Path) -> None:
+    check_recovery(tmp_path, tiny, after_steps=25)
+
+
+@pytest.mark.soak
+def test_ten_kills_at_different_moments(tiny: Run, tmp_path: Path) -> None:
+    moments = random.Random(0).sample(range(1, 40), 10)
+    for kill, after_steps in enumerate(moments):
+        check_recovery(tmp_path / str(kill), tiny, after_steps)
+
+
+@pytest.mark.parametrize(
+    ("seed", "effort", "message"),
+    [(-1, 1.0, "seed: -1"), (0, 0.0, "effort: 0.0"), (0, 1.5, "effort: 1.5")],
+)
+def test_bad_settings_are_named(seed: int, effort: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RunConfig(seed=seed, effort=effort)
+
+
+def test_train_prints_json_alone_on_standard_output(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the tiny run in place of the whole one."""
+    monkeypatch.setattr(pipeline, "run", lambda config, **_: tiny)
+    done = CliRunner().invoke(main, ["train", "--seed", "3", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == tiny.summary()
+
+
+def check_story(summary: dict) -> None:
+    """What the site tells, as inequalities: seed after seed."""
+    base, sft, ppo, no_kl = (summary["evaluation"][policy] for policy in POLICIES)
+    expected = {"helpful": 0.2, "harmful": 0.3, "off_topic": 0.3, "rambling": 0.2}
+    assert base["responses"] >= 1000
+    assert base["helpful"] <= 0.35
+    for name, share in expected.items():
+        assert abs(base[name] - share) <= 0.15, name
+    assert sft["helpful"] >= base["helpful"] + 0.15
+    assert ppo["helpful"] >= max(sft["helpful"] + 0.15, 0.70)
+    assert ppo["harmful"] <= 0.03
+    assert ppo["gold"] >= sft["gold"] + 0.4
+    assert summary["reward_model"]["heldout_accuracy"] >= 0.75
+    assert no_kl["gold"] <= ppo["gold"] - 0.3
+    assert no_kl["proxy"] >= ppo["proxy"] - 0.1
+    assert no_kl["kl"] >= 1.3 * ppo["kl"]
+    assert summary["parameters"] <= 400_000
+
+
+def test_the_sites_own_run_tells_the_story() -> None:
+    check_story(run().summary())
+
+
+@pytest.mark.soak
+def test_the_story_on_five_seeds() -> None:
+    helpful = []
+    for seed in range(5):
+        began = time.perf_counter()
+        summary = run(RunConfig(seed=seed)).summary()
+        print(f"seed {seed}: {time.perf_counter() - began:.0f} s, {summary['evaluation']['ppo']}")
+        check_story(summary)
+        helpful.append(summary["evaluation"]["ppo"]["helpful"])
+    assert sum(helpful) / len(helpful) >= 0.78

@@ -1,0 +1,143 @@
+"""Rollouts: one layout, honest sampling, log-probabilities of what was really sampled."""
+
+import math
+
+import pytest
+import torch
+
+from rlhf_explained.formulas import token_logprobs
+from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.rollout import (
+    Sequences,
+    collect_rollout,
+    generate,
+    pack,
+    response_logits_and_values,
+    score,
+)
+from rlhf_explained.world.tokenizer import EOS
+
+PROMPTS = [[3, 4, 5], [6], [7, 8]]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def model(seed: int = 0) -> GPT:
+    gpt = GPT(GPTConfig(vocabulary=9, context=24, width=16, heads=2), generator=generator(seed))
+    with torch.no_grad():
+        gpt.scalar_head.weight.normal_(generator=generator(seed + 100))
+    return gpt
+
+
+def test_pack_lays_prompts_left_and_responses_right() -> None:
+    packed = pack(PROMPTS, [[2], [2, 3], [2, 3, 4]])
+    assert packed.tokens.tolist() == [
+        [3, 4, 5, 2, EOS, 0, 0],
+        [0, 0, 6, 2, 3, EOS, 0],
+        [0, 7, 8, 2, 3, 4, EOS],
+    ]
+    assert packed.lengths.tolist() == [2, 3, 4]
+    assert packed.ended.all()
+
+
+def test_rows_drop_unused_columns_and_nothing_else() -> None:
+    packed = pack(PROMPTS, [[2], [2, 3], [2, 3, 4, 5]])
+    fewer = packed.rows(torch.tensor([1, 0]))
+    assert fewer.tokens.tolist() == [[0, 0, 6, 2, 3, EOS], [3, 4, 5, 2, EOS, 0]]
+    torch.testing.assert_close(score(model(), fewer), score(model(), packed)[[1, 0]])
+
+
+def test_a_response_counts_up_to_its_end_and_no_further() -> None:
+    sampled = generate(model(), PROMPTS * 20, limit=12, generator=generator())
+    assert sampled.ended.any()
+    assert not sampled.ended.all()
+    for row, mask in zip(sampled.responses.tolist(), sampled.response_mask.tolist(), strict=True):
+        expected = row.index(EOS) + 1 if EOS in row else len(row)
+        assert mask == [place < expected for place in range(len(row))]
+
+
+def test_sampling_follows_the_policys_probabilities() -> None:
+    """First tokens of 20,000 samples against the softmax, within five standard errors."""
+    gpt, count = model(), 20_000
+    expected = gpt(torch.tensor([[3, 4, 5]]))[0, -1].softmax(-1)
+    sampled = generate(gpt, [[3, 4, 5]] * count, limit=1, generator=generator())
+    found = torch.bincount(sampled.responses[:, 0], minlength=9) / count
+    error = (expected * (1 - expected) / count).sqrt()
+    assert ((found - expected).abs() < 5 * error).all()
+
+
+def test_temperature_zero_takes_the_likeliest_token_each_time() -> None:
+    gpt = model()
+    sampled = generate(gpt, [[3, 4, 5]], limit=5, temperature=0.0, generator=generator())
+    tokens = [3, 4, 5]
+    for token in sampled.responses[0].tolist():
+        assert token == gpt(torch.tensor([tokens]))[0, -1].argmax()
+        tokens.append(token)
+
+
+def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
+    """Against a plain loop without padding, batching or cache."""
+    gpt, reference, judge = model(0), model(1), model(2)
+    rollout = collect_rollout(gpt, reference, judge, PROMPTS, limit=6, generator=generator())
+    sequences = rollout.sequences
+    for row, prompt in enumerate(PROMPTS):
+        response = sequences.responses[row, : int(sequences.lengths[row])].tolist()
+        for place, token in enumerate(response):
+            seen = torch.tensor([prompt + response[:place]])
+            for network, found in ((gpt, rollout.logprobs), (reference, rollout.ref_logprobs)):
+                expected = network(seen)[0, -1].log_softmax(-1)[token]
+                torch.testing.assert_close(found[row, place], expected, atol=1e-5, rtol=1e-4)
+            value = gpt.scalar(gpt.hidden(seen))[0, -1]
+            torch.testing.assert_close(rollout.values[row, place], value, atol=1e-5, rtol=1e-4)
+        whole = torch.tensor([prompt + response])
+        torch.testing.assert_close(
+            rollout.scores[row], judge.scalar(judge.hidden(whole))[0, -1], atol=1e-5, rtol=1e-4
+        )
+
+
+def test_a_rollout_carries_no_gradient() -> None:
+    rollout = collect_rollout(model(), model(), model(), PROMPTS, limit=4, generator=generator())
+    for tensor in (rollout.logprobs, rollout.ref_logprobs, rollout.values, rollout.scores):
+        assert not tensor.requires_grad
+
+
+def test_the_logits_before_the_response_predict_its_first_token() -> None:
+    gpt = model()
+    packed = pack([[3, 4]], [[5]])
+    logits, _ = response_logits_and_values(gpt, packed)
+    expected = gpt(torch.tensor([[3, 4]]))[0, -1].log_softmax(-1)[5]
+    torch.testing.assert_close(token_logprobs(logits, packed.responses)[0, 0], expected)
+
+
+def test_sampling_repeats_bitwise_whatever_the_global_state() -> None:
+    def sample(seed: int) -> Sequences:
+        torch.manual_seed(seed)
+        return generate(model(), PROMPTS, limit=8, generator=generator(3))
+
+    assert torch.equal(sample(1).tokens, sample(2).tokens)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "limit", "temperature", "message"),
+    [
+        ([], 4, 1.0, "prompts: none given"),
+        (PROMPTS, 0, 1.0, "limit: 0 is less than one token"),
+        (PROMPTS, 4, -1.0, "temperature: -1.0 is negative"),
+    ],
+)
+def test_bad_input_is_named(prompts: list, limit: int, temperature: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        generate(model(), prompts, limit=limit, temperature=temperature, generator=generator())
+
+
+def test_packing_needs_a_response_for_each_prompt() -> None:
+    with pytest.raises(ValueError, match="responses: 1 for 3 prompts"):
+        pack(PROMPTS, [[2]])
+
+
+def test_cutting_off_is_not_ending() -> None:
+    sampled = generate(model(), [[3]] * 50, limit=1, generator=generator())
+    assert sampled.ended.tolist() == (sampled.responses[:, 0] == EOS).tolist()
+    assert math.isclose(sampled.lengths.float().mean().item(), 1.0)
