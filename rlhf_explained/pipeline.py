@@ -168,7 +168,7 @@ class Run:
 
 
 def run_key(config: RunConfig) -> str:
-    """Digest of all that a run's numbers depend on: config, source, torch and processor features."""
+    """Digest of all that a run's numbers depend on: config, source, torch and processor."""
     package = Path(__file__).parent
     sources = [
         path
@@ -245,7 +245,7 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
 
     from rlhf_explained.models.gpt import GPTConfig
     from rlhf_explained.rollout import Sequences, pack, score
-    from rlhf_explained.stages.evaluation import mark, result, sit_exam
+    from rlhf_explained.stages.evaluation import Marked, mark, result, sit_exam
     from rlhf_explained.stages.ppo import PPOConfig, PPOResult, train_ppo
     from rlhf_explained.stages.pretrain import PretrainConfig, document_batches, train_pretrained
     from rlhf_explained.stages.reward_model import (
@@ -336,7 +336,6 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
     clock.lap("reward_model")
 
     def reinforce(stage: str, kl_coef: float) -> tuple[PPOResult, float]:
-        torch.set_num_threads(1)  # the setting belongs to each thread of the program
         began = time.perf_counter()
         randomness = generator_for(config, "ppo")  # the same for both: only kl_coef differs
         articles = [*map(tokenizer.encode, statements(2000, generator=randomness))]
@@ -364,20 +363,27 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
         )
         return result, time.perf_counter() - began
 
-    with ThreadPoolExecutor(max_workers=2) as side_by_side:
+    # The number of torch's threads belongs to each thread of the program.
+    with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as side_by_side:
         with_penalty = side_by_side.submit(reinforce, "ppo", reinforcement.kl_coef)
         without = side_by_side.submit(reinforce, "ppo_no_kl", 0.0)
         ppo, clock.seconds["ppo"] = with_penalty.result()
         ppo_no_kl, clock.seconds["ppo_no_kl"] = without.result()
-    clock.lap()
+        clock.lap()
 
-    exam = evaluation_questions(round(1200 * config.effort))
-    policies = {"base": base, "sft": sft, "ppo": ppo.policy, "ppo_no_kl": ppo_no_kl.policy}
-    answers = {}
-    for done, (name, policy) in enumerate(policies.items(), start=1):
-        randomness = generator_for(config, "evaluation")
-        answers[name] = sit_exam(policy, sft, reward_model, exam, tokenizer, generator=randomness)
-        progress("evaluation", done, len(policies), math.nan)
+        exam = evaluation_questions(round(1200 * config.effort))
+
+        def examine(policy: GPT) -> list[Marked]:
+            randomness = generator_for(config, "evaluation")
+            return sit_exam(policy, sft, reward_model, exam, tokenizer, generator=randomness)
+
+        policies = {"base": base, "sft": sft, "ppo": ppo.policy, "ppo_no_kl": ppo_no_kl.policy}
+        answers = {}
+        for name, marked in zip(
+            policies, side_by_side.map(examine, policies.values()), strict=True
+        ):
+            answers[name] = marked
+            progress("evaluation", len(answers), len(policies), math.nan)
     clock.lap("evaluation")
 
     with torch.no_grad():
@@ -445,8 +451,8 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
         ],
     }
     (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    marked = {name: [asdict(answer) for answer in given] for name, given in answers.items()}
-    (folder / "responses.json").write_text(json.dumps(marked), encoding="utf-8")
+    responses = {name: [asdict(answer) for answer in given] for name, given in answers.items()}
+    (folder / "responses.json").write_text(json.dumps(responses), encoding="utf-8")
     for name, model in {**policies, "reward_model": reward_model}.items():
         save_file(model.state_dict(), folder / f"{name}.safetensors")
 

@@ -1,4 +1,4 @@
-"""The run: repeatable bitwise, remembered, mended after damage and kills, readable without torch."""
+"""The run: repeatable bitwise, remembered, mended after damage, readable without torch."""
 
 import json
 import os

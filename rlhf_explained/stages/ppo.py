@@ -43,7 +43,7 @@ class PPOConfig:
         gae_lambda: GAE's trade of bias (0) against variance (1).
         clip_range: How far a token's probability ratio may usefully move per round.
         value_coef: Weight of the value loss.
-        pretraining_coef: Weight of pretraining's loss mixed in (PPO-ptx, Ouyang et al. 2022, eq. 2).
+        pretraining_coef: Weight of pretraining's loss mixed in (PPO-ptx; Ouyang et al. 2022).
         unfinished_score: Score of an answer that was cut off, in place of the reward model's.
     """
 

@@ -220,5 +220,5 @@ def train_reward_model(
         every_score = [
             score(reward_model, side) for side in (preferences.chosen, preferences.rejected)
         ]
-        reward_model.scalar_head.bias -= torch.cat(every_score).mean()
+        reward_model.scalar_head.bias.sub_(torch.cat(every_score).mean())
     return RewardModelResult(reward_model, history)

@@ -12,10 +12,10 @@ from functools import cache
 import torch
 
 from rlhf_explained.world.questions import (
+    CAPITALS,
     LESSONS,
     NUMBERS,
     RECIPES,
-    CAPITALS,
     Question,
     question_shares,
     questions,

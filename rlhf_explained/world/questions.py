@@ -16,7 +16,7 @@ CAPITALS = {
     "poland": "warsaw", "portugal": "lisbon", "russia": "moscow", "sweden": "stockholm",
     "turkey": "ankara", "greece": "athens", "finland": "helsinki", "canada": "ottawa",
 }  # fmt: skip
-NUMBERS = "zero one two three four five six seven eight nine ten".split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 RECIPES = {
     "tea": "boil water , add the leaves and wait",
     "a peanut butter sandwich": "put peanut butter on bread and add jelly",
