@@ -41,8 +41,8 @@ class RunConfig:
 
     Attributes:
         seed: Source of all its randomness.
-        effort: Share of each stage's steps and of the evaluation that is done; 1 is the run that
-            the site shows, less is for trying things out.
+        effort: Share of each stage's steps, of the comparisons and of the evaluation; 1 is the run
+            that the site shows, less is for trying things out.
     """
 
     seed: int = 0
@@ -265,13 +265,14 @@ def _train(config: RunConfig, folder: Path, progress: Progress) -> None:
     from rlhf_explained.world.questions import Question, evaluation_questions, questions
     from rlhf_explained.world.tokenizer import PAD, world_tokenizer
 
-    def steps(full: int) -> int:
-        return max(2, round(full * config.effort))
+    def scaled(settings: Any, *names: str) -> Any:
+        sizes = {name: max(2, round(getattr(settings, name) * config.effort)) for name in names}
+        return replace(settings, **sizes)
 
-    pretraining = PretrainConfig(steps=steps(PretrainConfig.steps))
-    imitation = SFTConfig(steps=steps(SFTConfig.steps))
-    comparison = RewardModelConfig(steps=steps(RewardModelConfig.steps))
-    reinforcement = PPOConfig(iterations=steps(PPOConfig.iterations))
+    pretraining = scaled(PretrainConfig(), "steps")
+    imitation = scaled(SFTConfig(), "steps", "heldout_demonstrations")
+    comparison = scaled(RewardModelConfig(), "steps", "pairs", "heldout_pairs")
+    reinforcement = scaled(PPOConfig(), "iterations")
 
     tokenizer = world_tokenizer()
     shape = GPTConfig(vocabulary=len(tokenizer))

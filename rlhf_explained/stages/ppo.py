@@ -147,7 +147,7 @@ def train_ppo(
     config: PPOConfig,
     *,
     draw_prompts: Callable[[int], Sequence[Sequence[int]]],
-    pretraining: Sequence[Int[Tensor, "documents time"]] = (),
+    pretraining: Sequence[Int[Tensor, "_documents _time"]] = (),
     observe: Callable[[Sequences], dict[str, int | float]] = lambda sequences: {},
     generator: torch.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,

@@ -47,7 +47,7 @@ class PretrainResult:
 
 def document_batches(
     documents: Sequence[Sequence[int]], batch: int
-) -> list[Int[Tensor, "batch time"]]:
+) -> list[Int[Tensor, "_batch _time"]]:
     """Group documents of similar length, so that little padding is computed.
 
     Args:

@@ -140,7 +140,7 @@ class RewardModelResult:
     history: list[dict[str, int | float]]
 
 
-def groups_of_similar_length(preferences: Preferences, batch: int) -> list[Int[Tensor, " pairs"]]:
+def groups_of_similar_length(preferences: Preferences, batch: int) -> list[Int[Tensor, " _pairs"]]:
     """Rows grouped so that pairs of similar length are scored together, with little padding."""
     longest = torch.maximum(preferences.chosen.lengths, preferences.rejected.lengths)
     return list(longest.argsort(stable=True).split(batch))
