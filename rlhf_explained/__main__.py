@@ -27,7 +27,7 @@ def site() -> None:
 @click.option("--port", default=8000, show_default=True, help="Port on 127.0.0.1.")
 def serve(port: int) -> None:
     """Train what is missing, build, and serve with live reload."""
-    from rlhf_explained.site.build import serve
+    from rlhf_explained.site.serve import serve
 
     serve(ROOT, port)
 

@@ -8,9 +8,11 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -245,6 +247,55 @@ def test_training_killed_at_ten_random_moments(tmp_path: Path) -> None:
         kill(process)
         assert "damaged" not in trained(tmp_path)
         assert not list(tmp_path.glob("runs/*.new-*"))
+
+
+# --- serving -----------------------------------------------------------------------------------
+
+
+def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    page, module = copy / "docs" / "guide" / "quiz.md", copy / "rlhf_explained/site/markdown.py"
+    text, code = page.read_text(encoding="utf-8"), module.read_text(encoding="utf-8")
+    log = (copy / "serve.log").open("w", encoding="utf-8")
+    process = subprocess.Popen(
+        ["make", "serve", f"PORT={port}", f"PYTHON={sys.executable}"],
+        cwd=copy,
+        env=environment(copy),
+        start_new_session=True,
+        stdout=log,
+        stderr=log,
+    )
+
+    def shows(words: str) -> None:
+        address = f"http://127.0.0.1:{port}/guide/quiz/"
+        for _ in range(600):
+            assert process.poll() is None, (copy / "serve.log").read_text(encoding="utf-8")
+            try:
+                with urllib.request.urlopen(address, timeout=60) as response:
+                    if words in response.read().decode():
+                        return
+            except OSError:
+                pass  # not yet, or it is starting anew
+            time.sleep(0.1)
+        pytest.fail(f"{words!r} is not served: {(copy / 'serve.log').read_text(encoding='utf-8')}")
+
+    try:
+        shows("livereload(")
+        page.write_text(f"{text}\nedited, with {{{{ value: nothing }}}}\n", encoding="utf-8")
+        shows("edited, with")
+        page.write_text(f"{text}\nmended, {{{{ value: ppo-gold }}}}\n", encoding="utf-8")
+        shows("mended, ")
+        module.write_text(f"{code}\nx = (\n", encoding="utf-8")
+        time.sleep(1)  # code that Python cannot read is reported and left alone
+        shows("Measured: ")
+        assert "markdown.py:" in (copy / "serve.log").read_text(encoding="utf-8")
+        module.write_text(code.replace("Measured: ", "Seen in the run: "), encoding="utf-8")
+        shows("Seen in the run: ")
+    finally:
+        kill(process)
+        log.close()
 
 
 # --- faults ------------------------------------------------------------------------------------

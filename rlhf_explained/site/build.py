@@ -1,4 +1,4 @@
-"""Builds the site, and serves it.
+"""Builds the site.
 
 A build goes into a folder beside `site/` and takes its place only when it is whole and without a
 fault, so a reader of `site/` never sees half of one, nor one that is not true.
@@ -9,10 +9,9 @@ import os
 import re
 import shutil
 import sys
-import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock
@@ -28,6 +27,10 @@ class Log(logging.Handler):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.root = root
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin another build."""
         self.faults: list[str] = []
         self._met: Counter[tuple[Path, str]] = Counter()
 
@@ -76,7 +79,7 @@ def build(root: Path) -> int:
             old.rename(site)
         for left_over in (fresh, old):
             shutil.rmtree(left_over, ignore_errors=True)
-        faults = _build_into(fresh, root)
+        faults, _ = render(root, fresh, listen(root), strict=True)
         if faults:
             shutil.rmtree(fresh, ignore_errors=True)
             print(f"\n{len(faults)} to mend; site/ stays as it was:", file=sys.stderr)
@@ -91,31 +94,8 @@ def build(root: Path) -> int:
     return 0
 
 
-def _build_into(folder: Path, root: Path) -> list[str]:
-    log = _mkdocs_log(root)
-    from mkdocs.commands.build import build as mkdocs_build
-    from mkdocs.config import load_config
-    from mkdocs.exceptions import MkDocsException
-
-    try:
-        config = load_config(str(root / "mkdocs.yml"), strict=True, site_dir=str(folder))
-        config.plugins.on_startup(command="build", dirty=False)
-        try:
-            mkdocs_build(config)
-        finally:
-            config.plugins.on_shutdown()
-    except MkDocsException as error:  # what ends a strict build, after all warnings
-        return log.faults or [log.placed(str(error))]
-    except Exception as error:
-        if not log.faults:  # not the fault of a page: the traceback helps
-            raise
-        return [*log.faults, log.placed(f"{type(error).__name__}: {error}")]
-    return log.faults
-
-
-def _mkdocs_log(root: Path) -> Log:
+def listen(root: Path) -> Log:
     """Listen to MkDocs as its own command does: never quietly, or strict builds miss faults."""
-    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pinned version is the one that works
     log = Log(root)
     logger = logging.getLogger("mkdocs")
     logger.setLevel(logging.INFO)
@@ -124,55 +104,42 @@ def _mkdocs_log(root: Path) -> Log:
     return log
 
 
-def serve(root: Path, port: int) -> None:
-    """Serve the site on 127.0.0.1 and build it again at each edit.
-
-    Not strictly: faults are shown, and the server lives on. An edit of the package's own code
-    starts this process anew, because what Python has imported stays as it was.
+def render(
+    root: Path, folder: Path, log: Log, *, strict: bool, address: str = ""
+) -> tuple[list[str], bool]:
+    """Let MkDocs build the site into a folder.
 
     Args:
         root: The checkout.
-        port: Where to listen.
+        folder: Where to; it is emptied first.
+        log: What listens to MkDocs.
+        strict: Whether faults are to end it.
+        address: Where it will be served, if not where `mkdocs.yml` says.
+
+    Returns:
+        All faults, each with file and line, and whether the folder holds a whole site.
     """
-    from mkdocs.commands.serve import serve as mkdocs_serve
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pinned version is the one that works
+    from mkdocs.commands.build import build as mkdocs_build
+    from mkdocs.config import load_config
+    from mkdocs.exceptions import MkDocsException
 
-    _mkdocs_log(root)
-    package = [*(root / "rlhf_explained").rglob("*.py")]
-    threading.Thread(target=_restart_on_edit, args=(package,), daemon=True).start()
-    pages = [root / "docs", root / "mkdocs.yml"]
-    while True:
-        seen = _last_edit(pages)
+    log.forget()
+    try:
+        config = load_config(str(root / "mkdocs.yml"), strict=strict, site_dir=str(folder))
+        if address:
+            config.site_url = address
+        config.plugins.on_startup(command="serve" if address else "build", dirty=False)
         try:
-            mkdocs_serve(str(root / "mkdocs.yml"), strict=False, dev_addr=f"127.0.0.1:{port}")
-        except OSError:  # the port is taken
-            raise
-        except (Exception, SystemExit) as error:
-            print(f"{error}\nThe next edit starts again.", file=sys.stderr)
-        else:
-            return
-        while _last_edit(pages) == seen:
-            time.sleep(0.5)
-
-
-def _last_edit(paths: Iterable[Path]) -> dict[Path, float]:
-    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
-    return {file: file.stat().st_mtime for file in files if file.is_file()}
-
-
-def _restart_on_edit(package: list[Path]) -> None:
-    """Wait for an edit that Python can read, then become a new process with the same arguments."""
-    seen = _last_edit(package)
-    while True:
-        time.sleep(0.5)
-        now = _last_edit(package)
-        edited = [file for file in now if now[file] != seen.get(file)]
-        seen = now
-        if not edited:
-            continue
-        try:
-            for file in edited:
-                compile(file.read_text(encoding="utf-8"), str(file), "exec")
-        except SyntaxError as error:
-            print(f"{error.filename}:{error.lineno}: {error.msg}", file=sys.stderr)
-        else:
-            os.execv(sys.executable, [sys.executable, "-m", "rlhf_explained", *sys.argv[1:]])
+            mkdocs_build(config, serve_url=address or None)
+        finally:
+            config.plugins.on_shutdown()
+    except MkDocsException as error:  # what ends a strict build, after all warnings
+        return log.faults or [log.placed(str(error))], False
+    except Exception as error:  # a fault of code, not of a page
+        traceback.print_exc()
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(root)] or frames
+        place = f"{shown(Path(ours[-1].filename))}:{ours[-1].lineno}"
+        return [*log.faults, f"{place}: {type(error).__name__}: {error}"], False
+    return log.faults, True
