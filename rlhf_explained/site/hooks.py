@@ -1,7 +1,7 @@
 """The few things that only MkDocs hooks can do.
 
-Notebooks become pages and downloads, faults learn which page is rendered, and the built HTML is
-checked.
+Notebooks get the site's looks and their downloads, faults learn which page is rendered, and the
+built HTML is checked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import nbconvert.preprocessors
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -19,12 +20,11 @@ from rlhf_explained import figures, measured
 from rlhf_explained.site import check, faults, notebooks
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.markdown import RUN_ADDRESS
-from rlhf_explained.site.notebooks import NotebookFile
+from rlhf_explained.site.notebooks import Execution
 from rlhf_explained.site.wheel import wheel
 
 RUN = "downloads/run.json"
 
-_markdown: dict[str, str] = {}  # of notebooks, by path in docs/
 _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
 
@@ -34,61 +34,37 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for module in (measured, figures):
         importlib.reload(module)
     current_run.cache_clear()
+    # nbconvert, which mkdocs-jupyter converts with, takes what executes notebooks from there
+    nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Execute notebooks; add their pages and all downloads: `.ipynb`, their wheel, the run."""
+    """Add all downloads: the run, notebooks as `.ipynb`, the wheel they use."""
     report = current_run().folder / "report.json"
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
-    sources = [file for file in files if re.fullmatch(r"notebooks/[^/]+\.py", file.src_uri)]
+    sources = [file for file in files.documentation_pages() if _is_notebook(file)]
     if not sources:
         return files
     built = wheel(Path(config.config_file_path).parent)
     files.append(File.generated(config, f"downloads/{built.name}", abs_src_path=str(built)))
-    install = built.name
+    Execution.wheel = built.name
     if config.site_url:
-        install = f"{config.site_url.rstrip('/')}/downloads/{built.name}"
+        Execution.wheel = f"{config.site_url.rstrip('/')}/downloads/{built.name}"
     else:  # no address to install from: the wheel must lie beside the notebook
         beside = f"notebooks/{built.name}"
         files.append(File.generated(config, beside, abs_src_path=str(built)))
-    pages = [_add_page(file, files) for file in sources]
-    for page in pages:
-        notebook = notebooks.executed(Path(page.abs_src_path or ""), current_run())
-        notebooks.point_at(notebook, install)
-
-        def address(link: str, page: File = page) -> str | None:
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(page.src_uri), link))
-            file = files.get_file_from_path(target)
-            return f"{config.site_url}{file.url}" if file and config.site_url else None
-
-        download = page.src_uri.removesuffix(".py") + ".ipynb"
-        text = notebooks.published(notebook, address)
-        files.append(File.generated(config, download, content=text))
-        offer = f"[Download this notebook]({posixpath.basename(download)}){{ download }}"
-        offer += f" and [the package it uses](../downloads/{built.name}){{ download }}."
-        _markdown[page.src_uri] = notebooks.to_markdown(
-            notebook, Path(page.abs_src_path or ""), offer
-        )
+    for file in sources:  # filled when mkdocs-jupyter has executed it
+        files.append(File.generated(config, _download(file), content=""))
     return files
 
 
-def _add_page(file: File, files: Files) -> NotebookFile:
-    page = NotebookFile(
-        file.src_uri,
-        file.src_dir,
-        file.dest_dir,
-        file.use_directory_urls,
-        inclusion=file.inclusion,
-    )
-    files.remove(file)
-    files.append(page)
-    return page
+def _is_notebook(file: File) -> bool:
+    return file.src_uri.endswith(".py")
 
 
-def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
-    """A notebook's page is made of its cells."""
-    return _markdown.get(page.file.src_uri)
+def _download(notebook: File) -> str:
+    return notebook.src_uri.removesuffix(".py") + ".ipynb"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -98,14 +74,38 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source:
         _sources[page.file.dest_uri] = source
         _pages.append(page)
+    if source and _is_notebook(page.file):
+        Execution.path, Execution.run = source, current_run()
     return markdown
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links to the run's data, which Markdown cannot place, to the published file."""
+    """Finish notebooks. Lead links to the run's data, which Markdown cannot place, to the file."""
+    if _is_notebook(page.file):
+        html = _finish(html, page, config, files)
     file = files.get_file_from_path(RUN)
     assert file is not None
     return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))
+
+
+def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Publish a notebook, now that it has outputs, and rebuild its page."""
+
+    def address(link: str) -> str | None:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link))
+        file = files.get_file_from_path(target)
+        return f"{config.site_url}{file.url}" if file and config.site_url else None
+
+    download = files.get_file_from_path(_download(page.file))
+    (package,) = (file for file in files if re.match(r"downloads/.*\.whl", file.src_uri))
+    assert download is not None
+    notebook = Execution.done[Path(page.file.abs_src_path or "")]
+    download.content_string = notebooks.published(notebook, address)
+    offer = (
+        f'<a download href="{download.url_relative_to(page.file)}">Download this notebook</a> and '
+        f'<a download href="{package.url_relative_to(page.file)}">the package it uses</a>.'
+    )
+    return notebooks.rebuilt(html, offer, page, files)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -1,8 +1,10 @@
-"""Notebooks: py:percent files in `docs/notebooks/`, executed at build, shown as pages of the site.
+"""Notebooks: py:percent files in `docs/notebooks/`, executed and shown by mkdocs-jupyter.
 
-A notebook is executed once for its code, the package and the run, and its outputs are memoised. Its
-page is Markdown made of cells and outputs, so it gets the same formulas, checked links, colours and
-search as every other page; the same cells and outputs are published as an `.ipynb`.
+mkdocs-jupyter lets nbconvert execute a notebook and make HTML of it. Two things are added. Around
+the execution there is our memo: a notebook runs once for its code, the package and the run, in a
+kernel that needs no network, and a cell that raises is reported with file and line. And its HTML,
+made for JupyterLab's style sheet, is rebuilt of the site's own parts, so that its code, outputs,
+formulas, headings and links look and are checked like those of every other page.
 
 The first cell installs the package where a reader runs the notebook. Its tag `skip-execution` keeps
 it from running in the build, which has the package and no network.
@@ -10,29 +12,39 @@ it from running in the build, which has the package and no network.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import html
 import itertools
 import json
 import os
+import posixpath
 import re
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import jupytext
-from mkdocs.structure.files import File
+from bs4 import BeautifulSoup, Tag
+from jupyter_client.manager import AsyncKernelManager
+from markdown.extensions.toc import nest_toc_tokens, unique
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+from mkdocs.structure.toc import get_toc
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.preprocessors.execute import ExecutePreprocessor
 from nbformat import NotebookNode
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site.faults import logger, shown
+from rlhf_explained.site.faults import logger, report, shown
+from rlhf_explained.site.mathml import FormulaError, mathml
 
 WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$]+)(?<!\s)\$(?!\d)", re.S)
 
 
 class CellError(Exception):
@@ -49,29 +61,107 @@ class CellError(Exception):
         self.line = line
 
 
-class NotebookFile(File):
-    """A Python file that is a page."""
+class Execution(ExecutePreprocessor):
+    """What mkdocs-jupyter's nbconvert executes notebooks with: its own class, with our memo.
 
-    def is_documentation_page(self) -> bool:
-        """MkDocs asks by the name's end otherwise."""
-        return True
+    nbconvert makes the object and tells it nothing but the cells, so the rest stands in the class.
 
-
-def read(path: Path) -> NotebookNode:
-    """Read a py:percent file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its cells without outputs; their ids are their numbers, so that they stay the same.
+    Attributes:
+        path: The notebook that is being converted.
+        run: What its code will read.
+        wheel: Address or file name of the package's wheel, for the install cell.
+        done: Each executed notebook, by its path.
     """
-    notebook = jupytext.read(path, fmt="py:percent")
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata = NotebookNode(kernelspec=kernel, language_info={"name": "python"})
-    return notebook
+
+    path: ClassVar[Path]
+    run: ClassVar[Run]
+    wheel: ClassVar[str]
+    done: ClassVar[dict[Path, NotebookNode]] = {}
+
+    def preprocess(
+        self, nb: NotebookNode, resources: Any = None, km: Any = None
+    ) -> tuple[NotebookNode, Any]:
+        """Give a notebook the outputs of its code, from the memo or by running it.
+
+        Args:
+            nb: Filled in place. If a cell raises, that is reported with file and line, and there
+                are no outputs.
+            resources: Of the conversion; left alone.
+            km: Not needed: each notebook gets a kernel of its own.
+
+        Returns:
+            Both.
+        """
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nb.metadata = NotebookNode(kernelspec=kernel, language_info={"name": "python"})
+        for number, cell in enumerate(nb.cells):
+            cell.id = f"cell-{number}"  # random otherwise
+        code = [cell for cell in nb.cells if cell.cell_type == "code"]
+        package = Path(__file__).parent.parent
+        sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
+        parts = [memo.source_digest(sources), self.run.key]
+        parts += [version("matplotlib"), version("ipykernel")]
+        parts += [cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code]
+        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+        def execute_into(folder: Path) -> None:
+            self.execute_cells(copied := copy.deepcopy(nb))
+            ran = [cell for cell in copied.cells if cell.cell_type == "code"]
+            outputs = [[cell.execution_count, cell.outputs] for cell in ran]
+            (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
+
+        try:
+            folder = memo.entry("notebooks", key, execute_into)
+        except CellError as error:
+            line = first_lines(self.path)[error.cell] + error.line - 1
+            logger.warning(f"{shown(self.path)}:{line}: {error}")
+        else:
+            outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
+            for cell, (count, produced) in zip(code, outputs, strict=True):
+                cell.execution_count = count
+                cell.outputs = [NotebookNode(output) for output in produced]
+        point_at(nb, self.wheel)
+        self.done[self.path] = copy.deepcopy(nb)
+        return nb, resources
+
+    def execute_cells(self, nb: NotebookNode) -> None:
+        """Run a notebook's cells in a new kernel, the way nbconvert does.
+
+        Args:
+            nb: Its code cells are filled in place.
+
+        Raises:
+            CellError: If a cell raises, hangs or kills the kernel.
+        """
+        self.timeout, self.record_timing = 900, False
+        with tempfile.TemporaryDirectory() as folder:  # what a notebook writes stays out of docs/
+            # Sockets are files: a kernel on TCP would need a loopback interface.
+            manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
+            manager.connection_file = str(Path(folder, "kernel.json"))
+            super().preprocess(nb, {"metadata": {"path": folder}}, manager)
+
+    def setup_kernel(self, **settings: Any) -> Any:
+        """Start the kernel in the environment that Jupyter would give it."""
+        environment = os.environ | {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about a debugger that nobody uses
+        }
+        return super().setup_kernel(env=environment, cleanup_kc=True, **settings)
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[Any, Any]:
+        """Run one cell.
+
+        Raises:
+            CellError: If it raises, hangs or kills the kernel.
+        """
+        try:
+            return super().preprocess_cell(cell, resources, index)
+        except CellExecutionError as error:
+            inside = re.findall(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", str(error)))
+            what = f"the cell raises {error.ename}: {error.evalue}"
+            raise CellError(index, int(inside[-1]) if inside else 1, what) from None
+        except (CellTimeoutError, DeadKernelError) as error:
+            raise CellError(index, 1, str(error)) from None
 
 
 def first_lines(path: Path) -> list[int]:
@@ -80,158 +170,151 @@ def first_lines(path: Path) -> list[int]:
     return [number + 2 for number, line in enumerate(lines) if line.startswith("# %%")]
 
 
-def executed(path: Path, run: Run) -> NotebookNode:
-    """Read a notebook and give it the outputs of its code, from the memo or by running it.
+def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
+    """Rebuild mkdocs-jupyter's HTML of the site's own parts.
 
     Args:
-        path: A py:percent file.
-        run: What the notebook's code will read.
+        content: A notebook as nbconvert shows it, with style sheet and scripts.
+        offer: HTML to put under the title.
+        page: Gets the table of contents, and the links and ids that MkDocs will check.
+        files: Where links may lead.
 
     Returns:
-        The notebook with outputs. If a cell raises, that is reported with file and line, and the
-        notebook comes without any.
+        The page, which begins with its title even where the notebook begins with another cell.
     """
-    notebook = read(path)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    package = Path(__file__).parent.parent
-    sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
-    parts = [memo.source_digest(sources), run.key, version("matplotlib"), version("ipykernel")]
-    parts += [cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-
-    def execute_into(folder: Path) -> None:
-        execute(notebook)
-        outputs = [[cell.execution_count, cell.outputs] for cell in code]
-        (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
-
-    try:
-        folder = memo.entry("notebooks", key, execute_into)
-    except CellError as error:
-        line = first_lines(path)[error.cell] + error.line - 1
-        logger.warning(f"{shown(path)}:{line}: {error}")
-        return read(path)
-    outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
-    for cell, (count, produced) in zip(code, outputs, strict=True):
-        cell.execution_count = count
-        cell.outputs = [NotebookNode(output) for output in produced]
-    return notebook
-
-
-def execute(notebook: NotebookNode) -> None:
-    """Run a notebook's cells in a new kernel and put their outputs into them.
-
-    Args:
-        notebook: Its code cells are filled in place.
-
-    Raises:
-        CellError: If a cell raises, hangs or kills the kernel.
-    """
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-    with tempfile.TemporaryDirectory() as folder:  # what a notebook writes stays out of docs/
-        # Sockets are files: a kernel on TCP would need a loopback interface.
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
-        manager.connection_file = str(Path(folder, "kernel.json"))
-        client = NotebookClient(
-            notebook,
-            km=manager,
-            timeout=900,
-            record_timing=False,
-            resources={"metadata": {"path": folder}},
-        )
-        environment = os.environ | {
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as in Jupyter
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about a debugger that nobody uses
-        }
-        with client.setup_kernel(env=environment, cleanup_kc=True):
-            for number, cell in enumerate(notebook.cells):
-                try:
-                    client.execute_cell(cell, number)
-                except CellExecutionError as error:
-                    inside = re.findall(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", str(error)))
-                    what = f"the cell raises {error.ename}: {error.evalue}"
-                    raise CellError(number, int(inside[-1]) if inside else 1, what) from None
-                except (CellTimeoutError, DeadKernelError) as error:
-                    raise CellError(number, 1, str(error)) from None
-
-
-def to_markdown(notebook: NotebookNode, path: Path, offer: str) -> str:
-    """Write a notebook as a page.
-
-    Args:
-        notebook: Cells with outputs.
-        path: Where its source lies, for faults.
-        offer: Markdown to put under the title.
-
-    Returns:
-        Markdown with the outputs as Output blocks, images and HTML.
-    """
-    lines = first_lines(path)
+    path = Path(page.file.abs_src_path or "")
+    notebook, lines = Execution.done[path], first_lines(path)
+    content = re.sub(r"<(style|script)\b.*?</\1>", "", content, flags=re.S)
+    jupyter = BeautifulSoup(content, "html.parser")
     parts: list[str] = []
-    cells = list(enumerate(notebook.cells))
-    # A page begins with its title, even where the notebook begins with the install cell.
-    titles = [one for one in cells if one[1].source.startswith("# ") and _is_markdown(one[1])]
-    if titles:
-        title, _, rest = titles[0][1].source.partition("\n")
-        parts += [title, offer, rest]
-        cells.remove(titles[0])
-    for number, cell in cells:
-        if _is_markdown(cell):
-            for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell.source, re.M):
-                at = lines[number] + cell.source[: cell.source.index(word)].count("\n")
+    for box in jupyter.select('[id^="cell-id="]'):
+        number = int(str(box["id"]).rpartition("-")[2])
+        if prose := box.select_one(".jp-MarkdownOutput"):
+            cell = notebook.cells[number].source
+            for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell, re.M):
+                at = lines[number] + cell[: cell.index(word)].count("\n")
                 why = f"{word!r} means nothing in a download: let a cell print or draw it"
                 logger.warning(f"{shown(path)}:{at}: {why}")
-            parts.append(cell.source)
-        elif cell.cell_type == "code":
-            parts.append(_fence("python", cell.source))
-            alt = cell.metadata.get("alt", "")
-            shown_outputs = [_output(output, alt) for output in cell.outputs]
-            for shape, group in itertools.groupby(shown_outputs, lambda one: one[0]):
-                if shape == "image" and not alt:
+            parts.append(prose.decode_contents())
+        if code := box.select_one(".highlight-ipynb"):
+            parts.append(_block("python", code.pre.decode_contents() if code.pre else ""))
+        alt = notebook.cells[number].metadata.get("alt", "")
+        outputs = box.select(".jp-OutputArea-output")
+        for is_text, group in itertools.groupby(outputs, lambda one: _is_text(one)):
+            if is_text:
+                text = "\n".join(one.get_text().strip("\n") for one in group)
+                parts += [_block("text", html.escape(text), "Output")] if text.strip() else []
+                continue
+            for output in group:
+                if not alt and output.select_one("img"):
                     why = 'an image without alt text: write `# %% alt="…"` above its cell'
                     logger.warning(f"{shown(path)}:{lines[number] - 1}: {why}")
-                texts = [text for _, text in group]
-                parts += [_text("\n".join(texts))] if shape == "text" else texts
-    return "\n\n".join(part for part in parts if part) + "\n"
+                parts.append(_shown_output(output, alt))
+    soup = BeautifulSoup("\n".join(parts), "html.parser")
+    for block in soup.select(".highlight:not([class*=language-])"):  # a fence in a Markdown cell
+        inner = block.pre.decode_contents() if block.pre else ""
+        block.replace_with(_parsed(_block("text" if "<span class" not in inner else "code", inner)))
+    _render_formulas(soup)
+    _resolve_links(soup, page, files)
+    _number_headings(soup, page)
+    if title := soup.find("h1"):
+        soup.insert(0, title.extract())
+        title.insert_after(_parsed(f"<p>{offer}</p>"))
+    page.present_anchor_ids = {str(element["id"]) for element in soup.select("[id]")}
+    return str(soup)
 
 
-def _is_markdown(cell: NotebookNode) -> bool:
-    return cell.cell_type == "markdown"
+def _parsed(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
 
 
-def _output(output: NotebookNode, alt: str) -> tuple[str, str]:
-    """One output's shape and Markdown."""
-    if output.output_type == "stream":
-        return "text", output.text.rstrip("\n")
-    data: dict[str, Any] = output.get("data", {})
-    if "text/html" in data:
-        return "html", f'<div class="cell-output">\n{data["text/html"]}\n</div>'
-    if "image/svg+xml" in data:
-        svg = data["image/svg+xml"]
-        svg = svg[svg.index("<svg") :]
-        label = f'<svg role="img" aria-label="{html.escape(alt)}"'
-        themed = "" if "var(--" in svg else " paper"  # drawn for white, whatever the theme
-        svg = re.sub(r"\n\s*\n", "\n", svg.replace("<svg", label, 1))
-        return "image", f'<div class="cell-output{themed}" data-search-exclude>\n{svg}\n</div>'
-    if "image/png" in data:
-        source = f"data:image/png;base64,{data['image/png'].replace(chr(10), '')}"
-        image = f'<img src="{source}" alt="{html.escape(alt)}">'
-        return "image", f'<div class="cell-output paper">{image}</div>'
-    if "text/markdown" in data:
-        return "markdown", data["text/markdown"]
-    return "text", data.get("text/plain", "")
+def _block(language: str, inner: str, title: str = "") -> str:
+    """Code or text as the site's Markdown shows it."""
+    name = f'<span class="filename">{title}</span>' if title else ""
+    inner = inner.removeprefix("<span></span>").strip("\n")
+    return (
+        f'<div class="language-{language} highlight">{name}'
+        f"<pre><span></span><code>{inner}\n</code></pre></div>"
+    )
 
 
-def _text(text: str) -> str:
-    text = _ANSI.sub("", text).rstrip("\n")
-    return _fence('text title="Output"', text) if text.strip() else ""
+def _is_text(output: Tag) -> bool:
+    return "jp-RenderedText" in (output.get("class") or [])
 
 
-def _fence(language: str, text: str) -> str:
-    longest = max((len(ticks) for ticks in re.findall(r"`{3,}", text)), default=2)
-    return f"{'`' * (longest + 1)}{language}\n{text}\n{'`' * (longest + 1)}"
+def _shown_output(output: Tag, alt: str) -> str:
+    """An output that is no text: Markdown, HTML or an image."""
+    if "jp-RenderedMarkdown" in (output.get("class") or []):
+        return output.decode_contents()
+    for image in output.select("img"):
+        image["alt"] = alt
+    drawn = output.select_one("svg, img") is not None
+    # drawn for white, whatever the theme
+    paper = " paper" if drawn and "var(--" not in str(output) else ""
+    hidden = " data-search-exclude" if drawn else ""
+    return f'<div class="cell-output{paper}"{hidden}>{output.decode_contents()}</div>'
+
+
+def _render_formulas(soup: BeautifulSoup) -> None:
+    for text in soup.find_all(string=_FORMULA):
+        if text.find_parent(["code", "pre", "svg"]):
+            continue
+
+        def rendered(found: re.Match[str]) -> str:
+            tex = (found[1] or found[2]).strip()
+            try:
+                formula = mathml(tex, display=found[1] is not None)
+            except FormulaError as error:
+                what = f"the formula `{tex}` does not parse: {error}"
+                return f'<span class="fault">{report(what, re.escape(tex.splitlines()[0]))}</span>'
+            return f'<span class="math">{formula}</span>'
+
+        pieces, at = [], 0
+        for found in _FORMULA.finditer(text):
+            pieces += [html.escape(text[at : found.start()]), rendered(found)]
+            at = found.end()
+        paragraph = text.parent
+        text.replace_with(_parsed("".join([*pieces, html.escape(text[at:])])))
+        math = paragraph.find("math", display="block") if paragraph else None
+        if paragraph and math and paragraph.get_text() == math.get_text():
+            paragraph.replace_with(_parsed(f'<div class="math">{math}</div>'))
+
+
+def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:
+    """Do what MkDocs does with the links of a Markdown page."""
+    page.links_to_anchors = {}
+    for element in soup.select("a[href], img[src]"):
+        name = "href" if element.name == "a" else "src"
+        link = str(element[name])
+        target, _, anchor = link.partition("#")
+        if not target or ":" in target or "anchor-link" in (element.get("class") or []):
+            continue
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
+        file = files.get_file_from_path(path)
+        if file is None:
+            report(f"the link {link!r} leads nowhere: no {path!r} in docs/", re.escape(link))
+            continue
+        element[name] = file.url_relative_to(page.file) + (f"#{anchor}" if anchor else "")
+        if anchor:
+            page.links_to_anchors.setdefault(file, {})[anchor] = link
+
+
+def _number_headings(soup: BeautifulSoup, page: Page) -> None:
+    """Give headings an id of their own, a link to it, and a line in the table of contents."""
+    ids: set[str] = set()
+    tokens: list[dict[str, Any]] = []
+    for heading in soup.find_all(re.compile(r"h[1-6]"), id=True):
+        for link in heading.select(".anchor-link"):
+            link.decompose()
+        heading["id"] = name = unique(str(heading["id"]), ids)
+        text = heading.get_text()
+        tokens.append({"level": int(heading.name[1]), "id": name, "name": text, "html": text})
+        heading.append(
+            _parsed(
+                f'<a class="headerlink" href="#{name}" title="Link to this section">&para;</a>'
+            )
+        )
+    page.toc = get_toc(nest_toc_tokens(tokens))
 
 
 def point_at(notebook: NotebookNode, wheel: str) -> None:
