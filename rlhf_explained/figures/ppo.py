@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from rlhf_explained.figures import style
@@ -125,7 +126,7 @@ def gold_against_kl(run: Run) -> Figure:
         256,
         title="Gold",
         unit="true reward, mean",
-        xlabel="KL from SFT, nats per response",
+        xlabel="KL from SFT, nats per response, root scale",
     )
     paths = {}
     kls, golds = [0.0], [run.evaluation["sft"]["gold"]]
@@ -150,8 +151,11 @@ def gold_against_kl(run: Run) -> Figure:
     low, high = min(kls), max(kls)
     margin = 0.04 * (high - low) or 0.5
     style.limits(axes, kls, golds)
-    axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(style.MaxNLocator(5))
+    axes.set_xscale("function", functions=(_signed_root, _signed_square))
+    axes.set_xlim(low - margin / 10, high + margin)
+    roots = style.MaxNLocator(5).tick_values(*_signed_root(np.array(axes.get_xlim())))
+    ticks = _signed_square(roots)
+    axes.set_xticks([tick for tick in ticks if low - margin / 10 <= tick <= high + margin])
 
     marks, points = [], [point for line in (best, *paths.values()) for point in style.along(line)]
     marks.append((*best[-1], "best gold within this KL", style.MUTED))
@@ -181,6 +185,15 @@ def gold_against_kl(run: Run) -> Figure:
     style.remark(figure, "△ ○ ✕ held-out result · small numbers: iteration")
     style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
     return figure
+
+
+def _signed_root(kl: np.ndarray) -> np.ndarray:
+    """Gao et al. 2022 plot gold against the root of KL; an estimate of KL may be negative."""
+    return np.sign(kl) * np.sqrt(np.abs(kl))
+
+
+def _signed_square(root: np.ndarray) -> np.ndarray:
+    return np.sign(root) * np.square(root)
 
 
 def _higher(best: tuple[float, float], point: tuple[float, float]) -> tuple[float, float]:
