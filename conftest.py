@@ -15,6 +15,8 @@ from rlhf_explained.site.snippets import Snippet, find, is_page
 
 ROOT = Path(__file__).resolve().parent
 
+# Tests go side by side; threads inside torch's operations would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")  # a page may show a figure; nobody looks at it here
 
 

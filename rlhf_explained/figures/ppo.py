@@ -155,6 +155,7 @@ def gold_against_kl(run: Run) -> Figure:
     axes.set_xlim(low - margin / 10, high + margin)
     roots = style.MaxNLocator(5).tick_values(*_signed_root(np.array(axes.get_xlim())))
     ticks = _signed_square(roots)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xticks([tick for tick in ticks if low - margin / 10 <= tick <= high + margin])
 
     marks, points = [], [point for line in (best, *paths.values()) for point in style.along(line)]
