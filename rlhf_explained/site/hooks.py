@@ -11,6 +11,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import mkdocs_jupyter.convert
 import nbconvert.preprocessors
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -34,7 +35,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for module in (measured, figures):
         importlib.reload(module)
     current_run.cache_clear()
-    # nbconvert, which mkdocs-jupyter converts with, takes what executes notebooks from there
+    # where mkdocs-jupyter looks up its conversion, and nbconvert what executes cells
+    mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
 
@@ -48,7 +50,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         return files
     built = wheel(Path(config.config_file_path).parent)
     files.append(File.generated(config, f"downloads/{built.name}", abs_src_path=str(built)))
-    Execution.wheel = built.name
+    Execution.run, Execution.wheel = current_run(), built.name
     if config.site_url:
         Execution.wheel = f"{config.site_url.rstrip('/')}/downloads/{built.name}"
     else:  # no address to install from: the wheel must lie beside the notebook
@@ -74,8 +76,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source:
         _sources[page.file.dest_uri] = source
         _pages.append(page)
-    if source and _is_notebook(page.file):
-        Execution.path, Execution.run = source, current_run()
     return markdown
 
 
@@ -99,7 +99,7 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     download = files.get_file_from_path(_download(page.file))
     (package,) = (file for file in files if re.match(r"downloads/.*\.whl", file.src_uri))
     assert download is not None
-    notebook = Execution.done[Path(page.file.abs_src_path or "")]
+    notebook = notebooks.executed[Path(page.file.abs_src_path or "")]
     download.content_string = notebooks.published(notebook, address)
     offer = (
         f'<a download href="{download.url_relative_to(page.file)}">Download this notebook</a> and '

@@ -1,10 +1,10 @@
 """Notebooks: py:percent files in `docs/notebooks/`, executed and shown by mkdocs-jupyter.
 
 mkdocs-jupyter lets nbconvert execute a notebook and make HTML of it. Two things are added. Around
-the execution there is our memo: a notebook runs once for its code, the package and the run, in a
-kernel that needs no network, and a cell that raises is reported with file and line. And its HTML,
-made for JupyterLab's style sheet, is rebuilt of the site's own parts, so that its code, outputs,
-formulas, headings and links look and are checked like those of every other page.
+both there is our memo: a notebook runs once for its code, the package and the run, in a kernel that
+needs no network, and a cell that raises is reported with file and line. And its HTML, made for
+JupyterLab's style sheet, is rebuilt of the site's own parts, so that its code, outputs, formulas,
+headings and links look and are checked like those of every other page.
 
 The first cell installs the package where a reader runs the notebook. Its tag `skip-execution` keeps
 it from running in the build, which has the package and no network.
@@ -26,12 +26,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jupytext
+import nbformat
 from bs4 import BeautifulSoup, Tag
 from jupyter_client.manager import AsyncKernelManager
 from markdown.extensions.toc import nest_toc_tokens, unique
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
+from mkdocs_jupyter.nbconvert2 import nb2html as convert
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.execute import ExecutePreprocessor
 from nbformat import NotebookNode
@@ -45,6 +48,9 @@ WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$]+)(?<!\s)\$(?!\d)", re.S)
+
+
+executed: dict[Path, NotebookNode] = {}  # what was converted, with outputs
 
 
 class CellError(Exception):
@@ -67,16 +73,14 @@ class Execution(ExecutePreprocessor):
     nbconvert makes the object and tells it nothing but the cells, so the rest stands in the class.
 
     Attributes:
-        path: The notebook that is being converted.
-        run: What its code will read.
+        run: What the notebook's code will read.
         wheel: Address or file name of the package's wheel, for the install cell.
-        done: Each executed notebook, by its path.
+        last: The notebook that was executed last.
     """
 
-    path: ClassVar[Path]
     run: ClassVar[Run]
     wheel: ClassVar[str]
-    done: ClassVar[dict[Path, NotebookNode]] = {}
+    last: ClassVar[NotebookNode]
 
     def preprocess(
         self, nb: NotebookNode, resources: Any = None, km: Any = None
@@ -84,54 +88,47 @@ class Execution(ExecutePreprocessor):
         """Give a notebook the outputs of its code, from the memo or by running it.
 
         Args:
-            nb: Filled in place. If a cell raises, that is reported with file and line, and there
-                are no outputs.
+            nb: Filled in place.
             resources: Of the conversion; left alone.
             km: Not needed: each notebook gets a kernel of its own.
 
         Returns:
             Both.
+
+        Raises:
+            CellError: If a cell raises, hangs or kills the kernel.
         """
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nb.metadata = NotebookNode(kernelspec=kernel, language_info={"name": "python"})
-        for number, cell in enumerate(nb.cells):
-            cell.id = f"cell-{number}"  # random otherwise
+        tidy(nb)
         code = [cell for cell in nb.cells if cell.cell_type == "code"]
-        package = Path(__file__).parent.parent
-        sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
-        parts = [memo.source_digest(sources), self.run.key]
-        parts += [version("matplotlib"), version("ipykernel")]
-        parts += [cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code]
-        key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
         def execute_into(folder: Path) -> None:
-            self.execute_cells(copied := copy.deepcopy(nb))
-            ran = [cell for cell in copied.cells if cell.cell_type == "code"]
-            outputs = [[cell.execution_count, cell.outputs] for cell in ran]
-            (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
+            self.execute_cells(copy.deepcopy(nb), folder / "outputs.json")
 
-        try:
-            folder = memo.entry("notebooks", key, execute_into)
-        except CellError as error:
-            line = first_lines(self.path)[error.cell] + error.line - 1
-            logger.warning(f"{shown(self.path)}:{line}: {error}")
-        else:
-            outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
-            for cell, (count, produced) in zip(code, outputs, strict=True):
-                cell.execution_count = count
-                cell.outputs = [NotebookNode(output) for output in produced]
+        parts = [cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code]
+        folder = memo.entry("notebooks", self.key(*parts), execute_into)
+        outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
+        for cell, (count, produced) in zip(code, outputs, strict=True):
+            cell.execution_count = count
+            cell.outputs = [NotebookNode(output) for output in produced]
         point_at(nb, self.wheel)
-        self.done[self.path] = copy.deepcopy(nb)
+        Execution.last = copy.deepcopy(nb)
         return nb, resources
 
-    def execute_cells(self, nb: NotebookNode) -> None:
+    @classmethod
+    def key(cls, *parts: str) -> str:
+        """What outputs depend on beside the code: the package, the run, and what runs them."""
+        package = Path(__file__).parent.parent
+        sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
+        versions = [version(name) for name in ("ipykernel", "matplotlib")]
+        whole = "\0".join([memo.source_digest(sources), cls.run.key, *versions, *parts])
+        return hashlib.sha256(whole.encode()).hexdigest()[:20]
+
+    def execute_cells(self, nb: NotebookNode, into: Path) -> None:
         """Run a notebook's cells in a new kernel, the way nbconvert does.
 
         Args:
             nb: Its code cells are filled in place.
-
-        Raises:
-            CellError: If a cell raises, hangs or kills the kernel.
+            into: JSON file for the outputs.
         """
         self.timeout, self.record_timing = 900, False
         with tempfile.TemporaryDirectory() as folder:  # what a notebook writes stays out of docs/
@@ -139,6 +136,9 @@ class Execution(ExecutePreprocessor):
             manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
             manager.connection_file = str(Path(folder, "kernel.json"))
             super().preprocess(nb, {"metadata": {"path": folder}}, manager)
+        ran = [cell for cell in nb.cells if cell.cell_type == "code"]
+        outputs = [[cell.execution_count, cell.outputs] for cell in ran]
+        into.write_text(json.dumps(outputs), encoding="utf-8")
 
     def setup_kernel(self, **settings: Any) -> Any:
         """Start the kernel in the environment that Jupyter would give it."""
@@ -164,6 +164,49 @@ class Execution(ExecutePreprocessor):
             raise CellError(index, 1, str(error)) from None
 
 
+def tidy(notebook: NotebookNode) -> None:
+    """Give cells ids that repeat, and the notebook no more metadata than a reader needs."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata = NotebookNode(kernelspec=kernel, language_info={"name": "python"})
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+
+
+def nb2html(nb_path: str, **settings: Any) -> str:
+    """Convert a notebook as mkdocs-jupyter's function of this name does, or read it from the memo.
+
+    Args:
+        nb_path: A py:percent file.
+        settings: Of mkdocs-jupyter.
+
+    Returns:
+        HTML, without style sheets and scripts. If a cell raises, that is reported with file and
+        line, and no cell has outputs.
+    """
+    path = Path(nb_path)
+
+    def convert_into(folder: Path) -> None:
+        content = convert(nb_path, **settings)
+        content = re.sub(r"<(style|script)\b.*?</\1>", "", content, flags=re.S)
+        (folder / "page.html").write_text(content, encoding="utf-8")
+        (folder / "notebook.json").write_text(json.dumps(Execution.last), encoding="utf-8")
+
+    parts = [path.read_text(encoding="utf-8"), repr(settings), Execution.wheel]
+    parts += [version("mkdocs-jupyter"), version("nbconvert"), Path(__file__).read_text("utf-8")]
+    try:
+        folder = memo.entry("notebook-pages", Execution.key(*parts), convert_into)
+    except CellError as error:
+        line = first_lines(path)[error.cell] + error.line - 1
+        logger.warning(f"{shown(path)}:{line}: {error}")
+        executed[path] = jupytext.read(path, fmt="py:percent")
+        tidy(executed[path])
+        settings["execute"] = False
+        return convert(nb_path, **settings)
+    notebook = json.loads((folder / "notebook.json").read_text(encoding="utf-8"))
+    executed[path] = nbformat.from_dict(notebook)  # pyright: ignore[reportArgumentType]
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
 def first_lines(path: Path) -> list[int]:
     """The line of each cell's first line in a py:percent file, from 1."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -183,37 +226,33 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
         The page, which begins with its title even where the notebook begins with another cell.
     """
     path = Path(page.file.abs_src_path or "")
-    notebook, lines = Execution.done[path], first_lines(path)
-    content = re.sub(r"<(style|script)\b.*?</\1>", "", content, flags=re.S)
-    jupyter = BeautifulSoup(content, "html.parser")
-    parts: list[str] = []
-    for box in jupyter.select('[id^="cell-id="]'):
-        number = int(str(box["id"]).rpartition("-")[2])
+    notebook, lines = executed[path], first_lines(path)
+    jupyter, soup = _parsed(content), _parsed("")
+    boxes = jupyter.select('[id^="cell-id="]')
+    for cell, line, box in zip(notebook.cells, lines, boxes, strict=True):
         if prose := box.select_one(".jp-MarkdownOutput"):
-            cell = notebook.cells[number].source
-            for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell, re.M):
-                at = lines[number] + cell[: cell.index(word)].count("\n")
+            for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell.source, re.M):
+                at = line + cell.source[: cell.source.index(word)].count("\n")
                 why = f"{word!r} means nothing in a download: let a cell print or draw it"
                 logger.warning(f"{shown(path)}:{at}: {why}")
-            parts.append(prose.decode_contents())
+            for block in prose.select(".highlight"):  # of a language, or a diagram
+                _restyle(block, "code" if block.select_one("span[class]") else "text")
+            soup.extend(prose.contents.copy())
         if code := box.select_one(".highlight-ipynb"):
-            parts.append(_block("python", code.pre.decode_contents() if code.pre else ""))
-        alt = notebook.cells[number].metadata.get("alt", "")
+            soup.append(_restyle(code, "python"))
+        alt = cell.metadata.get("alt", "")
         outputs = box.select(".jp-OutputArea-output")
-        for is_text, group in itertools.groupby(outputs, lambda one: _is_text(one)):
+        for is_text, group in itertools.groupby(outputs, _is_text):
             if is_text:
                 text = "\n".join(one.get_text().strip("\n") for one in group)
-                parts += [_block("text", html.escape(text), "Output")] if text.strip() else []
-                continue
-            for output in group:
+                shown_text = _parsed(f"<div><pre>{html.escape(text)}\n</pre></div>")
+                if text.strip():
+                    soup.append(_restyle(shown_text.select("div")[0], "text", "Output"))
+            for output in () if is_text else group:
                 if not alt and output.select_one("img"):
                     why = 'an image without alt text: write `# %% alt="…"` above its cell'
-                    logger.warning(f"{shown(path)}:{lines[number] - 1}: {why}")
-                parts.append(_shown_output(output, alt))
-    soup = BeautifulSoup("\n".join(parts), "html.parser")
-    for block in soup.select(".highlight:not([class*=language-])"):  # a fence in a Markdown cell
-        inner = block.pre.decode_contents() if block.pre else ""
-        block.replace_with(_parsed(_block("text" if "<span class" not in inner else "code", inner)))
+                    logger.warning(f"{shown(path)}:{line - 1}: {why}")
+                soup.extend(_restyled_output(output, alt))
     _render_formulas(soup)
     _resolve_links(soup, page, files)
     _number_headings(soup, page)
@@ -228,31 +267,33 @@ def _parsed(text: str) -> BeautifulSoup:
     return BeautifulSoup(text, "html.parser")
 
 
-def _block(language: str, inner: str, title: str = "") -> str:
-    """Code or text as the site's Markdown shows it."""
-    name = f'<span class="filename">{title}</span>' if title else ""
-    inner = inner.removeprefix("<span></span>").strip("\n")
-    return (
-        f'<div class="language-{language} highlight">{name}'
-        f"<pre><span></span><code>{inner}\n</code></pre></div>"
-    )
-
-
 def _is_text(output: Tag) -> bool:
     return "jp-RenderedText" in (output.get("class") or [])
 
 
-def _shown_output(output: Tag, alt: str) -> str:
-    """An output that is no text: Markdown, HTML or an image."""
+def _restyle(block: Tag, language: str, title: str = "") -> Tag:
+    """Let code or text look as the site's Markdown shows it."""
+    block["class"] = f"language-{language} highlight"
+    (pre,), code = block.select("pre"), _parsed("<code></code>").select("code")[0]
+    code.extend(pre.contents.copy())
+    pre.append(code)
+    if title:
+        pre.insert_before(_parsed(f'<span class="filename">{title}</span>'))
+    return block
+
+
+def _restyled_output(output: Tag, alt: str) -> list[Any]:
+    """What to show of an output that is no text: Markdown, HTML or an image."""
     if "jp-RenderedMarkdown" in (output.get("class") or []):
-        return output.decode_contents()
+        return output.contents.copy()
     for image in output.select("img"):
         image["alt"] = alt
-    drawn = output.select_one("svg, img") is not None
-    # drawn for white, whatever the theme
-    paper = " paper" if drawn and "var(--" not in str(output) else ""
-    hidden = " data-search-exclude" if drawn else ""
-    return f'<div class="cell-output{paper}"{hidden}>{output.decode_contents()}</div>'
+    drawn = output.select_one("svg, img")
+    themed = not drawn or "var(--" in str(drawn)
+    output.attrs = {"class": "cell-output" if themed else "cell-output paper"}  # drawn for white
+    if drawn:
+        output["data-search-exclude"] = ""
+    return [output]
 
 
 def _render_formulas(soup: BeautifulSoup) -> None:
@@ -309,12 +350,9 @@ def _number_headings(soup: BeautifulSoup, page: Page) -> None:
         heading["id"] = name = unique(str(heading["id"]), ids)
         text = heading.get_text()
         tokens.append({"level": int(heading.name[1]), "id": name, "name": text, "html": text})
-        heading.append(
-            _parsed(
-                f'<a class="headerlink" href="#{name}" title="Link to this section">&para;</a>'
-            )
-        )
-    page.toc = get_toc(nest_toc_tokens(tokens))
+        link = f'<a class="headerlink" href="#{name}" title="Link to this section">&para;</a>'
+        heading.append(_parsed(link))
+    page.toc = get_toc(nest_toc_tokens(tokens))  # pyright: ignore[reportArgumentType]
 
 
 def point_at(notebook: NotebookNode, wheel: str) -> None:

@@ -1,4 +1,4 @@
-"""Notebooks: executed for their code, shown as Markdown, published with their outputs."""
+"""Notebooks: executed for their code, shown like other pages, published with their outputs."""
 
 import re
 import subprocess
@@ -6,12 +6,18 @@ import sys
 import zipfile
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from mkdocs_jupyter.plugin import NotebookFile
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import notebooks
+from rlhf_explained.site import faults, notebooks
+from rlhf_explained.site.notebooks import Execution
 from rlhf_explained.site.wheel import wheel
 from tests.made_up_run import made_up_run
 
@@ -33,12 +39,23 @@ NOTEBOOK = (
 # %% [markdown]
 # # A tiny notebook
 #
-# With $\\beta$, see [PPO](../guide/ppo.md#loop) and [far](https://example.org).
+# With $\\beta < 1$, see [PPO](../guide/ppo.md#loop) and [far](https://example.org).
+#
+# $$\\frac{1}{2}$$
+#
+# ## Twice
+#
+# ## Twice
+#
+# ```text
+# ┌──┐
+# └──┘
+# ```
 
 # %% alt="A line that rises"
 import matplotlib.pyplot as plt
 
-print("first ```")
+print("first <b>")
 print("second")
 plt.figure(figsize=(1, 1))
 plt.plot([0, 1])
@@ -59,45 +76,85 @@ def own_memo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(folder: Path, text: str) -> Path:
-    path = folder / "tiny.py"
+    path = folder / "docs/notebooks/tiny.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 
 
+@pytest.fixture(autouse=True)
+def execution(a_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hooks do when a build begins."""
+    monkeypatch.setattr("nbconvert.preprocessors.ExecutePreprocessor", Execution)
+    monkeypatch.setattr(Execution, "run", a_run, raising=False)
+    monkeypatch.setattr(Execution, "wheel", "https://site/downloads/it.whl", raising=False)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What a strict build would fail with; nbconvert has a logger of its own."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")]
+
+
+def converted(path: Path) -> tuple[str, Page]:
+    """A notebook's page, made in the way of mkdocs-jupyter and the hooks."""
+    config = MkDocsConfig()
+    config.load_dict({"site_name": "Site", "docs_dir": str(path.parents[1])})
+    places = str(path.parents[1]), str(path.parents[2] / "site"), True
+    file = NotebookFile(File("notebooks/tiny.py", *places), **config)
+    files = Files([file, File("guide/ppo.md", *places)])
+    page = Page("Tiny", file, config)
+    faults.rendering(path)
+    content = notebooks.nb2html(str(path), execute=True, allow_errors=False)
+    return notebooks.rebuilt(content, "<em>Download</em>", page, files), page
+
+
 def test_a_notebook_from_source_to_page_and_download(
-    tmp_path: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch, caplog
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     path = written(tmp_path, NOTEBOOK)
-    notebook = notebooks.executed(path, a_run)
-    assert [cell.id for cell in notebook.cells] == ["cell-0", "cell-1", "cell-2"]
-    assert notebook.cells[0].execution_count is None
+    converted(path)
 
     # Prose is not code: mending it runs nothing. Neither does building again.
-    monkeypatch.setattr(notebooks, "execute", None)
+    monkeypatch.setattr(Execution, "execute_cells", None)
     path.write_text(NOTEBOOK.replace("# With", "# Together with"))
-    notebook = notebooks.executed(path, a_run)
+    html, page = converted(path)
+    assert (html, page.toc.items[0].id) == (converted(path)[0], "a-tiny-notebook")
+    assert messages(caplog) == []
 
-    notebooks.point_at(notebook, "https://site/downloads/it.whl")
-    page = notebooks.to_markdown(notebook, path, "[Download](tiny.ipynb)")
-    assert page.startswith(
-        "# A tiny notebook\n\n[Download](tiny.ipynb)\n\n\nTogether with $\\beta$"
+    link = '<a class="headerlink" href="#{0}" title="Link to this section">¶</a>'
+    title = f'<h1 id="a-tiny-notebook">A tiny notebook{link.format("a-tiny-notebook")}</h1>'
+    assert html.startswith(f"{title}<p><em>Download</em></p>")
+    assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]
+    assert {"a-tiny-notebook", "twice", "twice_1"} == page.present_anchor_ids
+    assert re.search(r'Together with <span class="math"><math>.*?β.*?</math></span>, see', html)
+    assert re.search(r'<div class="math"><math [^>]*display="block".*?<mfrac>', html)
+    assert '<a href="../../guide/ppo/#loop">PPO</a>' in html
+    assert '<a href="https://example.org">far</a>' in html
+    ((linked, anchors),) = (page.links_to_anchors or {}).items()  # for MkDocs to check
+    assert (linked.src_uri, anchors) == ("guide/ppo.md", {"loop": "../guide/ppo.md#loop"})
+    assert '<div class="language-text highlight"><pre><code><span></span>┌──┐\n└──┘' in html
+    assert '<div class="language-python highlight"><pre><code>' in html
+    output = '<div class="language-text highlight"><span class="filename">Output</span>'
+    assert f"{output}<pre><code>first &lt;b&gt;\nsecond\n</code></pre></div>" in html
+    assert f"{output}<pre><code>42\n</code></pre></div>" in html
+    assert re.search(
+        r'<div class="cell-output paper" data-search-exclude="">\s*'
+        r'<img alt="A line that rises" [^>]*src="data:image/png;base64,',
+        html,
     )
-    assert "```python\n%pip install --quiet https://site/downloads/it.whl\n```" in page
-    assert '````text title="Output"\nfirst ```\nsecond\n````' in page
-    assert re.search(r'<img src="data:image/png;base64,\S+" alt="A line that rises">', page)
-    assert '```text title="Output"\n42\n```' in page
-    assert not caplog.records
+    assert not re.search(r"<style|<script|jp-|clipboard-copy|anchor-link", html)
 
-    text = notebooks.published(notebook, {"../guide/ppo.md": "https://site/guide/ppo/"}.get)
+    text = notebooks.published(
+        notebooks.executed[path], {"../guide/ppo.md": "https://site/guide/ppo/"}.get
+    )
     download = nbformat.reads(text, as_version=4)
     nbformat.validate(download)
+    assert [cell.id for cell in download.cells] == ["cell-0", "cell-1", "cell-2"]
     assert download.cells[0].source == "%pip install --quiet https://site/downloads/it.whl"
+    assert download.cells[0].execution_count is None
     assert "[PPO](https://site/guide/ppo/#loop) and [far](https://example.org)" in text
-    assert download.cells[2].outputs[0].text == "first ```\nsecond\n"
-    assert text == notebooks.published(
-        notebooks.executed(path, a_run), {"../guide/ppo.md": "https://site/guide/ppo/"}.get
-    ).replace("rlhf_explained.whl", "https://site/downloads/it.whl")
-    alone = notebooks.published(notebook, lambda link: None)
+    assert download.cells[2].outputs[0].text == "first <b>\nsecond\n"
+    alone = notebooks.published(notebooks.executed[path], lambda link: None)
     assert "see PPO and [far]" in alone
 
 
@@ -111,28 +168,30 @@ def test_a_notebook_from_source_to_page_and_download(
     ],
 )
 def test_a_cell_that_raises_is_a_fault_at_its_line(
-    cell: str, line: int, why: str, tmp_path: Path, a_run: Run, caplog
+    cell: str, line: int, why: str, tmp_path: Path, caplog
 ) -> None:
     path = written(tmp_path, HEADER + f"# %%\n{cell}\n")
     assert path.read_text().splitlines()[6] == "# %%"
-    notebook = notebooks.executed(path, a_run)
-    (record,) = caplog.records
-    assert record.getMessage().startswith(f"{path}:{line}: the cell raises ")
-    assert why in record.getMessage()
-    assert notebook.cells[0].outputs == []  # shown without outputs, and not remembered
-    assert not list((memo.root() / "notebooks").glob("*/outputs.json"))
+    converted(path)
+    (message,) = messages(caplog)
+    assert message.startswith(f"{path}:{line}: the cell raises ")
+    assert why in message
+    # shown without outputs, and not remembered
+    assert notebooks.executed[path].cells[0].outputs == []
+    assert not list(memo.root().glob("*/*/*.*"))
 
 
 def test_other_faults_of_notebooks(tmp_path: Path, caplog) -> None:
-    text = HEADER + "# %% [markdown]\n# Words.\n#\n# So {{ value: ppo-gold }}.\n\n# %%\nplot()\n"
-    path = written(tmp_path, text)
-    notebook = notebooks.read(path)
-    picture = nbformat.v4.new_output("display_data", {"image/png": "aGk="})
-    notebook.cells[1].outputs = [picture]
-    notebooks.to_markdown(notebook, path, "")
-    value, image = (record.getMessage() for record in caplog.records)
+    prose = "# Words.\n#\n# So {{ value: ppo-gold }}.\n# $\\frac{1$\n# [x](../guide/gone.md#a)\n"
+    plot = "import matplotlib.pyplot as plt\n\nplt.plot([1])\nplt.show()\n"
+    path = written(tmp_path, HEADER + f"# %% [markdown]\n{prose}\n# %%\n{plot}")
+    html, _ = converted(path)
+    value, image, formula, link = messages(caplog)
     assert value.startswith(f"{path}:10: '{{{{ value:' means nothing in a download")
-    assert image.startswith(f"{path}:12: an image without alt text")
+    assert image.startswith(f"{path}:14: an image without alt text")
+    assert formula.startswith(f"{path}:11: the formula `\\frac{{1` does not parse")
+    assert link.startswith(f"{path}:12: the link '../guide/gone.md#a' leads nowhere")
+    assert "does not parse" in html
 
 
 def test_the_package_and_the_run_decide_what_is_remembered(
@@ -140,18 +199,24 @@ def test_the_package_and_the_run_decide_what_is_remembered(
 ) -> None:
     path = written(tmp_path, HEADER + "# %%\n1\n")
     ran: list[int] = []
-    monkeypatch.setattr(notebooks, "execute", lambda notebook: ran.append(1))
+
+    def execute(self: Execution, nb: nbformat.NotebookNode, into: Path) -> None:
+        ran.append(1)
+        into.write_text("[[1, []]]")
+
+    monkeypatch.setattr(Execution, "execute_cells", execute)
     for run in (a_run, a_run, Run(a_run.config, "another", a_run.folder)):
-        notebooks.executed(path, run)
+        monkeypatch.setattr(Execution, "run", run)
+        converted(path)
     assert len(ran) == 2
     monkeypatch.setattr(memo, "source_digest", lambda paths: "after an edit")
-    notebooks.executed(path, a_run)
+    converted(path)
     assert len(ran) == 3
 
 
 def test_first_lines_count_the_cells_that_jupytext_sees() -> None:
     for path in (ROOT / "docs/notebooks").glob("*.py"):
-        cells = notebooks.read(path).cells
+        cells = jupytext.read(path, fmt="py:percent").cells
         starts = notebooks.first_lines(path)
         assert len(starts) == len(cells)
         lines = path.read_text(encoding="utf-8").splitlines()
