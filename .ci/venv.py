@@ -33,9 +33,8 @@ BUILD_TOOLS = ("hatchling", "editables")  # pinned too, hence no build isolation
 CONSTRAINTS_HEADER = """\
 # Every version that .ci/venv.py installs. Written by `python3 .ci/venv.py renew`, which takes the
 # newest versions that pyproject.toml allows but keeps torch: raise that one by hand, on purpose.
-# Without a local tag (torch==2.13.0, not 2.13.0+cpu), so that the index decides on the build. To
-# get the small one where the default is CUDA's:
-#     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make site
+# Without a local tag (torch==2.13.0, not 2.13.0+cpu), so that the index decides on the build: name
+# an index of CPU builds in PIP_EXTRA_INDEX_URL where the default would be CUDA's.
 """
 
 

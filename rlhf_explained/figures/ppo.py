@@ -154,7 +154,7 @@ def gold_against_kl(run: Run) -> Figure:
     axes.set_xscale("function", functions=(_signed_root, _signed_square))
     axes.set_xlim(low - margin / 10, high + margin)
     roots = style.MaxNLocator(5).tick_values(*_signed_root(np.array(axes.get_xlim())))
-    ticks = _signed_square(roots)
+    ticks = _signed_square(np.asarray(roots))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xticks([tick for tick in ticks if low - margin / 10 <= tick <= high + margin])
 
