@@ -180,6 +180,7 @@ def train_ppo(
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=config.iterations)
     history = []
     for iteration in range(1, config.iterations + 1):
+        # 1. Answer; the reward model scores, the reference prices, the critic guesses.
         rollout = collect_rollout(
             policy,
             sft,
@@ -188,7 +189,9 @@ def train_ppo(
             limit=RESPONSE_LIMIT,
             generator=generator,
         )
+        # 2. Find the tokens that earned the score.
         experience = credit(rollout, config)
+        # 3. Make them likelier, in a few clipped steps, without forgetting what pretraining taught.
         loss, watched = torch.zeros(()), {}
         for _ in range(config.epochs):
             order = torch.randperm(config.batch, generator=generator)
@@ -204,6 +207,7 @@ def train_ppo(
                 torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
                 optimizer.step()
         schedule.step()
+        # 4. Write down what happened.
         mask = rollout.sequences.response_mask
         log_ratio = (rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)
         residual = masked_mean((experience.returns - rollout.values).square(), mask)
