@@ -198,57 +198,6 @@ def test_killed_at_ten_random_moments(copy: Path, built: Path) -> None:
         assert whole(copy, built)
 
 
-TRAIN = (
-    "from rlhf_explained.pipeline import RunConfig, run; print(run(RunConfig(effort=0.02)).seconds)"
-)
-
-
-def train(cache: Path) -> "subprocess.Popen[str]":
-    """Start a short training with a memo of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", TRAIN],
-        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache), "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def trained(cache: Path) -> str:
-    process = train(cache)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return errors
-
-
-def test_killed_while_training(tmp_path: Path) -> None:
-    process = train(tmp_path)
-    while not list(tmp_path.glob("runs/*.new-*")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(1)
-    kill(process)
-    assert not list(tmp_path.glob("runs/*/manifest.json"))
-    assert "damaged" not in trained(tmp_path)
-    assert not list(tmp_path.glob("runs/*.new-*"))
-
-
-@pytest.mark.soak
-def test_training_killed_at_ten_random_moments(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    trained(tmp_path)
-    usual = time.monotonic() - begun
-    draw = random.Random(0)
-    for _ in range(10):
-        shutil.rmtree(tmp_path / "runs")
-        process = train(tmp_path)
-        time.sleep(draw.uniform(0, usual))
-        kill(process)
-        assert "damaged" not in trained(tmp_path)
-        assert not list(tmp_path.glob("runs/*.new-*"))
-
-
 # --- serving -----------------------------------------------------------------------------------
 
 
