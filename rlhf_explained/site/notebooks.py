@@ -177,7 +177,7 @@ def nb2html(nb_path: str, **settings: Any) -> str:
 
     Args:
         nb_path: A py:percent file.
-        settings: Of mkdocs-jupyter.
+        **settings: Of mkdocs-jupyter.
 
     Returns:
         HTML, without style sheets and scripts. If a cell raises, that is reported with file and
@@ -194,7 +194,7 @@ def nb2html(nb_path: str, **settings: Any) -> str:
     parts = [path.read_text(encoding="utf-8"), repr(settings), Execution.wheel]
     parts += [version("mkdocs-jupyter"), version("nbconvert"), Path(__file__).read_text("utf-8")]
     try:
-        folder = memo.entry("notebook-pages", Execution.key(*parts), convert_into)
+        folder = memo.entry("notebooks", Execution.key(*parts), convert_into)
     except CellError as error:
         line = first_lines(path)[error.cell] + error.line - 1
         logger.warning(f"{shown(path)}:{line}: {error}")
@@ -307,7 +307,8 @@ def _render_formulas(soup: BeautifulSoup) -> None:
                 formula = mathml(tex, display=found[1] is not None)
             except FormulaError as error:
                 what = f"the formula `{tex}` does not parse: {error}"
-                return f'<span class="fault">{report(what, re.escape(tex.splitlines()[0]))}</span>'
+                place = rf"\$[\s#]*{re.escape(tex.splitlines()[0])}"
+                return f'<span class="fault">{report(what, place)}</span>'
             return f'<span class="math">{formula}</span>'
 
         pieces, at = [], 0
@@ -328,14 +329,15 @@ def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:
         name = "href" if element.name == "a" else "src"
         link = str(element[name])
         target, _, anchor = link.partition("#")
-        if not target or ":" in target or "anchor-link" in (element.get("class") or []):
+        if ":" in target or "anchor-link" in (element.get("class") or []):
             continue
         path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
-        file = files.get_file_from_path(path)
+        file = files.get_file_from_path(path) if target else page.file
         if file is None:
             report(f"the link {link!r} leads nowhere: no {path!r} in docs/", re.escape(link))
             continue
-        element[name] = file.url_relative_to(page.file) + (f"#{anchor}" if anchor else "")
+        if target:
+            element[name] = file.url_relative_to(page.file) + (f"#{anchor}" if anchor else "")
         if anchor:
             page.links_to_anchors.setdefault(file, {})[anchor] = link
 

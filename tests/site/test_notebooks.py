@@ -182,16 +182,18 @@ def test_a_cell_that_raises_is_a_fault_at_its_line(
 
 
 def test_other_faults_of_notebooks(tmp_path: Path, caplog) -> None:
-    prose = "# Words.\n#\n# So {{ value: ppo-gold }}.\n# $\\frac{1$\n# [x](../guide/gone.md#a)\n"
+    prose = "# As \\frac{1.\n# [y](#b)\n# So {{ value: ppo-gold }}.\n# $\\frac{1$\n"
+    prose += "# [x](../guide/gone.md#a)\n"
     plot = "import matplotlib.pyplot as plt\n\nplt.plot([1])\nplt.show()\n"
     path = written(tmp_path, HEADER + f"# %% [markdown]\n{prose}\n# %%\n{plot}")
-    html, _ = converted(path)
+    html, page = converted(path)
     value, image, formula, link = messages(caplog)
     assert value.startswith(f"{path}:10: '{{{{ value:' means nothing in a download")
     assert image.startswith(f"{path}:14: an image without alt text")
     assert formula.startswith(f"{path}:11: the formula `\\frac{{1` does not parse")
     assert link.startswith(f"{path}:12: the link '../guide/gone.md#a' leads nowhere")
     assert "does not parse" in html
+    assert page.links_to_anchors == {page.file: {"b": "#b"}}  # for MkDocs to check
 
 
 def test_the_package_and_the_run_decide_what_is_remembered(
