@@ -17,7 +17,7 @@ FLOORS = (
     ("world", "models"),
     ("rollout",),
     ("stages",),
-    ("pipeline", "walkthrough"),
+    ("training", "pipeline", "walkthrough"),
     ("measured", "figures"),
     ("site", "report", "bench", "__main__"),
 )
