@@ -43,7 +43,9 @@ def copied(source: Path, target: Path, *cache: Path) -> Path:
     shutil.copytree(source, target, ignore=ignore, symlinks=True)
     for folder in cache or (source / ".cache",):
         if folder.exists():
-            shutil.copytree(folder, target / ".cache", ignore=shutil.ignore_patterns("*.lock"))
+            shutil.copytree(
+                folder, target / ".cache", ignore=shutil.ignore_patterns("*.lock", "served-*")
+            )
     return target
 
 
