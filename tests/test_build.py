@@ -20,32 +20,16 @@ import pytest
 from rlhf_explained import memo
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_COPIED = (
-    ".git",
-    ".venv",
-    ".cache",
-    ".site-*",
-    "site.lock",
-    "venv.lock",
-    "__pycache__",
-    ".*_cache",
-)
 
 
-def copied(source: Path, target: Path, *cache: Path) -> Path:
+def copied(source: Path, target: Path, cache: Path) -> Path:
     """Copy a checkout and its cache, without what belongs to the place."""
-    top = {str(source): ["site"]} if cache else {}
-
-    def ignore(folder: str, names: list[str]) -> set[str]:
-        ignored = shutil.ignore_patterns(*NOT_COPIED)(folder, names)
-        return ignored | set(top.get(folder, []))
-
-    shutil.copytree(source, target, ignore=ignore, symlinks=True)
-    for folder in cache or (source / ".cache",):
-        if folder.exists():
-            shutil.copytree(
-                folder, target / ".cache", ignore=shutil.ignore_patterns("*.lock", "served-*")
-            )
+    ignored = shutil.ignore_patterns(".git", ".venv", ".*cache", ".site-*", "__pycache__")
+    shutil.copytree(source, target, ignore=ignored, symlinks=True)
+    if cache.exists():
+        shutil.copytree(
+            cache, target / ".cache", ignore=shutil.ignore_patterns("*.lock", "served-*")
+        )
     return target
 
 
@@ -53,16 +37,15 @@ def copied(source: Path, target: Path, *cache: Path) -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout, built."""
     copy = copied(ROOT, tmp_path_factory.mktemp("build") / "built", memo.root())
-    done = make_site(copy)
-    _, errors = done.communicate(timeout=600)
-    assert done.returncode == 0, errors
+    shutil.rmtree(copy / "site", ignore_errors=True)
+    succeeds(copy)
     return copy
 
 
 @pytest.fixture
 def copy(built: Path, tmp_path: Path) -> Path:
     """A copy of that copy, to be damaged."""
-    return copied(built, tmp_path / "copy")
+    return copied(built, tmp_path / "copy", built / ".cache")
 
 
 def environment(copy: Path) -> dict[str, str]:
