@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mkdocs_jupyter.convert
 import nbconvert.preprocessors
+from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -39,6 +40,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
+
+
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Let the theme's tags leave no empty lines behind: a third of a page was white space."""
+    env.trim_blocks = env.lstrip_blocks = True
+    return env
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

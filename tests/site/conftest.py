@@ -1,0 +1,142 @@
+"""The built site, served as a host would serve it, and a browser to look at it with."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+
+SITE = Path(__file__).resolve().parents[2] / "site"
+PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+PAGES = sorted(
+    path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
+) or ["missing: run make site"]
+
+Visit = Callable[..., AbstractContextManager[Page]]
+
+
+class Host(http.server.SimpleHTTPRequestHandler):
+    """Serves the site gzipped, says 404 with the site's own page, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
+        ".woff2": "font/woff2",
+        ".ipynb": "application/json",
+    }
+
+    def do_GET(self) -> None:
+        """Send a file."""
+        path = Path(self.translate_path(self.path))
+        if path.is_dir():
+            if not self.path.split("?")[0].split("#")[0].endswith("/"):
+                super().do_GET()  # which redirects
+                return
+            path /= "index.html"
+        found = path.is_file()
+        path = path if found else SITE / "404.html"
+        content = path.read_bytes()
+        packed = path.suffix not in (".woff2", ".png", ".whl", ".pdf")
+        content = gzip.compress(content, 6) if packed else content
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "max-age=600")
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Where the site is served."""
+    handler = functools.partial(Host, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@functools.cache
+def chromium() -> str | None:
+    """The browser on this machine: Chromium or Chrome."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Start the browser that is there, else Playwright's own, installed if that can be."""
+    launch = functools.partial(playwright.chromium.launch, args=["--no-sandbox"])
+    if path := chromium():
+        return launch(executable_path=path)
+    try:
+        return launch()
+    except PlaywrightError:
+        install = [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
+        subprocess.run(install, capture_output=True)
+        try:
+            return launch()
+        except PlaywrightError:
+            return not_run("Chromium", "apt-get install chromium")
+
+
+def not_run(what: str, cure: str) -> Any:
+    """Skip a test for want of a program; where `CI` is set, that is a failure."""
+    line = f"not run: {what} is missing; install it: {cure}"
+    if os.environ.get("CI"):
+        pytest.fail(line, pytrace=False)
+    pytest.skip(line)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright:
+        browser = launched(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Visit:
+    """Open a page by its path; when it is closed, nothing may have gone wrong in it.
+
+    Further arguments go to Playwright's `new_context`.
+    """
+
+    @contextlib.contextmanager
+    def visit(name: str, **settings: Any) -> Iterator[Page]:
+        context = browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | settings)
+        page = context.new_page()
+        wrong: list[str] = []
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+
+        def is_foreign(url: str) -> bool:
+            return not url.startswith((address, "data:", "blob:"))
+
+        page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
+        page.goto(address + name, wait_until="networkidle")
+        yield page
+        context.close()
+        assert wrong == []
+
+    return visit
