@@ -13,7 +13,6 @@ from pathlib import Path
 
 import mkdocs_jupyter.convert
 import nbconvert.preprocessors
-from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -40,12 +39,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
-
-
-def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
-    """Let the theme's tags leave no empty lines behind: a third of a page was white space."""
-    env.trim_blocks = env.lstrip_blocks = True
-    return env
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -113,6 +106,14 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
         f'<a download href="{package.url_relative_to(page.file)}">the package it uses</a>.'
     )
     return notebooks.rebuilt(html, offer, page, files)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Leave out the templates' blank lines and indentation: a third of a page was white space."""
+    return _BLANK.sub(lambda found: found[1] or "\n", output)
+
+
+_BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 
 
 def on_post_build(config: MkDocsConfig) -> None:
