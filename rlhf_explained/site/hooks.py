@@ -109,8 +109,8 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out the templates' blank lines and indentation: a third of a page was white space."""
-    return _BLANK.sub(lambda found: found[1] or "\n", output)
+    """Leave out the templates' blank lines and indentation, a third of a page, and a fault."""
+    return _BLANK.sub(lambda found: found[1] or "\n", output).replace(' tabindex=""', "")
 
 
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)

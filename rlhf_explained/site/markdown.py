@@ -191,6 +191,23 @@ class Values(InlineProcessor):
         return element, m.start(), m.end()
 
 
+class Tables(Treeprocessor):
+    """Empty heads of tables become cells, and a row of nothing else goes: a head names something.
+
+    Markdown has no other way to write a table whose corner, or whose first row, says nothing.
+    """
+
+    def run(self, root: Element) -> None:
+        """Look at each table's head."""
+        for table in root.iter("table"):
+            for head in table.findall("thead"):
+                names = [cell for cell in head.iter("th") if not "".join(cell.itertext()).strip()]
+                if len(names) == len(list(head.iter("th"))):
+                    table.remove(head)
+                for cell in names:
+                    cell.tag = "td"
+
+
 class Formulas(Treeprocessor):
     """Turns what `pymdownx.arithmatex` (generic) recognised as TeX into MathML."""
 
@@ -205,6 +222,8 @@ class Formulas(Treeprocessor):
 
     def _render(self, element: Element, tex: str, display: bool) -> None:
         element.set("class", "math")
+        if display:
+            element.set("tabindex", "0")  # it scrolls where it is too wide
         try:
             rendered = mathml(tex, display=display)
         except FormulaError as error:
@@ -232,6 +251,7 @@ class RLHFExplained(Extension):
         md.preprocessors.register(Headers(md), "rlhf-headers", 26)  # superfences: 25
         md.treeprocessors.register(Blocks(md), "rlhf-blocks", 30)
         md.treeprocessors.register(Formulas(md), "rlhf-formulas", 15)
+        md.treeprocessors.register(Tables(md), "rlhf-tables", 14)
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
         md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
 

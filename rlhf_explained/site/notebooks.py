@@ -319,7 +319,7 @@ def _render_formulas(soup: BeautifulSoup) -> None:
         text.replace_with(_parsed("".join([*pieces, html.escape(text[at:])])))
         math = paragraph.find("math", display="block") if paragraph else None
         if paragraph and math and paragraph.get_text() == math.get_text():
-            paragraph.replace_with(_parsed(f'<div class="math">{math}</div>'))
+            paragraph.replace_with(_parsed(f'<div class="math" tabindex="0">{math}</div>'))
 
 
 def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:
