@@ -6,6 +6,7 @@ built HTML is checked.
 
 from __future__ import annotations
 
+import html
 import importlib
 import posixpath
 import re
@@ -110,10 +111,20 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Leave out the templates' blank lines and indentation, a third of a page, and a fault."""
-    return _BLANK.sub(lambda found: found[1] or "\n", output).replace(' tabindex=""', "")
+    return _BLANK.sub(lambda found: _reachable(found[1]), output).replace(' tabindex=""', "")
 
 
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
+_NARROW = 24  # characters of code that fit into the narrowest window, 320 px
+
+
+def _reachable(block: str | None) -> str:
+    """Let the keyboard reach code that may have to scroll, without waiting for a script."""
+    if not block or not block.startswith("<pre"):
+        return block or "\n"
+    lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+    wide = any(len(line) > _NARROW for line in lines)
+    return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
 
 
 def on_post_build(config: MkDocsConfig) -> None:

