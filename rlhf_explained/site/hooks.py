@@ -110,10 +110,14 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out the templates' blank lines and indentation, a third of a page, and a fault."""
-    return _BLANK.sub(lambda found: _reachable(found[1]), output).replace(' tabindex=""', "")
+    """Leave out the templates' blank lines and indentation, a third of a page; mend their faults."""
+    output = _BLANK.sub(lambda found: _reachable(found[1]), output)
+    for fault, mended in _MENDED.items():
+        output = output.replace(fault, mended)
+    return output
 
 
+_MENDED = {' tabindex=""': "", 'id="__drawer"': 'id="__drawer" aria-label="Menu"'}
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
