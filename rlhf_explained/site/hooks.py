@@ -110,7 +110,7 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out the templates' blank lines and indentation, a third of a page; mend their faults."""
+    """Leave out the templates' blank lines, a third of a page, and mend the theme's faults."""
     output = _BLANK.sub(lambda found: _reachable(found[1]), output)
     for fault, mended in _MENDED.items():
         output = output.replace(fault, mended)
