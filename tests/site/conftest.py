@@ -82,9 +82,9 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def launched(playwright: Playwright) -> Browser:
+def launched(playwright: Playwright, *options: str) -> Browser:
     """Start the browser that is there, else Playwright's own, installed if that can be."""
-    launch = functools.partial(playwright.chromium.launch, args=["--no-sandbox"])
+    launch = functools.partial(playwright.chromium.launch, args=["--no-sandbox", *options])
     if path := chromium():
         return launch(executable_path=path)
     try:
@@ -118,12 +118,18 @@ def not_run(what: str, cure: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
+def playwright() -> Iterator[Playwright]:
+    """What starts browsers; there can be one in a process."""
     with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Chromium."""
+    browser = launched(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
