@@ -15,11 +15,12 @@ import mkdocs_jupyter.convert
 import nbconvert.preprocessors
 from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import check, faults, notebooks
+from rlhf_explained.site import check, faults, metadata, notebooks, publish
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.markdown import RUN_ADDRESS
 from rlhf_explained.site.notebooks import Execution
@@ -42,9 +43,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+@event_priority(-100)  # when the references to the API are resolved too
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
-    """Let the theme's tags leave no empty lines behind: a third of a page was white space."""
+    """Make what readers take along, now that all pages are rendered."""
+    # let the theme's tags leave no empty lines behind: a third of a page was white space
     env.trim_blocks = env.lstrip_blocks = True
+    publish.take_along(env, config, files)
     return env
 
 
@@ -90,6 +94,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Finish notebooks. Lead links to the run's data, which Markdown cannot place, to the file."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
+        page.meta.setdefault("description", metadata.description(html))
     file = files.get_file_from_path(RUN)
     assert file is not None
     return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))

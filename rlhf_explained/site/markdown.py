@@ -205,6 +205,7 @@ class Formulas(Treeprocessor):
 
     def _render(self, element: Element, tex: str, display: bool) -> None:
         element.set("class", "math")
+        element.set("data-tex", tex)  # for the site as plain text, and for who copies it
         try:
             rendered = mathml(tex, display=display)
         except FormulaError as error:

@@ -1,0 +1,121 @@
+"""The edition as a PDF, printed by Chromium.
+
+It is part of publishing, not of a build: the memo keeps it by the digest of what was printed, and a
+build offers it only where its own edition has that digest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rlhf_explained import memo
+from rlhf_explained.site.build import build
+
+NAME = "rlhf-explained.pdf"
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_FLAGS = (
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--blink-settings=scriptEnabled=false",
+    "--no-pdf-header-footer",  # page numbers come from the stylesheet
+    "--generate-pdf-document-outline",
+)
+
+
+class PrintError(Exception):
+    """There is no PDF, and the message says why."""
+
+
+def printed(digest: str) -> Path | None:
+    """Find the PDF of an edition.
+
+    Args:
+        digest: The edition's.
+
+    Returns:
+        The file, or None if this very edition was not printed, or the file has suffered since.
+    """
+    if not (memo.root() / "editions" / digest).is_dir():
+        return None
+    try:
+        return memo.entry("editions", digest, _missing) / NAME
+    except PrintError:
+        return None
+
+
+def _missing(folder: Path) -> None:
+    raise PrintError(f"{NAME} is damaged: run `make pdf` again")
+
+
+def browser() -> str:
+    """The browser to print with: `CHROMIUM` if it is set, else the first one on the path.
+
+    Raises:
+        PrintError: If there is none.
+    """
+    wanted = [name] if (name := os.environ.get("CHROMIUM")) else _BROWSERS
+    for path in filter(None, map(shutil.which, wanted)):
+        return path
+    raise PrintError(
+        f"no {' or '.join(wanted)} on the path: install Chromium (apt-get install chromium), "
+        "or name a browser of its kind in CHROMIUM"
+    )
+
+
+def print_page(page: Path, into: Path) -> None:
+    """Print a built page.
+
+    Args:
+        page: The HTML file.
+        into: The PDF to write.
+
+    Raises:
+        PrintError: If there is no browser or it fails.
+    """
+    with tempfile.TemporaryDirectory() as profile:
+        command = [browser(), *_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={into}"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--no-sandbox")  # which Chromium refuses to run as root in
+        done = subprocess.run([*command, page.as_uri()], capture_output=True, encoding="utf-8")
+    if done.returncode or not into.is_file():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise PrintError(f"{command[0]} printed nothing ({done.returncode}): {last}")
+
+
+def publish(root: Path) -> int:
+    """Build the site with the PDF in it, printing that if it is not there yet.
+
+    Args:
+        root: The checkout.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        browser()  # before the build, not after it
+        if code := build(root):
+            return code
+        site = root / "site"
+        page = next(
+            page
+            for page in (site / "whole/index.html", site / "whole.html")
+            if page.is_file()
+        )
+        found = re.search(r'data-edition="(\w+)"', page.read_text(encoding="utf-8"))
+        assert found, f"{page} is not the edition"
+        if not printed(found[1]):
+            memo.entry("editions", found[1], lambda into: print_page(page, into / NAME))
+            if code := build(root):
+                return code
+        print(f"site/{NAME} holds {(site / NAME).stat().st_size / 1e6:.1f} MB")
+    except PrintError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
