@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from rlhf_explained.figures.style import ALIGNED, BASE, NOKL, PPO, REWARD, SFT, VARIABLES
 
@@ -58,7 +59,7 @@ def draw(words: dict[str, Any]) -> Figure:
     for line in lines[:4]:
         _text(figure, LEFT, at, line, size, INK, bold=True)
         at += 1.25 * size
-    room = 2 if words.get("value") else 4
+    room = int((480 if words.get("value") else 590) - at) // 40
     lines = _wrapped(figure, words["description"], 27)
     if len(lines) > room:
         lines[room - 1] = lines[room - 1].rstrip(" ,;:.") + " …"
@@ -104,8 +105,11 @@ def main() -> None:
     """Draw all cards that standard input asks for."""
     into = Path(sys.argv[1])
     for name, words in json.load(sys.stdin).items():
-        nothing = {"Software": None}  # the same bytes with every version
-        draw(words).savefig(into / f"{name}.png", metadata=nothing)
+        canvas = draw(words).canvas
+        canvas.draw()
+        pixels = canvas.buffer_rgba()  # pyright: ignore[reportAttributeAccessIssue]
+        picture = Image.frombuffer("RGBA", SIZE, pixels).convert("RGB")
+        picture.quantize(48, dither=Image.Dither.NONE).save(into / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from rlhf_explained.pipeline import Run
 
 # The stage that a page belongs to, and a measured value to show with what it is.
 _SHOWN = {
-    "index": ("", "ppo-helpful", "of answers help, after RLHF"),
-    "guide-alignment-problem": ("base", "base-helpful", "of answers help, before"),
-    "guide-pipeline": ("", "seconds-total", "for all stages, on this run's processor"),
-    "guide-sft": ("sft", "sft-helpful", "of answers help, after SFT"),
-    "guide-reward-model": ("rm", "rm-accuracy", "of held-out pairs told right"),
-    "guide-ppo": ("ppo", "ppo-helpful", "of answers help, after PPO"),
+    "index": ("", "ppo-helpful", "of its answers help, after RLHF"),
+    "guide-alignment-problem": ("base", "base-helpful", "of the pretrained model's answers help"),
+    "guide-pipeline": ("", "seconds-total", "for all stages, on an ordinary processor"),
+    "guide-sft": ("sft", "sft-helpful", "of its answers help, after SFT"),
+    "guide-reward-model": ("rm", "rm-accuracy", "of the pairs it never saw, judged right"),
+    "guide-ppo": ("ppo", "ppo-helpful", "of its answers help, after PPO"),
     "guide-why-rlhf-works": ("rm", "rm-pairs", "comparisons taught the judge"),
     "guide-summary": ("aligned", "ppo-gold", "gold reward, after RLHF"),
     "reference-api-stages-pretrain": ("base", "", ""),
@@ -96,4 +97,6 @@ def _draw(cards: Mapping[str, Mapping[str, str]], into: Path) -> None:
     asked = json.dumps({name: dict(card) for name, card in cards.items()})
     done = subprocess.run(command, input=asked, capture_output=True, encoding="utf-8")
     if done.returncode:
-        raise CardError(f"rlhf_explained/figures/card.py: {done.stderr.strip().splitlines()[-1]}")
+        trace = done.stderr.strip() or "no message"
+        line = (re.findall(r'figures/card\.py", line (\d+)', trace) or ["1"])[-1]
+        raise CardError(f"rlhf_explained/figures/card.py:{line}: {trace.splitlines()[-1]}")

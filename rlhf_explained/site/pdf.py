@@ -23,7 +23,6 @@ _FLAGS = (
     "--headless",
     "--disable-gpu",
     "--disable-background-networking",
-    "--blink-settings=scriptEnabled=false",
     "--no-pdf-header-footer",  # page numbers come from the stylesheet
     "--generate-pdf-document-outline",
 )

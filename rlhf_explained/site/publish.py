@@ -63,7 +63,7 @@ def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     try:
         drawn = cards.pictures(asked)
     except cards.CardError as error:
-        faults.logger.warning(f"rlhf_explained/figures/card.py:1: {error}")
+        faults.logger.warning(str(error))
         return
     for name, picture in drawn.items():
         path = f"{metadata.CARDS}/{name}.png"
