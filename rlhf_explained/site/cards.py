@@ -1,4 +1,4 @@
-"""The picture of each page: from the memo, or drawn in another process, all missing ones at once."""
+"""The picture of each page: from the memo, or drawn in another process with all missing ones."""
 
 from __future__ import annotations
 

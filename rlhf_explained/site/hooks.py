@@ -120,6 +120,11 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     return notebooks.rebuilt(html, offer, page, files)
 
 
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """Write no map of the site where no address is known: it would be empty."""
+    return "" if template_name == "sitemap.xml" and not config.site_url else output
+
+
 def on_post_build(config: MkDocsConfig) -> None:
     """Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)

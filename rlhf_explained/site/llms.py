@@ -61,12 +61,16 @@ def listing(pages: Sequence[Page], name: str, description: str, address: str) ->
 
 
 def full(
-    pages: Sequence[Page], name: str, description: str, address: str, rows: Rows | None = None
+    pages: Sequence[tuple[str, str]],
+    name: str,
+    description: str,
+    address: str,
+    rows: Rows | None = None,
 ) -> str:
     """`llms-full.txt`.
 
     Args:
-        pages: All pages in reading order, rendered; none of them repeats another one.
+        pages: URL and HTML of all pages in reading order; none of them repeats another one.
         name: The site's.
         description: The site's.
         address: Where the site is published; without it links are relative to its root.
@@ -76,16 +80,15 @@ def full(
         Markdown, each page under a heading of the first level.
     """
     texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
-    for page in pages:
-        texts.append(_remembered(page.content or "", page.url, address, rows))
+    made_by = f"{version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
+    for url, content in pages:
+        texts.append(_remembered(_slim(content, rows), url, address, made_by))
     return "\n\n".join(text.strip("\n") for text in texts) + "\n"
 
 
-def _remembered(content: str, url: str, address: str, rows: Rows | None) -> str:
+def _remembered(content: str, url: str, address: str, made_by: str) -> str:
     """The text of a page from the memo: an edit of one page converts one."""
-    content = _slim(content, rows)
-    parts = (content, url, address, version("markdownify"), memo.source_digest([Path(__file__)]))
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    key = hashlib.sha256("\0".join((content, url, made_by)).encode()).hexdigest()[:20]
 
     def make(folder: Path) -> None:
         (folder / "page.md").write_text(text(content, url, address), encoding="utf-8")
@@ -138,8 +141,10 @@ def _converter(url: str, address: str) -> Any:
         def convert_span(self, el: Any, text: str, parent_tags: set[str]) -> str:
             if "data-tex" in el.attrs:
                 return f"${el['data-tex']}$"
-            is_label = {"filename", "label"} & set(el.get("class", ()))
-            return f"*{text.strip()}:* " if is_label else text
+            names = el.get("class", ())
+            if "filename" in names:
+                return f"*{text}:*"
+            return f"*{text}:* " if "label" in names else text
 
         def convert_div(self, el: Any, text: str, parent_tags: set[str]) -> str:
             if "data-tex" in el.attrs:

@@ -1,6 +1,4 @@
-"""What a page says of itself to programs: title, description, structured data, the way others
-show a link to it.
-"""
+"""What a page says of itself to programs: title, description, picture, structured data."""
 
 from __future__ import annotations
 

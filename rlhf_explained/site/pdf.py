@@ -53,6 +53,22 @@ def _missing(folder: Path) -> None:
     raise PrintError(f"{NAME} is damaged: run `make pdf` again")
 
 
+def remembered(digest: str, page: Path) -> Path:
+    """Print an edition, unless the memo has it.
+
+    Args:
+        digest: The edition's.
+        page: The HTML file that holds it.
+
+    Returns:
+        The PDF.
+
+    Raises:
+        PrintError: If there is no browser or it fails.
+    """
+    return memo.entry("editions", digest, lambda into: print_page(page, into / NAME)) / NAME
+
+
 def browser() -> str:
     """The browser to print with: `CHROMIUM` if it is set, else the first one on the path.
 
@@ -103,14 +119,12 @@ def publish(root: Path) -> int:
             return code
         site = root / "site"
         page = next(
-            page
-            for page in (site / "whole/index.html", site / "whole.html")
-            if page.is_file()
+            page for page in (site / "whole/index.html", site / "whole.html") if page.is_file()
         )
         found = re.search(r'data-edition="(\w+)"', page.read_text(encoding="utf-8"))
         assert found, f"{page} is not the edition"
         if not printed(found[1]):
-            memo.entry("editions", found[1], lambda into: print_page(page, into / NAME))
+            remembered(found[1], page)
             if code := build(root):
                 return code
         print(f"site/{NAME} holds {(site / NAME).stat().st_size / 1e6:.1f} MB")

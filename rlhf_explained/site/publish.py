@@ -40,7 +40,7 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     if whole:
         env.globals["along"] = _edition(whole, pages, config, files)
     about = (config.site_name, config.site_description or "", config.site_url or "")
-    once = [page for page in pages if page is not whole]
+    once = [(page.url, page.content or "") for page in pages if page is not whole]
     files.append(File.generated(config, "llms.txt", content=llms.listing(pages, *about)))
     files.append(File.generated(config, "llms-full.txt", content=llms.full(once, *about)))
     _cards(pages, config, files)
@@ -70,9 +70,7 @@ def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
         files.append(File.generated(config, path, abs_src_path=str(picture)))
 
 
-def _edition(
-    whole: Page, pages: list[Page], config: MkDocsConfig, files: Files
-) -> dict[str, Any]:
+def _edition(whole: Page, pages: list[Page], config: MkDocsConfig, files: Files) -> dict[str, Any]:
     """Fill the page, and offer the PDF that was printed from it, if one was."""
     parts = edition.chapters(pages, whole.meta["edition"])
     content = edition.composed(parts, whole.url)
