@@ -128,9 +128,11 @@ def text(content: str, url: str, address: str) -> str:
 
 def _converter(url: str, address: str) -> Any:
     """A converter that knows what the pages of this site are made of."""
-    from markdownify import ATX, MarkdownConverter  # only a page that has changed pays for it
+    import markdownify  # only a page that has changed pays for it
 
-    class Text(MarkdownConverter):
+    converter: Any = markdownify.MarkdownConverter
+
+    class Text(converter):
         def convert_a(self, el: Any, text: str, parent_tags: set[str]) -> str:
             if "headerlink" in el.get("class", ()) or "href" not in el.attrs:
                 return "" if "headerlink" in el.get("class", ()) else text
@@ -173,10 +175,12 @@ def _converter(url: str, address: str) -> Any:
         def convert_svg(self, el: Any, text: str, parent_tags: set[str]) -> str:
             return f"\n\n[Figure: {text.strip()}]\n\n" if text.strip() else ""
 
-        convert_details = MarkdownConverter.convert_div
+        convert_details = converter.convert_div
         convert_input = convert_label = lambda self, el, text, parent_tags: ""
 
-    return Text(heading_style=ATX, bullets="-", escape_asterisks=False, escape_underscores=False)
+    return Text(
+        heading_style=markdownify.ATX, bullets="-", escape_asterisks=False, escape_underscores=False
+    )
 
 
 def _absolute(link: str, url: str, address: str) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 from rlhf_explained import memo
 from rlhf_explained.site.build import build
@@ -94,14 +95,43 @@ def print_page(page: Path, into: Path) -> None:
     Raises:
         PrintError: If there is no browser or it fails.
     """
-    with tempfile.TemporaryDirectory() as profile:
-        command = [browser(), *_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={into}"]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "page.html")
+        html = page.read_text(encoding="utf-8")
+        copy.write_text(standalone(html, page.resolve().parent), encoding="utf-8")
+        command = [browser(), *_FLAGS, f"--user-data-dir={folder}/profile"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command.append("--no-sandbox")  # which Chromium refuses to run as root in
-        done = subprocess.run([*command, page.as_uri()], capture_output=True, encoding="utf-8")
+            command.append("--no-sandbox")  # in which Chromium does not run as root
+        command += [f"--print-to-pdf={into}", copy.as_uri()]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode or not into.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise PrintError(f"{command[0]} printed nothing ({done.returncode}): {last}")
+
+
+def standalone(html: str, folder: Path) -> str:
+    """A page as it is to be printed: without scripts, and with no link to a file of this machine.
+
+    Args:
+        html: A built page.
+        folder: Where it lies.
+
+    Returns:
+        It with style sheets loaded from where they lie, and links to other pages led to where the
+        site is published, or no links where that is not known.
+    """
+    canonical = re.search(r'<link rel="canonical" href="([^"]+)"', html)
+
+    def led(found: re.Match[str]) -> str:
+        before, name, link = found[1], found[2], found[3]
+        if urlsplit(link).scheme:
+            return found[0]
+        if not before.startswith("<a "):
+            return f'{before}{name}="{(folder / link).as_uri()}"'
+        return f'{before}{name}="{urljoin(canonical[1], link)}"' if canonical else before
+
+    links = re.compile(r'(<(?:a|link|img|image|source) (?:[^>]*? )?)(href|src)="([^"#][^"]*)"')
+    return links.sub(led, re.sub(r"<script\b.*?</script>", "", html, flags=re.S))
 
 
 def publish(root: Path) -> int:

@@ -184,6 +184,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pypdfium2.PdfDoc
     into = tmp_path_factory.mktemp("paper") / "edition.pdf"
     pdf.print_page(SITE / "whole/index.html", into)
     document = pypdfium2.PdfDocument(into)
+    document.raw_bytes = into.read_bytes()  # type: ignore[attr-defined]
     yield document
     document.close()
 
@@ -259,6 +260,22 @@ def assert_white(sheet: Any) -> None:
     assert sum(counts[:128]) < 0.2 * sum(counts), "much of this sheet is dark"
 
 
+def test_the_pdf_leads_to_no_file_of_this_machine(paper: pypdfium2.PdfDocument) -> None:
+    content = paper.raw_bytes  # type: ignore[attr-defined]
+    assert b"https://arxiv.org/" in content
+    assert b"file:" not in content
+
+
+def test_links_of_a_printed_page(tmp_path: Path) -> None:
+    html = '<link rel="stylesheet" href="../a.css"><a class="x" href="../guide/">x</a><a href="#y">'
+    there = '<link rel="canonical" href="https://x.org/rlhf/whole/">'
+    sheet = f'<link rel="stylesheet" href="{(tmp_path / "../a.css").as_uri()}">'
+    assert pdf.standalone(html, tmp_path) == f'{sheet}<a class="x" >x</a><a href="#y">'
+    assert '<a class="x" href="https://x.org/rlhf/guide/">' in pdf.standalone(
+        there + html, tmp_path
+    )
+
+
 # Whether there is a PDF to offer
 
 
@@ -303,5 +320,6 @@ def test_a_browser_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     broken.write_text("#!/bin/sh\necho out of paper >&2\nexit 3\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CHROMIUM", str(broken))
+    (tmp_path / "page.html").write_text("<p>x</p>")
     with pytest.raises(pdf.PrintError, match=r"printed nothing \(3\): out of paper"):
         pdf.print_page(tmp_path / "page.html", tmp_path / "page.pdf")
