@@ -27,10 +27,10 @@ _NAMES = re.compile(
 )
 _LINKS = re.compile(r"(?<=\s)((?:xlink:)?href|src)=\"([^\"]*)\"")
 _PAINT = re.compile(r"url\(#([^)]+)\)")
-# A figure's numbers and controls for a screen are no use on paper.
+# A figure's numbers and the controls of a quiz are no use on paper.
 _LEFT_OUT = re.compile(
-    r"<details\b[^>]*\bclass=\"[^\"]*\bdata\b.*?</details>"
-    r"|<(form|fieldset|script)\b.*?</\1>|<input\b[^>]*>",
+    r"<details\b[^>]*>\s*<summary>Data</summary>.*?</details>"
+    r"|<(form|label|legend|button|script)\b.*?</\1>|<input\b[^>]*>",
     re.S,
 )
 
@@ -121,6 +121,8 @@ def moved(part: Chapter, url: str, names: Mapping[str, str]) -> str:
         tag, attributes = found[1], found[2]
         if len(tag.lstrip("/")) == 2 and tag[-1] in "12345" and tag[-2] == "h":
             tag = f"{tag[:-1]}{int(tag[-1]) + 1}"
+        elif tag.endswith("fieldset"):  # its controls are gone
+            tag = tag.replace("fieldset", "div")
         elif tag == "details" and not re.search(r"\sopen\b", attributes):
             tag = "details open"
         if "=" in attributes:

@@ -7,8 +7,9 @@ docstrings are there. See https://llmstxt.org for the form of the list.
 from __future__ import annotations
 
 import hashlib
+import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,7 @@ _SVG = re.compile(r"<svg\b.*?>(?:\s*<title\b[^>]*>(.*?)</title>)?.*?</svg>", re.
 _MATH = re.compile(r"<math\b.*?</math>", re.S)
 _DATA = re.compile(
     r"(<figure\b[^>]*\bid=\"figure-([\w-]+)\"(?:(?!</figure>).)*?"
-    r"<details\b[^>]*\bclass=\"[^\"]*\bdata\b[^>]*>\s*<summary\b.*?</summary>)"
-    r".*?(</details>)",
+    r"<details\b[^>]*>\s*<summary>Data</summary>).*?(</details>)",
     re.S,
 )
 _FENCED = re.compile(r"(^[ >]*(`{3,})\w+\n.*?^[ >]*\2$)", re.M | re.S)
@@ -74,15 +74,24 @@ def full(
         name: The site's.
         description: The site's.
         address: Where the site is published; without it links are relative to its root.
-        rows: From a figure's name to all its data as an HTML table, where the page shows a part.
+        rows: From a figure's name to all its numbers, see `data`, where the page shows a part.
 
     Returns:
         Markdown, each page under a heading of the first level.
     """
     texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
     made_by = f"{version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
+    given: set[str] = set()
+
+    def once(name: str) -> str | None:
+        if name in given:
+            return "<p>Above, where the figure stands first.</p>"
+        found = rows(name) if rows else None
+        given.update([name] if found else [])
+        return found
+
     for url, content in pages:
-        texts.append(_remembered(_slim(content, rows), url, address, made_by))
+        texts.append(_remembered(_slim(content, once), url, address, made_by))
     return "\n\n".join(text.strip("\n") for text in texts) + "\n"
 
 
@@ -96,11 +105,28 @@ def _remembered(content: str, url: str, address: str, made_by: str) -> str:
     return (memo.entry("texts", key, make) / "page.md").read_text(encoding="utf-8")
 
 
-def _slim(content: str, rows: Rows | None) -> str:
+def data(tables: Iterable[tuple[str, str]]) -> str | None:
+    """The numbers of a figure as HTML.
+
+    Args:
+        tables: Title and comma-separated values of each of its tables.
+
+    Returns:
+        All of them, or None if there are none.
+    """
+    shown = (
+        f'<p>{html.escape(title)}:</p><div class="language-csv"><pre><code>{html.escape(values)}'
+        "</code></pre></div>"
+        for title, values in tables
+    )
+    return "".join(shown) or None
+
+
+def _slim(content: str, rows: Rows) -> str:
     """Leave of a drawing its title and of a formula the TeX; give each figure all its data."""
 
     def whole(found: re.Match[str]) -> str:
-        table = rows(found[2]) if rows else None
+        table = rows(found[2])
         return found[0] if table is None else f"{found[1]}{table}{found[3]}"
 
     content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
@@ -176,7 +202,9 @@ def _converter(url: str, address: str) -> Any:
             return f"\n\n[Figure: {text.strip()}]\n\n" if text.strip() else ""
 
         convert_details = converter.convert_div
-        convert_input = convert_label = lambda self, el, text, parent_tags: ""
+        convert_input = convert_label = convert_legend = convert_button = (
+            lambda self, el, text, parent_tags: ""
+        )
 
     return Text(
         heading_style=markdownify.ATX, bullets="-", escape_asterisks=False, escape_underscores=False

@@ -16,7 +16,8 @@ from tests.site.conftest import SITE
 
 LINK = re.compile(r"^- \[(.+)\]\((.+?)\): (.+)$", re.M)
 FENCED = re.compile(r"^[ >]*(`{3,})\w+\n(.*?)^[ >]*\1$", re.M | re.S)
-UNSEEN = ".headerlink, td.linenos, script, style"
+UNSEEN = ".headerlink, td.linenos, script, style, label, legend, button, [hidden]"
+DATA = re.compile(r"^\*\*Data\*\*\n\n(.+:\n\n```csv\n.*?^```\n+)+", re.M | re.S)
 
 
 def listed() -> list[str]:
@@ -65,6 +66,9 @@ def shown(name: str) -> list[str]:
     assert isinstance(page, Tag)
     for part in page.select(UNSEEN):
         part.decompose()
+    for part in page.select("figure details"):  # its numbers are there as a file has them
+        if part.summary and part.summary.get_text() == "Data":
+            part.decompose()
     for part in page.select("svg"):
         part.replace_with(part.title.get_text() if part.title else "")
     for part in page.select("figure[aria-label]"):
@@ -84,7 +88,7 @@ def shown(name: str) -> list[str]:
 def written(text: str) -> list[str]:
     """All words of a page's text, without those of its links' addresses and of our own marks."""
     pieces: list[str] = []
-    at = 0
+    at, text = 0, DATA.sub("", text)
     for fence in FENCED.finditer(text):
         pieces += [unmarked(text[at : fence.start()]), fence[2]]
         at = fence.end()
@@ -158,7 +162,7 @@ def test_no_html_is_left() -> None:
     ],
 )
 def test_what_becomes_of(html: str, markdown: str) -> None:
-    slim = llms._slim(f"<h1>T</h1>{html}", None)
+    slim = llms._slim(f"<h1>T</h1>{html}", lambda name: None)
     assert llms.text(slim, "guide/sft/", "") == f"# T\n\n<guide/sft/>\n\n{markdown}\n"
 
 
@@ -172,16 +176,26 @@ def full(*pages: tuple[str, str], **settings: Any) -> str:
 
 def test_a_figure_has_all_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path))
-    html = (
+    figure = (
         '<h1>T</h1><figure class="drawn" id="figure-loss"><svg></svg><figcaption>C</figcaption>'
-        '<details class="data"><summary>Data</summary><table><tr><th>step</th></tr>'
+        "<details><summary>Data</summary><table><tr><th>step</th></tr>"
         "<tr><td>1</td></tr></table></details></figure><p>After.</p>"
     )
-    assert re.findall(r"\| \w+ \|", full(page(html))) == ["| step |", "| 1 |"]
-    more = "<table><tr><th>step</th></tr><tr><td>1</td></tr><tr><td>2</td></tr></table>"
-    all_rows = full(page(html), rows=lambda name: more if name == "loss" else None)
-    assert re.findall(r"\| \w+ \|", all_rows) == ["| step |", "| 1 |", "| 2 |"]
-    assert all_rows.endswith("\n\nAfter.\n")
+    assert re.findall(r"\| \w+ \|", full(page(figure))) == ["| step |", "| 1 |"]
+    tables = {"loss": [("Loss < 1", "step\n1\n2\n")]}
+    text = full(page(figure), page(figure), rows=lambda name: llms.data(tables[name]))
+    assert text.count("```csv\nstep\n1\n2\n```") == 1
+    assert "**Data**\n\nLoss < 1:\n\n```csv" in text
+    assert DATA.search(text)
+    assert "| step |" not in text
+    assert text.count("\n\nAfter.\n") == 2
+    assert llms.data([]) is None
+
+
+def test_the_data_of_every_figure_is_there_once() -> None:
+    text = (SITE / "llms-full.txt").read_text(encoding="utf-8")
+    for file in SITE.glob("figures/*.csv"):
+        assert text.count(file.read_text(encoding="utf-8").strip()) == 1, file.name
 
 
 def test_links_are_whole_where_the_address_is_known(
