@@ -14,12 +14,14 @@ from pathlib import Path
 
 import mkdocs_jupyter.convert
 import nbconvert.preprocessors
+from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import check, faults, notebooks
+from rlhf_explained.site import check, faults, metadata, notebooks, publish
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.markdown import RUN_ADDRESS
 from rlhf_explained.site.notebooks import Execution
@@ -40,6 +42,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
+
+
+@event_priority(-100)  # when the references to the API are resolved too
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Make what readers take along, now that all pages are rendered."""
+    publish.take_along(env, config, files)
+    return env
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -84,6 +93,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Finish notebooks. Lead links to the run's data, which Markdown cannot place, to the file."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
+        page.meta.setdefault("description", metadata.description(html))
     file = files.get_file_from_path(RUN)
     assert file is not None
     return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))
@@ -129,6 +139,11 @@ def _reachable(block: str | None) -> str:
     lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
     wide = any(len(line) > _NARROW for line in lines)
     return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """Write no map of the site where no address is known: it would be empty."""
+    return "" if template_name == "sitemap.xml" and not config.site_url else output
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -224,6 +224,7 @@ class Formulas(Treeprocessor):
         element.set("class", "math")
         if display:
             element.set("tabindex", "0")  # it scrolls where it is too wide
+        element.set("data-tex", tex)  # for the site as plain text, and for who copies it
         try:
             rendered = mathml(tex, display=display)
         except FormulaError as error:
