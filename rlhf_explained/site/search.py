@@ -38,8 +38,8 @@ addEventListener("message", ({ data: message }) => {
 });
 """
 # Without a server the theme fetches the index when the search is opened; elsewhere with each page.
-_AT_ONCE = '$(location.protocol!=="file:"),Je("search")'
-_WHEN_OPENED = 'Je("search")'
+AT_ONCE = '$(location.protocol!=="file:"),Je("search")'
+WHEN_OPENED = 'Je("search")'
 
 
 def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
@@ -76,9 +76,9 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple
     worker.write_text(_PLAIN_QUESTION + worker.read_text(encoding="utf-8"), encoding="utf-8")
     (bundle,) = (site / "assets/javascripts").glob("bundle.*.min.js")
     script = bundle.read_text(encoding="utf-8")
-    if script.count(_AT_ONCE) != 1:
-        raise PluginError(f"{__file__}: {bundle.name} no longer holds {_AT_ONCE}")
-    bundle.write_text(script.replace(_AT_ONCE, _WHEN_OPENED), encoding="utf-8")
+    if script.count(AT_ONCE) != 1:
+        raise PluginError(f"{__file__}: {bundle.name} no longer holds {AT_ONCE}")
+    bundle.write_text(script.replace(AT_ONCE, WHEN_OPENED), encoding="utf-8")
     yield from sorted(left)
 
 
