@@ -37,9 +37,10 @@ addEventListener("message", ({ data: message }) => {
   message.data = message.data.split(/\\s+/).filter(says).join(" ") || message.data
 });
 """
-# Without a server the theme fetches the index when the search is opened; elsewhere with each page.
+# Without a server the theme fetches the index when the search is opened, else with every page. Here
+# it waits everywhere, unless a question stands in the field already.
 AT_ONCE = '$(location.protocol!=="file:"),Je("search")'
-WHEN_OPENED = 'Je("search")'
+WHEN_OPENED = '$(!!document.forms.search.query.value),Je("search")'
 
 
 def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:

@@ -120,6 +120,18 @@ def test_the_index_is_fetched_only_when_the_search_is_opened(visit: Visit) -> No
             page.locator("input.md-search__input").click()
 
 
+def test_a_question_that_waits_in_the_field_is_answered_unopened(visit: Visit) -> None:
+    with visit("guide/sft/") as page:
+        page.add_init_script(
+            "new MutationObserver((_, observer) => {"
+            "  const field = document.forms.search?.query;"
+            "  if (field) { field.value = 'quiz'; observer.disconnect() }"
+            "}).observe(document, { childList: true, subtree: true })"
+        )
+        page.reload()
+        page.wait_for_selector(".md-search-result__item", state="attached", timeout=10_000)
+
+
 @pytest.mark.parametrize("folder", [False, True], ids=["online", "folder"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_an_answer_is_shown_marked_and_opened_by_keyboard(
