@@ -49,6 +49,7 @@ def config() -> dict[str, Any]:
     """What `mkdocs.yml` says to any theme."""
     settings = yaml_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     del settings["hooks"], settings["theme"]["custom_dir"]
+    settings.pop("edit_uri", None)  # a hook says whether the repository's address is known
     settings["plugins"] = [
         plugin
         for plugin in settings["plugins"]
