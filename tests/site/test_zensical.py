@@ -42,6 +42,7 @@ HOLDS = {
     "headings": "h1, h2, h3, h4",
     "links": "a[href]:not(.headerlink, .md-content__button)",
 }
+PUBLISHED = {"downloads", "figures"}  # folders that hooks fill
 UNEXPANDED = r"\{\{ ?value|\$[^$\n]+\$|\]\[rlhf_|```|wzxhzdk"
 
 
@@ -64,7 +65,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as Zensical builds it."""
     folder = tmp_path_factory.mktemp("zensical")
     shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("notebooks"))
-    shutil.copytree(SITE / "downloads", folder / "docs/downloads")
+    for published in PUBLISHED & {path.name for path in SITE.iterdir()}:
+        shutil.copytree(SITE / published, folder / "docs" / published)
     (folder / "rlhf_explained").symlink_to(ROOT / "rlhf_explained")  # whose docstrings are shown
     (folder / "mkdocs.yml").write_text(yaml.dump(config(), sort_keys=False), encoding="utf-8")
     build = [sys.executable, "-m", "zensical", "build", "--strict"]
