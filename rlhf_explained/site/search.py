@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ AT_ONCE = '$(location.protocol!=="file:"),Je("search")'
 WHEN_OPENED = '$(!!document.forms.search.query.value),Je("search")'
 
 
-def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
     """Weigh the index, write it for a folder too, and mend the scripts that use it.
 
     Args:
@@ -51,7 +51,7 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple
         terms: For each page's URL what its sections answer, by their ids: words for which a reader
             may look although no heading says them. They are searched, not shown.
 
-    Yields:
+    Returns:
         URL and id of each section that is not there.
 
     Raises:
@@ -72,15 +72,19 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> Iterator[tuple
     for entry in index["docs"]:
         entry["location"] = re.sub(r"(^|/)(?=#|$)", r"\1index.html", entry["location"])
     path.with_suffix(".js").write_text(f"var __index = {_compact(index)}", encoding="utf-8")
+    _mend(site / "assets/javascripts")
+    return sorted(left)
 
-    (worker,) = (site / "assets/javascripts/workers").glob("search.*.min.js")
+
+def _mend(scripts: Path) -> None:
+    """Change the two scripts of the theme that search."""
+    (worker,) = (scripts / "workers").glob("search.*.min.js")
     worker.write_text(_PLAIN_QUESTION + worker.read_text(encoding="utf-8"), encoding="utf-8")
-    (bundle,) = (site / "assets/javascripts").glob("bundle.*.min.js")
+    (bundle,) = scripts.glob("bundle.*.min.js")
     script = bundle.read_text(encoding="utf-8")
     if script.count(AT_ONCE) != 1:
         raise PluginError(f"{__file__}: {bundle.name} no longer holds {AT_ONCE}")
     bundle.write_text(script.replace(AT_ONCE, WHEN_OPENED), encoding="utf-8")
-    yield from sorted(left)
 
 
 def _compact(index: Any) -> str:

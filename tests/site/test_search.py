@@ -179,7 +179,7 @@ def built(tmp_path: Path) -> Path:
 
 def test_terms_are_added_drawings_dropped_and_folders_named(built: Path) -> None:
     terms = {"": {"page": "start"}, "guide/x/": {"there": "a, b", "gone": "c"}, "away/": {}}
-    assert list(search.finish(built, terms)) == [("guide/x/", "gone")]
+    assert search.finish(built, terms) == [("guide/x/", "gone")]
     index = json.loads((built / "search/search_index.json").read_text())
     assert [entry.get("terms") for entry in index["docs"]] == ["start", None, None, "a, b"]
     assert "┌" not in index["docs"][0]["text"]
@@ -197,7 +197,7 @@ def test_terms_are_added_drawings_dropped_and_folders_named(built: Path) -> None
 def test_another_theme_than_the_known_one_is_noticed(built: Path) -> None:
     (built / "assets/javascripts/bundle.0.min.js").write_text("something else")
     with pytest.raises(PluginError, match="no longer holds"):
-        list(search.finish(built, {}))
+        search.finish(built, {})
 
 
 def test_every_page_is_weighed_and_what_explains_weighs_more() -> None:
