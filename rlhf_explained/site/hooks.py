@@ -21,7 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import check, faults, metadata, notebooks, publish
+from rlhf_explained.site import check, faults, metadata, notebooks, publish, search
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.markdown import RUN_ADDRESS
 from rlhf_explained.site.notebooks import Execution
@@ -147,8 +147,9 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Check the HTML, where raw HTML and theme are as visible as Markdown."""
+    """Finish the search. Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
+    _finish_search(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")
         for page in _pages
@@ -162,3 +163,15 @@ def on_post_build(config: MkDocsConfig) -> None:
         in_markdown = faults.line_of(source, rf"\]\({re.escape(fault.words)}\)")
         if not in_markdown and (name, fault.words) not in checked:  # MkDocs reports those itself
             faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")
+
+
+def _finish_search(site: Path) -> None:
+    """Hand over the words that pages say in `search: terms:` they should be found by."""
+    terms = {page.url: (page.meta.get("search") or {}).get("terms") or {} for page in _pages}
+    by_url = {page.url: _sources[page.file.dest_uri] for page in _pages}
+    for url, section in search.finish(site, terms):
+        source = by_url[url]
+        line = faults.line_of(source, rf"(?m)^    {re.escape(section)}:") or 1
+        faults.logger.warning(
+            f"{faults.shown(source)}:{line}: search terms of {section!r}: the page has no such id"
+        )

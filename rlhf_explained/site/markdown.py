@@ -25,13 +25,14 @@ from rlhf_explained.site import drawings, samples
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
+from rlhf_explained.site.ways import PUBLISHED, Ways
 
 # Names, operators and marks look like plain text: without a tag each, code has half the bytes.
 STANDARD_TYPES.update(
     dict.fromkeys((Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation), "")
 )
 
-RUN_ADDRESS = "run:report.json"  # on a page a hook puts the way to the file that the site publishes
+RUN_ADDRESS = f"{PUBLISHED}downloads/run.json"
 
 
 class Headers(Preprocessor):
@@ -255,6 +256,7 @@ class RLHFExplained(Extension):
         md.treeprocessors.register(Tables(md), "rlhf-tables", 14)
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
         md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
+        md.postprocessors.register(Ways(md), "rlhf-ways", 0)  # when all HTML is in its place
 
 
 def makeExtension(**settings: Any) -> RLHFExplained:  # noqa: N802

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 SITE = Path(__file__).resolve().parents[2] / "site"
@@ -141,24 +141,32 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def visit(browser: Browser, address: str) -> Visit:
     """Open a page by its path and let its scripts come, as a reader does by moving the mouse.
 
-    When the page is closed, nothing may have gone wrong in it. `wake=False` moves no mouse; further
-    arguments go to Playwright's `new_context`.
+    When the page is closed, nothing may have gone wrong in it. `wake=False` moves no mouse; with
+    `folder` the page is opened as a file. Further arguments go to Playwright's `new_context`.
     """
 
     @contextlib.contextmanager
-    def visit(name: str, *, wake: bool = True, **settings: Any) -> Iterator[Page]:
+    def visit(
+        name: str, *, wake: bool = True, folder: bool = False, **settings: Any
+    ) -> Iterator[Page]:
+        start = f"{SITE.as_uri()}/" if folder else address
         context = browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | settings)
         page = context.new_page()
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+
+        def failed(request: Request) -> None:
+            if request.failure != "net::ERR_ABORTED":  # the test left the page before it came
+                wrong.append(f"failed: {request.url}")
+
+        page.on("requestfailed", failed)
 
         def is_foreign(url: str) -> bool:
-            return not url.startswith((address, "data:", "blob:"))
+            return not url.startswith((start, "data:", "blob:"))
 
         page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
-        page.goto(address + name, wait_until="networkidle")
+        page.goto(start + name + "index.html" * folder, wait_until="networkidle")
         if wake and settings.get("java_script_enabled", True):
             page.mouse.move(1, 1)
             page.wait_for_selector("html.js", state="attached")

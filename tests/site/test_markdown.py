@@ -129,7 +129,7 @@ def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, 
 def test_a_figure_of_the_run_quotes_it_and_links_its_data(show: Show, a_run: Run) -> None:
     html = show("```figure\nreward-model-training\n\n```")
     assert value("rm-accuracy", a_run) in html
-    assert '<a href="run:report.json">Data</a>' in html
+    assert '<a href="published:downloads/run.json">Data</a>' in html
 
 
 def test_ids_are_unique_where_a_figure_stands_twice(show: Show) -> None:
