@@ -32,7 +32,18 @@ def shorter(element: Element, boxes: Mapping[str, Element], digits: int = 1) -> 
         digits: Decimals that stay.
     """
     attributes = element.attrib
-    for key in ("x", "y", "width", "height", "stroke-width", "fill-opacity", "stroke-opacity"):
+    for key in (
+        "x",
+        "y",
+        "cx",
+        "cy",
+        "r",
+        "width",
+        "height",
+        "stroke-width",
+        "fill-opacity",
+        "stroke-opacity",
+    ):
         if key in attributes:
             exact = 2 if "-" in key else digits
             attributes[key] = short(float(attributes[key]), exact)
@@ -48,12 +59,41 @@ def shorter(element: Element, boxes: Mapping[str, Element], digits: int = 1) -> 
     pieces = _pieces(attributes["d"]) if "d" in attributes else []
     box = boxes.get(attributes.get("clip-path", "")[5:-1])
     points = [point for _, points in pieces for point in points]
-    if element.tag == "use":
-        points = [(float(attributes["x"]), float(attributes["y"]))]
+    if element.tag == "circle":
+        points = [(float(attributes["cx"]), float(attributes["cy"]))]
     if box is not None and points and _is_inside(points, box):
         del attributes["clip-path"]
     if pieces:
         attributes["d"] = _written(pieces, digits)
+
+
+def placed(mark: Element, shape: str) -> Element:
+    """A marker where it is used: in a drawing as small as ours no longer than the reference to it.
+
+    Args:
+        mark: The `<use>` of the marker.
+        shape: The marker's path.
+
+    Returns:
+        A circle or a path.
+    """
+    x, y = float(mark.attrib.pop("x")), float(mark.attrib.pop("y"))
+    del mark.attrib["href"]
+    pieces = _pieces(shape)
+    if [command for command, _ in pieces] == ["M", *"CCCCCCCC", "Z"]:  # matplotlib's circle
+        mark.tag, radius = "circle", pieces[0][1][0][1]
+        mark.attrib |= {"cx": str(x), "cy": str(y), "r": str(radius)}
+        return mark
+    mark.tag = "path"
+    moved = ([(px + x, py + y) for px, py in points] for _, points in pieces)
+    commands = (command for command, _ in pieces)
+    mark.attrib["d"] = "".join(
+        command + " ".join(f"{x} {y}" for x, y in points)
+        for command, points in zip(commands, moved, strict=True)
+    )
+    if len(pieces) == 2:  # a line has no inside
+        mark.attrib["fill"] = "none"
+    return mark
 
 
 def _is_inside(points: Sequence[tuple[float, float]], box: Element) -> bool:
@@ -77,29 +117,43 @@ def _pieces(path: str) -> list[Piece]:
 
 def _written(pieces: Iterable[Piece], digits: int) -> str:
     """The path in relative commands. Each point is rounded itself, so that no error adds up."""
-    text, last = "", ""
+    steps: list[tuple[str, list[float]]] = []
     here = start = (0.0, 0.0)
     for command, points in pieces:
         points = [(round(x, digits), round(y, digits)) for x, y in points]
         if command == "Z":
-            text, last, here = f"{text}z", "z", start
+            steps.append(("z", []))
+            here = start
             continue
         letter, numbers = (
             command.lower(),
             [n for x, y in points for n in (x - here[0], y - here[1])],
         )
+        last, before = steps[-1] if steps else ("", [])
+        here = points[-1]
         if command == "M":
-            letter, numbers, start = "M", list(points[0]), points[0]
+            start = here
+            letter, numbers = ("m", numbers) if steps else ("M", list(here))
         elif command == "L" and not all(abs(number) > 0.001 for number in numbers):
             across, down = numbers
             letter, numbers = ("v", [down]) if abs(down) > 0.001 else ("h", [across])
-            if numbers == [0] and last != "M":  # a line to where it is; after a move it is a dot
+            if abs(numbers[0]) < 0.001 and last not in ("M", "m"):
+                continue  # a line to where it is; after a move it is a dot
+            if letter == last and before[0] * numbers[0] > 0:
+                before[0] += numbers[0]
                 continue
-        text += "" if letter == last and letter != "M" else letter
+        steps.append((letter, numbers))
+    return _joined(steps, digits)
+
+
+def _joined(steps: Iterable[tuple[str, list[float]]], digits: int) -> str:
+    text, last = "", ""
+    for letter, numbers in steps:
+        text += "" if letter == last and letter in "hlvqc" else letter
         for number in numbers:
             written = short(number, digits)
             text += written if text[-1].isalpha() or written[0] == "-" else f" {written}"
-        here, last = points[-1], letter
+        last = letter
     return text
 
 

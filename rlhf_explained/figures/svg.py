@@ -11,12 +11,12 @@ from xml.etree.ElementTree import Element
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from rlhf_explained.figures.compact import grouped, merged, short, shorter
+from rlhf_explained.figures.compact import grouped, merged, placed, short, shorter
 from rlhf_explained.figures.style import SENTINELS, SETTINGS, WIDTH
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
-_REFERENCE = re.compile(r"(?:url\()?#([^)]+)\)?")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
 # What a browser takes for granted anyway, or what the root says for all.
 _DEFAULTS = {
     ("stroke-dashoffset", "0"),
@@ -40,10 +40,13 @@ def to_svg(figure: Figure, name: str) -> str:
     with matplotlib.style.context(["default", SETTINGS]):
         figure.savefig(written, format="svg", metadata=nothing)
     root = ElementTree.fromstring(written.getvalue())
-    definitions, marks = list(_definitions(root)), list(_marks(root, {}))
-    boxes = {
-        one.attrib["id"]: next(iter(one)) for one in definitions if one.tag.endswith("clipPath")
-    }
+    definitions = {one.attrib["id"]: one for one in _definitions(root)}
+    boxes = {key: next(iter(one)) for key, one in definitions.items() if one.tag == "clipPath"}
+    markers = {key: one.attrib.get("d", "") for key, one in definitions.items()}
+    marks = [
+        placed(mark, markers[mark.attrib["href"][1:]]) if mark.tag == "use" else mark
+        for mark in _marks(root, {})
+    ]
     marks = [mark for mark in marks if not _is_invisible(mark)]
     for mark in marks:
         shorter(mark, boxes)
@@ -55,7 +58,7 @@ def to_svg(figure: Figure, name: str) -> str:
     svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
     svg.attrib |= {"viewBox": f"0 0 {WIDTH:.0f} {height}", "font-family": FONT, **_FOR_ALL}
     svg.attrib |= {"width": short(WIDTH * scale), "height": short(height * scale)}
-    svg.extend([*definitions, *grouped(marks, _FOR_ALL)])
+    svg.extend([*definitions.values(), *grouped(marks, _FOR_ALL)])
     _rename(svg, name)
     for element in svg.iter():
         _theme(element)
@@ -104,10 +107,9 @@ def _definitions(root: Element) -> Iterator[Element]:
                 continue
             definition = _plain(child)
             definition.extend(_plain(part) for part in child)
-            for part in definition.iter():
-                if definition.tag == "path":  # a marker: each use of it says the rest
-                    part.attrib = {key: part.attrib[key] for key in ("id", "d")}
-                shorter(part, {}, digits=2)
+            if definition.tag != "path":  # not a marker
+                for part in definition.iter():
+                    shorter(part, {}, digits=2)
             yield definition
 
 
@@ -132,11 +134,9 @@ def _rename(root: Element, name: str) -> None:
     new: dict[str, str] = {}
     for element in root.iter():
         for key, value in element.attrib.items():
-            if key == "href" or value.startswith("url("):
-                old = _REFERENCE.fullmatch(value)
-                assert old is not None
-                number = new.setdefault(old[1], f"{name}-{len(new) + 1}")
-                element.attrib[key] = value.replace(old[1], number)
+            for old in _REFERENCE.findall(value):
+                number = new.setdefault(old, f"{name}-{len(new) + 1}")
+                element.attrib[key] = value.replace(old, number)
     for parent in list(root.iter()):
         for child in list(parent):
             if (old := child.attrib.pop("id", None)) and old in new:

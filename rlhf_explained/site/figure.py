@@ -15,6 +15,14 @@ from rlhf_explained.site import drawings
 
 # How a page names a file or page of the site; a hook puts the way from page to file there.
 PUBLISHED = "published:"
+_ALONE = r' (?:fill|stroke)="#[0-9a-f]+"'  # the colour beside a class
+
+
+def themed(drawing: str) -> str:
+    """The drawing without what it has for a reader who sees it alone, without a stylesheet."""
+    opening, rest = drawing.split(">", 1)
+    opening = re.sub(r' (?:xmlns|font-family|width|height)="[^"]*"', "", opening)
+    return f"{opening}>{re.sub(_ALONE, '', rest)}"
 
 
 def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, number: int) -> Element:
@@ -34,7 +42,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     Raises:
         DrawingError: If the drawing function fails.
     """
-    drawing = drawings.svg(name, run)
+    drawing = themed(drawings.svg(name, run))
     unique = name if number == 1 else f"{name}-{number}"
     if unique != name:  # ids in a page are unique, even where a figure stands twice
         drawing = re.sub(rf'(\bid="|url\(#|href="#){name}-', rf"\g<1>{unique}-", drawing)

@@ -26,10 +26,16 @@ from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 
-# Names, operators and marks look like plain text: without a tag each, code has half the bytes.
-STANDARD_TYPES.update(
-    dict.fromkeys((Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation), "")
+# Names, operators, marks and spaces look like plain text: without a tag each, code has half the
+# bytes.
+_PLAIN = (
+    Token.Name,
+    Token.Name.Namespace,
+    Token.Operator,
+    Token.Punctuation,
+    Token.Text.Whitespace,
 )
+STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Headers(Preprocessor):

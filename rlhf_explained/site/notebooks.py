@@ -42,7 +42,7 @@ from nbformat import NotebookNode
 from rlhf_explained import memo
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.faults import logger, report, shown
-from rlhf_explained.site.figure import notebook_caption
+from rlhf_explained.site.figure import notebook_caption, themed
 from rlhf_explained.site.mathml import FormulaError, mathml
 
 WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
@@ -262,7 +262,7 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
         title.insert_after(_parsed(f"<p>{offer}</p>"))
     page.present_anchor_ids = {str(element["id"]) for element in soup.select("[id]")}
     drawings = _drawings(notebook)
-    return re.sub(r'<svg id="([^"]+)"></svg>', lambda found: drawings[found[1]], str(soup))
+    return re.sub(r'<svg id="([^"]+)"></svg>', lambda found: themed(drawings[found[1]]), str(soup))
 
 
 def _drawings(notebook: NotebookNode) -> dict[str, str]:
