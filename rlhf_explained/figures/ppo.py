@@ -128,7 +128,7 @@ def clip(run: Run) -> Figure:
     labels = []
     for advantage, colour, dash in ((1.0, style.PPO, "-"), (-1.0, style.INK, (0, (4, 2)))):
         plain = [ratio * advantage for ratio in ratios]
-        axes.plot(ratios, plain, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.plot(ratios, plain, color=style.MUTED, linewidth=1.2, linestyle=(0, (1, 2)))
         ys = [objective(ratio, advantage) for ratio in ratios]
         axes.plot(ratios, ys, color=colour, linewidth=2.2, linestyle=dash)
         labels.append((ys[-1], f"A = {advantage:+g}".replace("-", "−"), colour))
