@@ -16,7 +16,7 @@ from rlhf_explained.pipeline import Run
 
 Cell = str | int | float | None  # None: there is no such number
 SHOWN_WHOLE = 30  # rows; of a longer table a page shows some
-EXCERPT = 12  # so many
+EXCERPT = 12  # so many at most
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Table:
     @property
     def excerpt(self) -> Table:
         """The table itself, or of a long one a row now and then, up to the last."""
-        step = -(-len(self.rows) // EXCERPT) if len(self.rows) > SHOWN_WHOLE else 1
+        steps = (step * 10**power for power in range(9) for step in (1, 2, 5))
+        fits = (step for step in steps if len(self.rows) <= step * EXCERPT)
+        step = next(fits) if len(self.rows) > SHOWN_WHOLE else 1
         rows = self.rows[::-1][::step][::-1]
         return Table(self.name, self.title, self.columns, rows, self.lines)
 

@@ -55,7 +55,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     for paragraph in f"{caption.strip()} {link}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
     if tables := drawings.tables(name, run):
-        data = SubElement(figure, "details", {"data-search-exclude": ""})
+        data = SubElement(figure, "details", {"class": "data", "data-search-exclude": ""})
         SubElement(data, "summary").text = "Data"
         content = "".join(map(numbers, tables))
         SubElement(data, "div").text = AtomicString(stash.store(content))
