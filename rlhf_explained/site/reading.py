@@ -67,23 +67,23 @@ def in_words(count: int) -> str:
     return f"{count} minute{'' if count == 1 else 's'}"
 
 
-class Clock(Preprocessor):
-    """Takes the time of a page before anything is made of its Markdown."""
+class Source(Preprocessor):
+    """Keeps a page's Markdown before anything is made of it."""
 
-    minutes = 0
+    lines: list[str]
 
     def run(self, lines: list[str]) -> list[str]:
         """Look, and change nothing."""
-        self.minutes = minutes("\n".join(lines))
+        self.lines = lines
         return lines
 
 
 class Learn(Treeprocessor):
     """Adds the time to `!!! learn "What you'll learn"`, which every chapter of the guide has."""
 
-    def __init__(self, md: Markdown, clock: Clock) -> None:
+    def __init__(self, md: Markdown, source: Source) -> None:
         super().__init__(md)
-        self.clock = clock
+        self.source = source
 
     def run(self, root: Element) -> None:
         """The box stands right below the title."""
@@ -95,7 +95,8 @@ class Learn(Treeprocessor):
         if below and below[0].get("class") == "admonition learn":
             heading = below[0][0]
             time = SubElement(heading, "span", {"class": "time"})
-            time.text = AtomicString(f" · {in_words(self.clock.minutes)}")
+            taken = minutes("\n".join(self.source.lines))
+            time.text = AtomicString(f" · {in_words(taken)}")
         elif faults.is_chapter():
             why = (
                 'no `!!! learn "What you\'ll learn"` right below the title: write two to four lines'
@@ -130,10 +131,10 @@ class Signs(Treeprocessor):
 
 
 def register(md: Markdown) -> None:
-    """The clock before all others; the box before inline Markdown (20); signs after `toc` (5)."""
-    clock = Clock(md)
-    md.preprocessors.register(clock, "rlhf-clock", 100)
-    md.treeprocessors.register(Learn(md, clock), "rlhf-learn", 27)
+    """The source before all others; the box before inline Markdown (20); signs after `toc` (5)."""
+    source = Source(md)
+    md.preprocessors.register(source, "rlhf-source", 100)
+    md.treeprocessors.register(Learn(md, source), "rlhf-learn", 27)
     md.treeprocessors.register(Signs(md), "rlhf-signs", 4)
     pattern = r"\{\{\s*minutes:\s*([^\s{}]+)\s*\}\}"
     md.inlinePatterns.register(Minutes(pattern, md), "rlhf-minutes", 184)

@@ -27,6 +27,7 @@ PACKAGE = Path(__file__).parent.parent
 
 _TERM = re.compile(r"(?:.*/)?glossary\.md#(.+)")
 _CITATION = re.compile(r"(?:.*/)?bibliography\.md#(.+)")
+_ANCHOR = re.compile(r"\{ *#([\w-]+) *\}$")
 _ENTRY = re.compile(r"(?m)^## (.+?)(?: *\{ *#([\w-]+) *\})?$")
 
 
@@ -109,37 +110,29 @@ class CitedIn(Treeprocessor):
 
     def run(self, root: Element) -> None:
         """The page is known by its entries."""
-        known = entries(BIBLIOGRAPHY)
-        cited, code = {}, {}
-        for heading in [child for child in root if child.tag == "h2"]:
-            anchor = re.search(r"\{ *#([\w-]+) *\}$", heading.text or "")
-            if not anchor or anchor[1] not in known:
-                continue
-            cited, code = cited or citations(), code or in_code()
-            lines = [self._page(anchor[1], *place) for place in cited.get(anchor[1], [])]
-            addresses = re.findall(r"\]\((https?://[^\s)]+)\)", known[anchor[1]])
+        named = [(child, _ANCHOR.search(child.text or "")) for child in root if child.tag == "h2"]
+        found = {heading: anchor[1] for heading, anchor in named if anchor}
+        if not found or not set(found.values()) <= entries(BIBLIOGRAPHY).keys():
+            return
+        cited, code = citations(), in_code()
+        for heading, source in found.items():
+            lines = [self._page(source, *place) for place in cited.get(source, [])]
+            addresses = re.findall(r"\]\((https?://[^\s)]+)\)", entries(BIBLIOGRAPHY)[source])
             names = [name for address in addresses for name in code.get(address, [])]
             lines += [f"[`{name.rpartition('.')[2]}`][{name}]" for name in sorted(names)]
             if lines:
                 back = Element("p", {"class": "cited", "data-search-exclude": ""})
                 back.text = f"Cited in: {', '.join(lines)}."
             else:
-                why = f"nothing cites {anchor[1]!r}: cite it or take it out"
-                back = element("p", why, rf"\{{ *#{anchor[1]} *\}}")
+                why = f"nothing cites {source!r}: cite it or take it out"
+                back = element("p", why, rf"\{{ *#{source} *\}}")
             root.insert(self._end(root, heading), back)
-        if cited:
-            root.insert(1, self._letters(root))
-
-    @staticmethod
-    def _letters(root: Element) -> Element:
-        """The first entry under each letter: these pages are too long for a table of contents."""
-        first: dict[str, str] = {}
-        for heading in root.iter("h2"):
-            if anchor := re.search(r"^(.).*\{ *#([\w-]+) *\}$", heading.text or ""):
-                first.setdefault(anchor[1].upper(), anchor[2])
+        first: dict[str, str] = {}  # the first entry under each letter
+        for heading, source in found.items():
+            first.setdefault((heading.text or "")[0].upper(), source)
         letters = Element("p", {"class": "letters", "data-search-exclude": ""})
-        letters.text = " ".join(f"[{letter}](#{anchor})" for letter, anchor in first.items())
-        return letters
+        letters.text = " ".join(f"[{letter}](#{source})" for letter, source in first.items())
+        root.insert([child.tag for child in root].index("h2"), letters)
 
     @staticmethod
     def _page(source: str, page: Path, title: str, times: int) -> str:
