@@ -164,6 +164,29 @@ def test_diagrams_scroll_in_their_own_box(name: str, text: str, visit: Visit) ->
         assert wrong == 0, "wraps, or does not scroll"
 
 
+CONTRAST = """() => {  // of the drawing's letters against the nearest background
+  const parts = colour => colour.match(/[\\d.]+/g).map(Number)
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0)
+  let e = document.querySelector("pre.diagram > code")
+  const ink = light(parts(getComputedStyle(e).color))
+  const clear = c => c.length > 3 && c[3] == 0
+  while (clear(parts(getComputedStyle(e).backgroundColor))) e = e.parentElement
+  const paper = light(parts(getComputedStyle(e).backgroundColor))
+  return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05)
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_diagrams_have_contrast(scheme: str, visit: Visit) -> None:
+    with visit("guide/pipeline/", color_scheme=scheme) as page:
+        assert page.evaluate(CONTRAST) >= 4.5
+        grey = "color: #777 !important; background: #999 !important; transition: none !important"
+        page.add_style_tag(content=f"pre.diagram > code {{ {grey} }}")
+        assert page.evaluate(CONTRAST) < 4.5, "grey would not be seen"
+
+
 # What you'll learn
 
 
