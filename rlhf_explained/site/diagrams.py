@@ -50,7 +50,8 @@ def opening(drawing: str) -> str:
     Returns:
         Attributes that make one image of it, which search leaves out in favour of its words.
     """
-    name = html.escape(f"Diagram: {title(drawing)}. What it says is written below it, in words.")
+    called = ": ".join(filter(None, ("Diagram", title(drawing))))
+    name = html.escape(f"{called}. What it says is written below it, in words.")
     return f' role="img" aria-label="{name}" data-search-exclude'
 
 
