@@ -17,7 +17,7 @@ from tests.site.conftest import SITE
 LINK = re.compile(r"^- \[(.+)\]\((.+?)\): (.+)$", re.M)
 FENCED = re.compile(r"^[ >]*(`{3,})\w+\n(.*?)^[ >]*\1$", re.M | re.S)
 UNSEEN = ".headerlink, td.linenos, script, style, label, legend, button, [hidden]"
-DATA = re.compile(r"^\*\*Data\*\*\n\n(.+:\n\n```csv\n.*?^```\n+)+", re.M | re.S)
+DATA = re.compile(r"^\*\*Data\*\*\n\n([^\n]+:\n\n```csv\n.*?^```\n+)+", re.M | re.S)
 
 
 def listed() -> list[str]:

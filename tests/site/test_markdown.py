@@ -194,7 +194,7 @@ def test_words_after_the_name_of_a_fence_are_a_fault(show: Show, page: Path, cap
 def test_formulas_become_mathml(show: Show, caplog) -> None:
     html = show("Inline $a<b$ costs \\$5.\n\n$$\n\\frac{a}{b}\n$$\n\n| $x$ |\n|---|\n| $y_{t}$ |")
     assert html.count("<math") == 4
-    assert re.search(r'<div class="math" data-tex="[^"]+"><math display="block"', html)
+    assert re.search(r'<div class="math" data-tex="[^"]+" tabindex="0"><math display="block"', html)
     assert "costs $5" in html
     assert html.count("\\frac") == html.count('data-tex="\\frac') == 1
     assert not caplog.records
