@@ -20,6 +20,7 @@ GUIDE = (
     "sft",
     "reward-model",
     "ppo",
+    "over-optimisation",
     "why-rlhf-works",
     "history",
     "summary",
