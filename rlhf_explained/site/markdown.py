@@ -29,14 +29,12 @@ from rlhf_explained.site.quiz import Quiz
 
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
 # Without a tag on each name, number and mark, code has a third of the bytes.
-STANDARD_TYPES |= dict.fromkeys(
-    (
-        *(Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation),
-        *(Token.String.Affix, Token.String.Interpol, Token.Text.Whitespace),
-        *(kind for kind in STANDARD_TYPES if kind in Token.Number),
-    ),
-    "",
+_PLAIN = (
+    *(Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation, Token.Text.Whitespace),
+    *(Token.String.Affix, Token.String.Interpol),
+    *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
+STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))
 
 RUN_ADDRESS = "run:report.json"  # on a page a hook puts the way to the file that the site publishes
 

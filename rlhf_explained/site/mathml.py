@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-
 # what browsers neither need nor read (MathML Core), and what the stylesheet says
 _NEEDLESS = re.compile(r' (?:separator|fence)="(?:true|false)"| style="display:block math;"')
 

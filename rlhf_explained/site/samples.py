@@ -149,7 +149,9 @@ def element(samples: Samples, run: Run) -> Element:
     """
     if samples.layout == "cards":
         return _cards(samples, run)
-    kind = {"prompts": "Samples", "failures": "First failures"}.get(samples.rule, "Best-scored failures")
+    kind = {"prompts": "Samples", "failures": "First failures"}.get(
+        samples.rule, "Best-scored failures"
+    )
     label = f"{kind} from {_and(NAMES[policy] for policy in samples.policies)}"
     box = Element("div", {"class": "samples", "role": "region", "aria-label": label})
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
