@@ -34,7 +34,7 @@ _PLAIN = (
     *(Token.String.Affix, Token.String.Interpol),
     *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
-STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))
+STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore (its stub: read only)
 
 RUN_ADDRESS = "run:report.json"  # on a page a hook puts the way to the file that the site publishes
 
