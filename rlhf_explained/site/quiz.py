@@ -64,7 +64,7 @@ def _out_of_order(element: Element, place: int) -> Element:
 def _quiz(questions: list[Element]) -> Element:
     quiz = Element("div", {"class": "quiz"})
     form = SubElement(quiz, "form", {"id": FORM, "autocomplete": "off"})
-    # Enter on a radio button would submit the form; a disabled button forbids it
+    # HTML lets Enter submit a form, to nobody here; a button that is disabled forbids it
     SubElement(form, "button", {"type": "submit", "disabled": "", "hidden": ""}).text = "Submit"
     modes = SubElement(quiz, "fieldset", {"class": "modes", **_APART})
     SubElement(modes, "legend").text = "Show"
