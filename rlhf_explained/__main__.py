@@ -24,6 +24,14 @@ def site() -> None:
 
 
 @main.command()
+def pdf() -> None:
+    """Build the site with the whole guide as a PDF in it, printed by Chromium."""
+    from rlhf_explained.site.pdf import publish
+
+    raise SystemExit(publish(ROOT))
+
+
+@main.command()
 @click.option("--port", default=8000, show_default=True, help="Port on 127.0.0.1.")
 def serve(port: int) -> None:
     """Train what is missing, build, and serve with live reload."""

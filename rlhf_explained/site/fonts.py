@@ -12,23 +12,20 @@ package `@fontsource/stix-two-math` 5.3.0, DejaVu Sans Mono 2.37 comes with matp
 
 from __future__ import annotations
 
-import string
 import sys
 from pathlib import Path
 
 ASCII = "".join(map(chr, range(32, 127)))
 BOXES = "─│┌┐└┘├┤┬┴┼╭╮╯╰═║╔╗╚╝"
 DIAGRAMS = ASCII + BOXES + "\u00a0←↑→↓↔▲▼◀▶►◄•✓✗≠≤≥≈×÷·−–—“”‘’…βγλπσθεΔ‖∑√½²°äöüéñ"
-MATH = (
-    string.ascii_letters
-    + string.digits
-    + " !'()*+,-./:;<=>?[]|{}~^_%"
+MATH = (  # upright letters and digits come from the reader's serif font
+    " ()+,./:;<=>[]{}|~^"
     + "".join(map(chr, range(0x1D434, 0x1D468))).replace("\U0001d455", "ℎ")  # italic Latin
     + "".join(map(chr, range(0x1D6FC, 0x1D71C)))  # italic Greek
-    + "ΓΔΘΛΠΣΦΨΩ"
-    + "ℒ𝒟𝒩𝒥𝒜𝒮"
-    + "𝔼ℙℝℕ𝟙"
-    + "−×·÷±≠≈≤≥≪≫≻≺≽∼≡∝∈∉∑∏∫∂∇√∞∥∣‖⟨⟩→←⋅…⋯′ˆ¯˜‾⏞⏟⊤∗∘\u2061"
+    + "ΔΣΦ"
+    + "ℒ𝒟"
+    + "𝔼"
+    + "−×⋅±≠≈≤≥≻∼∝∈∑∏∂∇√∞∥‖→…⋯ˆ‾⏟\u2061"
 )
 
 

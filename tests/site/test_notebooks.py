@@ -126,8 +126,12 @@ def test_a_notebook_from_source_to_page_and_download(
     assert html.startswith(f"{title}<p><em>Download</em></p>")
     assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]
     assert {"a-tiny-notebook", "twice", "twice_1"} == page.present_anchor_ids
-    assert re.search(r'Together with <span class="math"><math>.*?β.*?</math></span>, see', html)
-    assert re.search(r'<div class="math"><math [^>]*display="block".*?<mfrac>', html)
+    assert re.search(
+        r'Together with <span class="math" data-tex="[^"]+"><math>.*?β.*?</math></span>, see', html
+    )
+    assert re.search(
+        r'<div class="math" data-tex="[^"]+"><math [^>]*display="block".*?<mfrac>', html
+    )
     assert '<a href="../../guide/ppo/#loop">PPO</a>' in html
     assert '<a href="https://example.org">far</a>' in html
     ((linked, anchors),) = (page.links_to_anchors or {}).items()  # for MkDocs to check

@@ -1,0 +1,217 @@
+"""The site as plain text for language models: `llms.txt` lists the pages, `llms-full.txt` is all.
+
+Text is made from the rendered pages, so that values are numbers, snippets have their outputs and
+docstrings are there. See https://llmstxt.org for the form of the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from mkdocs.structure.pages import Page
+
+from rlhf_explained import memo
+from rlhf_explained.site.metadata import heading
+
+OPTIONAL = "API"  # a section of the navigation that a reader with little room may leave out
+
+_SVG = re.compile(r"<svg\b.*?>(?:\s*<title\b[^>]*>(.*?)</title>)?.*?</svg>", re.S)
+_MATH = re.compile(r"<math\b.*?</math>", re.S)
+_DATA = re.compile(
+    r"(<figure\b[^>]*\bid=\"figure-([\w-]+)\"(?:(?!</figure>).)*?"
+    r"<details\b[^>]*>\s*<summary>Data</summary>).*?(</details>)",
+    re.S,
+)
+_FENCED = re.compile(r"(^[ >]*(`{3,})\w+\n.*?^[ >]*\2$)", re.M | re.S)
+Rows = Callable[[str], "str | None"]
+
+
+def listing(pages: Sequence[Page], name: str, description: str, address: str) -> str:
+    """`llms.txt`.
+
+    Args:
+        pages: All pages in reading order.
+        name: The site's.
+        description: The site's.
+        address: Where the site is published; without it links are relative to its root.
+
+    Returns:
+        Markdown.
+    """
+    sections: dict[str, list[str]] = {}
+    for page in pages:
+        above = [str(section.title) for section in page.ancestors]
+        section = "Optional" if OPTIONAL in above else above[-1] if above else "Start"
+        link = urljoin(address, page.url) if address else page.url or "index.html"
+        line = f"- [{heading(page)}]({link}): {page.meta.get('description', '')}"
+        sections.setdefault(section, []).append(line)
+    listed = "\n\n".join(f"## {title}\n\n" + "\n".join(sections[title]) for title in sections)
+    return (
+        f"# {name}\n\n> {' '.join(description.split())}\n\n"
+        f"The text of all these pages, with code, measured values and the data of the figures, "
+        f"is one file: [llms-full.txt]({urljoin(address, 'llms-full.txt')}).\n\n{listed}\n"
+    )
+
+
+def full(
+    pages: Sequence[tuple[str, str]],
+    name: str,
+    description: str,
+    address: str,
+    rows: Rows | None = None,
+) -> str:
+    """`llms-full.txt`.
+
+    Args:
+        pages: URL and HTML of all pages in reading order; none of them repeats another one.
+        name: The site's.
+        description: The site's.
+        address: Where the site is published; without it links are relative to its root.
+        rows: From a figure's name to all its numbers, see `data`, where the page shows a part.
+
+    Returns:
+        Markdown, each page under a heading of the first level.
+    """
+    texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
+    made_by = f"{version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
+    given: set[str] = set()
+
+    def once(name: str) -> str | None:
+        if name in given:
+            return "<p>Above, where the figure stands first.</p>"
+        found = rows(name) if rows else None
+        given.update([name] if found else [])
+        return found
+
+    for url, content in pages:
+        texts.append(_remembered(_slim(content, once), url, address, made_by))
+    return "\n\n".join(text.strip("\n") for text in texts) + "\n"
+
+
+def _remembered(content: str, url: str, address: str, made_by: str) -> str:
+    """The text of a page from the memo: an edit of one page converts one."""
+    key = hashlib.sha256("\0".join((content, url, made_by)).encode()).hexdigest()[:20]
+
+    def make(folder: Path) -> None:
+        (folder / "page.md").write_text(text(content, url, address), encoding="utf-8")
+
+    return (memo.entry("texts", key, make) / "page.md").read_text(encoding="utf-8")
+
+
+def data(tables: Iterable[tuple[str, str]]) -> str | None:
+    """The numbers of a figure as HTML.
+
+    Args:
+        tables: Title and comma-separated values of each of its tables.
+
+    Returns:
+        All of them, or None if there are none.
+    """
+    shown = (
+        f'<p>{html.escape(title)}:</p><div class="language-csv"><pre><code>{html.escape(values)}'
+        "</code></pre></div>"
+        for title, values in tables
+    )
+    return "".join(shown) or None
+
+
+def _slim(content: str, rows: Rows) -> str:
+    """Leave of a drawing its title and of a formula the TeX; give each figure all its data."""
+
+    def whole(found: re.Match[str]) -> str:
+        table = rows(found[2])
+        return found[0] if table is None else f"{found[1]}{table}{found[3]}"
+
+    content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
+    return _DATA.sub(whole, _MATH.sub("", content))
+
+
+def text(content: str, url: str, address: str) -> str:
+    """Convert a page.
+
+    Args:
+        content: Its HTML, slim.
+        url: Its address in the site.
+        address: Where the site is published, or nothing.
+
+    Returns:
+        Markdown, with the page's own address under its title.
+    """
+    link = urljoin(address, url) if address else url or "index.html"
+    title, end, rest = _converter(url, address).convert(content).strip().partition("\n")
+    pieces = _FENCED.split(rest)  # code may have as many empty lines as it likes
+    pieces[::3] = [re.sub(r"\n\s*\n", "\n\n", piece) for piece in pieces[::3]]
+    del pieces[2::3]
+    return f"{title}\n\n<{link}>{end}{''.join(pieces)}\n"
+
+
+def _converter(url: str, address: str) -> Any:
+    """A converter that knows what the pages of this site are made of."""
+    import markdownify  # only a page that has changed pays for it
+
+    converter: Any = markdownify.MarkdownConverter
+
+    class Text(converter):
+        def convert_a(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            if "headerlink" in el.get("class", ()) or "href" not in el.attrs:
+                return "" if "headerlink" in el.get("class", ()) else text
+            del el["title"]
+            el["href"] = _absolute(el["href"], url, address)
+            return super().convert_a(el, text, parent_tags)
+
+        def convert_span(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            if "data-tex" in el.attrs:
+                return f"${el['data-tex']}$"
+            names = el.get("class", ())
+            if "filename" in names:
+                return f"*{text}:*"
+            return f"*{text}:* " if "label" in names else text
+
+        def convert_div(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            if "data-tex" in el.attrs:
+                return f"\n\n$$\n{el['data-tex']}\n$$\n\n"
+            return super().convert_div(el, text, parent_tags)
+
+        def convert_pre(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            box = " ".join(el.parent.get("class", ()) if el.parent else ())
+            language = re.search(r"language-(\w+)", box)
+            fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
+            code = text.strip("\n")
+            return f"\n\n{fence}{language[1] if language else 'text'}\n{code}\n{fence}\n\n"
+
+        def convert_table(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            if "highlighttable" in el.get("class", ()):  # code beside its line numbers
+                return self.process_tag(el.select_one("td.code > *"), {"div"})
+            return super().convert_table(el, text, parent_tags)
+
+        def convert_summary(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            return f"\n\n**{text.strip()}**\n\n"
+
+        def convert_figure(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            alt = el.get("aria-label")
+            return f"\n\n{f'[Figure: {alt}]' if alt else ''}{text}\n\n"
+
+        def convert_svg(self, el: Any, text: str, parent_tags: set[str]) -> str:
+            return f"\n\n[Figure: {text.strip()}]\n\n" if text.strip() else ""
+
+        convert_details = converter.convert_div
+        convert_input = convert_label = convert_legend = convert_button = (
+            lambda self, el, text, parent_tags: ""
+        )
+
+    return Text(
+        heading_style=markdownify.ATX, bullets="-", escape_asterisks=False, escape_underscores=False
+    )
+
+
+def _absolute(link: str, url: str, address: str) -> str:
+    """A link of a page, as it is right for who has only the text."""
+    root = address or "site:///"
+    return urljoin(urljoin(root, url), link).removeprefix("site:///")

@@ -1,0 +1,94 @@
+"""What readers and programs take along, made when all pages are rendered and none is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from rlhf_explained.site import cards, edition, faults, llms, metadata, pdf
+from rlhf_explained.site.current import current_run
+
+EDITION = "whole.md"
+
+
+def reading_order(files: Files) -> list[Page]:
+    """All pages of the navigation, as the links to the next page lead through them."""
+    pages = [file.page for file in files.documentation_pages() if file.page]
+    page = next((page for page in pages if page.is_homepage), None)
+    ordered: list[Page] = []
+    while page:
+        ordered.append(page)
+        page = page.next_page
+    return ordered
+
+
+def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
+    """Fill the one-page edition, write the site as plain text, draw a card for each page.
+
+    Args:
+        env: Templates find here what they may offer.
+        config: The site's configuration.
+        files: Gets what is published beside the pages.
+    """
+    pages = reading_order(files)
+    whole = next((page for page in pages if page.file.src_uri == EDITION), None)
+    if whole:
+        env.globals["along"] = _edition(whole, pages, config, files)
+    about = (config.site_name, config.site_description or "", config.site_url or "")
+    once = [(page.url, page.content or "") for page in pages if page is not whole]
+    files.append(File.generated(config, "llms.txt", content=llms.listing(pages, *about)))
+    files.append(File.generated(config, "llms-full.txt", content=llms.full(once, *about)))
+    _cards(pages, config, files)
+    env.globals["describe"] = lambda page: metadata.describe(page, pages, config)
+
+
+def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
+    """Publish each page's picture; what keeps them from being drawn is a fault."""
+    run = current_run()
+    asked = {
+        metadata.name(page): cards.words(
+            metadata.name(page),
+            metadata.heading(page),
+            page.meta.get("description", ""),
+            config.site_name,
+            run,
+        )
+        for page in pages
+    }
+    try:
+        drawn = cards.pictures(asked)
+    except cards.CardError as error:
+        faults.logger.warning(str(error))
+        return
+    for name, picture in drawn.items():
+        path = f"{metadata.CARDS}/{name}.png"
+        files.append(File.generated(config, path, abs_src_path=str(picture)))
+
+
+def _edition(whole: Page, pages: list[Page], config: MkDocsConfig, files: Files) -> dict[str, Any]:
+    """Fill the page, and offer the PDF that was printed from it, if one was."""
+    parts = edition.chapters(pages, whole.meta["edition"])
+    content = edition.composed(parts, whole.url)
+    docs = Path(config.docs_dir)
+    looks = [docs / str(sheet) for sheet in config.extra_css if (docs / str(sheet)).is_file()]
+    digest = edition.digest(f"{whole.content}{content}", looks)
+    offer = ""
+    if printed := pdf.printed(digest):
+        files.append(File.generated(config, pdf.NAME, abs_src_path=str(printed)))
+        link = files.get_file_from_path(pdf.NAME)
+        assert link is not None
+        offer = (
+            f'<p class="offer"><a class="md-button md-button--primary" download '
+            f'href="{link.url_relative_to(whole.file)}">Download it as a PDF</a></p>\n'
+        )
+    whole.content = (
+        f'{whole.content}\n{offer}<div class="edition" data-edition="{digest}">\n{content}</div>'
+    )
+    for title in whole.toc:
+        title.children.extend(edition.outline(parts))
+    return {"whole": whole.url, "pdf": pdf.NAME if printed else ""}

@@ -1,0 +1,39 @@
+// Opens pages in Firefox, over WebDriver BiDi, and prints what was seen in each, as JSON.
+//   node firefox.cjs PATH_OF_FIREFOX ADDRESS …
+
+const { launch } = require("puppeteer-core")
+
+// What is drawn has an area; a font that is missing draws nothing.
+const LOOK = () => {
+  const drawn = e => { const { width, height } = e.getBoundingClientRect(); return width * height > 0 }
+  const all = selector => [...document.querySelectorAll(selector)]
+  return {
+    title: document.querySelector("h1").textContent,
+    figures: all("article figure svg, .cell-output svg").map(svg => drawn(svg) && all("svg text").some(drawn)),
+    formulas: all("article math").filter(math => math.checkVisibility()).map(drawn),
+    fonts: [...document.fonts].filter(font => font.status == "error").map(font => font.family),
+    sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  }
+}
+
+const main = async (executablePath, addresses) => {
+  const browser = await launch({ browser: "firefox", executablePath, headless: true })
+  const seen = []
+  for (const address of addresses) {
+    const page = await browser.newPage()
+    const wrong = []
+    page.on("console", message => ["error", "warn"].includes(message.type()) && wrong.push(message.text()))
+    page.on("pageerror", error => wrong.push(String(error)))
+    page.on("requestfailed", request => wrong.push(`failed: ${request.url()}`))
+    page.on("response", response => response.ok() || wrong.push(`${response.status()}: ${response.url()}`))
+    await page.goto(address, { waitUntil: "networkidle0" })
+    await page.mouse.move(9, 9)
+    await page.waitForSelector("html.js")
+    seen.push({ address, wrong, ...await page.evaluate(LOOK) })
+    await page.close()
+  }
+  await browser.close()
+  console.log(JSON.stringify(seen))
+}
+
+main(process.argv[2], process.argv.slice(3))

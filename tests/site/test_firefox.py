@@ -1,0 +1,57 @@
+"""A page of each kind in Firefox: no error, all figures and formulas drawn."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.site.conftest import SITE, node, not_run
+
+KINDS = ("", "guide/ppo/", "guide/quiz/", "notebooks/01_what_is_rlhf/", "reference/glossary/")
+KINDS += ("reference/api/formulas/kl/", "404.html")
+
+
+def seen(*addresses: str) -> list[dict[str, Any]]:
+    """What Firefox sees in pages, each described as `firefox.cjs` says."""
+    path = shutil.which("firefox-esr") or shutil.which("firefox")
+    if not path:
+        not_run("Firefox", "apt-get install firefox-esr")
+    done = node(str(Path(__file__).parent / "firefox.cjs"), str(path), *addresses)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_pages_of_each_kind(address: str) -> None:
+    for page in seen(*(address + name for name in KINDS)):
+        assert page["wrong"] == [], page
+        assert page["sideways"] == 0, page
+        assert page["fonts"] == [], page
+        assert all(page["figures"]), page
+        assert all(page["formulas"]), page
+        if page["address"].endswith("/ppo/"):
+            assert len(page["figures"]) >= 3
+            assert len(page["formulas"]) >= 10
+
+
+@pytest.mark.parametrize(
+    ("planted", "what"),
+    [
+        ("<script>nothing.at.all</script>", "wrong"),
+        ('<img src="gone.png" alt="">', "wrong"),
+        ('<figure><svg width="0"></svg></figure>', "figures"),
+        ("<math></math>", "formulas"),
+        ('<p style="width: 9999px">wide</p>', "sideways"),
+    ],
+)
+def test_what_is_wrong_is_seen(planted: str, what: str, address: str) -> None:
+    whole = (SITE / "guide" / "summary" / "index.html").read_text(encoding="utf-8")
+    page = SITE / "guide" / "summary" / "planted.html"
+    page.write_text(whole.replace("</article>", f"{planted}</article>"), encoding="utf-8")
+    try:
+        (found,) = seen(f"{address}guide/summary/planted.html")
+    finally:
+        page.unlink()
+    good = all(found[what]) if what in ("figures", "formulas") else not found[what]
+    assert not good, found

@@ -1,0 +1,208 @@
+"""The search box, asked what a learner would ask, on a server and in a folder."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mkdocs.exceptions import PluginError
+from playwright.sync_api import Page
+
+from rlhf_explained.site import search
+from tests.site.conftest import DESK, PHONE, SITE, Visit
+
+# What is over-optimised may stand on a page of its own.
+OVER = ("guide/over-optimisation/", "guide/ppo/")
+SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
+CRITIC = "repair-1-grade-against-expectation"
+GAE = "repair-2-find-the-word-that-earned-it"
+CLIPPING = "repair-3-dont-let-one-lucky-essay-change-everything"
+
+# The question, the page that must come first, and the section that Enter must open, if one is meant
+QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
+    ("what is rlhf", "", ""),
+    ("rlhf", "", ""),
+    ("chatgpt", "", ""),
+    ("alignment problem", "guide/alignment-problem/", ""),
+    ("next token prediction", "guide/alignment-problem/", ""),
+    ("three stages", "guide/pipeline/", ""),
+    ("rlhf pipeline", "guide/pipeline/", ""),
+    ("how long does training take", "guide/pipeline/", "what-each-stage-cost"),
+    ("what is sft", SFT, ""),
+    ("supervised finetuning", SFT, ""),
+    ("demonstrations", SFT, ""),
+    ("loss floor entropy", SFT, "the-floor-under-the-loss"),
+    ("loss mask prompt", SFT, ""),
+    ("what is a reward model", RM, ""),
+    ("bradley terry", RM, "from-a-choice-to-a-probability"),
+    ("Bradley–Terry", RM, "from-a-choice-to-a-probability"),
+    ("preference data", RM, ""),
+    ("reward model accuracy ceiling", RM, "the-ceiling-no-judge-can-be-perfect"),
+    ("ppo", PPO, ""),
+    ("why ppo", PPO, ""),
+    ("ppo clipping", PPO, CLIPPING),
+    ("ppo loss code", PPO, ""),
+    ("gae", PPO, GAE),
+    ("generalized advantage estimation", PPO, GAE),
+    ("advantage", PPO, GAE),
+    ("critic", PPO, CRITIC),
+    ("baseline reinforce", PPO, CRITIC),
+    ("why kl penalty", PPO, "the-kl-penalty"),
+    ("kl penalty", PPO, "the-kl-penalty"),
+    ("kl divergence negative", PPO, "questions-that-people-ask"),
+    ("why is my kl negative?", PPO, "questions-that-people-ask"),
+    ("beta too small", PPO, ""),
+    ("reward hacking", OVER, ""),
+    ("overoptimization", OVER, ""),
+    ("over-optimisation", OVER, ""),
+    ("goodhart", OVER, ""),
+    ("early stopping", OVER, ""),
+    ("response length", OVER, ""),
+    ("why rlhf works", "guide/why-rlhf-works/", ""),
+    ("why is judging easier than writing", "guide/why-rlhf-works/", ""),
+    ("history of rlhf", "guide/history/", ""),
+    ("who invented rlhf", "guide/history/", ""),
+    ("instructgpt", "guide/history/", ""),
+    ("summary", "guide/summary/", ""),
+    ("quiz", "guide/quiz/", ""),
+    ("test yourself", "guide/quiz/", ""),
+    ("download notebook", "notebooks/01_what_is_rlhf/", ""),
+    ("glossary", "reference/glossary/", ""),
+    ("temperature", "reference/glossary/", "temperature"),
+    ("dpo", "reference/glossary/", "dpo"),
+    ("grpo", "reference/glossary/", "grpo"),
+    ("constitutional ai", "reference/glossary/", "constitutional-ai"),
+    ("alignment tax", "reference/glossary/", "alignment-tax"),
+    ("christiano 2017", "reference/bibliography/", "christiano2017"),
+    ("kl_k3", "reference/api/formulas/kl/", ""),
+    ("ppo_policy_loss", "reference/api/formulas/ppo_losses/", ""),
+]
+
+ANSWERS = """() => [...document.querySelectorAll(".md-search-result__item")].map(item =>
+  [...item.querySelectorAll("a[href]")]  // Enter opens the one of the highest score
+    .map(a => [+a.querySelector("[data-md-score]").dataset.mdScore, a.href])
+    .sort(([a], [b]) => b - a)[0][1])"""
+
+
+def ask(page: Page, question: str) -> list[str]:
+    """Ask the search box; the answers are addresses within the site, best first."""
+    page.evaluate("document.querySelector('.md-search-result__list').replaceChildren()")
+    box = page.locator("input.md-search__input")
+    box.fill(question)
+    box.press("End")  # the theme listens to keys
+    page.wait_for_selector(".md-search-result__item", state="attached", timeout=10_000)
+    root = re.sub(r"(index\.html)?(#.*)?$", "", page.url)
+    return [link.removeprefix(root).replace("index.html", "") for link in page.evaluate(ANSWERS)]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["online", "folder"])
+def test_the_right_page_comes_first(folder: bool, visit: Visit) -> None:
+    wrong = []
+    with visit("", folder=folder) as page:
+        page.locator("input.md-search__input").click()
+        for question, pages, section in QUESTIONS:
+            answers = ask(page, question)
+            first, _, anchor = answers[0].partition("#")
+            allowed = pages if isinstance(pages, tuple) else (pages,)
+            if first not in allowed or section not in ("", anchor):
+                wrong.append(f"{question}: {answers[:3]}")
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_the_index_is_fetched_only_when_the_search_is_opened(visit: Visit) -> None:
+    with visit("guide/sft/") as page:
+        fetched: list[str] = page.evaluate(
+            "performance.getEntriesByType('resource').map(e => e.name)"
+        )
+        assert [name for name in fetched if "bundle." in name]
+        assert not [name for name in fetched if "search_index" in name]
+        with page.expect_response(re.compile("search_index")):
+            page.locator("input.md-search__input").click()
+
+
+def test_a_question_that_waits_in_the_field_is_answered_unopened(visit: Visit) -> None:
+    with visit("guide/sft/") as page:
+        page.add_init_script(
+            "new MutationObserver((_, observer) => {"
+            "  const field = document.forms.search?.query;"
+            "  if (field) { field.value = 'quiz'; observer.disconnect() }"
+            "}).observe(document, { childList: true, subtree: true })"
+        )
+        page.reload()
+        page.wait_for_selector(".md-search-result__item", state="attached", timeout=10_000)
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["online", "folder"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_an_answer_is_shown_marked_and_opened_by_keyboard(
+    size: dict[str, int], folder: bool, visit: Visit
+) -> None:
+    with visit("guide/sft/", folder=folder, viewport=size) as page:
+        page.keyboard.press("/")
+        page.keyboard.type("why kl penalty", delay=10)
+        first = page.locator(".md-search-result__item").first
+        first.get_by_text("KL penalty").first.wait_for()
+        assert first.locator("h1").inner_text() == "Stage 3: PPO fine-tuning"
+        assert {mark.lower() for mark in first.locator("mark").all_inner_texts()} >= {"penalty"}
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/guide/ppo/{'index.html' * folder}#the-kl-penalty")
+        assert page.locator("#the-kl-penalty").is_visible()
+
+
+def test_questions_lose_words_that_say_nothing_unless_nothing_is_left(visit: Visit) -> None:
+    with visit("") as page:
+        page.locator("input.md-search__input").click()
+        assert ask(page, "what is a reward model?") == ask(page, "reward model")
+        assert ask(page, "is"), "found by how words begin"
+
+
+# What is added to the theme's search
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A site of two pages, as the theme leaves it."""
+    scripts = tmp_path / "assets/javascripts"
+    (scripts / "workers").mkdir(parents=True)
+    (scripts / "workers/search.0.min.js").write_text("theirs")
+    (scripts / "bundle.0.min.js").write_text(f"before({search.AT_ONCE})after")
+    (tmp_path / "search").mkdir()
+    text = "<p>Words.</p> <pre><code>code</code></pre> <pre><code>┌─┐</code></pre> <p>More.</p>"
+    docs = [
+        {"location": place, "title": "T", "text": text}
+        for place in ("", "#here", "guide/x/", "guide/x/#there")
+    ]
+    index = {"config": {}, "docs": docs}
+    (tmp_path / "search/search_index.json").write_text(json.dumps(index))
+    return tmp_path
+
+
+def test_terms_are_added_drawings_dropped_and_folders_named(built: Path) -> None:
+    terms = {"": {"page": "start"}, "guide/x/": {"there": "a, b", "gone": "c"}, "away/": {}}
+    assert search.finish(built, terms) == [("guide/x/", "gone")]
+    index = json.loads((built / "search/search_index.json").read_text())
+    assert [entry.get("terms") for entry in index["docs"]] == ["start", None, None, "a, b"]
+    assert "┌" not in index["docs"][0]["text"]
+    assert "<code>code</code></pre>  <p>More." in index["docs"][0]["text"]
+    script = (built / "search/search_index.js").read_text()
+    places = [
+        entry["location"] for entry in json.loads(script.removeprefix("var __index = "))["docs"]
+    ]
+    pages = "index.html", "guide/x/index.html"
+    assert places == [pages[0], f"{pages[0]}#here", pages[1], f"{pages[1]}#there"]
+    assert (built / "assets/javascripts/workers/search.0.min.js").read_text().endswith("theirs")
+    assert search.AT_ONCE not in (built / "assets/javascripts/bundle.0.min.js").read_text()
+
+
+def test_another_theme_than_the_known_one_is_noticed(built: Path) -> None:
+    (built / "assets/javascripts/bundle.0.min.js").write_text("something else")
+    with pytest.raises(PluginError, match="no longer holds"):
+        search.finish(built, {})
+
+
+def test_every_page_is_weighed_and_what_explains_weighs_more() -> None:
+    index = json.loads((SITE / "search/search_index.json").read_text(encoding="utf-8"))
+    weights = {entry["location"].split("#")[0]: entry["boost"] for entry in index["docs"]}
+    assert weights["guide/ppo/"] > weights["reference/glossary/"]
+    assert weights["reference/glossary/"] > weights["notebooks/01_what_is_rlhf/"]
+    assert weights["notebooks/01_what_is_rlhf/"] > weights["reference/api/stages/ppo/"]

@@ -1,0 +1,148 @@
+"""How much a page weighs, and how soon it is there on a slow phone.
+
+Lighthouse and the browser measure time, so these tests run by themselves, after all others.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.site.conftest import MODULES, PAGES, PHONE, SITE, Visit, chromium, node, not_run
+
+FIGURE = re.compile(r'<figure class="drawn".*?</figure>|<div class="cell-output.*?</div>', re.S)
+EXEMPT = {"whole/"}  # the whole guide on one page
+KIB = 1024
+
+
+def weight(name: str) -> tuple[int, int]:
+    """Bytes of a page's HTML, and what of them is not an inline figure."""
+    path = SITE / name / "index.html" if not name.endswith(".html") else SITE / name
+    page = path.read_text(encoding="utf-8")
+    return len(page.encode()), len(FIGURE.sub("", page).encode())
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in EXEMPT])
+def test_pages_are_light(name: str) -> None:
+    whole, without_figures = weight(name)
+    assert without_figures <= 60_000, f"{name}: {without_figures:,} bytes before figures"
+    assert whole <= 120_000, f"{name}: {whole:,} bytes"
+
+
+FIRST_VIEW = """() => {
+  const of = e => e.encodedBodySize
+  return performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+    .reduce((sum, e) => sum + of(e), 0)
+}"""
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in EXEMPT])
+def test_the_first_view_is_small(name: str, visit: Visit) -> None:
+    """All that is loaded before a reader does anything, as it goes over the line."""
+    with visit(name, wake=False, viewport=PHONE) as page:
+        loaded = page.evaluate(FIRST_VIEW)
+        assert loaded > len(gzip.compress((SITE / "404.html").read_bytes()))
+        limit = 100 if name.startswith("notebooks/") else 80
+        assert loaded <= limit * KIB, f"{name}: {loaded / KIB:.0f} KiB"
+
+
+# Moments
+
+WATCH = """
+window.seen = {shift: 0, long: []}
+new PerformanceObserver(list => list.getEntries().forEach(e => seen.shift += e.value))
+  .observe({type: "layout-shift", buffered: true})
+new PerformanceObserver(list => list.getEntries().forEach(e => seen.long.push(e.duration)))
+  .observe({type: "longtask", buffered: true})
+"""
+
+
+def loading(name: str, visit: Visit, planted: str = "") -> dict[str, Any]:
+    """Load a page at a quarter of the processor's speed: layout shift, and tasks over 50 ms."""
+    with visit("404.html", wake=False, viewport=PHONE) as page:
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        page.add_init_script(WATCH + planted)
+        address = page.url.removesuffix("404.html")
+        page.goto(address + name, wait_until="networkidle")
+        page.wait_for_timeout(300)
+        return page.evaluate("seen")
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_jumps_and_nothing_blocks(name: str, visit: Visit) -> None:
+    attempts = [loading(name, visit) for _ in range(3)]
+    assert max(attempt["shift"] for attempt in attempts) <= 0.02
+    # the shortest of three: what else the machine does can only make a task longer
+    longest = [max(attempt["long"], default=0) for attempt in attempts]
+    assert min(longest) <= 50, f"{name}: the longest tasks took {longest} ms"
+
+
+@pytest.mark.alone
+def test_a_jump_and_a_block_are_noticed(visit: Visit) -> None:
+    late = "document.querySelector('h1').style.marginTop = '20rem'"
+    block = "for (const end = Date.now() + 100; Date.now() < end;);"
+    planted = f"addEventListener('load', () => setTimeout(() => {{ {late}; {block} }}, 100))"
+    seen = loading("guide/summary/", visit, planted)
+    assert seen["shift"] > 0.02
+    assert max(seen["long"]) > 50
+
+
+def heaviest(start: str) -> str:
+    """The page with the most HTML among those whose path starts so."""
+    return max((name for name in PAGES if name.startswith(start)), key=weight)
+
+
+SCORES = {"performance": 97, "accessibility": 100, "best-practices": 100, "seo": 100}
+
+
+def lighthouse(address: str, tmp_path: Path) -> dict[str, Any]:
+    """One report of Lighthouse, with its mobile preset."""
+    path = chromium()
+    if not path:
+        not_run("Chromium", "apt-get install chromium")
+    report = tmp_path / "report.json"
+    options = ("--chrome-flags=--headless=new --no-sandbox", "--output=json")
+    options += (f"--output-path={report}", f"--only-categories={','.join(SCORES)}", "--quiet")
+    program = MODULES / "lighthouse" / "cli" / "index.js"
+    environment = {**os.environ, "CHROME_PATH": str(path)}
+    done = node(str(program), address, *options, environment=environment)
+    assert report.is_file(), done.stderr
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("kind", ["", "guide/", "notebooks/", "reference/api/"])
+def test_lighthouse(kind: str, address: str, tmp_path: Path) -> None:
+    name = heaviest(kind) if kind else ""
+    reports = [lighthouse(address + name, tmp_path) for _ in range(3)]
+    for category, least in SCORES.items():
+        scores = [100 * report["categories"][category]["score"] for report in reports]
+        lacking = [
+            f"{audit['title']} ({audit.get('displayValue', audit['score'])})"
+            for audit in reports[-1]["audits"].values()
+            if audit["score"] is not None and audit["score"] < 0.9
+        ]
+        assert statistics.median(scores) >= least, f"{name}, {category}: {scores}; {lacking}"
+
+
+@pytest.mark.alone
+def test_lighthouse_notices(address: str, tmp_path: Path) -> None:
+    whole = (SITE / "guide" / "summary" / "index.html").read_text(encoding="utf-8")
+    page = SITE / "guide" / "summary" / "planted.html"
+    block = "<script>for (const end = Date.now() + 900; Date.now() < end;);</script>"
+    spoilt = re.sub('<meta name="description".*?>', "", whole).replace("</body>", f"{block}</body>")
+    page.write_text(spoilt.replace('lang="en"', ""), encoding="utf-8")
+    try:
+        scores = lighthouse(f"{address}guide/summary/planted.html", tmp_path)["categories"]
+    finally:
+        page.unlink()
+    for category in ("performance", "accessibility", "seo"):
+        assert 100 * scores[category]["score"] < SCORES[category]
