@@ -9,7 +9,7 @@ test_tools = python3 .ci/venv.py test
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site test outputs soak bench clean
+.PHONY: help serve site pdf test outputs soak bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ site: ## build the site, strictly, into site/
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained site
 
+pdf: ## build the site with the whole guide as a PDF in it, printed by Chromium
+	@$(site_tools)
+	$(PYTHON) -m rlhf_explained pdf
+
 test: ## check everything: format, lint, types, the site, all tests and doctests
 	@$(test_tools)
 	$(PYTHON) -m ruff format --check
@@ -29,6 +33,7 @@ test: ## check everything: format, lint, types, the site, all tests and doctests
 	$(PYTHON) -m pyright --pythonpath $(PYTHON)
 	$(PYTHON) -m rlhf_explained site
 	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(PYTHON) -m pytest -m alone
 
 outputs: ## rewrite the Output blocks and doctest results in pages and docstrings
 	@$(site_tools)

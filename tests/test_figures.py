@@ -16,12 +16,12 @@ import pytest
 from made_up_run import CURVES, made_up_run
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, StepPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from rlhf_explained import figures, measured
-from rlhf_explained.figures import ppo, style
+from rlhf_explained.figures import numbers, style
 from rlhf_explained.pipeline import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -231,25 +231,39 @@ def test_svg_follows_the_theme_and_shares_a_page(name: str, kind: str, runs: dic
     svg = figures.draw(name, runs[kind])
     root = ElementTree.fromstring(svg)
     assert svg.startswith("<svg ")
-    colours = re.findall(r"(?:fill|stroke|color):([^;\"]+)", svg)
-    assert {c for c in colours if not c.startswith(("var(--", "none", f"url(#{name}-"))} == set()
-    assert not any(sentinel in svg for sentinel in style.VARIABLES)
+    alone = {f"{prefix}-{word}": colour for prefix in ("fill", "line")
+             for word, colour in style.SENTINELS.values()}  # fmt: skip
+    for element in root.iter():
+        assert "style" not in element.attrib
+        classes = element.get("class", "").split()
+        colours = [element.attrib[key] for key in ("fill", "stroke") if key in element.attrib]
+        painted = [c for c in colours if c != "none" and not c.startswith(f"url(#{name}-")]
+        assert [alone[word] for word in classes] == painted  # each colour has its class
+    assert not any(sentinel in svg for sentinel in style.SENTINELS)
     ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
     assert len(ids) == len(set(ids))
     assert all(found.startswith(f"{name}-") for found in ids)
-    wanted = re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg)
-    assert {one or other for one, other in wanted} == set(ids)
-    assert not list(root.iter(f"{SVG}metadata"))
-    assert not list(root.iter(f"{SVG}style"))
+    assert set(re.findall(r"url\(#([^)]+)\)", svg)) == set(ids)
+    tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+    assert tags <= {"svg", "g", "path", "circle", "text", "pattern", "rect", "clipPath"}
     assert "font-family" not in re.sub(r"<svg [^>]*>", "", svg)
-    sizes = [float(size) for size in re.findall(r"font-size:([\d.]+)px", svg)]
+    sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
     assert min(sizes) * 340 / style.WIDTH >= 11, "too small on a phone"
-    assert len(sizes) == len(list(root.iter(f"{SVG}text")))
+    assert "font-size" in root.attrib
+
+
+def test_a_drawing_alone_has_the_colours_of_the_light_theme():
+    sheet = Path("docs/assets/stylesheets/extra.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"(--[\w-]+): (#\w+);", sheet.split("slate")[0]))
+    for word, alone in style.SENTINELS.values():
+        for kind in (rf"\.fill-{word} {{ fill", rf"\.line-{word} {{ stroke"):
+            (variable,) = re.findall(rf"{kind}: var\((--[\w-]+)\); }}", sheet)
+            assert word == "paper" or light[variable] == alone
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_svg_is_small(name: str, run: Run):
-    assert len(figures.draw(name, run).encode()) <= 25_000
+    assert len(figures.draw(name, run).encode()) <= 9_000
 
 
 def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):
@@ -320,9 +334,9 @@ def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_names_all_it_is_drawn_by(name: str):
     sources = figures.sources(name)
-    assert {path.name for path in sources} >= {"style.py", "svg.py", "measured.py"}
+    assert {path.name for path in sources} >= {"style.py", "svg.py", "measured.py", "numbers.py"}
     assert all(path.is_file() for path in sources)
-    assert (len(sources) > 4) == (name == "ppo-clip")
+    assert (len(sources) > 7) == (name == "ppo-clip")
 
 
 def test_before_after_shows_the_measured_shares(run: Run):
@@ -367,10 +381,10 @@ def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_referenc
 
 
 def test_the_hack_stops_paying_where_the_totals_are_equal(run: Run):
-    hacked = next(scenario for scenario in ppo.SCENARIOS if scenario[0] == "hacked")
-    for scenario in ppo.SCENARIOS:
+    hacked = next(scenario for scenario in numbers.SCENARIOS if scenario[0] == "hacked")
+    for scenario in numbers.SCENARIOS:
         if scenario is not hacked:
-            beta = ppo.crossing(hacked, scenario)
+            beta = numbers.crossing(hacked, scenario)
             totals = [score - beta * kl for _, score, kl in (hacked, scenario)]
             assert totals[0] == pytest.approx(totals[1])
     words = said("beta-sweep", run)
@@ -388,13 +402,62 @@ def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_si
 
 def test_the_band_is_the_best_gold_so_far(run: Run):
     axes = drawing("gold-against-kl", run).axes[1]
-    band, *paths = [
-        line for line in axes.lines if line.get_linewidth() > 1.6 and len(line.get_xdata()) > 2
-    ]
+    lines = [line for line in axes.lines if line.get_linewidth() > 1.6]
+    band, inside, *paths = [line for line in lines if len(line.get_xdata()) > 2]
     assert len(paths) == 2
+    assert band.get_xydata().tolist() == inside.get_xydata().tolist()
     for kl, gold in zip(*band.get_data(), strict=True):
         reached = [g for path in paths for k, g in zip(*path.get_data(), strict=True) if k <= kl]
         assert gold == pytest.approx(max(reached))
+
+
+# Colour is never the only signal
+
+
+def alike(figure: Figure) -> list[str]:
+    """Marks of one panel that only their colours tell apart.
+
+    A line through single measurements is not looked at: it follows its own smoothed line.
+    """
+    found = []
+    for axes in figure.axes:
+        looks: dict[tuple, str] = {}
+        for line in axes.lines:
+            colour = line.get_color()
+            is_series = len(line.get_xdata()) > 2 and line.get_linewidth() > 1
+            if is_series and colour != style.PAPER:
+                look = (line.get_linestyle(), str(line._dash_pattern), line.get_linewidth())
+                if looks.setdefault(look, colour) != colour:
+                    found.append(f"two lines of dash {look}")
+        for patch in axes.patches:
+            if isinstance(patch, StepPatch | PathPatch):
+                look = (patch.get_hatch(), patch.get_capstyle(), type(patch))
+                colour = str(patch.get_edgecolor())
+                if looks.setdefault(look, colour) != colour:
+                    found.append(f"two patches of {look}")
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), SOME)
+def test_series_differ_in_more_than_their_colour(name: str, kind: str, runs: dict[str, Run]):
+    assert not alike(drawing(name, runs[kind]))
+
+
+def test_series_that_do_not_would_be_noticed(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(style.DASHES, "ppo_no_kl", style.DASHES["ppo"])
+    assert len(alike(drawing("ppo-curves", run))) == 3
+    axes = drawing("gold-against-kl", run).axes[1]
+    for patch in axes.patches:
+        patch.set_capstyle("round")
+    assert any("patches" in found for found in alike(axes.figure))
+
+
+def test_kinds_of_events_differ_in_their_marks():
+    from rlhf_explained.figures import history
+
+    assert len({mark for mark, _ in history.LOOKS.values()}) == len(history.LOOKS)
+    assert list(history.LOOKS) == list(numbers.KINDS.values())
+    assert len(set(style.MARKERS.values())) == len(style.MARKERS)
 
 
 # The style's own arithmetic

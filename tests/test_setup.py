@@ -35,7 +35,11 @@ def install(folder, lock, *arguments):
         time.sleep(float(sys.argv[2]))
         (folder / f"{len(list(folder.iterdir()))}.part").touch()
 
-setup.run, setup.install = run, install
+def install_node(folder, lock):
+    with open("installs.log", "a") as log:
+        log.write("node\n")
+
+setup.run, setup.install, setup.install_node = run, install, install_node
 setup.main(sys.argv[1])
 """
 
@@ -45,8 +49,9 @@ def clone(tmp_path: Path) -> Path:
     """The files that a set-up reads, and a driver that does not call pip."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "venv.py", tmp_path / ".ci")
-    for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests" / "site").mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt", "tests/site/package-lock.json"):
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
     return tmp_path
 
@@ -78,10 +83,13 @@ def test_the_test_tools_come_later_and_include_the_site(clone: Path) -> None:
     finish(clone, "site")
     assert "adding the test tools" in finish(clone, "test")
     assert finish(clone, "site") == ""
-    assert installs(clone) == 3
+    assert installs(clone) == 4  # and what runs in Node
 
 
-@pytest.mark.parametrize("what", ["constraints.txt", "pyproject.toml", ".ci/venv.py"])
+@pytest.mark.parametrize(
+    "what",
+    ["constraints.txt", "pyproject.toml", ".ci/venv.py", "tests/site/package-lock.json"],
+)
 def test_other_versions_make_another_environment(clone: Path, what: str) -> None:
     finish(clone, "site")
     path = clone / what

@@ -35,12 +35,10 @@
 # trains; after that it is read from `.cache`.
 
 # %%
-from html import escape
-
 import torch
 from IPython.display import HTML, Markdown, display
 
-from rlhf_explained.figures import alt_text, draw
+from rlhf_explained.figures import as_html
 from rlhf_explained.measured import value
 from rlhf_explained.pipeline import RunConfig, run
 
@@ -54,8 +52,7 @@ def measured(name):
 
 def figure(name):
     """A figure of the guide, drawn from this run."""
-    alt = escape(alt_text(name, result), quote=True)
-    display(HTML(f'<figure role="img" aria-label="{alt}">{draw(name, result)}</figure>'))
+    display(HTML(as_html(name, result)))
 
 
 def say(text):

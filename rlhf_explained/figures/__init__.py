@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
+from rlhf_explained.figures import numbers
+from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 
 
@@ -85,7 +88,7 @@ FIGURES: dict[str, Figure] = {
         "PPO update improves the policy, and the loop repeats. The numbers are illustrative.",
     ),
     "ppo-curves": Figure(
-        "ppo",
+        "ppo_runs",
         "curves",
         "Reward model score, gold reward and KL over the iterations of PPO, with the KL penalty "
         "and without it. At the end, on held-out prompts: score {ppo-proxy} against "
@@ -93,7 +96,7 @@ FIGURES: dict[str, Figure] = {
         "{ppo-no-kl-kl}.",
     ),
     "gold-against-kl": Figure(
-        "ppo",
+        "ppo_runs",
         "gold_against_kl",
         "Gold reward against KL from the SFT policy: the paths of PPO with and without the "
         "penalty, both starting at SFT. On held-out prompts they end at gold {ppo-gold}, KL "
@@ -101,7 +104,7 @@ FIGURES: dict[str, Figure] = {
         "reward that either run reached within each KL.",
     ),
     "response-length": Figure(
-        "ppo",
+        "ppo_runs",
         "response_length",
         "Mean response length over the iterations of PPO, with and without the KL penalty. SFT "
         "responses have {sft-length}; at the end, on held-out prompts, {ppo-length} with the "
@@ -143,7 +146,10 @@ FIGURES: dict[str, Figure] = {
 def sources(name: str) -> list[Path]:
     """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
     figure = FIGURES[name]
-    own = (f"{__name__}.{part}" for part in ("style", "svg", figure.module))
+    own = (
+        f"{__name__}.{part}"
+        for part in ("style", "svg", "compact", "table", "numbers", figure.module)
+    )
     modules = (*own, "rlhf_explained.measured", *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
     return [Path(__file__).parents[2] / f"{module.replace('.', '/')}.py" for module in modules]
@@ -160,9 +166,36 @@ def alt_text(name: str, run: Run) -> str:
     return FIGURES[name].alt.format_map(Values())
 
 
+def tables(name: str, run: Run) -> tuple[Table, ...]:
+    """The numbers that the figure shows; none if it is a drawing without numbers."""
+    return numbers.TABLES[name](run) if name in numbers.TABLES else ()
+
+
 def draw(name: str, run: Run) -> str:
     """The figure drawn from the run, as inline SVG."""
     from rlhf_explained.figures import svg  # imports matplotlib
 
     module = importlib.import_module(f"{__name__}.{FIGURES[name].module}")
     return svg.to_svg(getattr(module, FIGURES[name].function)(run), name)
+
+
+def titled(drawing: str, title: str, alt: str) -> str:
+    """Say what a drawing shows to those who cannot see it.
+
+    Args:
+        drawing: An `<svg>` element.
+        title: An id for its title, which no other element of the page has.
+        alt: The alternative text.
+
+    Returns:
+        The element as an image of that name.
+    """
+    opening, rest = drawing.split(">", 1)
+    opening = opening.replace("<svg", f'<svg role="img" aria-labelledby="{title}"', 1)
+    return f'{opening}><title id="{title}">{escape(alt, quote=False)}</title>{rest}'
+
+
+def as_html(name: str, run: Run) -> str:
+    """The figure drawn from the run, as an element of a page that holds it once."""
+    drawing = titled(draw(name, run), f"figure-{name}-alt", alt_text(name, run))
+    return f'<figure class="drawn" id="figure-{name}">{drawing}</figure>'

@@ -18,17 +18,12 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from rlhf_explained.figures.style import ALIGNED, BASE, NOKL, PPO, REWARD, SFT, VARIABLES
+from rlhf_explained.figures.style import SENTINELS
 
 SIZE = (1200, 630)  # pixels, the shape that everyone cuts to
 PAPER, INK, MUTED = "#fefefc", "#1f2328", "#5b6067"
-STAGES = {"base": BASE, "sft": SFT, "rm": REWARD, "ppo": PPO, "aligned": ALIGNED, "nokl": NOKL}
+COLOURS = dict(SENTINELS.values())  # of the stages on white, as figures have them
 LEFT, RIGHT = 90, 1110
-
-
-def colour(stage: str) -> str:
-    """The colour of a stage on white, as figures have it without the site's stylesheet."""
-    return VARIABLES[STAGES[stage]].split(",")[1].rstrip(")")
 
 
 def draw(words: dict[str, Any]) -> Figure:
@@ -47,7 +42,7 @@ def draw(words: dict[str, Any]) -> Figure:
     for place, stage in enumerate(stages):
         height = 1 / len(stages)
         corner = (0, 1 - (place + 1) * height)
-        stripe = Rectangle(corner, 24 / SIZE[0], height, color=colour(stage), linewidth=0)
+        stripe = Rectangle(corner, 24 / SIZE[0], height, color=COLOURS[stage], linewidth=0)
         figure.add_artist(stripe)
     _text(figure, LEFT, 84, words["site"], 26, MUTED, bold=True)
     size, lines = next(
@@ -66,7 +61,7 @@ def draw(words: dict[str, Any]) -> Figure:
     for number, line in enumerate(lines[:room]):
         _text(figure, LEFT, at + 14 + 40 * number, line, 27, MUTED)
     if words.get("value"):
-        accent = colour(stages[0]) if words.get("stage") else INK
+        accent = COLOURS[stages[0]] if words.get("stage") else INK
         shown = _text(figure, LEFT, 560, words["value"], 62, accent, bold=True)
         _text(figure, LEFT + shown + 24, 560, words["about"], 27, INK)
     return figure

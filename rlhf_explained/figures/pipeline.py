@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from rlhf_explained.figures import style
+from rlhf_explained.figures import numbers, style
 from rlhf_explained.measured import seconds
 from rlhf_explained.pipeline import Run
 
@@ -13,24 +13,25 @@ from rlhf_explained.pipeline import Run
 @style.drawn
 def three_stages(run: Run) -> Figure:
     """From the pretrained model by three stages to the aligned one."""
-    facts = run.facts
+    (table,) = numbers.three_stages(run)
+    demonstrations, pairs, rounds = (f"{count:,}" for count in table["how many"])
     stages = (
         (
             style.SFT,
             "Supervised fine-tuning (SFT)",
-            f"imitate {facts['demonstrations']:,} demonstrations",
+            f"imitate {demonstrations} demonstrations",
             "like a student learning from examples",
         ),
         (
             style.REWARD,
             "Reward model (RM)",
-            f"predict {facts['pairs']:,} preferences",
+            f"predict {pairs} preferences",
             "like training a judge to grade essays",
         ),
         (
             style.PPO,
             "PPO fine-tuning",
-            f"raise the judge’s score, {facts['ppo_iterations']:,} rounds",
+            f"raise the judge’s score, {rounds} rounds",
             "like a student improving from grades",
         ),
     )
@@ -85,36 +86,27 @@ def three_stages(run: Run) -> Figure:
 @style.drawn
 def stage_seconds(run: Run) -> Figure:
     """Wall time of each stage of this run."""
-    stages = (
-        ("pretrain", "Pretraining", style.BASE, ""),
-        ("sft", "SFT", style.SFT, ""),
-        ("preferences", "Preferences", style.REWARD, "//////"),
-        ("reward_model", "Reward model", style.REWARD, ""),
-        ("ppo", "PPO", style.PPO, ""),
-        ("ppo_no_kl", "PPO, no penalty", style.NOKL, "//////"),
-        ("evaluation", "Evaluation", style.MUTED, ""),
+    looks = (  # of each row; hatched: a second one of that colour
+        (style.BASE, False),
+        (style.SFT, False),
+        (style.REWARD, True),
+        (style.REWARD, False),
+        (style.PPO, False),
+        (style.NOKL, True),
+        (style.MUTED, False),
     )
+    (table,) = numbers.stage_seconds(run)
     row, left, right = 24.0, 116.0, style.WIDTH - 62
-    figure, axes = style.page(row * len(stages) + 46)
-    longest = max(run.seconds[stage] for stage, *_ in stages) or 1.0
-    for number, (stage, name, colour, hatch) in enumerate(stages):
-        middle = 18 + row * number
-        length = (right - left) * run.seconds[stage] / longest
+    figure, axes = style.page(row * len(looks) + 46)
+    longest = max(table["wall time"]) or 1.0
+    for number, ((name, time), (colour, hatched)) in enumerate(zip(table.rows, looks, strict=True)):
+        middle, length = 18 + row * number, (right - left) * time / longest
         style.words(axes, left - 8, middle + 4, name, align="right")
-        axes.barh(
-            middle,
-            length,
-            left=left,
-            height=row - 9,
-            facecolor="none" if hatch else colour,
-            edgecolor=colour,
-            hatch=hatch or None,
-            linewidth=1,
-        )
-        style.words(axes, left + length + 6, middle + 4, seconds(run.seconds[stage]))
-    bottom = 18 + row * len(stages)
+        style.bar(axes, left, middle, length, row - 9, colour, solid=True, hatched=hatched)
+        style.words(axes, left + length + 6, middle + 4, seconds(time))
+    bottom = 18 + row * len(looks)
     axes.plot([left, left], [4, bottom - 12], color=style.MUTED, linewidth=0.8)
     style.remark(figure, "the two PPO runs go side by side")
-    total = seconds(run.seconds["total"])
+    total = seconds(table.line("in all"))
     style.note(figure, f"wall time, {total} in all · seed {run.config.seed}")
     return figure

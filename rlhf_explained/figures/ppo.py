@@ -1,24 +1,12 @@
-"""PPO: the loop, what it did to this run with and without the KL penalty, and its two formulas."""
+"""PPO: the loop, and its two formulas."""
 
 from __future__ import annotations
 
-from itertools import accumulate
-
-import numpy as np
 from matplotlib.figure import Figure
 
-from rlhf_explained.figures import style
-from rlhf_explained.measured import number, smoothed
+from rlhf_explained.figures import numbers, style
+from rlhf_explained.measured import number
 from rlhf_explained.pipeline import Run
-
-RUNS = (("ppo", "with"), ("ppo_no_kl", "without"))
-# The original lesson's four answers: reward model score and KL in nats. The third one is the hack.
-SCENARIOS = (
-    ("great", 9.5, 0.8),
-    ("good", 8.0, 0.5),
-    ("hacked", 10.0, 5.0),
-    ("safe", 7.0, 0.2),
-)
 
 
 @style.drawn
@@ -67,149 +55,9 @@ def loop(run: Run) -> Figure:
 
 
 @style.drawn
-def curves(run: Run) -> Figure:
-    """Reward model score, gold reward and KL over the iterations, with the penalty and without."""
-    panels = (
-        ("proxy", "Proxy", "reward model score, mean", ""),
-        ("gold", "Gold", "true reward, mean", ""),
-        ("kl", "KL from SFT", "nats per response", "iteration"),
-    )
-    figure, _ = style.page(3 * 158 + 38)
-    for place, (name, title, unit, xlabel) in enumerate(panels):
-        axes = style.panel(
-            figure, 44, 24 + 158 * place, 222, 116, title=title, unit=unit, xlabel=xlabel
-        )
-        _both_runs(run, axes, name)
-    style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
-    return figure
-
-
-@style.drawn
-def response_length(run: Run) -> Figure:
-    """Mean response length over the iterations, with the penalty and without."""
-    figure, _ = style.page(246)
-    axes = style.panel(
-        figure, 44, 24, 222, 150, title="Response length", unit="tokens, mean", xlabel="iteration"
-    )
-    start = run.evaluation["sft"]["length"]
-    axes.axhline(start, color=style.SFT, linewidth=1.4, linestyle=style.DASHES["sft"])
-    _both_runs(run, axes, "length", (start, "SFT", style.SFT))
-    style.remark(figure, "SFT: held-out prompts; curves: training prompts")
-    style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
-    return figure
-
-
-def _both_runs(run: Run, axes: style.Axes, name: str, *others: tuple[float, str, str]) -> None:
-    """A quantity of both runs over the iterations, the lines named at their ends."""
-    labels, iterations, values = list(others), [], [y for y, _, _ in others]
-    for policy, label in RUNS:
-        rows = run.history[policy]
-        xs, ys = [row["iteration"] for row in rows], [row[name] for row in rows]
-        colour = style.COLOURS[policy]
-        style.curve(axes, xs, ys, colour=colour, dash=style.DASHES[policy], raw=True)
-        labels.append((style.last(ys), label, colour))
-        iterations += xs
-        values += ys
-    style.limits(axes, iterations, values)
-    style.end_labels(axes, labels)
-
-
-@style.drawn
-def gold_against_kl(run: Run) -> Figure:
-    """The paths of both runs through KL and gold, and the best gold within each KL."""
-    figure, _ = style.page(358)
-    axes = style.panel(
-        figure,
-        44,
-        24,
-        style.WIDTH - 58,
-        256,
-        title="Gold",
-        unit="true reward, mean",
-        xlabel="KL from SFT, nats per response, root scale",
-    )
-    paths = {}
-    kls, golds = [0.0], [run.evaluation["sft"]["gold"]]
-    for policy, _ in RUNS:
-        rows = run.history[policy]
-        kl, gold = [row["kl"] for row in rows], [row["gold"] for row in rows]
-        colour = style.COLOURS[policy]
-        style.dots(axes, kl, gold, colour)
-        paths[policy] = list(zip(smoothed(kl), smoothed(gold), strict=True))
-        kls += kl
-        golds += gold
-    ends = {policy: run.evaluation[policy] for policy in ("sft", "ppo", "ppo_no_kl")}
-    kls += [end["kl"] for end in ends.values()]
-    golds += [end["gold"] for end in ends.values()]
-
-    best = list(accumulate(sorted(p for path in paths.values() for p in path), _higher))
-    axes.plot(*zip(*best, strict=True), color=style.MUTED, linewidth=6, alpha=0.25, zorder=1)
-    for policy, path in paths.items():
-        colour = style.COLOURS[policy]
-        xs, ys = zip(*path, strict=True)
-        axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=style.DASHES[policy])
-    low, high = min(kls), max(kls)
-    margin = 0.04 * (high - low) or 0.5
-    style.limits(axes, kls, golds)
-    axes.set_xscale("function", functions=(_signed_root, _signed_square))
-    axes.set_xlim(low - margin / 10, high + margin)
-    roots = style.MaxNLocator(5).tick_values(*_signed_root(np.array(axes.get_xlim())))
-    ticks = _signed_square(np.asarray(roots))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xticks([tick for tick in ticks if low - margin / 10 <= tick <= high + margin])
-
-    marks, points = [], [point for line in (best, *paths.values()) for point in style.along(line)]
-    marks.append((*best[-1], "best gold within this KL", style.MUTED))
-    for policy, path in paths.items():
-        rows, colour = run.history[policy], style.COLOURS[policy]
-        every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if 3 * step >= len(path))
-        for index in range(every - 1, len(path), every):
-            axes.plot(*path[index], "o", color=colour, markersize=3.5)
-            marks.append((*path[index], f"{rows[index]['iteration']:g}", colour))
-    named = {"sft": "SFT", **dict(RUNS)}
-    for policy, end in ends.items():
-        axes.errorbar(
-            end["kl"],
-            end["gold"],
-            yerr=end["stderr"]["gold"],
-            fmt=style.MARKERS[policy],
-            color=style.COLOURS[policy],
-            markerfacecolor=style.PAPER,
-            markeredgewidth=1.6,
-            markersize=8,
-            elinewidth=1.2,
-            zorder=4,
-        )
-        marks.insert(0, (end["kl"], end["gold"], named[policy], style.COLOURS[policy]))
-        points.append((end["kl"], end["gold"]))
-    style.place_labels(axes, marks, clear_of=points)
-    style.remark(figure, "△ ○ ✕ held-out result · small numbers: iteration")
-    style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
-    return figure
-
-
-def _signed_root(kl: np.ndarray) -> np.ndarray:
-    """Gao et al. 2022 plot gold against the root of KL; an estimate of KL may be negative."""
-    return np.sign(kl) * np.sqrt(np.abs(kl))
-
-
-def _signed_square(root: np.ndarray) -> np.ndarray:
-    return np.sign(root) * np.square(root)
-
-
-def _higher(best: tuple[float, float], point: tuple[float, float]) -> tuple[float, float]:
-    return point[0], max(best[1], point[1])
-
-
-def crossing(first: tuple[str, float, float], second: tuple[str, float, float]) -> float:
-    """The β at which two answers have the same total reward, score − β·KL."""
-    return (first[1] - second[1]) / (first[2] - second[2])
-
-
-@style.drawn
 def beta_sweep(run: Run) -> Figure:
     """Total reward of the four answers against β, and where the hack stops paying."""
-    hacked = next(scenario for scenario in SCENARIOS if scenario[0] == "hacked")
+    (table,) = numbers.beta_sweep(run)
     looks = {
         "great": (style.INK, "-"),
         "good": (style.INK, (0, (6, 2, 1, 2))),
@@ -222,18 +70,17 @@ def beta_sweep(run: Run) -> Figure:
         xlabel="β, the weight of the KL penalty", headroom=25,
     )  # fmt: skip
     labels = []
-    for name, score, kl in SCENARIOS:
+    for name, score, _, end, _ in table.rows:
         colour, dash = looks[name]
         width = 2.4 if name == "hacked" else 1.8
-        axes.plot([0, 1], [score, score - kl], color=colour, linestyle=dash, linewidth=width)
-        labels.append((score - kl, name, colour))
+        axes.plot([0, 1], [score, end], color=colour, linestyle=dash, linewidth=width)
+        labels.append((end, name, colour))
     axes.set(xlim=(0, 1), ylim=(4.5, 10.4))
     axes.xaxis.set_major_locator(style.MaxNLocator(5))
-    for scenario in SCENARIOS:
-        if scenario is hacked:
+    for _, score, kl, _, beta in table.rows:
+        if beta is None:
             continue
-        beta = crossing(hacked, scenario)
-        total = scenario[1] - beta * scenario[2]
+        total = score - beta * kl
         axes.plot([beta, beta], [total, 10.4], color=style.FAINT, linewidth=1, zorder=1)
         axes.plot(beta, total, "o", color=style.NOKL, markersize=6)
         axes.annotate(
@@ -281,7 +128,7 @@ def clip(run: Run) -> Figure:
     labels = []
     for advantage, colour, dash in ((1.0, style.PPO, "-"), (-1.0, style.INK, (0, (4, 2)))):
         plain = [ratio * advantage for ratio in ratios]
-        axes.plot(ratios, plain, color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.plot(ratios, plain, color=style.MUTED, linewidth=1.2, linestyle=(0, (1, 2)))
         ys = [objective(ratio, advantage) for ratio in ratios]
         axes.plot(ratios, ys, color=colour, linewidth=2.2, linestyle=dash)
         labels.append((ys[-1], f"A = {advantage:+g}".replace("-", "−"), colour))

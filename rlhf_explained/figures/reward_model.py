@@ -6,7 +6,7 @@ import math
 
 from matplotlib.figure import Figure
 
-from rlhf_explained.figures import style
+from rlhf_explained.figures import numbers, style
 from rlhf_explained.measured import share
 from rlhf_explained.pipeline import Run
 
@@ -85,19 +85,18 @@ def preference_and_reward_model(run: Run) -> Figure:
 @style.drawn
 def training(run: Run) -> Figure:
     """Loss, held-out accuracy under its ceiling, and the scores of held-out pairs."""
-    rows = run.history["reward_model"]
-    steps = [row["step"] for row in rows]
-    loss, accuracy = [row["loss"] for row in rows], [row["accuracy"] for row in rows]
-    ceiling = run.reward_model["accuracy_ceiling"]
+    table, scores = numbers.reward_model_training(run)
+    steps, loss, smooth = table["step"], table["loss"], table["smoothed"]
+    percent = table["held-out accuracy"]
+    guess, ceiling = table.line("loss of guessing"), table.line("ceiling of the accuracy")
     left, width = 40.0, 200.0
     figure, _ = style.page(536)
 
-    guess = math.log(2)
     axes = style.panel(figure, left, 30, width, 110, title="Loss", unit="nats per pair")
-    style.curve(axes, steps, loss, colour=style.REWARD, dash="-", raw=True)
+    style.curve(axes, steps, smooth, colour=style.REWARD, dash="-", raw=loss)
     axes.axhline(guess, color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
     style.limits(axes, steps, [*loss, guess])
-    ends = [(style.last(loss), "training", style.REWARD), (guess, "guessing", style.MUTED)]
+    ends = [(smooth[-1], "training", style.REWARD), (guess, "guessing", style.MUTED)]
     style.end_labels(axes, ends)
 
     axes = style.panel(
@@ -110,20 +109,17 @@ def training(run: Run) -> Figure:
         unit="share of held-out pairs, %",
         xlabel="optimiser step",
     )
-    percent = [100 * value for value in accuracy]
     style.curve(axes, steps, percent, colour=style.REWARD, dash="-")
-    axes.axhline(100 * ceiling, color=style.INK, linewidth=1.2, linestyle=(0, (4, 2)))
-    style.limits(axes, steps, [*percent, 100 * ceiling])
+    axes.axhline(ceiling, color=style.INK, linewidth=1.2, linestyle=(0, (4, 2)))
+    style.limits(axes, steps, [*percent, ceiling])
     style.end_labels(
         axes,
         [
-            (percent[-1], f"RM {share(accuracy[-1])}", style.REWARD),
-            (100 * ceiling, f"ceiling {share(ceiling)}", style.INK),
+            (percent[-1], f"RM {share(percent[-1] / 100)}", style.REWARD),
+            (ceiling, f"ceiling {share(ceiling / 100)}", style.INK),
         ],
     )
 
-    chosen = run.reward_model["chosen_scores"]
-    rejected = run.reward_model["rejected_scores"]
     axes = style.panel(
         figure,
         left,
@@ -135,38 +131,16 @@ def training(run: Run) -> Figure:
         xlabel="reward model score",
         headroom=28,
     )
-    low, high = min(chosen + rejected), max(chosen + rejected)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    bins = [low + (high - low) * step / 24 for step in range(25)]
-    axes.hist(
-        rejected,
-        bins,
-        histtype="stepfilled",
-        facecolor="none",
-        edgecolor=style.MUTED,
-        hatch="/////",
-        linewidth=1.2,
-    )
-    axes.hist(
-        chosen,
-        bins,
-        histtype="stepfilled",
-        facecolor=(style.REWARD, 0.35),
-        edgecolor=style.REWARD,
-        linewidth=1.5,
-    )
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, top * 1.05)
-    axes.set_xlim(low, high)
-    style.mean_marks(
-        axes,
-        [(_mean(rejected), "rejected", style.MUTED), (_mean(chosen), "chosen", style.REWARD)],
-    )
+    edges = [*scores["score from"], scores["to"][-1]]
+    axes.stairs(scores["rejected"], edges, fill=True, facecolor="none", edgecolor=style.MUTED,
+                hatch="/////", linewidth=1.2)  # fmt: skip
+    axes.stairs(scores["chosen"], edges, fill=True, facecolor=(style.REWARD, style.TINT),
+                edgecolor=style.REWARD, linewidth=1.5)  # fmt: skip
+    axes.set_ylim(0, 1.05 * (max(*scores["rejected"], *scores["chosen"]) or 1))
+    axes.set_xlim(edges[0], edges[-1])
+    means = (scores.line(f"mean of the {name}") for name in ("rejected", "chosen"))
+    looks = (("rejected", style.MUTED), ("chosen", style.REWARD))
+    style.mean_marks(axes, [(mean, *look) for mean, look in zip(means, looks, strict=True)])
     pairs = run.reward_model["heldout_pairs"]
     style.note(figure, f"{pairs:,} held-out pairs · seed {run.config.seed}")
     return figure
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -23,10 +23,12 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from rlhf_explained.measured import number, smoothed
+from rlhf_explained.measured import number
 
 WIDTH = 324.0  # points, of every figure
 SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
+RAW = 0.75  # opacity of single measurements: with less, some colour has no contrast of 3:1
+TINT = 0.2  # opacity of a fill; its outline has the contrast
 
 INK, MUTED, FAINT, PAPER = "#010203", "#010204", "#010205", "#010206"
 BASE, SFT, REWARD, PPO, ALIGNED, NOKL = (
@@ -37,18 +39,19 @@ BASE, SFT, REWARD, PPO, ALIGNED, NOKL = (
     "#01020b",
     "#01020c",
 )
-# What each sentinel becomes; the second value is for a reader without the site's stylesheet.
-VARIABLES = {
-    INK: "var(--md-default-fg-color,#222)",
-    MUTED: "var(--md-default-fg-color--light,#666)",
-    FAINT: "var(--md-default-fg-color--lightest,#ddd)",
-    PAPER: "var(--md-default-bg-color,#fff)",
-    BASE: "var(--stage-base,#d32f2f)",
-    SFT: "var(--stage-sft,#1976d2)",
-    REWARD: "var(--stage-rm,#b35900)",
-    PPO: "var(--stage-ppo,#388e3c)",
-    ALIGNED: "var(--stage-aligned,#7b1fa2)",
-    NOKL: "var(--stage-nokl,#6d4c41)",
+# What each sentinel becomes: the end of a class in the site's stylesheet, and the colour of the
+# light theme for a reader who has the drawing alone.
+SENTINELS = {
+    INK: ("ink", "#1f2328"),
+    MUTED: ("muted", "#5b6067"),
+    FAINT: ("faint", "#dcdcd6"),
+    PAPER: ("paper", "#fff"),
+    BASE: ("base", "#c62828"),
+    SFT: ("sft", "#1565c0"),
+    REWARD: ("rm", "#ad4e00"),
+    PPO: ("ppo", "#2e7031"),
+    ALIGNED: ("aligned", "#7b1fa2"),
+    NOKL: ("nokl", "#5d4037"),
 }
 # A policy is told by its name, its dash and its marker as well as by its colour.
 COLOURS = {"base": BASE, "sft": SFT, "ppo": PPO, "ppo_no_kl": NOKL}
@@ -75,6 +78,7 @@ SETTINGS = {
     "font.family": ["DejaVu Sans"],  # measures; the browser sets the text in the page's own font
     "font.size": BODY,
     "hatch.linewidth": 0.8,
+    "lines.solid_capstyle": "butt",
     "path.simplify": False,
     "savefig.facecolor": "none",
     "svg.fonttype": "none",
@@ -293,19 +297,54 @@ def curve(
     *,
     colour: str,
     dash: str | tuple[Real, tuple[Real, ...]],
-    raw: bool = False,
+    raw: Sequence[Real] = (),
 ) -> None:
-    """A line; with `raw`, the smoothed line over what was measured, lighter."""
+    """A line, over a thinner one through what was measured before it was smoothed."""
     if raw:
-        axes.plot(xs, ys, color=to_rgba(colour, 0.4), linewidth=0.8)
-        ys = smoothed(ys)
+        axes.plot(xs, raw, color=to_rgba(colour, RAW), linewidth=0.7)
     mark = "o" if len(xs) == 1 else ""  # one point makes no line
-    axes.plot(xs, ys, marker=mark, markersize=4, color=colour, linewidth=1.8, linestyle=dash)
+    axes.plot(xs, ys, marker=mark, markersize=4, color=colour, linewidth=2, linestyle=dash)
 
 
-def last(ys: Sequence[Real]) -> float:
-    """Where the smoothed line of `curve` ends."""
-    return smoothed(ys)[-1]
+def bar(
+    axes: Axes,
+    left: Real,
+    middle: Real,
+    length: Real,
+    height: Real,
+    colour: str,
+    *,
+    solid: bool = False,
+    hatched: bool = False,
+) -> None:
+    """A bar to the right, outlined: filled, hatched, or with a tint of its colour."""
+    face = "none" if hatched else to_rgba(colour, 1.0 if solid else TINT)
+    hatch = "//////" if hatched else None
+    axes.barh(
+        middle,
+        length,
+        left=left,
+        height=height,
+        facecolor=face,
+        edgecolor=to_rgba(colour, 1),
+        hatch=hatch,
+        linewidth=1,
+    )
+
+
+def whisker(
+    axes: Axes, ends: Sequence[Real], end: Real, middle: Real, *, solid: bool = False
+) -> None:
+    """A standard error on both sides of a bar's end; on a solid bar in the colour of the paper."""
+    axes.plot(ends, [middle] * 2, color=INK, linewidth=1.2)
+    if solid:
+        axes.plot([ends[0], end], [middle] * 2, color=PAPER, linewidth=1.6)
+
+
+def band(axes: Axes, points: Sequence[tuple[Real, Real]]) -> None:
+    """Two thin lines on both sides of a line, which leave it to be seen between them."""
+    for colour, width in ((MUTED, 6.4), (PAPER, 4.8)):
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, zorder=1)
 
 
 def limits(axes: Axes, xs: Sequence[Real], ys: Sequence[Real]) -> None:
@@ -337,12 +376,15 @@ def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:
         )
 
 
-def dots(axes: Axes, xs: Sequence[Real], ys: Sequence[Real], colour: str) -> None:
+def dots(
+    axes: Axes, xs: Sequence[Real], ys: Sequence[Real], colour: str, *, square: bool = False
+) -> None:
     """Many small dots as one path of strokes without length: a tenth of the bytes of markers."""
     points = [point for point in zip(xs, ys, strict=True) for _ in range(2)]
     path = Path(points, [Path.MOVETO, Path.LINETO] * len(xs))
+    cap = "projecting" if square else "round"
     axes.add_patch(
-        PathPatch(path, edgecolor=to_rgba(colour, 0.4), fill=False, linewidth=3.4, capstyle="round")
+        PathPatch(path, edgecolor=to_rgba(colour, RAW), fill=False, linewidth=2.4, capstyle=cap)
     )
 
 

@@ -4,110 +4,154 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from rlhf_explained.figures.style import SETTINGS, VARIABLES, WIDTH
+from rlhf_explained.figures.compact import grouped, merged, placed, short, shorter
+from rlhf_explained.figures.style import SENTINELS, SETTINGS, WIDTH
 
-_SVG = "http://www.w3.org/2000/svg"
-_XLINK = "http://www.w3.org/1999/xlink"
-_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_DROPPED_STYLES = (
-    "font-family",
-    "stroke-dashoffset: 0",
-    "stroke-linecap: butt",
-    "stroke-linejoin",
-)
+# What a browser takes for granted anyway, or what the root says for all.
+_DEFAULTS = {
+    ("stroke-dashoffset", "0"),
+    ("stroke-linecap", "butt"),
+    ("text-anchor", "start"),
+    ("font-weight", "400"),
+}
+_FOR_ALL = {"fill": "none", "font-size": "11", "stroke-linejoin": "round"}
+FONT = "system-ui, sans-serif"  # of a drawing that stands alone; a page sets its own
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """The drawing as an inline SVG: the same bytes each time, colours as CSS variables.
+    """The drawing as an inline SVG, the same bytes each time.
 
-    Ids start with the figure's name, so that several figures share a page without clashing.
+    Ids start with the figure's name, so that several figures share a page without clashing. Colours
+    are attributes for a reader who has the drawing alone, and classes that the site's stylesheet
+    gives the colours of the theme.
     """
     written = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.style.context(["default", SETTINGS]):
         figure.savefig(written, format="svg", metadata=nothing)
-    for prefix, space in (("", _SVG), ("xlink", _XLINK)):
-        ElementTree.register_namespace(prefix, space)
     root = ElementTree.fromstring(written.getvalue())
-    _compact(root)
-    _rename(root, name)
+    definitions = {one.attrib["id"]: one for one in _definitions(root)}
+    boxes = {key: next(iter(one)) for key, one in definitions.items() if one.tag == "clipPath"}
+    markers = {key: one.attrib.get("d", "") for key, one in definitions.items()}
+    marks = [
+        placed(mark, markers[mark.attrib["href"][1:]]) if mark.tag == "use" else mark
+        for mark in _marks(root, {})
+    ]
+    marks = [mark for mark in marks if not _is_invisible(mark)]
+    for mark in marks:
+        shorter(mark, boxes)
+    marks.sort(key=_kind)
+    marks = merged(marks)
+
     height = round(figure.get_figheight() * 72)
-    root.attrib.clear()
-    root.attrib |= {
-        "viewBox": f"0 0 {WIDTH:.0f} {height}",
-        "style": "width:100%;max-width:28em;height:auto;"
-        "font-family:var(--md-text-font-family,system-ui,sans-serif)",
-        "stroke-linejoin": "round",
-    }
-    text = ElementTree.tostring(root, encoding="unicode")
-    for sentinel, variable in VARIABLES.items():
-        text = text.replace(sentinel, variable)
-    return text
+    scale = 4 / 3  # points to pixels
+    svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
+    svg.attrib |= {"viewBox": f"0 0 {WIDTH:.0f} {height}", "font-family": FONT, **_FOR_ALL}
+    svg.attrib |= {"width": short(WIDTH * scale), "height": short(height * scale)}
+    svg.extend([*definitions.values(), *grouped(marks, _FOR_ALL)])
+    _rename(svg, name)
+    for element in svg.iter():
+        _theme(element)
+    return ElementTree.tostring(svg, encoding="unicode").replace(" />", "/>")
 
 
-def _short(number: re.Match[str]) -> str:
-    """Two decimals are a hundredth of a pixel or so."""
-    text = f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
-
-
-def _compact(element: ElementTree.Element) -> None:
-    """Drop what a browser does not need: stylesheet, empty groups, long numbers, own font."""
-    for child in list(element):
-        _compact(child)
-        kind = child.tag.removeprefix(f"{{{_SVG}}}")
-        place = list(element).index(child)
-        if kind in ("style", "metadata") or (kind in ("g", "defs") and not len(child)):
-            element.remove(child)
-        elif kind == "g" and not set(child.attrib) - {"id"}:
-            element.remove(child)
-            for grandchild in reversed(list(child)):
-                element.insert(place, grandchild)
-    for key, value in list(element.attrib.items()):
-        value = _NUMBER.sub(_short, value)
-        if key == f"{{{_XLINK}}}href":
-            del element.attrib[key]
-            key = "href"
-        elif key == "d":
-            value = re.sub(r"\s*([A-Za-z])\s*", r"\1", value.strip())
+def _plain(element: Element) -> Element:
+    """The element alone, its tag and attributes as they are written in HTML."""
+    plain = Element(element.tag.removeprefix(_SVG))
+    plain.text = element.text if plain.tag == "text" else None
+    for key, value in element.attrib.items():
+        if key == _LINK:
+            plain.attrib["href"] = value
         elif key == "style":
-            parts = (part.strip() for part in value.split(";"))
-            kept = [part for part in parts if part and not part.startswith(_DROPPED_STYLES)]
-            value = ";".join(part.replace(": ", ":") for part in kept)
-        elif key == "transform":
-            value = re.sub(r"\s*rotate\(-?0 [^)]*\)", "", value).strip()
-        if value or key not in ("style", "transform"):
-            element.attrib[key] = value
+            for part in filter(None, (part.strip() for part in value.split(";"))):
+                key, _, setting = part.partition(": ")
+                setting = setting.removesuffix("px")
+                if key not in ("font-family", "stroke-linejoin"):
+                    plain.attrib[key] = setting
         else:
-            del element.attrib[key]
-    element.text = element.text if element.tag == f"{{{_SVG}}}text" else None
-    element.tail = None
+            plain.attrib[key] = value
+    for key, value in list(plain.attrib.items()):
+        if (key, value) in _DEFAULTS:
+            del plain.attrib[key]
+    return plain
 
 
-def _rename(root: ElementTree.Element, name: str) -> None:
+def _marks(element: Element, given: dict[str, str]) -> Iterator[Element]:
+    """All that is painted, in order, without groups: what a group says, its members say."""
+    for child in element:
+        mark = _plain(child)
+        if mark.tag == "g":
+            mark.attrib.pop("id", None)
+            yield from _marks(child, given | mark.attrib)
+        elif mark.tag in ("path", "use", "text", "rect"):
+            mark.attrib = given | mark.attrib
+            mark.attrib.pop("id", None)
+            yield mark
+
+
+def _definitions(root: Element) -> Iterator[Element]:
+    """What other elements refer to: markers, hatches, boxes to cut at."""
+    for definitions in root.iter(f"{_SVG}defs"):
+        for child in definitions:
+            if child.tag == f"{_SVG}style":
+                continue
+            definition = _plain(child)
+            definition.extend(_plain(part) for part in child)
+            if definition.tag != "path":  # not a marker
+                for part in definition.iter():
+                    shorter(part, {}, digits=2)
+            yield definition
+
+
+def _is_invisible(mark: Element) -> bool:
+    unseen = mark.get("fill", "none") == "none" and mark.get("stroke", "none") == "none"
+    return unseen or (mark.tag == "text" and not (mark.text or "").strip())
+
+
+def _kind(mark: Element) -> tuple[str, ...]:
+    """Text stands on top of everything, beside other text of its kind; marks keep their order."""
+    if mark.tag != "text":
+        return ()
+    said = ("fill", "font-size", "font-weight", "font-style", "text-anchor")
+    return ("text", *(mark.get(key, "") for key in said))
+
+
+def _rename(root: Element, name: str) -> None:
     """Number the ids that something refers to, under the figure's name; drop the others.
 
     Matplotlib's own ids are random, or the same in each figure that has the same marker.
     """
-    used: dict[str, str] = {}
+    new: dict[str, str] = {}
     for element in root.iter():
         for key, value in element.attrib.items():
-            for old in _REFERENCE.findall(value) + ([value[1:]] if key == "href" else []):
-                used.setdefault(old, f"{name}-{len(used) + 1}")
-    for element in root.iter():
-        for key, value in list(element.attrib.items()):
-            if key == "id":
-                if value in used:
-                    element.attrib["id"] = used[value]
-                else:
-                    del element.attrib["id"]
-            elif key == "href":
-                element.attrib["href"] = f"#{used[value[1:]]}"
-            else:
-                element.attrib[key] = _REFERENCE.sub(lambda m: f"url(#{used[m[1]]})", value)
+            for old in _REFERENCE.findall(value):
+                number = new.setdefault(old, f"{name}-{len(new) + 1}")
+                element.attrib[key] = value.replace(old, number)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if (old := child.attrib.pop("id", None)) and old in new:
+                child.attrib = {"id": new[old], **child.attrib}
+            elif old:
+                parent.remove(child)
+
+
+def _theme(element: Element) -> None:
+    """Colours as attributes, and as classes that the stylesheet knows."""
+    classes = []
+    for key, prefix in (("fill", "fill"), ("stroke", "line")):
+        if (colour := element.get(key)) in SENTINELS:
+            word, alone = SENTINELS[colour]
+            element.attrib[key] = alone
+            classes.append(f"{prefix}-{word}")
+    if classes:
+        element.attrib["class"] = " ".join(classes)

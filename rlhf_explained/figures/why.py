@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from math import comb, log10
 
 from matplotlib.figure import Figure
 
-from rlhf_explained.figures import style
+from rlhf_explained.figures import numbers, style
 from rlhf_explained.pipeline import Run
-
-# InstructGPT, Ouyang et al. 2022, section 3.5 and table 6 (training prompts); Llama 2, Touvron et
-# al. 2023, section 3.1 and table 6 (Meta's own comparisons).
-INSTRUCTGPT = {"demonstrations": 12_725, "ranked prompts": 33_207, "answers each": (4, 9)}
-LLAMA_2 = {"demonstrations": 27_540, "comparisons": 1_418_091}
 
 
 @style.drawn
@@ -58,45 +54,29 @@ def demonstrations_preferences(run: Run) -> Figure:
         align="right",
     )
 
-    fewest, most = (comb(answers, 2) for answers in INSTRUCTGPT["answers each"])
-    prompts = INSTRUCTGPT["ranked prompts"]
-    pairs = (prompts * fewest, prompts * most)
-    facts = run.facts
-    groups = (
-        (
-            "InstructGPT, 2022",
-            ("demonstrations", "o", style.SFT, INSTRUCTGPT["demonstrations"]),
-            ("ranked prompts", "D", style.REWARD, prompts),
-            ("pairs in them", "D", style.REWARD, pairs),
-        ),
-        (
-            "Llama 2, 2023",
-            ("demonstrations", "o", style.SFT, LLAMA_2["demonstrations"]),
-            ("comparisons", "D", style.REWARD, LLAMA_2["comparisons"]),
-        ),
-        (
-            "This site’s model",
-            ("demonstrations", "o", style.SFT, int(facts["demonstrations"])),
-            ("comparisons", "D", style.REWARD, int(facts["pairs"])),
-        ),
-    )
+    (table,) = numbers.demonstrations_preferences(run)
     y = 209.0
-    for name, *rows in groups:
+    for name, rows in groupby(table.rows, key=lambda row: row[0]):
         style.words(axes, 4, y, name, bold=True)
-        for label, mark, colour, count in rows:
+        for _, label, count, most in rows:
             y += 20
+            demonstrations = label == "demonstrations"
+            mark, colour = ("o", style.SFT) if demonstrations else ("D", style.REWARD)
             style.words(axes, left - 8, y, label, size=style.SMALL, align="right")
-            if isinstance(count, tuple):
-                ends = [x(end) for end in count]
+            if most is not None:
+                ends = [x(count), x(most)]
                 axes.plot(ends, [y - 4] * 2, color=colour, linewidth=3, linestyle=(0, (2, 1)))
-                text, end = f"{count[0] / 1e6:.1f}–{count[1] / 1e6:.1f} million", ends[0]
+                text = f"{count / 1e6:.1f}–{most / 1e6:.1f} million"
             else:
                 axes.plot(x(count), y - 4, mark, color=colour, markersize=6)
-                text, end = f"{count:,}", x(count)
+                text = f"{count:,}"
+            end = x(count)
             across = end + 9 if end < (left + right) / 2 + 12 else end - 9
             style.words(
                 axes, across, y, text, size=style.SMALL, align="left" if across > end else "right"
             )
         y += 26
-    style.note(figure, f"4–9 answers make {fewest}–{most} pairs · seed {run.config.seed}")
+    few, many = numbers.INSTRUCTGPT["answers each"]
+    pairs = f"{few}–{many} answers make {comb(few, 2)}–{comb(many, 2)} pairs"
+    style.note(figure, f"{pairs} · seed {run.config.seed}")
     return figure

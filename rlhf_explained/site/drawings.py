@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rlhf_explained import figures, memo
+from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.faults import shown
 
@@ -51,6 +52,30 @@ def svg(name: str, run: Run) -> str:
         _draw_into(folder, [name], run)
 
     return (memo.entry("figures", key, again) / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def tables(name: str, run: Run) -> tuple[Table, ...]:
+    """The numbers that a figure shows, for a page or another text that prints them.
+
+    Args:
+        name: A name in `figures.FIGURES`.
+        run: What is drawn.
+
+    Returns:
+        Whole tables; none if the figure is a drawing without numbers.
+    """
+    return figures.tables(name, run)
+
+
+def address(table: Table) -> str:
+    """Where the site publishes a table as a file."""
+    return f"figures/{table.name}.csv"
+
+
+def files(run: Run) -> dict[str, str]:
+    """All tables as files to publish: what they hold by their addresses."""
+    every = (table for name in figures.FIGURES for table in tables(name, run))
+    return {address(table): table.csv() for table in every}
 
 
 def _key(name: str, run: Run) -> str:

@@ -21,11 +21,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import check, faults, metadata, notebooks, publish, search
+from rlhf_explained.figures import numbers
+from rlhf_explained.site import check, drawings, faults, metadata, notebooks, publish, search
 from rlhf_explained.site.changes import last_changes
 from rlhf_explained.site.current import current_run
-from rlhf_explained.site.markdown import RUN_ADDRESS
 from rlhf_explained.site.notebooks import Execution
+from rlhf_explained.site.ways import PUBLISHED
 from rlhf_explained.site.wheel import wheel
 
 RUN = "downloads/run.json"
@@ -37,7 +38,7 @@ _changes: dict[str, str] = {}  # dates, by path in the docs
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read anew what a contributor may have edited since the last build of `mkdocs serve`."""
-    for module in (measured, figures):
+    for module in (measured, numbers, figures):
         importlib.reload(module)
     current_run.cache_clear()
     _changes.clear()
@@ -59,9 +60,11 @@ def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add all downloads: the run, notebooks as `.ipynb`, the wheel they use."""
+    """Add all downloads: the run, figures' numbers, notebooks as `.ipynb`, the wheel they use."""
     report = current_run().folder / "report.json"
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
+    for address, content in drawings.files(current_run()).items():
+        files.append(File.generated(config, address, content=content))
     sources = [file for file in files.documentation_pages() if _is_notebook(file)]
     if not sources:
         return files
@@ -101,13 +104,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Finish notebooks. Lead links to the run's data, which Markdown cannot place, to the file."""
+    """Finish notebooks. Lead links to what is published, which Markdown cannot place, there."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
         page.meta.setdefault("description", metadata.description(html))
-    file = files.get_file_from_path(RUN)
-    assert file is not None
-    return html.replace(RUN_ADDRESS, file.url_relative_to(page.file))
+
+    def way(address: re.Match[str]) -> str:
+        file = files.get_file_from_path(address[1])
+        return file.url_relative_to(page.file) if file else address[0]
+
+    return re.sub(rf"\b{PUBLISHED}([\w./-]+)", way, html)
 
 
 def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
 
 from markdown import Markdown
 from markdown.extensions import Extension
@@ -21,12 +21,12 @@ from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
 from pygments.token import STANDARD_TYPES, Token
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import drawings, samples
+from rlhf_explained.site import drawings, figure, samples
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 from rlhf_explained.site.quiz import Quiz
-from rlhf_explained.site.ways import PUBLISHED, Ways
+from rlhf_explained.site.ways import Ways
 
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
 # Without a tag on each name, number and mark, code has a third of the bytes.
@@ -35,9 +35,7 @@ _PLAIN = (
     *(Token.String.Affix, Token.String.Interpol),
     *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
-STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore (its stub: read only)
-
-RUN_ADDRESS = f"{PUBLISHED}downloads/run.json"
+STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Headers(Preprocessor):
@@ -128,7 +126,6 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     if name not in figures.FIGURES:
         return _fault("div", f"unknown figure {name!r}; {nearest(name, figures.FIGURES)}", place)
     run = current_run()
-    what = figures.FIGURES[name]
     try:
         alt = figures.alt_text(name, run).strip()
     except ValueError as error:
@@ -136,30 +133,11 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     if not alt:
         why = f"figure {name!r} has no alt text: write one in rlhf_explained/figures/__init__.py"
         return _fault("div", why, place)
+    blocks.count[name] += 1
     try:
-        drawing = drawings.svg(name, run)
+        return figure.element(name, alt, caption, run, blocks.md.htmlStash, blocks.count[name])
     except drawings.DrawingError as error:
         return _fault("div", f"figure {name!r} cannot be drawn: {error}", place)
-
-    blocks.count[name] += 1
-    unique = name if blocks.count[name] == 1 else f"{name}-{blocks.count[name]}"
-    if unique != name:  # ids in a page are unique, even where a figure stands twice
-        drawing = re.sub(rf'(\bid="|url\(#|href="#){name}-', rf"\g<1>{unique}-", drawing)
-    title = f"figure-{unique}-alt"
-    opening = f'<svg role="img" aria-labelledby="{title}"'
-    drawing = drawing.replace("<svg", opening, 1).replace(
-        ">", f'><title id="{title}">{html.escape(alt)}</title>', 1
-    )
-    figure = Element("figure", {"class": "drawn", "id": f"figure-{unique}"})
-    box = SubElement(figure, "div", {"class": "drawing", "data-search-exclude": ""})
-    box.text = AtomicString(blocks.md.htmlStash.store(drawing))
-    words = SubElement(figure, "figcaption")
-    links = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
-    if "{" in what.alt:  # what shows the run quotes it, what illustrates does not
-        links += f" · [Data]({RUN_ADDRESS})"
-    for paragraph in f"{caption.strip()} {links}".split("\n\n"):
-        SubElement(words, "p").text = paragraph.strip()
-    return figure
 
 
 def samples_element(source: str, blocks: Blocks) -> Element:

@@ -10,7 +10,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from rlhf_explained.site import cards, edition, faults, llms, metadata, pdf
+from rlhf_explained import figures
+from rlhf_explained.site import cards, drawings, edition, faults, llms, metadata, pdf
 from rlhf_explained.site.current import current_run
 
 EDITION = "whole.md"
@@ -42,9 +43,18 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     about = (config.site_name, config.site_description or "", config.site_url or "")
     once = [(page.url, page.content or "") for page in pages if page is not whole]
     files.append(File.generated(config, "llms.txt", content=llms.listing(pages, *about)))
-    files.append(File.generated(config, "llms-full.txt", content=llms.full(once, *about)))
+    text = llms.full(once, *about, rows=_numbers)
+    files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
     env.globals["describe"] = lambda page: metadata.describe(page, pages, config)
+
+
+def _numbers(name: str) -> str | None:
+    """All that a figure shows, also where its page shows a part."""
+    if name not in figures.FIGURES:
+        return None
+    tables = drawings.tables(name, current_run())
+    return llms.data((table.title, table.csv()) for table in tables)
 
 
 def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:

@@ -129,7 +129,9 @@ def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, 
 def test_a_figure_of_the_run_quotes_it_and_links_its_data(show: Show, a_run: Run) -> None:
     html = show("```figure\nreward-model-training\n\n```")
     assert value("rm-accuracy", a_run) in html
-    assert '<a href="published:downloads/run.json">Data</a>' in html
+    assert re.search(r"<summary[^>]*>Data</summary>", html)
+    assert html.count("<table") == html.count("<a download ") == 2
+    assert 'href="published:figures/reward-model-scores.csv"' in html  # a hook finds the way
 
 
 def test_ids_are_unique_where_a_figure_stands_twice(show: Show) -> None:
@@ -364,7 +366,7 @@ def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
     in_memo: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = in_memo(reward_model={})
-    place = r"rlhf_explained/figures/reward_model\.py:\d+: KeyError"
+    place = r"rlhf_explained/figures/numbers\.py:\d+: KeyError"
     with pytest.raises(drawings.DrawingError, match=place):
         drawings.svg("reward-model-training", run)
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn

@@ -1,0 +1,295 @@
+"""The numbers that each figure shows, as tables.
+
+The drawing functions take them from here and from nowhere else, and so do the tables and files that
+a page offers under the figure. No matplotlib is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from math import comb
+from typing import Any
+
+from rlhf_explained.figures.table import Column, Numbers, Table
+from rlhf_explained.measured import smoothed
+from rlhf_explained.pipeline import Run
+
+CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
+# The original figure's shares: invented, and drawn as such beside the measured ones.
+ILLUSTRATIVE_SHARES = {
+    "base": {"helpful": 0.2, "harmful": 0.3, "off_topic": 0.3, "rambling": 0.2},
+    "ppo": {"helpful": 0.85},
+}
+NAMES = {"base": "pretrained", "sft": "after SFT", "ppo": "after RLHF"}
+PENALTY = {"ppo": "with", "ppo_no_kl": "without"}  # the run's KL penalty
+BINS = 24  # of the scores' histogram
+
+# The original lesson's four answers: reward model score and KL in nats. The third one is the hack.
+SCENARIOS = (
+    ("great", 9.5, 0.8),
+    ("good", 8.0, 0.5),
+    ("hacked", 10.0, 5.0),
+    ("safe", 7.0, 0.2),
+)
+
+# InstructGPT, Ouyang et al. 2022, section 3.5 and table 6 (training prompts); Llama 2, Touvron et
+# al. 2023, section 3.1 and table 6 (Meta's own comparisons).
+INSTRUCTGPT = {"demonstrations": 12_725, "ranked prompts": 33_207, "answers each": (4, 9)}
+LLAMA_2 = {"demonstrations": 27_540, "comparisons": 1_418_091}
+
+# First public date as year and month: a paper's first version, or a release. Last: the kind.
+EVENTS = (
+    (2008, 8, "TAMER", "people reward an agent by hand", "people"),
+    (2017, 6, "Christiano et al.", "comparisons; Atari, robots", "people"),
+    (2019, 9, "Ziegler et al.", "RLHF for language models", "people"),
+    (2020, 9, "Stiennon et al.", "summaries better than SFT’s", "people"),
+    (2021, 12, "WebGPT", "answers with sources", "people"),
+    (2022, 1, "InstructGPT", "SFT, RM, PPO for instructions", "people"),
+    (2022, 4, "Anthropic HH", "helpful and harmless", "people"),
+    (2022, 10, "Gao et al.", "laws of over-optimisation", "people"),
+    (2022, 11, "ChatGPT", "RLHF reaches the public", "people"),
+    (2022, 12, "Constitutional AI", "an AI judges by principles", "ai"),
+    (2023, 5, "DPO", "preferences as one loss", "direct"),
+    (2023, 7, "Llama 2", "open weights, a million pairs", "people"),
+    (2023, 9, "RLAIF (Lee et al.)", "AI labels rival people’s", "ai"),
+    (2024, 2, "DeepSeekMath", "GRPO: no critic", "reasoning"),
+    (2024, 9, "o1", "RL for long reasoning", "reasoning"),
+    (2024, 11, "Tülu 3", "RLVR: rewards that are checked", "reasoning"),
+    (2025, 1, "DeepSeek-R1", "reasoning by RL, open weights", "reasoning"),
+)
+KINDS = {
+    "people": "RL from human feedback",
+    "ai": "RL from AI feedback",
+    "direct": "without RL",
+    "reasoning": "RL for reasoning",
+}
+
+
+def before_after(run: Run) -> tuple[Table, ...]:
+    """Shares of the kinds of response, with their standard errors and the invented shares."""
+    rows: list[tuple[Any, ...]] = []
+    for policy, name in NAMES.items():
+        measures, invented = run.evaluation[policy], ILLUSTRATIVE_SHARES.get(policy, {})
+        for category in CATEGORIES:
+            share, error = 100.0 * measures[category], 100.0 * measures["stderr"][category]
+            claim = round(100 * invented[category]) if category in invented else None
+            rows.append((name, category.replace("_", "-"), share, error, claim))
+    columns = (
+        Column("model"),
+        Column("responses"),
+        Column("share", "%", 1),
+        Column("standard error", "%", 1),
+        Column("illustrative", "%"),
+    )
+    return (Table("before-after", "Responses to held-out prompts", columns, tuple(rows)),)
+
+
+def three_stages(run: Run) -> tuple[Table, ...]:
+    """The sizes of the stages."""
+    facts = run.facts
+    rows = (
+        ("SFT", "demonstrations", facts["demonstrations"]),
+        ("reward model", "preferences", facts["pairs"]),
+        ("PPO", "rounds", facts["ppo_iterations"]),
+    )
+    columns = (Column("stage"), Column("what it has"), Column("how many"))
+    return (Table("three-stages", "The three stages of this run", columns, rows),)
+
+
+def stage_seconds(run: Run) -> tuple[Table, ...]:
+    """Wall time of each part of the run."""
+    names = {
+        "pretrain": "Pretraining",
+        "sft": "SFT",
+        "preferences": "Preferences",
+        "reward_model": "Reward model",
+        "ppo": "PPO",
+        "ppo_no_kl": "PPO, no penalty",
+        "evaluation": "Evaluation",
+    }
+    rows = tuple((name, float(run.seconds[stage])) for stage, name in names.items())
+    columns = (Column("stage"), Column("wall time", "s", 1))
+    whole = ((Column("in all", "s", 1), float(run.seconds["total"])),)
+    return (Table("stage-seconds", "Seconds of this run", columns, rows, whole),)
+
+
+def sft_loss(run: Run) -> tuple[Table, ...]:
+    """The SFT loss on demonstrations, its smoothed line, and the loss on held-out ones."""
+    history = run.history["sft"]
+    train = [row["loss"] for row in history]
+    heldout = [row["heldout_loss"] for row in history]
+    steps = [row["step"] for row in history]
+    unit = "nats per token"
+    columns = (
+        Column("step"),
+        Column("training loss", unit, 3),
+        Column("smoothed", unit, 3),
+        Column("held-out loss", unit, 3),
+    )
+    floor = ((Column("floor", unit, 3), float(run.sft["loss_floor"])),)
+    rows = tuple(zip(steps, train, smoothed(train), heldout, strict=True))
+    return (Table("sft-loss", "SFT loss", columns, rows, floor),)
+
+
+def reward_model_training(run: Run) -> tuple[Table, ...]:
+    """The reward model's loss and accuracy over the steps, and its scores of held-out pairs."""
+    history, report = run.history["reward_model"], run.reward_model
+    loss = [row["loss"] for row in history]
+    accuracy = [100.0 * row["accuracy"] for row in history]
+    columns = (
+        Column("step"),
+        Column("loss", "nats per pair", 3),
+        Column("smoothed", "nats per pair", 3),
+        Column("held-out accuracy", "%", 1),
+    )
+    lines = (
+        (Column("loss of guessing", "nats per pair", 3), math.log(2)),
+        (Column("ceiling of the accuracy", "%", 1), 100.0 * report["accuracy_ceiling"]),
+    )
+    steps = [row["step"] for row in history]
+    rows = tuple(zip(steps, loss, smoothed(loss), accuracy, strict=True))
+    training = Table("reward-model-training", "Training of the reward model", columns, rows, lines)
+
+    chosen, rejected = report["chosen_scores"], report["rejected_scores"]
+    low, high = min(chosen + rejected), max(chosen + rejected)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = [low + (high - low) * step / BINS for step in range(BINS + 1)]
+    counts = (_counts(scores, low, high) for scores in (chosen, rejected))
+    columns = (Column("score from"), Column("to"), Column("chosen"), Column("rejected"))
+    means = tuple(
+        (Column(f"mean of the {name}"), math.fsum(scores) / len(scores))
+        for name, scores in (("chosen", chosen), ("rejected", rejected))
+    )
+    rows = tuple(zip(edges[:-1], edges[1:], *counts, strict=True))
+    title = "Scores of held-out responses"
+    return training, Table("reward-model-scores", title, columns, rows, means)
+
+
+def _counts(scores: list[float], low: float, high: float) -> list[int]:
+    """How many scores lie in each bin; what lies on an edge counts above it, but for the last."""
+    places = [min(int(BINS * (score - low) / (high - low)), BINS - 1) for score in scores]
+    return [places.count(place) for place in range(BINS)]
+
+
+def _over_iterations(
+    run: Run, *quantities: Column
+) -> tuple[tuple[Column, ...], list[tuple[Any, ...]]]:
+    """Quantities of both PPO runs over the iterations, each measured and smoothed."""
+    columns = [Column("KL penalty"), Column("iteration")]
+    rows: list[tuple[Any, ...]] = []
+    for column in quantities:
+        columns += [column, Column(f"{column.name}, smoothed", column.unit, column.digits)]
+    for policy, penalty in PENALTY.items():
+        history = run.history[policy]
+        iterations = [row["iteration"] for row in history]
+        measured = [[float(row[column.name.lower()]) for row in history] for column in quantities]
+        pairs = chain.from_iterable((values, smoothed(values)) for values in measured)
+        rows += zip([penalty] * len(history), iterations, *pairs, strict=True)
+    return tuple(columns), rows
+
+
+def ppo_curves(run: Run) -> tuple[Table, ...]:
+    """Score, gold reward and KL over the iterations of both PPO runs."""
+    quantities = Column("proxy"), Column("gold"), Column("KL", "nats")
+    columns, rows = _over_iterations(run, *quantities)
+    return (Table("ppo-curves", "PPO with and without the KL penalty", columns, tuple(rows)),)
+
+
+def response_length(run: Run) -> tuple[Table, ...]:
+    """Response length over the iterations of both PPO runs."""
+    columns, rows = _over_iterations(run, Column("length", "tokens", 1))
+    start = ((Column("SFT", "tokens", 1), float(run.evaluation["sft"]["length"])),)
+    return (Table("response-length", "Mean response length", columns, tuple(rows), start),)
+
+
+def gold_against_kl(run: Run) -> tuple[Table, ...]:
+    """Gold and KL over the iterations, the best gold within each KL, and the held-out ends."""
+    columns, rows = _over_iterations(run, Column("KL", "nats"), Column("gold"))
+    path = [(row[3], row[5]) for row in rows]  # smoothed KL and gold
+    rows = [(*row, max(gold for kl, gold in path if kl <= row[3])) for row in rows]
+    table = Table(
+        "gold-against-kl",
+        "Gold against KL during PPO",
+        (*columns, Column("best gold within this KL")),
+        tuple(rows),
+    )
+    ends = tuple(
+        (name, float(end["kl"]), float(end["gold"]), float(end["stderr"]["gold"]))
+        for name, end in (
+            ("SFT", run.evaluation["sft"]),
+            *((f"{penalty} penalty", run.evaluation[run_]) for run_, penalty in PENALTY.items()),
+        )
+    )
+    columns = Column("policy"), Column("KL", "nats"), Column("gold"), Column("standard error")
+    return table, Table("gold-against-kl-end", "On held-out prompts, at the end", columns, ends)
+
+
+def crossing(first: tuple[str, float, float], second: tuple[str, float, float]) -> float:
+    """The β at which two answers have the same total reward, score − β·KL."""
+    return (first[1] - second[1]) / (first[2] - second[2])
+
+
+def beta_sweep(run: Run) -> tuple[Table, ...]:
+    """The four answers, and the β at which each overtakes the hack."""
+    hacked = next(scenario for scenario in SCENARIOS if scenario[0] == "hacked")
+    rows = tuple(
+        (
+            *scenario,
+            scenario[1] - scenario[2],
+            scenario is not hacked and crossing(hacked, scenario),
+        )
+        for scenario in SCENARIOS
+    )
+    rows = tuple((*row[:-1], row[-1] or None) for row in rows)
+    columns = (
+        Column("answer"),
+        Column("score: total at β = 0", digits=1),
+        Column("KL", "nats", 1),
+        Column("total at β = 1", digits=1),
+        Column("β from which it beats the hack", digits=3),
+    )
+    return (Table("beta-sweep", "Four illustrative answers", columns, rows),)
+
+
+def demonstrations_preferences(run: Run) -> tuple[Table, ...]:
+    """How many demonstrations and comparisons have been collected."""
+    prompts, answers = INSTRUCTGPT["ranked prompts"], INSTRUCTGPT["answers each"]
+    fewest, most = (prompts * comb(count, 2) for count in answers)
+    rows = (
+        ("InstructGPT, 2022", "demonstrations", INSTRUCTGPT["demonstrations"], None),
+        ("InstructGPT, 2022", "ranked prompts", prompts, None),
+        ("InstructGPT, 2022", "pairs in them", fewest, most),
+        ("Llama 2, 2023", "demonstrations", LLAMA_2["demonstrations"], None),
+        ("Llama 2, 2023", "comparisons", LLAMA_2["comparisons"], None),
+        ("This site’s model", "demonstrations", int(run.facts["demonstrations"]), None),
+        ("This site’s model", "comparisons", int(run.facts["pairs"]), None),
+    )
+    columns = Column("collected for"), Column("what"), Column("how many"), Column("at most")
+    return (Table("demonstrations-preferences", "Human data collected", columns, rows),)
+
+
+def timeline(run: Run) -> tuple[Table, ...]:
+    """Each event with its date."""
+    rows = tuple(
+        (f"{year}-{month:02}", name, about, KINDS[kind])
+        for year, month, name, about, kind in EVENTS
+    )
+    columns = Column("first public"), Column("work"), Column("about"), Column("kind")
+    return (Table("timeline", "Learning from human preferences", columns, rows),)
+
+
+TABLES: dict[str, Numbers] = {
+    "before-after": before_after,
+    "three-stages": three_stages,
+    "stage-seconds": stage_seconds,
+    "sft-loss": sft_loss,
+    "reward-model-training": reward_model_training,
+    "ppo-curves": ppo_curves,
+    "gold-against-kl": gold_against_kl,
+    "response-length": response_length,
+    "beta-sweep": beta_sweep,
+    "demonstrations-preferences": demonstrations_preferences,
+    "timeline": timeline,
+}

@@ -1,0 +1,283 @@
+"""The tables under the figures: they hold the run's numbers, and the figures show just those."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_run import made_up_run
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlhf_explained import figures
+from rlhf_explained.figures import numbers, style
+from rlhf_explained.figures.table import Column, Table
+from rlhf_explained.pipeline import Run
+
+Tables = tuple[Table, ...]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return made_up_run(tmp_path_factory.mktemp("run"), seed=3)
+
+
+def drawing(name: str, run: Run) -> Figure:
+    entry = figures.FIGURES[name]
+    module = importlib.import_module(f"rlhf_explained.figures.{entry.module}")
+    return getattr(module, entry.function)(run)
+
+
+# What the artists of a figure hold, compared with its tables: each yields pairs that must be equal.
+
+
+def lines(axes: Axes, width: float) -> list[np.ndarray]:
+    """The lines of this width through more than two points, as they were drawn."""
+    chosen = [line for line in axes.lines if line.get_linewidth() == width]
+    return [line.get_xydata() for line in chosen if len(line.get_xdata()) > 2]
+
+
+def level(axes: Axes) -> list[float]:
+    """Where lines run across the whole panel."""
+    across = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    return [line.get_ydata()[0] for line in across]
+
+
+def points(*columns: list) -> np.ndarray:
+    return np.array(list(zip(*columns, strict=True)), dtype=float)
+
+
+def before_after(figure: Figure, tables: Tables):
+    (table,) = tables
+    axes = figure.axes[0]
+    origin, percent = axes.patches[0].get_x(), axes.patches[0].get_width() / table["share"][0]
+    yield [bar.get_width() / percent for bar in axes.patches], table["share"]
+    whiskers = [line.get_xdata() for line in axes.lines if line.get_color() == style.INK]
+    ends = [ends for ends in whiskers if len(ends) == 2]
+    drawn = [(x - origin) / percent for _, x in ends]
+    yield drawn, [s + e for s, e in zip(table["share"], table["standard error"], strict=True)]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D"][:-1]  # without the key
+    claims = [claim for claim in table["illustrative"] if claim is not None]
+    yield [(mark.get_xdata()[0] - origin) / percent for mark in diamonds], claims
+
+
+def stage_seconds(figure: Figure, tables: Tables):
+    (table,) = tables
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    scale = max(widths) / max(table["wall time"])
+    yield [width / scale for width in widths], table["wall time"]
+
+
+def sft_loss(figure: Figure, tables: Tables):
+    (table,), axes = tables, figure.axes[1]
+    yield lines(axes, 0.7), [points(table["step"], table["training loss"])]
+    heldout = points(table["step"], table["held-out loss"])
+    yield lines(axes, 2), [points(table["step"], table["smoothed"]), heldout]
+    yield level(axes), [table.line("floor")]
+
+
+def reward_model_training(figure: Figure, tables: Tables):
+    (table, scores), (_, loss, accuracy, histogram) = tables, figure.axes
+    steps = table["step"]
+    yield lines(loss, 0.7), [points(steps, table["loss"])]
+    yield lines(loss, 2), [points(steps, table["smoothed"])]
+    yield level(loss), [table.line("loss of guessing")]
+    yield lines(accuracy, 2), [points(steps, table["held-out accuracy"])]
+    yield level(accuracy), [table.line("ceiling of the accuracy")]
+    for patch, name in zip(histogram.patches, ("rejected", "chosen"), strict=True):
+        counts, edges, _ = patch.get_data()
+        yield counts, scores[name]
+        yield edges, [*scores["score from"], scores["to"][-1]]
+    means = [line.get_xdata()[0] for line in histogram.lines]
+    yield means, [scores.line(f"mean of the {name}") for name in ("rejected", "chosen")]
+
+
+def over_iterations(axes: Axes, table: Table, name: str):
+    runs = [table.where("KL penalty", penalty) for penalty in ("with", "without")]
+    yield lines(axes, 0.7), [points(rows["iteration"], rows[name]) for rows in runs]
+    smooth = f"{name}, smoothed"
+    yield lines(axes, 2), [points(rows["iteration"], rows[smooth]) for rows in runs]
+
+
+def ppo_curves(figure: Figure, tables: Tables):
+    for axes, name in zip(figure.axes[1:], ("proxy", "gold", "KL"), strict=True):
+        yield from over_iterations(axes, tables[0], name)
+
+
+def response_length(figure: Figure, tables: Tables):
+    yield from over_iterations(figure.axes[1], tables[0], "length")
+    yield level(figure.axes[1]), [tables[0].line("SFT")]
+
+
+def gold_against_kl(figure: Figure, tables: Tables):
+    (table, ends), axes = tables, figure.axes[1]
+    runs = [table.where("KL penalty", penalty) for penalty in ("with", "without")]
+    dots = [patch.get_path().vertices[::2] for patch in axes.patches]
+    yield dots, [points(rows["KL"], rows["gold"]) for rows in runs]
+    paths = [points(rows["KL, smoothed"], rows["gold, smoothed"]) for rows in runs]
+    yield lines(axes, 1.8), paths
+    best = sorted(zip(table["KL, smoothed"], table["best gold within this KL"], strict=True))
+    yield lines(axes, 6.4), [np.array(best)]
+    for container, row in zip(axes.containers, ends.rows, strict=True):
+        mark, _, (bar,) = container.lines
+        yield mark.get_xydata()[0], row[1:3]
+        (low, high) = bar.get_segments()[0][:, 1]
+        yield (high - low) / 2, row[3]
+
+
+def beta_sweep(figure: Figure, tables: Tables):
+    (table,), axes = tables, figure.axes[1]
+    drawn = [line.get_ydata() for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    yield drawn, points(table["score: total at β = 0"], table["total at β = 1"])
+    marks = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    betas = [beta for beta in table["β from which it beats the hack"] if beta is not None]
+    yield marks, betas
+
+
+def demonstrations_preferences(figure: Figure, tables: Tables):
+    (table,), axes = tables, figure.axes[0]
+    grid = [line.get_xdata()[0] for line in axes.lines if line.get_color() == style.FAINT]
+    decade = grid[1] - grid[0]  # the first line stands at a hundred
+    marks = [line for line in axes.lines if line.get_color() != style.FAINT]
+    drawn = [10 ** (2 + (x - grid[0]) / decade) for line in marks for x in line.get_xdata()]
+    counts = [count for row in table.rows for count in row[2:] if count is not None]
+    yield np.array(drawn) / counts, np.ones(len(counts))
+
+
+COMPARISONS: dict[str, Callable] = {
+    "before-after": before_after,
+    "stage-seconds": stage_seconds,
+    "sft-loss": sft_loss,
+    "reward-model-training": reward_model_training,
+    "ppo-curves": ppo_curves,
+    "response-length": response_length,
+    "gold-against-kl": gold_against_kl,
+    "beta-sweep": beta_sweep,
+    "demonstrations-preferences": demonstrations_preferences,
+}
+SAID = ("three-stages", "timeline")  # their numbers stand there in words
+
+
+def differences(figure: Figure, name: str, tables: Tables) -> int:
+    """How many groups of numbers of the figure are others than the tables say."""
+    found = 0
+    for drawn, tabled in COMPARISONS[name](figure, tables):
+        pairs = zip(drawn, tabled, strict=True) if isinstance(drawn, list) else [(drawn, tabled)]
+        found += not all(np.allclose(one, other, atol=1e-9) for one, other in pairs)
+    return found
+
+
+def test_each_table_is_compared():
+    assert set(numbers.TABLES) == set(COMPARISONS) | set(SAID)
+    assert set(numbers.TABLES) <= set(figures.FIGURES)
+    measured = {name for name, figure in figures.FIGURES.items() if "{" in figure.alt}
+    assert measured <= set(numbers.TABLES), "each measured figure offers its numbers"
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_figure_shows_the_numbers_of_its_tables(name: str, run: Run):
+    assert differences(drawing(name, run), name, figures.tables(name, run)) == 0
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_figure_of_other_numbers_would_be_noticed(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tables = figures.tables(name, run)
+    if name == "beta-sweep":
+        monkeypatch.setattr(numbers, "SCENARIOS", (("great", 9.4, 0.8), *numbers.SCENARIOS[1:]))
+        other = run
+    else:
+        other = made_up_run(
+            tmp_path / "other",
+            seed=4,
+            seconds=run.seconds | {"sft": 1.5},
+            evaluation=run.evaluation
+            | {"ppo": run.evaluation["ppo"] | {"helpful": 0.78}}
+            | {"sft": run.evaluation["sft"] | {"length": 9.5}},
+            facts=run.facts | {"pairs": 1501},
+        )
+    assert differences(drawing(name, other), name, tables) > 0
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_numbers_in_words_are_those_of_the_table(name: str, run: Run):
+    words = [text.get_text() for axes in drawing(name, run).axes for text in axes.texts]
+    (table,) = figures.tables(name, run)
+    for row in table.rows:
+        if name == "three-stages":
+            assert any(f" {row[2]:,} " in f"{text} " for text in words)
+        else:
+            assert row[1] in words
+            assert row[2] in words
+            assert row[3] in words
+            assert any(text.endswith(f" {row[0][:4]}") for text in words)
+
+
+def test_tables_hold_what_the_run_measured(run: Run):
+    (curves,) = figures.tables("ppo-curves", run)
+    for policy, penalty in (("ppo", "with"), ("ppo_no_kl", "without")):
+        rows = curves.where("KL penalty", penalty)
+        for column, name in (("proxy", "proxy"), ("gold", "gold"), ("KL", "kl")):
+            assert rows[column] == [row[name] for row in run.history[policy]]
+    training, scores = figures.tables("reward-model-training", run)
+    assert training["loss"] == [row["loss"] for row in run.history["reward_model"]]
+    given = run.reward_model["chosen_scores"]
+    assert sum(scores["chosen"]) == len(given)
+    counts, _ = np.histogram(given, [*scores["score from"], scores["to"][-1]])
+    assert counts.tolist() == scores["chosen"]
+    assert scores.line("mean of the chosen") == pytest.approx(math.fsum(given) / len(given))
+    (shares,) = figures.tables("before-after", run)
+    after = shares.where("model", "after RLHF").where("responses", "helpful")
+    assert after["share"] == [100 * run.evaluation["ppo"]["helpful"]]
+
+
+# A table itself
+
+
+def table(rows: int) -> Table:
+    columns = (Column("step"), Column("loss", "nats", 3), Column("note"))
+    cells = tuple((n, n / 3, None if n % 2 else "even") for n in range(rows))
+    return Table("example", "An example", columns, cells, ((Column("floor", "nats"), 0.25),))
+
+
+def test_a_csv_holds_all_rows_and_single_values_in_each():
+    read = list(csv.DictReader(io.StringIO(table(100).csv())))
+    assert len(read) == 100
+    assert read[2] == {
+        "step": "2",
+        "loss (nats)": "0.666667",
+        "note": "even",
+        "floor (nats)": "0.25",
+    }
+    assert read[1]["note"] == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"), [(0, 0), (1, 1), (30, 30), (31, 7), (100, 10), (120, 12)]
+)
+def test_a_long_table_is_shown_in_part_up_to_its_last_row(rows: int, shown: int):
+    part = table(rows).excerpt.rows
+    assert len(part) == shown
+    assert part[-1:] == table(rows).rows[-1:]
+    assert list(part) == sorted(part)
+
+
+def test_cells_are_written_for_people():
+    assert Column("x").text(-0.5) == "−0.50"
+    assert Column("x").text(12345) == "12,345"
+    assert Column("x").text(None) == "–"
+
+
+@pytest.mark.parametrize(("module", "heavy"), [("numbers", False), ("style", True)])
+def test_numbers_need_no_matplotlib(module: str, heavy: bool):
+    code = f"import sys, rlhf_explained.figures.{module}; sys.exit('matplotlib' in sys.modules)"
+    assert (subprocess.run([sys.executable, "-c", code]).returncode == 1) == heavy
