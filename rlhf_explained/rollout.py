@@ -7,6 +7,14 @@ responses start in the same column.
     attended   0  0  1   1  1 1     1     1   1  1     1     1 … 1 1      0  0
                                           │   └── response_mask: True up to <eos> ──
                                           └── this position predicts the first response token
+
+??? words "In words"
+
+    The first row, `tokens`, holds two places of padding, the prompt "how do i learn chess ?", the
+    response "to learn chess , … .", which ends with `<eos>`, and two places of padding. The second
+    row, `attended`, is 0 under padding and 1 under all tokens. `response_mask` is True from the
+    response's first token up to `<eos>`. This position, the prompt's last, predicts the first
+    response token.
 """
 
 from collections.abc import Sequence

@@ -31,8 +31,8 @@
 #
 # **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
 #
-# **Time:** about 45 minutes. The next cell takes a minute or two the first time, while the model
-# trains; after that it is read from `.cache`.
+# **Time:** about 20 minutes to read, longer if you change things and run them again. The next cell
+# takes a minute or two the first time, while the model trains; after that it is read from `.cache`.
 
 # %%
 import torch
@@ -85,6 +85,19 @@ say(
 # │  THE PROBLEM: Knowing everything ≠ Knowing how to help         │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# The alignment problem, as a student analogy.
+# You ask: "What's the capital of France?"
+#
+# - Helpful is "The capital of France is Paris."
+# - Unhelpful are "What's the capital of Germany? Berlin...", "I'll tell you a story about
+#   France..." and "The capital of France is Paris. But did..."
+#
+# The problem: knowing everything is not (≠) knowing how to help.
+#
+# </details>
 #
 # RLHF is like hiring a tutor to teach this brilliant student how to use their knowledge helpfully.
 #
@@ -151,6 +164,18 @@ figure("before-after")
 # │  ALIGNED LLM       ChatGPT, Claude (plus AI feedback), …       │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# The RLHF pipeline is a chain, with an arrow from each line to the next:
+#
+# 1. Pretrained LLM: GPT, LLaMA, etc.
+# 2. Stage 1: SFT. "Learn from example conversations"
+# 3. Stage 2: RM. "Learn what humans prefer"
+# 4. Stage 3: PPO. "Optimize for human preferences"
+# 5. Aligned LLM: ChatGPT, Claude (plus AI feedback), …
+#
+# </details>
 
 # %%
 figure("three-stages")
@@ -171,6 +196,16 @@ figure("stage-seconds")
 # │  LIKE: A student reading model essay answers                   │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# Stage 1, supervised fine-tuning (SFT).
+#
+# - What: train the LLM on high-quality demonstration data.
+# - How: fine-tune on (prompt, response) pairs by experts.
+# - Like: a student reading model essay answers.
+#
+# </details>
 #
 # The data: prompts, and responses that people wrote. The first is more verbose than anybody asked
 # for: demonstrations are good, not perfect.
@@ -252,6 +287,16 @@ say(
 # │  LIKE: A teaching assistant grading as the professor would     │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# Stage 2, the reward model (RM).
+#
+# - What: train a model to score responses, based on human prefs (preferences).
+# - How: humans rank responses; the RM learns the rankings.
+# - Like: a teaching assistant, grading as the professor would.
+#
+# </details>
 
 # %%
 figure("preference-and-reward-model")
@@ -362,6 +407,18 @@ for candidate, points in sorted(zip(candidates, scores.tolist(), strict=True), k
 # │  LIKE:   Writing essays, and being graded, again and again     │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# Stage 3, PPO fine-tuning.
+#
+# - State: the prompt and the tokens so far.
+# - Action: the next token.
+# - Reward: RM_score - β × KL(policy || reference).
+# - Policy: the LLM itself!
+# - Like: writing essays, and being graded, again and again.
+#
+# </details>
 
 # %%
 figure("ppo-loop")
@@ -444,6 +501,17 @@ for policy_name in ("sft", "ppo", "ppo_no_kl"):
 # │  4. RL OPTIMIZES FOR WHAT HUMANS PREFERRED                     │
 # └────────────────────────────────────────────────────────────────┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# Why RLHF works, in four reasons:
+#
+# 1. Preferences are easier than demonstrations.
+# 2. Preferences scale better.
+# 3. Preferences capture subtle qualities.
+# 4. RL optimizes for what humans preferred.
+#
+# </details>
 
 # %%
 figure("demonstrations-preferences")

@@ -33,7 +33,8 @@ def kl_exact(
 
     Source:
         Kullback and Leibler 1951, [On information and sufficiency](https://doi.org/10.1214/aoms/1177729694);
-        Cover and Thomas 2006, Elements of Information Theory, equation 2.26.
+        Cover and Thomas 2006, [Elements of Information
+        Theory](https://doi.org/10.1002/047174882X), equation 2.26.
     """
     check_tensors(logprobs=logprobs, ref_logprobs=ref_logprobs)
     _check_distribution(logprobs=logprobs, ref_logprobs=ref_logprobs)

@@ -14,6 +14,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from markdown.util import AtomicString
 
 logger = logging.getLogger("mkdocs.rlhf_explained")
 
@@ -46,6 +49,27 @@ def report(what: str, pattern: str) -> str:
     _met[pattern] += 1
     logger.warning(line)
     return html.escape(line)
+
+
+def element(tag: str, what: str, place: str) -> Element:
+    """Report a fault, and show it in the page.
+
+    Args:
+        tag: Of the element to make.
+        what: As for `report`.
+        place: The pattern, as for `report`.
+
+    Returns:
+        What to put where the faulty thing stood.
+    """
+    shown = Element(tag, {"class": "fault"})
+    shown.text = AtomicString(html.unescape(report(what, place)))
+    return shown
+
+
+def is_chapter() -> bool:
+    """Whether the page that is being rendered belongs to the guide."""
+    return _page is not None and _page.parent.name == "guide"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

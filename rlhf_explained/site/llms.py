@@ -23,6 +23,7 @@ from rlhf_explained.site.metadata import heading
 OPTIONAL = "API"  # a section of the navigation that a reader with little room may leave out
 
 _SVG = re.compile(r"<svg\b.*?>(?:\s*<title\b[^>]*>(.*?)</title>)?.*?</svg>", re.S)
+_TOOLTIP = re.compile(r'<span [^>]*role="tooltip"[^>]*>.*?</span>', re.S)
 _MATH = re.compile(r"<math\b.*?</math>", re.S)
 _DATA = re.compile(
     r"(<figure\b[^>]*\bid=\"figure-([\w-]+)\"(?:(?!</figure>).)*?"
@@ -123,14 +124,14 @@ def data(tables: Iterable[tuple[str, str]]) -> str | None:
 
 
 def _slim(content: str, rows: Rows) -> str:
-    """Leave of a drawing its title and of a formula the TeX; give each figure all its data."""
+    """Leave drawings their title, formulas their TeX, terms no tooltip; give figures all data."""
 
     def whole(found: re.Match[str]) -> str:
         table = rows(found[2])
         return found[0] if table is None else f"{found[1]}{table}{found[3]}"
 
     content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
-    return _DATA.sub(whole, _MATH.sub("", content))
+    return _DATA.sub(whole, _TOOLTIP.sub("", _MATH.sub("", content)))
 
 
 def text(content: str, url: str, address: str) -> str:

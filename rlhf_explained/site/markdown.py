@@ -21,8 +21,9 @@ from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
 from pygments.token import STANDARD_TYPES, Token
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import drawings, figure, samples
+from rlhf_explained.site import diagrams, drawings, figure, reading, samples, sources
 from rlhf_explained.site.current import current_run
+from rlhf_explained.site.faults import element as _fault
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 from rlhf_explained.site.quiz import Quiz
@@ -222,12 +223,6 @@ class Formulas(Treeprocessor):
             element.text = AtomicString(self.md.htmlStash.store(rendered))
 
 
-def _fault(tag: str, what: str, place: str) -> Element:
-    element = Element(tag, {"class": "fault"})
-    element.text = AtomicString(html.unescape(report(what, place)))
-    return element
-
-
 class RLHFExplained(Extension):
     """Registers the above."""
 
@@ -241,6 +236,8 @@ class RLHFExplained(Extension):
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
         md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
         md.postprocessors.register(Ways(md), "rlhf-ways", 0)  # when all HTML is in its place
+        for part in (diagrams, reading, sources):
+            part.register(md)
 
 
 def makeExtension(**settings: Any) -> RLHFExplained:  # noqa: N802

@@ -13,7 +13,8 @@ from typing import Any
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
-_WORDS_A_MINUTE = 180  # of a text with formulas and code to think about
+from rlhf_explained.site import reading
+
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
 _FIRST_PROSE = re.compile(r"<p>(?!<a download)(.*?)</p>", re.S)
 _TERM = re.compile(r"href=\"[^\"]*glossary(?:/|\.html)#([\w-]+)\"")
@@ -49,10 +50,12 @@ def description(content: str) -> str:
     return text[: sentence + 1] if sentence > 0 else f"{text[:158].rsplit(' ', 1)[0]} …"
 
 
-def minutes(content: str) -> int:
-    """How long a page takes to read, at least one minute."""
-    words = len(_TAGS.sub(" ", content).split())
-    return max(1, math.ceil(words / _WORDS_A_MINUTE))
+def minutes(page: Page) -> int:
+    """How long a page takes: what a chapter says of itself, by its words for others."""
+    if page.file.src_uri.startswith("guide/"):
+        return reading.minutes(page.markdown or "")
+    words = len(_TAGS.sub(" ", page.content or "").split())
+    return max(1, math.ceil(words / reading.WORDS))
 
 
 def describe(page: Page, order: Sequence[Page], config: Any) -> dict[str, str]:
@@ -100,7 +103,7 @@ def structured(page: Page, order: Sequence[Page], config: Any) -> dict[str, Any]
         "inLanguage": "en",
         "isAccessibleForFree": True,
         "license": "https://spdx.org/licenses/MIT.html",
-        "timeRequired": f"PT{minutes(content)}M",
+        "timeRequired": f"PT{minutes(page)}M",
         "position": order.index(page) + 1,
         "isPartOf": {"@type": "Course" if lesson else "WebSite", "name": config.site_name}
         | ({"url": config.site_url} if config.site_url else {})

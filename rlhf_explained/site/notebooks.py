@@ -41,6 +41,7 @@ from nbformat import NotebookNode
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import Run
+from rlhf_explained.site import diagrams
 from rlhf_explained.site.faults import logger, report, shown
 from rlhf_explained.site.figure import notebook_caption, themed
 from rlhf_explained.site.mathml import FormulaError, mathml
@@ -254,6 +255,7 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
                     why = 'an image without alt text: write `# %% alt="…"` above its cell'
                     logger.warning(f"{shown(path)}:{line - 1}: {why}")
                 soup.extend(_restyled_output(output, alt))
+    diagrams.in_notebook(soup)
     _render_formulas(soup)
     _resolve_links(soup, page, files)
     _number_headings(soup, page)
@@ -372,7 +374,7 @@ def _number_headings(soup: BeautifulSoup, page: Page) -> None:
         heading["id"] = name = unique(str(heading["id"]), ids)
         text = heading.get_text()
         tokens.append({"level": int(heading.name[1]), "id": name, "name": text, "html": text})
-        link = f'<a class="headerlink" href="#{name}" title="Link to this section">&para;</a>'
+        link = f'<a class="headerlink" href="#{name}" aria-label="Link to this section">&para;</a>'
         heading.append(_parsed(link))
     page.toc = get_toc(nest_toc_tokens(tokens))  # pyright: ignore[reportArgumentType]
 

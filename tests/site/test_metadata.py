@@ -162,9 +162,13 @@ def test_a_page_without_a_description_gets_its_first_sentences(html: str, expect
     assert len(expected) <= 160
 
 
-def test_minutes_count_words_and_no_drawings() -> None:
-    assert metadata.minutes("<p>" + "word " * 360 + "</p>") == 2
-    assert metadata.minutes("<svg>" + "<path/>word " * 900 + "</svg>") == 1
+def test_a_chapter_says_one_time() -> None:
+    chapters = list((SITE / "guide").glob("*/index.html"))
+    assert chapters
+    for chapter in chapters:
+        page = chapter.read_text(encoding="utf-8")
+        (shown,) = re.findall(r"class=\"admonition learn\">.*?(\d+) minutes?<", page, re.S)
+        assert f'"timeRequired": "PT{shown}M"' in page, chapter
 
 
 WORDS = {"title": "A long title " * 9, "description": "Words " * 60, "site": "Site"}

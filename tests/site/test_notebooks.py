@@ -51,6 +51,12 @@ NOTEBOOK = (
 # ┌──┐
 # └──┘
 # ```
+#
+# <details><summary>In words</summary>
+#
+# An empty box.
+#
+# </details>
 
 # %% alt="A line that rises"
 import matplotlib.pyplot as plt
@@ -121,7 +127,7 @@ def test_a_notebook_from_source_to_page_and_download(
     assert (html, page.toc.items[0].id) == (converted(path)[0], "a-tiny-notebook")
     assert messages(caplog) == []
 
-    link = '<a class="headerlink" href="#{0}" title="Link to this section">¶</a>'
+    link = '<a aria-label="Link to this section" class="headerlink" href="#{0}">¶</a>'
     title = f'<h1 id="a-tiny-notebook">A tiny notebook{link.format("a-tiny-notebook")}</h1>'
     assert html.startswith(f"{title}<p><em>Download</em></p>")
     assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]
@@ -136,7 +142,14 @@ def test_a_notebook_from_source_to_page_and_download(
     assert '<a href="https://example.org">far</a>' in html
     ((linked, anchors),) = (page.links_to_anchors or {}).items()  # for MkDocs to check
     assert (linked.src_uri, anchors) == ("guide/ppo.md", {"loop": "../guide/ppo.md#loop"})
-    assert '<div class="language-text highlight"><pre><code><span></span>┌──┐\n└──┘' in html
+    drawn = (
+        '<div class="language-text highlight"><pre class="diagram"><code aria-label="Diagram. What'
+    )
+    assert drawn in html
+    words = (
+        r'<details class="words">\s*<summary>In words</summary>\s*<p>An empty box.</p>\s*</details>'
+    )
+    assert re.search(words, html)
     assert '<div class="language-python highlight"><pre><code>' in html
     output = '<div class="language-text highlight"><span class="filename">Output</span>'
     assert f"{output}<pre><code>first &lt;b&gt;\nsecond\n</code></pre></div>" in html
