@@ -21,6 +21,7 @@ GUIDE = (
     "sft",
     "reward-model",
     "ppo",
+    "ppo-by-hand",
     "over-optimisation",
     "why-rlhf-works",
     "history",
