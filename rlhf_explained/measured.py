@@ -103,7 +103,7 @@ def value(name: str, run: Run) -> Measured:
         close = difflib.get_close_matches(name, _VALUES, n=3) or sorted(_VALUES)[:3]
         raise ValueError(f"value: there is no {name!r}; the closest are {', '.join(close)}")
     text, about = _VALUES[name](run)
-    return Measured(text, f"{about}; run with seed {run.config.seed}")
+    return Measured(text, f"{about}; seed {run.config.seed}")
 
 
 def names() -> list[str]:
@@ -116,7 +116,7 @@ def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) 
         measures = run.evaluation[policy]
         text = show(measures[name])
         error = measures["stderr"].get(name, 0.0)
-        note = f"{NAMES[policy]}: {about} of {measures['responses']:,} held-out responses"
+        note = f"{NAMES[policy]}: {about}, n = {measures['responses']:,}"
         return text, f"{note}, standard error {show(error)}" if error else note
 
     return entry

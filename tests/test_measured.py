@@ -50,7 +50,7 @@ def test_every_value_has_a_text_and_names_its_run(name: str, run: Run):
     found = measured.value(name, run)
     assert found.text
     assert "nan" not in found.text
-    assert found.note.endswith("run with seed 3")
+    assert found.note.endswith("seed 3")
 
 
 @pytest.mark.parametrize("name", measured.names())

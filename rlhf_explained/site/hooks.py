@@ -23,6 +23,7 @@ from mkdocs.structure.pages import Page
 from rlhf_explained import figures, measured
 from rlhf_explained.figures import numbers
 from rlhf_explained.site import check, drawings, faults, metadata, notebooks, publish, search
+from rlhf_explained.site.changes import last_changes
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.notebooks import Execution
 from rlhf_explained.site.ways import PUBLISHED
@@ -32,6 +33,7 @@ RUN = "downloads/run.json"
 
 _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
+_changes: dict[str, str] = {}  # dates, by path in the docs
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -39,6 +41,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for module in (measured, numbers, figures):
         importlib.reload(module)
     current_run.cache_clear()
+    _changes.clear()
+    if config.repo_url:
+        _changes.update(last_changes(Path(config.docs_dir)))
+    else:  # MkDocs would make a link of the second half of an address
+        config.edit_uri = None
     # where mkdocs-jupyter looks up its conversion, and nbconvert what executes cells
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
@@ -89,6 +96,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source:
         _sources[page.file.dest_uri] = source
         _pages.append(page)
+    if date := _changes.get(page.file.src_uri):  # where the theme looks for it
+        page.meta["git_revision_date_localized"] = (
+            f'Last change: <time datetime="{date}">{date}</time>'
+        )
     return markdown
 
 

@@ -1,4 +1,4 @@
-"""The site's Markdown extension: `figure` and `samples` fences, `{{ value: … }}`, MathML.
+"""The site's Markdown extension: `figure` and `samples` fences, `{{ value: … }}`, MathML, the quiz.
 
 It needs no MkDocs: any program that runs Python-Markdown extensions shows the same pages.
 """
@@ -26,16 +26,15 @@ from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import element as _fault
 from rlhf_explained.site.faults import nearest, report
 from rlhf_explained.site.mathml import FormulaError, mathml
+from rlhf_explained.site.quiz import Quiz
 from rlhf_explained.site.ways import Ways
 
-# Names, operators, marks and spaces look like plain text: without a tag each, code has half the
-# bytes.
+# What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
+# Without a tag on each name, number and mark, code has a third of the bytes.
 _PLAIN = (
-    Token.Name,
-    Token.Name.Namespace,
-    Token.Operator,
-    Token.Punctuation,
-    Token.Text.Whitespace,
+    *(Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation, Token.Text.Whitespace),
+    *(Token.String.Affix, Token.String.Interpol),
+    *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
 STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -231,6 +230,7 @@ class RLHFExplained(Extension):
         """Blocks come before inline Markdown (20), formulas after it; values after code (190)."""
         md.preprocessors.register(Headers(md), "rlhf-headers", 26)  # superfences: 25
         md.treeprocessors.register(Blocks(md), "rlhf-blocks", 30)
+        md.treeprocessors.register(Quiz(md), "rlhf-quiz", 25)
         md.treeprocessors.register(Formulas(md), "rlhf-formulas", 15)
         md.treeprocessors.register(Tables(md), "rlhf-tables", 14)
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"

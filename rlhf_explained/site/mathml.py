@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+# what browsers neither need nor read (MathML Core), and what the stylesheet says
+_NEEDLESS = re.compile(r' (?:separator|fence)="(?:true|false)"| style="display:block math;"')
+
 
 class FormulaError(ValueError):
     """A formula that Temml cannot parse; the message says where and why."""
@@ -38,11 +41,12 @@ def mathml(tex: str, *, display: bool) -> str:
     import dukpy
 
     try:
-        return _temml().evaljs(
+        rendered = _temml().evaljs(
             "temml.renderToString(dukpy.tex, {displayMode: dukpy.display, throwOnError: true})",
             tex=tex,
             display=display,
         )
+        return _NEEDLESS.sub("", rendered)
     except dukpy.JSRuntimeError as error:
         # "ParseError: why at position 3: the formula with marks", then a JavaScript stack
         why = str(error).split("\n")[0].removeprefix("ParseError:").strip()

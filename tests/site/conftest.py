@@ -48,7 +48,7 @@ class Host(http.server.SimpleHTTPRequestHandler):
                 return
             path /= "index.html"
         found = path.is_file()
-        path = path if found else SITE / "404.html"
+        path = path if found else Path(self.directory) / "404.html"
         content = path.read_bytes()
         packed = path.suffix not in (".woff2", ".png", ".whl", ".pdf")
         content = gzip.compress(content, 6) if packed else content

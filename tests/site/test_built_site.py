@@ -21,6 +21,8 @@ GUIDE = (
     "sft",
     "reward-model",
     "ppo",
+    "ppo-by-hand",
+    "over-optimisation",
     "why-rlhf-works",
     "history",
     "summary",

@@ -13,10 +13,11 @@ from tests.site.conftest import DESK, PHONE, SITE, Visit
 
 # What is over-optimised may stand on a page of its own.
 OVER = ("guide/over-optimisation/", "guide/ppo/")
+HAND = "guide/ppo-by-hand/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
 CRITIC = "repair-1-grade-against-expectation"
 GAE = "repair-2-find-the-word-that-earned-it"
-CLIPPING = "repair-3-dont-let-one-lucky-essay-change-everything"
+CLIPPING = "repair-3-take-small-steps"
 
 # The question, the page that must come first, and the section that Enter must open, if one is meant
 QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
@@ -40,17 +41,17 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("reward model accuracy ceiling", RM, "the-ceiling-no-judge-can-be-perfect"),
     ("ppo", PPO, ""),
     ("why ppo", PPO, ""),
-    ("ppo clipping", PPO, CLIPPING),
-    ("ppo loss code", PPO, ""),
-    ("gae", PPO, GAE),
-    ("generalized advantage estimation", PPO, GAE),
-    ("advantage", PPO, GAE),
-    ("critic", PPO, CRITIC),
-    ("baseline reinforce", PPO, CRITIC),
+    ("ppo clipping", HAND, CLIPPING),
+    ("ppo loss code", HAND, ""),
+    ("gae", HAND, GAE),
+    ("generalized advantage estimation", HAND, GAE),
+    ("advantage", HAND, GAE),
+    ("critic", HAND, CRITIC),
+    ("baseline reinforce", HAND, CRITIC),
     ("why kl penalty", PPO, "the-kl-penalty"),
     ("kl penalty", PPO, "the-kl-penalty"),
-    ("kl divergence negative", PPO, "questions-that-people-ask"),
-    ("why is my kl negative?", PPO, "questions-that-people-ask"),
+    ("kl divergence negative", OVER, "questions-that-people-ask"),
+    ("why is my kl negative?", OVER, "questions-that-people-ask"),
     ("beta too small", PPO, ""),
     ("reward hacking", OVER, ""),
     ("overoptimization", OVER, ""),

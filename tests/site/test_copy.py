@@ -1,0 +1,101 @@
+"""Copy buttons: they stand at what can be run, and what they copy runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.site.conftest import PAGES, SITE, Visit
+
+ROOT = Path(__file__).resolve().parents[2]
+BUTTON = ".md-code__button[data-md-type=copy]"
+
+
+def language(page: str, *names: str) -> bool:
+    html = (SITE / page / "index.html" if not page.endswith(".html") else SITE / page).read_text()
+    return any(f'class="language-{name} highlight"' in html for name in names)
+
+
+def copied(page: Page, block: str) -> list[str]:
+    """Press every button that can be seen at such blocks, in order; what was copied each time."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    texts = []
+    for button in page.locator(f"{block} {BUTTON}").all():
+        if button.is_visible():
+            button.click()
+            texts.append(page.evaluate("navigator.clipboard.readText()"))
+            page.evaluate("navigator.clipboard.writeText('')")
+    return texts
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if language(page, "python", "pycon")])
+def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path: Path) -> None:
+    with visit(name) as page:
+        texts = copied(page, ":is(.language-python, .language-pycon)")
+    assert all(text.strip() for text in texts)
+    if name.startswith("notebooks/"):  # a command of notebooks, to get the package, which is here
+        texts = [text for text in texts if not text.startswith("%pip install")]
+    settings = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input="\n".join(texts),
+        cwd=tmp_path,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_pages_offer_all_their_code(visit: Visit) -> None:
+    for name, least in (("guide/ppo/", 5), ("guide/quiz/", 5), ("notebooks/01_what_is_rlhf/", 10)):
+        with visit(name) as page:
+            assert len(copied(page, ".language-python")) >= least
+
+
+def test_commands_come_without_prompt_and_remark(visit: Visit) -> None:
+    with visit("") as page:
+        (commands,) = copied(page, ".language-console")
+    assert [line.rstrip() for line in commands.splitlines()] == ["make serve", "make test"]
+
+
+def test_prompts_and_results_of_a_doctest_are_left(visit: Visit) -> None:
+    """No page has a `pycon` fence now, so a console session stands in for one."""
+    session = '<span class="gp">&gt;&gt;&gt; </span>1 + 1\n<span class="go">2</span>\n'
+    with visit("") as page:
+        page.locator(".language-console code").evaluate("(e, html) => e.innerHTML = html", session)
+        assert [text.strip() for text in copied(page, ".language-console")] == ["1 + 1"]
+
+
+def test_buttons_have_a_name_and_size_and_show_focus(visit: Visit) -> None:
+    with visit("guide/ppo/") as page:
+        page.locator("summary, h2").first.click()  # somewhere before the first block
+        button = page.locator(f".language-python {BUTTON}").first
+        button.focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")
+        assert button.evaluate("e => e === document.activeElement")
+        assert button.evaluate("e => getComputedStyle(e).outlineStyle") != "none"
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 24
+        assert page.get_by_role("button", name="Copy to clipboard").count() >= 5
+
+
+@pytest.mark.parametrize("name", ["guide/ppo/", "reference/api/formulas/kl/"])
+def test_what_was_printed_drawn_or_declared_has_none(name: str, visit: Visit) -> None:
+    with visit(name) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        others = page.locator(f":is(.language-text, .doc-signature) {BUTTON}")
+        assert others.count()
+        assert not [button for button in others.all() if button.is_visible()]
+
+
+def test_without_scripts_there_are_none(visit: Visit) -> None:
+    with visit("guide/ppo/", java_script_enabled=False) as page:
+        assert page.locator(BUTTON).count() == 0

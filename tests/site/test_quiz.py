@@ -1,0 +1,171 @@
+"""The quiz: all questions or one at a time, by mouse and keyboard, remembered by nobody."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import markdown
+import pytest
+from playwright.sync_api import Browser, Page
+
+from rlhf_explained.site import faults
+from tests.site.conftest import PHONE, Visit
+
+ROOT = Path(__file__).resolve().parents[2]
+QUIZ = "guide/quiz/"
+COUNT = len(re.findall(r'(?m)^\?\?\? question "\d+\.', (ROOT / "docs/guide/quiz.md").read_text()))
+TWO = '??? question "1. Why?"\n\n    Because *so*.\n\n??? question "2. How?"\n\n    Thus.\n'
+ONE_AT_A_TIME = "One at a time"
+
+
+def show(text: str) -> ElementTree.Element:
+    extensions = ["pymdownx.details", "pymdownx.superfences", "rlhf_explained.site.markdown"]
+    html = markdown.Markdown(extensions=extensions).convert(text)
+    return ElementTree.fromstring(f"<main>{html}</main>")
+
+
+# As Markdown
+
+
+def test_numbered_questions_become_a_quiz() -> None:
+    page = show(f"# Quiz\n\nWords.\n\n{TWO}\n## After\n")
+    assert [child.tag for child in page] == ["h1", "p", "div", "h2"]
+    questions = page.find("div/fieldset[@class='questions']")
+    assert questions is not None
+    assert [child.tag for child in questions] == [
+        "legend",
+        "label",
+        "details",
+        "label",
+        "label",
+        "details",
+    ]
+    assert questions.findtext("details/p/em") == "so"
+    (following,) = (label for label in questions if label.get("class") == "next")
+    assert questions.find(f".//input[@id='{following.get('for')}']") is not None
+    assert questions.findtext(f"label/input[@id='{following.get('for')}']/../span") == "2"
+    assert page.find(".//details[@open]") is None
+
+
+def test_other_questions_stay_as_they_are() -> None:
+    page = show(
+        '??? question "Why is my KL negative?"\n\n    Noise.\n\n??? note "1. Not asked"\n\n    x'
+    )
+    assert [child.tag for child in page] == ["details", "details"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "found"),
+    [
+        (TWO.replace("2.", "3."), 5, "'3. How?'"),
+        (TWO.replace("1.", "2.").replace("2. How", "1. How"), 1, "'2. Why?'"),
+        (TWO.replace('\n??? question "2', '\nBetween.\n\n??? question "2'), 5, "'Between.'"),
+    ],
+)
+def test_questions_out_of_order_are_a_fault(text: str, line: int, found: str, tmp_path, caplog):
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    faults.rendering(page)
+    assert show(text).find("div[@class='fault']") is not None
+    (message,) = caplog.messages
+    assert message.startswith(f"{page}:{line}: question")
+    assert found in message
+
+
+# In a browser, with and without scripts
+
+
+def shown(page: Page) -> list[str]:
+    """The numbers of the questions that can be seen."""
+    questions = page.locator(".quiz summary").all()
+    return [one.inner_text().split(".")[0] for one in questions if one.is_visible()]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_all_questions_or_one(scripts: bool, visit: Visit) -> None:
+    every = [str(number + 1) for number in range(COUNT)]
+    with visit(QUIZ, java_script_enabled=scripts) as page:
+        assert shown(page) == every
+        assert page.locator(".quiz details[open]").count() == 0
+        page.get_by_label(ONE_AT_A_TIME).check()
+        assert shown(page) == ["1"]
+        page.get_by_label(f"Question 4 of {COUNT}").check(force=True)
+        assert shown(page) == ["4"]
+        page.get_by_text("Next question").locator("visible=true").click()
+        assert shown(page) == ["5"]
+        answer = page.locator(".quiz details:visible p").first
+        assert not answer.is_visible()
+        page.locator(".quiz summary:visible").click()
+        assert answer.is_visible()
+        page.get_by_label(f"Question {COUNT} of {COUNT}").check(force=True)
+        assert page.get_by_text("Next question").locator("visible=true").count() == 0
+        page.get_by_label("All questions").check()
+        assert shown(page) == every
+
+
+def test_the_keyboard_is_enough(visit: Visit) -> None:
+    def focused(page: Page) -> str:
+        outlined = """() => { const e = document.activeElement, label = e.closest("label");
+            const style = [e, label].filter(e => e).map(e => getComputedStyle(e));
+            const outline = style.some(s => s.outlineStyle != "none" && s.opacity > 0);
+            return outline && (e.ariaLabel || e.textContent || label.textContent).trim() }"""
+        return str(page.evaluate(outlined))
+
+    with visit(QUIZ) as page:
+        page.get_by_label("All questions").focus()
+        page.keyboard.press("ArrowRight")
+        assert focused(page) == ONE_AT_A_TIME
+        page.keyboard.press("Tab")
+        assert focused(page) == f"Question 1 of {COUNT}"
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        assert focused(page) == f"Question 3 of {COUNT}"
+        assert shown(page) == ["3"]
+        page.keyboard.press("Enter")  # submits nothing
+        page.keyboard.press("Tab")
+        assert focused(page).startswith("3. ")
+        page.keyboard.press("Enter")
+        assert page.locator(".quiz details[open] p").first.is_visible()
+        assert page.url.endswith(QUIZ)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_nothing_is_remembered(scripts: bool, browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=scripts)
+    page = context.new_page()
+    page.goto(address + QUIZ)
+    for again in (page.reload, lambda: (page.goto(address), page.go_back())):
+        page.get_by_label(ONE_AT_A_TIME).check()
+        page.get_by_label(f"Question 4 of {COUNT}").check(force=True)
+        page.locator(".quiz summary:visible").click()
+        again()
+        assert page.get_by_label("All questions").is_checked()
+        assert page.get_by_label(f"Question 1 of {COUNT}").is_checked()
+        assert page.locator(".quiz details[open]").count() == 0
+    assert context.cookies() == []
+    assert "quiz" not in str(context.storage_state())
+    context.close()
+
+
+def test_targets_are_large_and_fit(visit: Visit) -> None:
+    with visit(QUIZ, viewport={**PHONE, "width": 320}) as page:
+        page.get_by_label(ONE_AT_A_TIME).check()
+        for label in page.locator(".quiz label:visible, .quiz summary:visible").all():
+            box = label.bounding_box()
+            assert box is not None
+            assert min(box["width"], box["height"]) >= 24, label.inner_text()
+            assert box["x"] + box["width"] <= 320
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_it_prints_whole(scripts: bool, visit: Visit) -> None:
+    with visit(QUIZ, java_script_enabled=scripts) as page:
+        page.get_by_label(ONE_AT_A_TIME).check()
+        page.emulate_media(media="print")
+        assert len(shown(page)) == COUNT
+        answers = page.locator(".quiz details > summary + *").all()
+        heights = [answer.bounding_box() for answer in answers]
+        assert len(heights) == COUNT
+        assert all(box and box["height"] > 10 for box in heights)
+        assert not page.locator(".quiz label:visible").count()
