@@ -101,7 +101,7 @@ say(
 #
 # RLHF is like hiring a tutor to teach this brilliant student how to use their knowledge helpfully.
 #
-# Ask our own student, before and after. These are samples, so each has several tries.
+# Ask our own student, before and after. Answers are samples, so each has two tries.
 
 # %%
 from rlhf_explained.rollout import generate
@@ -111,7 +111,7 @@ tokenizer = world_tokenizer()
 randomness = torch.Generator().manual_seed(0)
 
 
-def answers(policy_name, prompt, tries=3):
+def answers(policy_name, prompt, tries=2):
     """Sample answers from one of the trained policies."""
     policy = result.policy(policy_name)
     sequences = generate(
@@ -259,7 +259,7 @@ sft_model.train(epochs=3)
 # Our run's SFT starts from the pretrained model. Some of its demonstrations, flaws included:
 
 # %%
-for demonstration in result.demonstrations[:4]:
+for demonstration in result.demonstrations[:3]:
     print(f"{demonstration['category']:10s} {demonstration['prompt']}")
     print(f"{'':10s} {demonstration['response']}")
 
@@ -354,14 +354,14 @@ from statistics import NormalDist
 print(f"ceiling: {NormalDist().cdf(2**0.5):.1%}")
 
 # %% [markdown]
-# The run's reward model reads real prompts and responses. The first comparisons by
-# our simulated labeler, who is noisy and sometimes picks the answer of lower gold:
+# The run's reward model reads words. The first comparisons by our labeler, who is noisy and
+# sometimes picks the answer of lower gold:
 
 # %%
-for pair in result.pairs[:3]:
+for pair in result.pairs[:2]:
     print(pair["prompt"])
-    print(f"  chosen   (gold {pair['chosen_gold']:5.2f})  {pair['chosen']}")
-    print(f"  rejected (gold {pair['rejected_gold']:5.2f})  {pair['rejected']}")
+    for which in ("chosen", "rejected"):
+        print(f"  {which:8} (gold {pair[f'{which}_gold']:5.2f})  {pair[which]}")
 
 figure("reward-model-training")
 
@@ -380,7 +380,7 @@ from rlhf_explained.rollout import pack, score
 prompt = "how do i learn python ?"
 candidates = [
     "to learn python , start with variables and loops and write code every day .",
-    "let me tell you a story about python . the moon is far away and the sea is deep .",
+    "let me tell you a story about python . the moon is far away .",
     "that is a stupid question .",
 ]
 batch = pack(
@@ -476,9 +476,8 @@ figure("gold-against-kl")
 # %%
 for policy_name in ("sft", "ppo", "ppo_no_kl"):
     print(policy_name)
-    for question in ("what is the capital of japan ?", "how do i learn chess ?"):
-        for answer in answers(policy_name, question, tries=2):
-            print("   ", answer)
+    for answer in answers(policy_name, "how do i learn chess ?"):
+        print("   ", answer)
 
 # %% [markdown]
 # ---
@@ -559,8 +558,7 @@ figure("timeline")
 #
 # ## What's next?
 #
-# Excellent work! You now understand the RLHF pipeline. Change something above and run it again:
-# another prompt, another β, `RunConfig(seed=1)`.
+# Excellent work! Now change something above and run it again: another prompt, another β,
+# `RunConfig(seed=1)`.
 #
-# Planned, not written yet: reward modeling in detail, PPO for language models, DPO, practical RLHF
-# with the TRL library.
+# Planned: reward modeling in detail, PPO for language models, DPO, RLHF with the TRL library.

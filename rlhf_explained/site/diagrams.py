@@ -48,11 +48,12 @@ def opening(drawing: str) -> str:
         drawing: Its lines.
 
     Returns:
-        Attributes that make one image of it, which search leaves out in favour of its words.
+        Attributes that make one image of it, which search leaves out in favour of its words and
+        the keyboard can scroll.
     """
     called = ": ".join(filter(None, ("Diagram", title(drawing))))
     name = html.escape(f"{called}. What it says is written below it, in words.")
-    return f' role="img" aria-label="{name}" data-search-exclude'
+    return f' role="img" aria-label="{name}" tabindex="0" data-search-exclude'
 
 
 class Diagrams(Treeprocessor):

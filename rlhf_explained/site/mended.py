@@ -8,7 +8,14 @@ from pathlib import Path
 
 from mkdocs.exceptions import PluginError
 
-_ATTRIBUTES = {' tabindex=""': "", 'id="__drawer"': 'id="__drawer" aria-label="Menu"'}
+# The switch of the menu has no name, and it stands outside of all landmarks.
+_SWITCH = '<input class="md-toggle" data-md-toggle="drawer" type="checkbox" id="__drawer" {}>'
+_MENU = '<label class="md-header__button md-icon" for="__drawer">'
+_HTML = {
+    ' tabindex=""': "",
+    _SWITCH.format('autocomplete="off"'): "",
+    _MENU: _SWITCH.format('aria-label="Menu" autocomplete="off"') + _MENU,
+}
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
@@ -44,7 +51,7 @@ def page(output: str) -> str:
     begin, article, end = re.split(r"(<article\b.*</article>)", output, maxsplit=1, flags=re.S)
     begin, end = (re.sub(r">\s*\n\s*", ">", part) for part in (begin, end))
     output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
-    for fault, mended in _ATTRIBUTES.items():
+    for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
     return output
 

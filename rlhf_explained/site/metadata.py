@@ -132,4 +132,4 @@ def _terms(content: str, most: int = 12) -> list[str]:
 
 def script(about: dict[str, Any]) -> str:
     """JSON that may stand inside `<script>`: nothing in it ends the element."""
-    return json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

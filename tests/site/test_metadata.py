@@ -168,7 +168,7 @@ def test_a_chapter_says_one_time() -> None:
     for chapter in chapters:
         page = chapter.read_text(encoding="utf-8")
         (shown,) = re.findall(r"class=\"admonition learn\">.*?(\d+) minutes?<", page, re.S)
-        assert f'"timeRequired": "PT{shown}M"' in page, chapter
+        assert f'"timeRequired":"PT{shown}M"' in page, chapter
 
 
 WORDS = {"title": "A long title " * 9, "description": "Words " * 60, "site": "Site"}
