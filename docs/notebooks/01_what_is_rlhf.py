@@ -111,7 +111,7 @@ tokenizer = world_tokenizer()
 randomness = torch.Generator().manual_seed(0)
 
 
-def answers(policy_name, prompt, tries=4):
+def answers(policy_name, prompt, tries=3):
     """Sample answers from one of the trained policies."""
     policy = result.policy(policy_name)
     sequences = generate(
@@ -231,10 +231,9 @@ sft_examples = [
 ]
 
 for number, example in enumerate(sft_examples, start=1):
-    response = example["response"]
     print(f"[Example {number}]")
     print(f"PROMPT: {example['prompt']}")
-    print(f"RESPONSE: {response if len(response) <= 75 else response[:75] + '...'}\n")
+    print(f"RESPONSE: {example['response'][:75]}...\n")
 
 # %% [markdown]
 # The objective: make the responses that people wrote likely.
@@ -260,7 +259,7 @@ sft_model.train(epochs=3)
 # Our run's SFT starts from the pretrained model. Some of its demonstrations, flaws included:
 
 # %%
-for demonstration in result.demonstrations[:6]:
+for demonstration in result.demonstrations[:4]:
     print(f"{demonstration['category']:10s} {demonstration['prompt']}")
     print(f"{'':10s} {demonstration['response']}")
 
@@ -359,7 +358,7 @@ print(f"ceiling: {NormalDist().cdf(2**0.5):.1%}")
 # our simulated labeler, who is noisy and sometimes picks the answer of lower gold:
 
 # %%
-for pair in result.pairs[:4]:
+for pair in result.pairs[:3]:
     print(pair["prompt"])
     print(f"  chosen   (gold {pair['chosen_gold']:5.2f})  {pair['chosen']}")
     print(f"  rejected (gold {pair['rejected_gold']:5.2f})  {pair['rejected']}")
@@ -431,19 +430,17 @@ figure("ppo-loop")
 from rlhf_explained import calculate_rlhf_reward
 
 scenarios = [
-    {"name": "Good response, normal", "rm_score": 8.0, "kl": 0.5},
-    {"name": "Great response, normal", "rm_score": 9.5, "kl": 0.8},
-    {"name": "Hacked response (high RM, high KL)", "rm_score": 10.0, "kl": 5.0},
-    {"name": "Safe response (moderate RM, low KL)", "rm_score": 7.0, "kl": 0.2},
+    ("Good response, normal", 8.0, 0.5),  # name, reward model's score, KL
+    ("Great response, normal", 9.5, 0.8),
+    ("Hacked response (high RM, high KL)", 10.0, 5.0),
+    ("Safe response (moderate RM, low KL)", 7.0, 0.2),
 ]
 
 for beta in (0.1, 0.2):
-    print(f"beta = {beta}")
-    print(f"{'Scenario':<37}{'RM':>6}{'KL':>6}{'Penalty':>9}{'Total':>7}")
-    for s in scenarios:
-        total, penalty = calculate_rlhf_reward(s["rm_score"], s["kl"], beta=beta)
-        print(f"{s['name']:<37}{s['rm_score']:6.2f}{s['kl']:6.2f}{penalty:9.2f}{total:7.2f}")
-    print()
+    print(f"beta = {beta}{'RM':>35}     KL  penalty  total")
+    for name, rm_score, kl in scenarios:
+        total, penalty = calculate_rlhf_reward(rm_score, kl, beta=beta)
+        print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
 
 # %%
 figure("beta-sweep")
@@ -461,14 +458,10 @@ figure("beta-sweep")
 figure("ppo-curves")
 
 # %%
-print(f"{'':26}{'proxy':>9}{'gold':>9}{'KL':>12}{'helpful':>10}{'wrong':>9}")
-for name, label in (
-    ("sft", "SFT"),
-    ("ppo", "RLHF (PPO)"),
-    ("ppo-no-kl", "PPO without KL penalty"),
-):
-    cells = [measured(f"{name}-{q}") for q in ("proxy", "gold", "kl", "helpful", "wrong")]
-    print(f"{label:26}{cells[0]:>9}{cells[1]:>9}{cells[2]:>12}{cells[3]:>10}{cells[4]:>9}")
+quantities = ("proxy", "gold", "kl", "helpful", "wrong")
+print(" " * 10, *(f"{quantity:>11}" for quantity in quantities))
+for name in ("sft", "ppo", "ppo-no-kl"):
+    print(f"{name:10}", *(f"{measured(f'{name}-{quantity}'):>11}" for quantity in quantities))
 
 # %%
 say(measured("hack-verdict"))

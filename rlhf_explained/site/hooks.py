@@ -6,7 +6,6 @@ built HTML is checked.
 
 from __future__ import annotations
 
-import html
 import importlib
 import posixpath
 import re
@@ -22,7 +21,16 @@ from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, measured
 from rlhf_explained.figures import numbers
-from rlhf_explained.site import check, drawings, faults, metadata, notebooks, publish, search
+from rlhf_explained.site import (
+    check,
+    drawings,
+    faults,
+    mended,
+    metadata,
+    notebooks,
+    publish,
+    search,
+)
 from rlhf_explained.site.changes import last_changes
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.notebooks import Execution
@@ -137,25 +145,8 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Leave out the templates' blank lines, a third of a page, and mend the theme's faults."""
-    output = _BLANK.sub(lambda found: _reachable(found[1]), output)
-    for fault, mended in _MENDED.items():
-        output = output.replace(fault, mended)
-    return output
-
-
-_MENDED = {' tabindex=""': "", 'id="__drawer"': 'id="__drawer" aria-label="Menu"'}
-_BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
-_NARROW = 24  # characters of code that fit into the narrowest window, 320 px
-
-
-def _reachable(block: str | None) -> str:
-    """Let the keyboard reach code that may have to scroll, without waiting for a script."""
-    if not block or not block.startswith("<pre"):
-        return block or "\n"
-    lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
-    wide = any(len(line) > _NARROW for line in lines)
-    return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
+    """Mend what the theme made."""
+    return mended.page(output)
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
@@ -166,6 +157,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 def on_post_build(config: MkDocsConfig) -> None:
     """Finish the search. Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
+    mended.scripts(site / "assets/javascripts")
     _finish_search(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")

@@ -106,9 +106,7 @@ def structured(page: Page, order: Sequence[Page], config: Any) -> dict[str, Any]
         "timeRequired": f"PT{minutes(page)}M",
         "position": order.index(page) + 1,
         "isPartOf": {"@type": "Course" if lesson else "WebSite", "name": config.site_name}
-        | ({"url": config.site_url} if config.site_url else {})
-        | ({"description": config.site_description} if lesson else {})
-        | ({"provider": {"@type": "Organization", "name": config.site_name}} if lesson else {}),
+        | ({"url": config.site_url} if config.site_url else {}),
     }
     if page.canonical_url:
         about |= {"@id": page.canonical_url, "url": page.canonical_url}

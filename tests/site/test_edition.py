@@ -250,7 +250,7 @@ def test_prose_is_printed_whole(printed: str) -> None:
     plain = [part for part in article("whole").select(prose) if not part.select("math, svg")]
     for paragraph in plain:
         copy = BeautifulSoup(str(paragraph), "html.parser")
-        for definition in copy.select("[role=tooltip]"):
+        for definition in copy.select("[role=tooltip], .footnote-backref"):
             definition.extract()
         if not copy.select("pre, table, .md-button, .offer, ul, ol, .label, a[href^=http]"):
             assert bare(copy.get_text()) in printed, paragraph

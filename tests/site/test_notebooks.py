@@ -136,7 +136,8 @@ def test_a_notebook_from_source_to_page_and_download(
         r'Together with <span class="math" data-tex="[^"]+"><math>.*?β.*?</math></span>, see', html
     )
     assert re.search(
-        r'<div class="math" data-tex="[^"]+" tabindex="0"><math [^>]*display="block".*?<mfrac>', html
+        r'<div class="math" data-tex="[^"]+" tabindex="0"><math [^>]*display="block".*?<mfrac>',
+        html,
     )
     assert '<a href="../../guide/ppo/#loop">PPO</a>' in html
     assert '<a href="https://example.org">far</a>' in html

@@ -1,0 +1,79 @@
+"""What the theme gets wrong, mended in the pages and scripts that were built with it."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+
+_ATTRIBUTES = {' tabindex=""': "", 'id="__drawer"': 'id="__drawer" aria-label="Menu"'}
+_BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
+_NARROW = 24  # characters of code that fit into the narrowest window, 320 px
+
+_BUNDLE = {
+    # Without a server the theme fetches the search's index when the search is opened, else with
+    # every page. Here it waits everywhere, unless a question stands in the field already.
+    '$(location.protocol!=="file:"),Je("search")': (
+        '$(!!document.forms.search.query.value),Je("search")'
+    ),
+    # A copy button is no navigation: each would be a landmark, and none has a name.
+    '"nav",{class:"md-code__nav"}': '"div",{class:"md-code__nav"}',
+}
+# The worker looks for words that begin like those of the question, so "is" finds every "isolated".
+# The index holds no stop words; a question is better without them too, if anything is left.
+_PLAIN_QUESTION = """\
+addEventListener("message", ({ data: message }) => {
+  if (message.type !== 2) return
+  const says = word => lunr.stopWordFilter(word.toLowerCase().replace(/\\W+$/, ""))
+  message.data = message.data.split(/\\s+/).filter(says).join(" ") || message.data
+});
+"""
+
+
+def page(output: str) -> str:
+    """Mend a page, and leave out the templates' blank lines, a third of it.
+
+    Args:
+        output: Its HTML.
+
+    Returns:
+        The same page, as it looks.
+    """
+    begin, article, end = re.split(r"(<article\b.*</article>)", output, maxsplit=1, flags=re.S)
+    begin, end = (re.sub(r">\s*\n\s*", ">", part) for part in (begin, end))
+    output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
+    for fault, mended in _ATTRIBUTES.items():
+        output = output.replace(fault, mended)
+    return output
+
+
+def _reachable(block: str | None) -> str:
+    """Let the keyboard reach code that may have to scroll, without waiting for a script."""
+    if not block or not block.startswith("<pre"):
+        return block or "\n"
+    block = block.replace("<span></span>", "", 1)  # before what could begin with an empty line
+    lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+    wide = any(len(line) > _NARROW for line in lines)
+    return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
+
+
+def scripts(folder: Path) -> None:
+    """Mend the theme's scripts.
+
+    Args:
+        folder: Where the built site has them.
+
+    Raises:
+        PluginError: If they are not the ones that are known here.
+    """
+    (worker,) = (folder / "workers").glob("search.*.min.js")
+    worker.write_text(_PLAIN_QUESTION + worker.read_text(encoding="utf-8"), encoding="utf-8")
+    (bundle,) = folder.glob("bundle.*.min.js")
+    script = bundle.read_text(encoding="utf-8")
+    for fault, mended in _BUNDLE.items():
+        if script.count(fault) != 1:
+            raise PluginError(f"{__file__}: {bundle.name} no longer holds {fault}")
+        script = script.replace(fault, mended)
+    bundle.write_text(script, encoding="utf-8")
