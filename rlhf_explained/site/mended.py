@@ -27,6 +27,13 @@ _BUNDLE = {
     ),
     # A copy button is no navigation: each would be a landmark, and none has a name.
     '"nav",{class:"md-code__nav"}': '"div",{class:"md-code__nav"}',
+    # The theme waits for an event that is over when its scripts come later. Without it there are no
+    # copy buttons, and the table of contents does not follow.
+    'h(document,"DOMContentLoaded",{once:!0}).subscribe(()=>e.next(document)),e}': (
+        'document.readyState==="loading"?'
+        'h(document,"DOMContentLoaded",{once:!0}).subscribe(()=>e.next(document)):'
+        "e.next(document),e}"
+    ),
 }
 # The worker looks for words that begin like those of the question, so "is" finds every "isolated".
 # The index holds no stop words; a question is better without them too, if anything is left.

@@ -105,7 +105,7 @@ def test_without_an_address_nothing_is_shown() -> None:
 
 
 def first_result(tab: Page) -> str:
-    tab.locator("#found a").first.wait_for()
+    tab.locator("#found a").first.wait_for(timeout=6000)  # before scripts come by themselves
     return tab.locator("#found a").first.get_attribute("href") or ""
 
 

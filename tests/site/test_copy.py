@@ -23,6 +23,7 @@ def copied(page: Page, block: str) -> list[str]:
     """Press every button that can be seen at such blocks, in order; what was copied each time."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.locator(BUTTON).first.wait_for(state="attached")
     texts = []
     for button in page.locator(f"{block} {BUTTON}").all():
         if button.is_visible():
@@ -91,6 +92,7 @@ def test_buttons_have_a_name_and_size_and_show_focus(visit: Visit) -> None:
 def test_what_was_printed_drawn_or_declared_has_none(name: str, visit: Visit) -> None:
     with visit(name) as page:
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        page.locator(BUTTON).first.wait_for(state="attached")
         others = page.locator(f":is(.language-text, .doc-signature) {BUTTON}")
         assert others.count()
         assert not [button for button in others.all() if button.is_visible()]

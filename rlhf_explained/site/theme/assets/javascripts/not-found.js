@@ -54,5 +54,7 @@
     // the search writes how much it has found into the first element of its results
     new MutationObserver(show).observe(results.firstElementChild, { childList: true });
     ask(words.replace(/\S{4,}/g, "$&~1")); // in the language of the search: one letter may be wrong
+    // the theme's scripts wait for a sign of the reader; the address was one
+    addEventListener("DOMContentLoaded", () => dispatchEvent(new Event("scroll")));
   }
 }
