@@ -51,7 +51,6 @@ def measured(name):
 
 
 def figure(name):
-    """A figure of the guide, drawn from this run."""
     display(HTML(as_html(name, result)))
 
 
