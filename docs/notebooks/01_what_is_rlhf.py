@@ -51,7 +51,6 @@ def measured(name):
 
 
 def figure(name):
-    """A figure of the guide, drawn from this run."""
     display(HTML(as_html(name, result)))
 
 
@@ -69,7 +68,7 @@ say(
 # ---
 # ## The big picture: the brilliant but clueless student
 #
-# Imagine a student who has read more than any person ever could.
+# Imagine a student who has read more than anyone could.
 #
 # ```text
 # ┌────────────────────────────────────────────────────────────────┐
@@ -99,7 +98,7 @@ say(
 #
 # </details>
 #
-# RLHF is like hiring a tutor to teach this brilliant student how to use their knowledge helpfully.
+# RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
 # Ask our own student, before and after. Answers are samples, so each has two tries.
 
@@ -345,7 +344,7 @@ for epoch in range(1, 101):
         )
 
 # %% [markdown]
-# It does far better on the pairs it trained on than on new ones: it learned their noise by heart.
+# It does far better on the pairs it trained on: it learned their noise by heart.
 # The best possible judge here is right with probability $\Phi(\sqrt 2)$, the ceiling.
 
 # %%

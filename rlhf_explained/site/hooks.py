@@ -150,7 +150,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
-    """Write no map of the site where no address is known: it would be empty."""
+    """Mend the 404 page too. Write no map of the site without an address: it would be empty."""
+    if template_name == "404.html":
+        return mended.page(output)
     return "" if template_name == "sitemap.xml" and not config.site_url else output
 
 

@@ -16,6 +16,8 @@ _HTML = {
     _SWITCH.format('autocomplete="off"'): "",
     _MENU: _SWITCH.format('aria-label="Menu" autocomplete="off"') + _MENU,
 }
+# Each heading with headings below it makes a landmark, often of a name that another one has.
+_PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
@@ -63,7 +65,7 @@ def page(output: str) -> str:
     output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
-    return output
+    return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)
 
 
 def _reachable(block: str | None) -> str:

@@ -78,11 +78,14 @@ def loading(name: str, visit: Visit, planted: str = "") -> dict[str, Any]:
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_jumps_and_nothing_blocks(name: str, visit: Visit) -> None:
-    attempts = [loading(name, visit) for _ in range(3)]
-    assert max(attempt["shift"] for attempt in attempts) <= 0.02
-    # the shortest of three: what else the machine does can only make a task longer
-    longest = [max(attempt["long"], default=0) for attempt in attempts]
-    assert min(longest) <= 50, f"{name}: the longest tasks took {longest} ms"
+    longest = []
+    for _ in range(5):  # what else the machine does can only make a task longer: one is enough
+        seen = loading(name, visit)
+        assert seen["shift"] <= 0.02
+        longest.append(max(seen["long"], default=0))
+        if longest[-1] <= 50:
+            return
+    pytest.fail(f"{name}: the longest tasks took {longest} ms")
 
 
 @pytest.mark.alone
