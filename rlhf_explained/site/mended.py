@@ -29,6 +29,9 @@ _BUNDLE = {
     ),
     # A copy button is no navigation: each would be a landmark, and none has a name.
     '"nav",{class:"md-code__nav"}': '"div",{class:"md-code__nav"}',
+    # Code took its id from an element around it that has one: in the edition all of a chapter had
+    # one id, and every button copied the first.
+    "p=c?c.id:Za++;": "p=Za++;",
     # The theme waits for an event that is over when its scripts come later. Without it there are no
     # copy buttons, and the table of contents does not follow.
     'h(document,"DOMContentLoaded",{once:!0}).subscribe(()=>e.next(document)),e}': (

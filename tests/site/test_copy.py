@@ -54,7 +54,7 @@ def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path
 
 
 def test_pages_offer_all_their_code(visit: Visit) -> None:
-    for name, least in (("guide/ppo/", 5), ("guide/quiz/", 5), ("notebooks/01_what_is_rlhf/", 10)):
+    for name, least in (("guide/ppo/", 3), ("guide/quiz/", 5), ("notebooks/01_what_is_rlhf/", 10)):
         with visit(name) as page:
             assert len(copied(page, ".language-python")) >= least
 
@@ -85,7 +85,7 @@ def test_buttons_have_a_name_and_size_and_show_focus(visit: Visit) -> None:
         box = button.bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 24
-        assert page.get_by_role("button", name="Copy to clipboard").count() >= 5
+        assert page.get_by_role("button", name="Copy to clipboard").count() >= 3
 
 
 @pytest.mark.parametrize("name", ["guide/ppo/", "reference/api/formulas/kl/"])
