@@ -54,7 +54,8 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     for paragraph in f"{caption.strip()} {link}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
     if tables := drawings.tables(name, run):
-        data = SubElement(figure, "details", {"class": "data", "data-search-exclude": ""})
+        # HTML wants the caption to be a figure's last part, so the numbers stand in it
+        data = SubElement(words, "details", {"class": "data", "data-search-exclude": ""})
         SubElement(data, "summary").text = "Data"
         content = "".join(map(numbers, tables))
         SubElement(data, "div").text = AtomicString(stash.store(content))
