@@ -209,8 +209,8 @@ def printed(paper: pypdfium2.PdfDocument) -> str:
     """The text of all sheets without white space and page numbers."""
     sheets = []
     for number, page in enumerate(paper, start=1):
-        text = page.get_textpage().get_text_bounded().rstrip()
-        sheets.append(bare(text.removesuffix(str(number))))
+        text = page.get_textpage().get_text_bounded().strip()
+        sheets.append(bare(text.removeprefix(str(number)).removesuffix(str(number))))
     return "".join(sheets)
 
 
