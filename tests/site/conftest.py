@@ -166,7 +166,7 @@ def visit(browser: Browser, address: str) -> Visit:
             return not url.startswith((start, "data:", "blob:"))
 
         page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
-        page.goto(start + name + "index.html" * folder, wait_until="networkidle")
+        page.goto(start + name + "index.html" * folder)
         if wake and settings.get("java_script_enabled", True):
             page.mouse.move(1, 1)
             page.wait_for_selector("html.js", state="attached")

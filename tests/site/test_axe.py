@@ -51,20 +51,20 @@ def test_axe_finds_nothing(name: str, visit: Visit) -> None:
                 found[state] = violations(page)
                 if size is PHONE:
                     page.locator(".md-header__button[for=__drawer]").click()
-                    page.wait_for_timeout(300)
+                    page.wait_for_timeout(60)
                     found[f"{state}, menu open"] = violations(page)
                     page.locator(".md-overlay").click(position={"x": 350, "y": 400})
-                    page.wait_for_timeout(300)
+                    page.wait_for_timeout(60)
                     page.locator(".md-header__button[for=__search]").click()
                 else:
                     page.locator("input.md-search__input").click()
                 page.keyboard.press("Control+A")
                 page.keyboard.type("reward")
                 page.wait_for_selector(".md-search-result__link")
-                page.wait_for_timeout(300)
+                page.wait_for_timeout(60)
                 found[f"{state}, search open"] = violations(page)
                 page.keyboard.press("Escape")
-                page.wait_for_timeout(300)
+                page.wait_for_timeout(60)
     wrong = [f"{state}: {what}" for state, whats in found.items() for what in whats]
     assert not wrong, "\n".join(wrong)
 

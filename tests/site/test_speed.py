@@ -47,6 +47,7 @@ FIRST_VIEW = """() => {
 def test_the_first_view_is_small(name: str, visit: Visit) -> None:
     """All that is loaded before a reader does anything, as it goes over the line."""
     with visit(name, wake=False, viewport=PHONE) as page:
+        page.wait_for_load_state("networkidle")
         loaded = page.evaluate(FIRST_VIEW)
         assert loaded > len(gzip.compress((SITE / "404.html").read_bytes()))
         limit = 100 if name.startswith("notebooks/") else 80
