@@ -37,7 +37,7 @@ def install(folder, lock, *arguments):
 
 def install_node(folder, lock):
     with open("installs.log", "a") as log:
-        log.write("node\n")
+        log.write("node\\n")
 
 setup.run, setup.install, setup.install_node = run, install, install_node
 setup.main(sys.argv[1])

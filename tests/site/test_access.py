@@ -169,7 +169,10 @@ def shown(page: Page) -> list[str]:
     text = (
         page.locator("main")
         .locator(parts)
-        .evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.textContent.trim())")
+        .evaluate_all(
+            "all => all.filter(e => e.checkVisibility() && !e.querySelector('#asked'))"
+            ".map(e => e.textContent.trim())"  # the 404 page says there what was asked for
+        )
     )
     return [line for line in text if line]
 
