@@ -21,7 +21,7 @@ _PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
-_BUNDLE = {
+BUNDLE = {
     # Without a server the theme fetches the search's index when the search is opened, else with
     # every page. Here it waits everywhere, unless a question stands in the field already.
     '$(location.protocol!=="file:"),Je("search")': (
@@ -91,7 +91,7 @@ def scripts(folder: Path) -> None:
     worker.write_text(_PLAIN_QUESTION + worker.read_text(encoding="utf-8"), encoding="utf-8")
     (bundle,) = folder.glob("bundle.*.min.js")
     script = bundle.read_text(encoding="utf-8")
-    for fault, mended in _BUNDLE.items():
+    for fault, mended in BUNDLE.items():
         if script.count(fault) != 1:
             raise PluginError(f"{__file__}: {bundle.name} no longer holds {fault}")
         script = script.replace(fault, mended)

@@ -23,7 +23,7 @@ ROOT = SITE.parent
 PAGES = sorted(
     path.relative_to(ROOT / "docs").with_suffix("").as_posix()
     for path in (ROOT / "docs").rglob("*.md")
-    if "api" not in path.parts
+    if "api" not in path.parts and path.name != "whole.md"  # which a hook fills
 )
 
 # What our extensions make, by the CSS selector of an article's elements: it must say the same there
