@@ -180,9 +180,10 @@ def shown(page: Page) -> list[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_in_the_narrowest_window_with_scripts_and_without(name: str, visit: Visit) -> None:
     """320 px: what a reader has who enlarges a desktop page four times."""
-    narrow = {"viewport": {"width": 320, "height": 640}}
+    narrow = {"viewport": {"width": 320, "height": 640}, "reduced_motion": "reduce"}
     with visit(name, wake=False, **narrow) as page:
         with_scripts = shown(page)
+        page.wait_for_timeout(200)  # what has been opened takes its place
         assert (page.evaluate(SIDEWAYS), page.evaluate(CUT)) == (0, [])
     with visit(name, java_script_enabled=False, **narrow) as page:
         without = shown(page)
