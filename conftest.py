@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.document import PythonDocument
 
@@ -63,3 +64,13 @@ def end(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Pages(ROOT).pytest()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and the snippets of a page, in one process.
+
+    Those that visit page after page need nothing of each other; they fill the processes up.
+    """
+    for item in items:
+        if item.path.name not in ("test_access.py", "test_axe.py"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

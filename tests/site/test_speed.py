@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.site.conftest import MODULES, PAGES, PHONE, SITE, Visit, chromium, node, not_run
 
@@ -65,23 +66,24 @@ new PerformanceObserver(list => list.getEntries().forEach(e => seen.long.push(e.
 """
 
 
-def loading(name: str, visit: Visit, planted: str = "") -> dict[str, Any]:
+def loading(name: str, browser: Browser, address: str, planted: str = "") -> dict[str, Any]:
     """Load a page at a quarter of the processor's speed: layout shift, and tasks over 50 ms."""
-    with visit("404.html", wake=False, viewport=PHONE) as page:
-        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
-        page.add_init_script(WATCH + planted)
-        address = page.url.removesuffix("404.html")
-        page.goto(address + name, wait_until="networkidle")
-        page.wait_for_timeout(300)
-        return page.evaluate("seen")
+    page = browser.new_page(viewport=PHONE)
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    page.add_init_script(WATCH + planted)
+    page.goto(address + name, wait_until="networkidle")
+    page.wait_for_timeout(300)
+    seen = page.evaluate("seen")
+    page.close()
+    return seen
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_jumps_and_nothing_blocks(name: str, visit: Visit) -> None:
+def test_nothing_jumps_and_nothing_blocks(name: str, browser: Browser, address: str) -> None:
     longest = []
     for _ in range(5):  # what else the machine does can only make a task longer: one is enough
-        seen = loading(name, visit)
+        seen = loading(name, browser, address)
         assert seen["shift"] <= 0.02
         longest.append(max(seen["long"], default=0))
         if longest[-1] <= 50:
@@ -90,11 +92,11 @@ def test_nothing_jumps_and_nothing_blocks(name: str, visit: Visit) -> None:
 
 
 @pytest.mark.alone
-def test_a_jump_and_a_block_are_noticed(visit: Visit) -> None:
+def test_a_jump_and_a_block_are_noticed(browser: Browser, address: str) -> None:
     late = "document.querySelector('h1').style.marginTop = '20rem'"
     block = "for (const end = Date.now() + 100; Date.now() < end;);"
     planted = f"addEventListener('load', () => setTimeout(() => {{ {late}; {block} }}, 100))"
-    seen = loading("guide/summary/", visit, planted)
+    seen = loading("guide/summary/", browser, address, planted)
     assert seen["shift"] > 0.02
     assert max(seen["long"]) > 50
 
