@@ -110,7 +110,7 @@ CUT = """() => [...document.querySelectorAll("body *")].filter(e => {
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def large(playwright: Playwright) -> Iterator[Browser]:
     """A browser whose reader has set all text to twice the usual size."""
     browser = launched(playwright, "--blink-settings=defaultFontSize=32,defaultFixedFontSize=26")
