@@ -32,7 +32,7 @@ test: ## check everything: format, lint, types, the site, all tests and doctests
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m pyright --pythonpath $(PYTHON)
 	$(PYTHON) -m rlhf_explained site
-	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup
+	$(PYTHON) -m pytest --numprocesses auto --dist loadfile
 	$(PYTHON) -m pytest -m alone
 
 outputs: ## rewrite the Output blocks and doctest results in pages and docstrings

@@ -10,6 +10,7 @@ from unittest import SkipTest
 import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.document import PythonDocument
+from xdist.scheduler import LoadFileScheduling
 
 from rlhf_explained.site.outputs import hold_global_state, run
 from rlhf_explained.site.snippets import Snippet, find, is_page
@@ -66,11 +67,24 @@ def end(namespace: dict[str, Any]) -> None:
 pytest_collect_file = Pages(ROOT).pytest()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and the snippets of a page, in one process.
+class Together(LoadFileScheduling):
+    """Keeps the tests of a file, and the snippets of a page, in one process.
 
     Those that visit page after page need nothing of each other; they fill the processes up.
     """
-    for item in items:
-        if item.path.name not in ("test_access.py", "test_axe.py"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        apart = nodeid.startswith(("tests/site/test_access.py", "tests/site/test_axe.py"))
+        return nodeid if apart else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: tests in browsers wait a third of their time."""
+    return min(8, os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Spread the tests over the processes."""
+    return Together(config, log)

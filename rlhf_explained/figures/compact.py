@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 _TOKEN = re.compile(r"[A-Za-z]|-?[\d.]+(?:e-?\d+)?")
@@ -191,8 +191,9 @@ def grouped(marks: Sequence[Element], given: Mapping[str, str]) -> list[Element]
     best: list[tuple[int, int]] = [(0, 0)]
     for end in range(1, len(marks) + 1):
         choices = [(best[end - 1][0], end - 1)]
-        for start in range(max(0, end - 80), end - 1):
-            choices.append((best[start][0] + _saved(marks[start:end]), start))
+        backwards = marks[max(0, end - 80) : end][::-1]
+        for start, saved in zip(range(end - 1, -1, -1), _saved(backwards), strict=False):
+            choices.append((best[start][0] + saved, start))
         best.append(max(choices))
     result: list[Element] = []
     end = len(marks)
@@ -227,11 +228,22 @@ def _common(marks: Sequence[Element]) -> dict[str, str]:
     return common
 
 
-def _saved(marks: Sequence[Element]) -> int:
-    """The bytes that a group of these marks would save."""
-    saved = -len("<g></g>")
-    for key, value in _common(marks).items():
-        colour = 12 if value.startswith("#") else 0  # its class is to come
-        times = sum(key in mark.attrib for mark in marks) - 1
-        saved += times * (len(key) + len(value) + len(' =""') + colour)
-    return saved
+def _saved(marks: Sequence[Element]) -> Iterator[int]:
+    """The bytes that a group of the first mark would save, of the first two, and so on."""
+    values: dict[str, set[str | None]] = {key: set() for key in _SHARED}
+    times = dict.fromkeys(_SHARED, 0)
+    for mark in marks:
+        for key in tuple(values):
+            if _matters(key, mark):
+                values[key].add(mark.get(key))
+                if len(values[key]) > 1 or None in values[key]:
+                    del values[key]
+            times[key] += key in mark.attrib
+        if not values:
+            return
+        saved = -len("<g></g>")
+        for key, (value,) in ((key, value) for key, value in values.items() if value):
+            assert value is not None
+            colour = 12 if value.startswith("#") else 0  # its class is to come
+            saved += (times[key] - 1) * (len(key) + len(value) + len(' =""') + colour)
+        yield saved

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 SITE = Path(__file__).resolve().parents[2] / "site"
@@ -28,6 +28,9 @@ PAGES = sorted(
 ) or ["missing: run make site"]
 
 Visit = Callable[..., AbstractContextManager[Page]]
+
+
+gzipped = functools.lru_cache(200)(functools.partial(gzip.compress, compresslevel=6))
 
 
 class Host(http.server.SimpleHTTPRequestHandler):
@@ -51,7 +54,7 @@ class Host(http.server.SimpleHTTPRequestHandler):
         path = path if found else Path(self.directory) / "404.html"
         content = path.read_bytes()
         packed = path.suffix not in (".woff2", ".png", ".whl", ".pdf")
-        content = gzip.compress(content, 6) if packed else content
+        content = gzipped(content) if packed else content
         self.send_response(200 if found else 404)
         self.send_header("Content-Type", self.guess_type(path))
         self.send_header("Content-Length", str(len(content)))
@@ -137,21 +140,25 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit(browser: Browser, address: str) -> Visit:
     """Open a page by its path and let its scripts come, as a reader does by moving the mouse.
 
-    When the page is closed, nothing may have gone wrong in it. `wake=False` moves no mouse; with
-    `folder` the page is opened as a file. Further arguments go to Playwright's `new_context`.
+    When the page is closed, nothing may have gone wrong in it, and what it stored is deleted.
+    `wake=False` moves no mouse; with `folder` the page is opened as a file. Further arguments go
+    to Playwright's `new_context`; a context is slow to make, so visits with the same ones share it.
     """
+    contexts: dict[str, BrowserContext] = {}
 
     @contextlib.contextmanager
     def visit(
         name: str, *, wake: bool = True, folder: bool = False, **settings: Any
     ) -> Iterator[Page]:
         start = f"{SITE.as_uri()}/" if folder else address
-        context = browser.new_context(**{"viewport": DESK, "color_scheme": "light"} | settings)
-        page = context.new_page()
+        options = {"viewport": DESK, "color_scheme": "light"} | settings
+        if repr(options) not in contexts:
+            contexts[repr(options)] = browser.new_context(**options)
+        page = contexts[repr(options)].new_page()
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -171,8 +178,11 @@ def visit(browser: Browser, address: str) -> Visit:
             page.mouse.move(1, 1)
             page.wait_for_selector("html.js", state="attached")
             page.wait_for_load_state("networkidle")
-        yield page
-        context.close()
+        try:
+            yield page
+            page.evaluate("localStorage.clear()")
+        finally:
+            page.close()
         assert wrong == []
 
     return visit

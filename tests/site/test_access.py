@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import BrowserContext, Page, Playwright
 
 from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched
 
@@ -111,19 +111,21 @@ SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
 @pytest.fixture(scope="session")
-def large(playwright: Playwright) -> Iterator[Browser]:
+def large(playwright: Playwright) -> Iterator[BrowserContext]:
     """A browser whose reader has set all text to twice the usual size."""
     browser = launched(playwright, "--blink-settings=defaultFontSize=32,defaultFixedFontSize=26")
-    yield browser
+    yield browser.new_context(viewport=DESK)
     browser.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_text_at_twice_the_size(name: str, visit: Visit, large: Browser, address: str) -> None:
+def test_text_at_twice_the_size(
+    name: str, visit: Visit, large: BrowserContext, address: str
+) -> None:
     """Every text grows, none is cut, and the page does not scroll sideways."""
     with visit(name, wake=False) as page:
         usual = page.evaluate(TEXTS)
-    page = large.new_page(viewport=DESK)
+    page = large.new_page()
     page.goto(address + name)
     grown, cut, sideways = page.evaluate(TEXTS), page.evaluate(CUT), page.evaluate(SIDEWAYS)
     page.close()

@@ -1,72 +1,121 @@
-"""Every page by the rules of axe-core: light and dark, wide and narrow, search and menu open."""
+"""Every page by the rules of axe-core: light and dark, wide and narrow, search and menu open.
+
+None of them may scroll sideways either, nor say anything on the console, which `visit` watches.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as TooLate
 
 from tests.site.conftest import DESK, MODULES, PAGES, PHONE, Visit, not_run
 
 # WCAG 2.2 up to level AA, and best practices: no rule is switched off.
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-AXE = """tags => axe
-  .run(document, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]})
+AXE = """([part, tags]) => axe
+  .run(part, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]})
   .then(({violations}) => violations.flatMap(({id, help, nodes}) =>
     nodes.map(({target, html}) =>
       `${id}: ${help}\\n    ${target.join(" ")}\\n    ${html.slice(0, 200)}`)))
 """
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong: each rule broken, with the element that breaks it."""
+OVERHANG = """() => {  // what reaches beyond the right edge, and cannot be scrolled by itself
+  const scrolls = e =>
+    e != document.body && (getComputedStyle(e).overflowX != "visible" || scrolls(e.parentElement))
+  return [...document.querySelectorAll("main *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement))
+    .slice(0, 3).map(e => e.outerHTML.slice(0, 120)).join(" ")
+}"""
+
+
+def violations(page: Page, part: str = "html") -> list[str]:
+    """What axe-core finds wrong: each rule broken, with the element that breaks it.
+
+    `part` is a selector of what it looks at.
+    """
     if not page.evaluate("'axe' in window"):
         script = MODULES / "axe-core" / "axe.min.js"
         if not script.is_file():
             not_run("axe-core", "make test")
         page.evaluate(script.read_text(encoding="utf-8"))
-    return page.evaluate(AXE, TAGS)
+    return page.evaluate(AXE, [part, TAGS])
 
 
-def look(page: Page, size: Any, scheme: str) -> None:
-    """Show the page in a size and in light or dark, and let all that moves come to rest."""
-    page.set_viewport_size(size)
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    shown = {"light": "default", "dark": "slate"}[scheme]
-    page.wait_for_selector(f'body[data-md-color-scheme="{shown}"]', state="attached")
-    page.wait_for_function("document.getAnimations().every(a => a.playState != 'running')")
+def looks(page: Page, *sizes: Any) -> Iterator[str]:
+    """Show the page in light and dark and in each size, and let all that moves come to rest."""
+    for scheme, size in itertools.product(("light", "dark"), sizes):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        shown = {"light": "default", "dark": "slate"}[scheme]
+        page.wait_for_selector(f'body[data-md-color-scheme="{shown}"]', state="attached")
+        page.wait_for_function("document.getAnimations().every(a => a.playState != 'running')")
+        try:  # the menu slides away for a moment when the window narrows
+            fits = "document.documentElement.scrollWidth <= innerWidth"
+            page.wait_for_function(fits, timeout=5000)
+        except TooLate:
+            pytest.fail(f"scrolls sideways at {size['width']} px: {page.evaluate(OVERHANG)}")
+        yield f"{scheme}, {size['width']} px"
+
+
+# One page of each kind: here all of it is looked at again when something opens over it, elsewhere
+# only what opens.
+KINDS = ("", "404.html", "guide/ppo/", "notebooks/01_what_is_rlhf/", "reference/api/stages/ppo/")
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(name: str, visit: Visit) -> None:
-    found: dict[str, list[str]] = {}
+    search, menu = ("html", "html") if name in KINDS else (".md-header", ".md-sidebar--primary")
     with visit(name) as page:
-        for number, scheme in enumerate(("light", "dark")):
-            if number:
-                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-            for size in (DESK, PHONE):
-                state = f"{name or 'home'}, {scheme}, {size['width']} px"
-                look(page, size, scheme)
-                found[state] = violations(page)
-                if size is PHONE:
-                    page.locator(".md-header__button[for=__drawer]").click()
-                    page.wait_for_timeout(60)
-                    found[f"{state}, menu open"] = violations(page)
-                    page.locator(".md-overlay").click(position={"x": 350, "y": 400})
-                    page.wait_for_timeout(60)
-                    page.locator(".md-header__button[for=__search]").click()
-                else:
-                    page.locator("input.md-search__input").click()
-                page.keyboard.press("Control+A")
-                page.keyboard.type("reward")
-                page.wait_for_selector(".md-search-result__link")
-                page.wait_for_timeout(60)
-                found[f"{state}, search open"] = violations(page)
-                page.keyboard.press("Escape")
-                page.wait_for_timeout(60)
+        found = {}
+        for state in looks(page, DESK, PHONE):
+            found[state] = violations(page)
+            page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        page.locator(".md-header__button[for=__search]").click()
+        page.keyboard.type("bradley terry")
+        page.wait_for_selector(".md-search-result__link")
+        for state in looks(page, DESK, PHONE):
+            found[f"{state}, search"] = violations(page, search)
+        page.keyboard.press("Escape")
+        page.locator(".md-header__button[for=__drawer]").click()
+        for state in looks(page, PHONE):
+            found[f"{state}, menu"] = violations(page, menu)
     wrong = [f"{state}: {what}" for state, whats in found.items() for what in whats]
-    assert not wrong, "\n".join(wrong)
+    assert not wrong, f"{name or 'home'}, " + "\n".join(wrong)
+
+
+def test_each_kind_is_there() -> None:
+    assert set(KINDS) <= set(PAGES)
+
+
+@pytest.mark.parametrize(
+    ("opener", "part", "planted"),
+    [
+        ("drawer", ".md-sidebar--primary", ".md-nav__item--active .md-nav__list"),
+        ("search", ".md-header", ".md-search-result__list"),
+    ],
+)
+def test_axe_looks_at_what_opens(opener: str, part: str, planted: str, visit: Visit) -> None:
+    with visit("guide/summary/", viewport=PHONE, reduced_motion="reduce") as page:
+        page.locator(f".md-header__button[for=__{opener}]").click()
+        page.wait_for_timeout(60)
+        assert violations(page, part) == []
+        pale = '<li style="color: #bbb; background: #fff">pale</li>'
+        list_ = page.locator(f"{part} {planted}").first
+        list_.evaluate("(e, html) => e.insertAdjacentHTML('afterbegin', html)", pale)
+        assert any(wrong.startswith("color-contrast") for wrong in violations(page, part))
+
+
+def test_a_page_too_wide_is_noticed(visit: Visit) -> None:
+    with visit("guide/summary/") as page:
+        page.evaluate("document.querySelector('h1').style.width = '400px'")
+        with pytest.raises(pytest.fail.Exception, match="sideways at 360 px: <h1"):
+            list(looks(page, PHONE))
 
 
 @pytest.mark.parametrize(

@@ -1,36 +1,6 @@
-"""Every page in a browser: on a phone and on a desk, light and dark."""
+"""The pages in a browser: figures in the theme's colours, joined boxes, search."""
 
-import pytest
-from playwright.sync_api import TimeoutError as TooLate
-
-from tests.site.conftest import DESK, PAGES, PHONE, Visit
-
-OVERHANG = """() => {  // what reaches beyond the right edge, and cannot be scrolled by itself
-  const width = document.documentElement.clientWidth;
-  const scrolls = e => e &&
-    (getComputedStyle(e).overflowX != "visible" || scrolls(e.parentElement));
-  return [...document.querySelectorAll("main *")]
-    .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement))
-    .slice(0, 3).map(e => e.outerHTML.slice(0, 120)).join("\\n");
-}"""
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_in_every_light_and_width(name: str, visit: Visit) -> None:
-    with visit(name) as page:
-        for size, scheme in ((DESK, "light"), (DESK, "dark"), (PHONE, "dark"), (PHONE, "light")):
-            page.set_viewport_size(size)
-            page.emulate_media(color_scheme=scheme)
-            shown = {"light": "default", "dark": "slate"}[scheme]
-            page.wait_for_selector(f'body[data-md-color-scheme="{shown}"]', state="attached")
-            try:  # the drawer slides away for a moment when the window narrows
-                page.wait_for_function(
-                    "width => document.documentElement.scrollWidth <= width",
-                    arg=size["width"],
-                    timeout=5000,
-                )
-            except TooLate:
-                pytest.fail(f"scrolls sideways at {size['width']} px:\n{page.evaluate(OVERHANG)}")
+from tests.site.conftest import Visit
 
 
 def test_figures_follow_the_theme(visit: Visit) -> None:
