@@ -13,11 +13,14 @@ _SWITCH = '<input class="md-toggle" data-md-toggle="drawer" type="checkbox" id="
 _MENU = '<label class="md-header__button md-icon" for="__drawer">'
 _HTML = {
     ' tabindex=""': "",
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">': '<svg viewBox="0 0 24 24">',
     _SWITCH.format('autocomplete="off"'): "",
     _MENU: _SWITCH.format('aria-label="Menu" autocomplete="off"') + _MENU,
 }
 # Each heading with headings below it makes a landmark, often of a name that another one has.
 _PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
+# A sheet that every page would wait for, though only those of the API have something to lay out.
+_API_SHEET = re.compile(r'<link rel="stylesheet" href="[^"]*assets/_mkdocstrings\.css">')
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
@@ -65,6 +68,8 @@ def page(output: str) -> str:
     output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
+    if 'class="doc ' not in output:
+        output = _API_SHEET.sub("", output)
     return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)
 
 

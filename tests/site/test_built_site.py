@@ -62,6 +62,16 @@ def test_no_page_shows_a_fault_or_unexpanded_markdown(pages: dict[str, str]) -> 
         assert not re.search(r"\\(?:frac|mathrm|pi|beta|log)\b|\]\[rlhf_", visible), name
 
 
+def test_a_page_waits_only_for_what_it_needs(pages: dict[str, str]) -> None:
+    sheet, font = "assets/_mkdocstrings.css", "assets/fonts/math.woff2"
+    assert {name for name, page in pages.items() if sheet in page} == {
+        name for name, page in pages.items() if "doc-object" in page
+    }
+    assert {name for name, page in pages.items() if font in page} == {
+        name for name, page in pages.items() if "<math" in page
+    }
+
+
 def test_figures_have_a_title_and_a_caption(pages: dict[str, str]) -> None:
     drawn = 0
     for name, page in pages.items():

@@ -108,7 +108,7 @@ SCORES = {"performance": 97, "accessibility": 100, "best-practices": 100, "seo":
 
 def lighthouse(address: str, tmp_path: Path) -> dict[str, Any]:
     """One report of Lighthouse, with its mobile preset."""
-    path = chromium()
+    path = chromium(windows=True)
     if not path:
         not_run("Chromium", "apt-get install chromium")
     report = tmp_path / "report.json"
@@ -125,7 +125,10 @@ def lighthouse(address: str, tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["", "guide/", "notebooks/", "reference/api/"])
 def test_lighthouse(kind: str, address: str, tmp_path: Path) -> None:
     name = heaviest(kind) if kind else ""
-    reports = [lighthouse(address + name, tmp_path) for _ in range(3)]
+    reports = [lighthouse(address + name, tmp_path) for _ in range(2)]
+    if any(100 * report["categories"][category]["score"] < least
+           for report in reports for category, least in SCORES.items()):  # fmt: skip
+        reports.append(lighthouse(address + name, tmp_path))  # of three, two that are as good do
     for category, least in SCORES.items():
         scores = [100 * report["categories"][category]["score"] for report in reports]
         lacking = [
@@ -133,7 +136,7 @@ def test_lighthouse(kind: str, address: str, tmp_path: Path) -> None:
             for audit in reports[-1]["audits"].values()
             if audit["score"] is not None and audit["score"] < 0.9
         ]
-        assert statistics.median(scores) >= least, f"{name}, {category}: {scores}; {lacking}"
+        assert statistics.median_low(scores) >= least, f"{name}, {category}: {scores}; {lacking}"
 
 
 @pytest.mark.alone
