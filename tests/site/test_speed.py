@@ -60,10 +60,11 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
         as it went over the line.
     """
     page = browser.new_page(viewport=PHONE)
+    page.goto(f"{address}llms.txt")  # the next page comes in this process, which is slowed down
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
     page.add_init_script(WATCH + planted)
     page.goto(address + name, wait_until="networkidle")
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(500)
     seen = page.evaluate(LOADED)
     page.close()
     return seen
@@ -74,7 +75,7 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
 def test_the_first_view_is_small_still_and_quick(name: str, browser: Browser, address: str) -> None:
     longest = []
     kib = 100 if name.startswith("notebooks/") else 80
-    for _ in range(5):  # what else the machine does can only make a task longer: one is enough
+    for _ in range(8):  # what else the machine does can only make a task longer: one is enough
         seen = loading(name, browser, address)
         assert seen["shift"] <= 0.02
         assert seen["bytes"] <= kib * KIB or name in EXEMPT, f"{seen['bytes'] / KIB:.0f} KiB"

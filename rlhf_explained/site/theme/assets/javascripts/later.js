@@ -1,6 +1,6 @@
 // Loads the theme's scripts when a reader first does something, or after a while. A page reads whole
 // without them, so nobody waits for them; a key pressed before they came is pressed again for them.
-const signs = ["pointerover", "pointerdown", "touchstart", "keydown", "focusin", "scroll"]
+const signs = ["pointermove", "pointerdown", "touchstart", "keydown", "focusin", "scroll"]
 let begun = false
 
 const load = sign => {
