@@ -22,6 +22,8 @@ _PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
 # A sheet that every page would wait for, though only those of the API have something to lay out.
 _API_SHEET = re.compile(r'<link rel="stylesheet" href="[^"]*assets/_mkdocstrings\.css">')
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
+# A line may end after a hyphen, so it may end within an arrow.
+_RETURNS = re.compile(r'(<div class="[^"]*doc-signature[^"]*"><pre>.*?) -&gt; ')
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
 BUNDLE = {
@@ -68,6 +70,7 @@ def page(output: str) -> str:
     output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
+    output = _RETURNS.sub(r'\1 <span class="arrow">-&gt;</span> ', output)
     if 'class="doc ' not in output:
         output = _API_SHEET.sub("", output)
     return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)

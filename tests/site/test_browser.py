@@ -1,6 +1,6 @@
 """The pages in a browser: figures in the theme's colours, joined boxes, search."""
 
-from tests.site.conftest import Visit
+from tests.site.conftest import PHONE, Visit
 
 
 def test_figures_follow_the_theme(visit: Visit) -> None:
@@ -30,3 +30,12 @@ def test_search_finds_a_term(visit: Visit) -> None:
         page.locator("input.md-search__input").click()
         page.keyboard.type("reward hacking")
         page.wait_for_selector(".md-search-result__link", state="attached")
+
+
+def test_a_long_title_stays_in_the_header(visit: Visit) -> None:
+    bottom = "e => e.getBoundingClientRect().bottom"
+    with visit("guide/ppo-by-hand/", viewport=PHONE) as page:
+        page.mouse.wheel(0, 1800)
+        title = page.locator("[data-md-component=header-topic] .md-ellipsis")
+        title.wait_for()
+        assert title.evaluate(bottom) <= page.locator(".md-header").evaluate(bottom)
