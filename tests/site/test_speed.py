@@ -73,6 +73,7 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_view_is_small_still_and_quick(name: str, browser: Browser, address: str) -> None:
+    """Small and still at every load; without a long task in one of twenty, not yet in each."""
     longest = []
     kib = 100 if name.startswith("notebooks/") else 80
     for _ in range(20):  # what else the machine does can only make a task longer: one is enough
