@@ -27,6 +27,9 @@ PAGES = sorted(
     path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
 ) or ["missing: run make site"]
 
+# Until the scripts come, a page is laid out in turns, which the stylesheet's animations count.
+ALL_TURNS = "Promise.allSettled(document.getAnimations().map(turn => turn.finished)).then(() => 0)"
+
 Visit = Callable[..., AbstractContextManager[Page]]
 
 
@@ -179,6 +182,7 @@ def visit(browser: Browser, address: str) -> Visit:
 
         page.on("request", lambda request: is_foreign(request.url) and wrong.append(request.url))
         page.goto(start + name + "index.html" * folder)
+        page.evaluate(ALL_TURNS)
         if wake and settings.get("java_script_enabled", True):
             page.mouse.move(1, 1)
             page.wait_for_selector("html.js", state="attached")
