@@ -17,15 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Playwright,
-    Request,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 SITE = Path(__file__).resolve().parents[2] / "site"
@@ -34,9 +26,6 @@ PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 PAGES = sorted(
     path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
 ) or ["missing: run make site"]
-
-# Until the scripts come, a page is laid out in turns, which the stylesheet's animations count.
-ALL_TURNS = "Promise.allSettled(document.getAnimations().map(turn => turn.finished)).then(() => 0)"
 
 Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -176,12 +165,7 @@ def visit(browser: Browser, address: str) -> Visit:
             contexts[repr(options)] = browser.new_context(**options)
         page = contexts[repr(options)].new_page()
         wrong: list[str] = []
-
-        def said(message: ConsoleMessage) -> None:
-            if message.type != "verbose":  # a remark on asking for the place of what waits its turn
-                wrong.append(f"{message.type}: {message.text}")
-
-        page.on("console", said)
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
 
         def failed(request: Request) -> None:
@@ -198,12 +182,10 @@ def visit(browser: Browser, address: str) -> Visit:
         if wake and settings.get("java_script_enabled", True):
             page.mouse.move(1, 1)
             page.wait_for_selector("html.js", state="attached")
-            if folder:  # what stands in for the worker is a frame that never says it is idle
+            if folder:  # where an idle network is not always told, and nothing is far away
                 page.wait_for_timeout(500)
             else:
                 page.wait_for_load_state("networkidle")
-        else:
-            page.evaluate(ALL_TURNS)
         try:
             yield page
             page.evaluate("localStorage.clear()")

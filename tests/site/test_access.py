@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
-from tests.site.conftest import ALL_TURNS, DESK, PAGES, PHONE, Visit, launched
+from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched
 
 # Where the focus is, and what is wrong with how it shows.
 FOCUS = """() => {
@@ -127,7 +127,6 @@ def test_text_at_twice_the_size(
         usual = page.evaluate(TEXTS)
     page = large.new_page()
     page.goto(address + name)
-    page.evaluate(ALL_TURNS)
     grown, cut, sideways = page.evaluate(TEXTS), page.evaluate(CUT), page.evaluate(SIDEWAYS)
     page.close()
     before: dict[str, float] = {}

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from rlhf_explained import memo
-from tests.site.conftest import ALL_TURNS, SITE, Host
+from tests.site.conftest import SITE, Host
 from tests.test_build import ROOT, copied, make_site
 
 REPOSITORY = "https://github.com/example/rlhf-explained"
@@ -142,7 +142,6 @@ def test_a_missing_page_reads_whole_without_scripts(browser: Browser, address: s
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{address}guide/pppo/")
-    page.evaluate(ALL_TURNS)
     text = page.locator("main article").inner_text()
     assert "There is nothing at this address." in text
     assert page.locator("main article li a:visible").count() >= 10

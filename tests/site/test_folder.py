@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.site.conftest import ALL_TURNS, PAGES, PHONE, SITE, Visit
+from tests.site.conftest import PAGES, PHONE, SITE, Visit
 
 READ = [name for name in PAGES if name != "404.html"]  # only a server shows 404.html
 
@@ -51,7 +51,6 @@ def test_every_page_reads_whole_without_javascript(visit: Visit) -> None:
     with visit("", folder=True, java_script_enabled=False, viewport=PHONE) as page:
         for name in READ:
             page.goto(f"{SITE.as_uri()}/{name}index.html")
-            page.evaluate(ALL_TURNS)
             assert page.evaluate("document.fonts.size") > 0, "the stylesheet is there"
             assert page.evaluate(UNREADABLE) == [], name
 
