@@ -28,6 +28,7 @@ from rlhf_explained.site import (
     mended,
     metadata,
     notebooks,
+    policy,
     publish,
     search,
 )
@@ -42,6 +43,14 @@ RUN = "downloads/run.json"
 _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
 _changes: dict[str, str] = {}  # dates, by path in the docs
+_finished = mended.page
+
+
+def on_startup(command: str, dirty: bool) -> None:
+    """Protect what is published. The server that reloads a page adds a script to each."""
+    global _finished
+    served = command == "serve"
+    _finished = mended.page if served else lambda output: policy.protected(mended.page(output))
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -145,14 +154,14 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Mend what the theme made."""
-    return mended.page(output)
+    """Mend what the theme made, and say what the page may run."""
+    return _finished(output)
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
-    """Mend the 404 page too. Write no map of the site without an address: it would be empty."""
+    """Finish the 404 page too. Write no map of the site without an address: it would be empty."""
     if template_name == "404.html":
-        return mended.page(output)
+        return _finished(output)
     return "" if template_name == "sitemap.xml" and not config.site_url else output
 
 

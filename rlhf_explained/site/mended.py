@@ -21,6 +21,8 @@ _HTML = {
 _PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
 # A sheet that every page would wait for, though only those of the API have something to lay out.
 _API_SHEET = re.compile(r'<link rel="stylesheet" href="[^"]*assets/_mkdocstrings\.css">')
+# So does a script that opens the tab a link leads to.
+_TABS = re.compile(r"<script>var target=document\.getElementById\(location\.hash[^<]*</script>")
 _BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
 # A line may end after a hyphen, so it may end within an arrow.
 _RETURNS = re.compile(r'(<div class="[^"]*doc-signature[^"]*"><pre>.*?) -&gt; ')
@@ -71,6 +73,8 @@ def page(output: str) -> str:
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
     output = _RETURNS.sub(r'\1 <span class="arrow">-&gt;</span> ', output)
+    if 'class="tabbed-' not in output:
+        output = _TABS.sub("", output)
     if 'class="doc ' not in output:
         output = _API_SHEET.sub("", output)
     return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)

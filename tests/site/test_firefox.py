@@ -35,6 +35,12 @@ def test_pages_of_each_kind(address: str) -> None:
             assert len(page["formulas"]) >= 10
 
 
+def test_a_page_in_a_folder() -> None:
+    (page,) = seen(f"{SITE.as_uri()}/guide/ppo/index.html")
+    assert page["wrong"] == []
+    assert all(page["figures"] + page["formulas"])
+
+
 @pytest.mark.parametrize(
     ("planted", "what"),
     [

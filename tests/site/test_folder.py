@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
 from tests.site.conftest import PAGES, PHONE, SITE, Visit
 
 READ = [name for name in PAGES if name != "404.html"]  # only a server shows 404.html
@@ -59,10 +57,5 @@ def test_a_served_page_takes_nothing_that_is_for_folders(visit: Visit) -> None:
     with visit("guide/ppo/") as page:
         loaded = page.evaluate("[...document.scripts].map(script => script.src)")
         assert [name for name in loaded if "bundle." in name]
-        assert not [name for name in loaded if re.search(r"folder|iframe-worker", name)]
-        assert page.evaluate("!window.IFrameWorker")
-
-
-@pytest.mark.parametrize("name", ["index.js", "LICENSE"])
-def test_the_shim_is_published_with_its_licence(name: str) -> None:
-    assert (SITE / "assets/javascripts/iframe-worker" / name).stat().st_size > 600
+        assert not [name for name in loaded if "folder" in name]
+        assert "native code" in page.evaluate("Worker.toString()")

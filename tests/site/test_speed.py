@@ -146,8 +146,8 @@ def test_lighthouse_notices(address: str, tmp_path: Path) -> None:
     whole = (SITE / "guide" / "summary" / "index.html").read_text(encoding="utf-8")
     page = SITE / "guide" / "summary" / "planted.html"
     block = "<script>for (const end = Date.now() + 900; Date.now() < end;);</script>"
-    spoilt = re.sub('<meta name="description".*?>', "", whole).replace("</body>", f"{block}</body>")
-    page.write_text(spoilt.replace('lang="en"', ""), encoding="utf-8")
+    spoilt = re.sub('<meta (name="description"|http-equiv).*?>| lang="en"', "", whole)
+    page.write_text(spoilt.replace("</body>", f"{block}</body>"), encoding="utf-8")
     try:
         scores = lighthouse(f"{address}guide/summary/planted.html", tmp_path)["categories"]
     finally:

@@ -3,21 +3,27 @@
 const signs = ["pointermove", "pointerdown", "touchstart", "keydown", "focusin", "scroll"]
 let begun = false
 
-const load = sign => {
+const add = (source) => {
+  const script = document.createElement("script")
+  script.async = false
+  script.src = source
+  document.body.append(script)
+  return script
+}
+
+const load = (sign) => {
   if (begun) return
   begun = true
   for (const later of document.querySelectorAll("script[data-src]")) {
-    const script = document.createElement("script")
-    script.async = false
-    script.src = later.dataset.src
-    script.onload = () => {
+    add(later.dataset.src).onload = () => {
       if (sign.type === "keydown") sign.target.dispatchEvent(new KeyboardEvent("keydown", sign))
       if (document.getElementById("__search").checked) document.forms.search.query.focus()
     }
-    later.replaceWith(script)
   }
 }
 
+// What helps a page in a folder stands beside this script, and comes before the theme.
+if (location.protocol === "file:") add(new URL("folder.js", document.currentScript.src))
 for (const name of signs) addEventListener(name, load, { capture: true, passive: true })
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load)
 setTimeout(load, 8000, {})
