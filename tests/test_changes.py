@@ -58,3 +58,9 @@ def test_without_git_or_checkout_there_are_no_dates(
     assert changes.last_changes(tmp_path / "elsewhere") == {}
     monkeypatch.setenv("PATH", str(tmp_path))
     assert changes.last_changes(docs) == {}
+
+
+def test_the_last_commit_dates_what_git_does_not_know(docs: Path, tmp_path: Path) -> None:
+    assert changes.last_commit(docs) == "2026-03-04"
+    (tmp_path / "elsewhere").mkdir()
+    assert changes.last_commit(tmp_path / "elsewhere") == ""

@@ -19,17 +19,33 @@ def last_changes(folder: Path) -> dict[str, str]:
         The date of the last commit, `2026-11-24`, by path relative to the folder. Empty where there
         is no git, or no checkout; files that git does not know are absent.
     """
-    command = ["git", "-c", "core.quotePath=false", "log", "--relative", "--name-only"]
-    command += ["--format=%x00%cs %D", "--", "."]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
-    except FileNotFoundError:
-        return {}
+    said = _log(folder, "--relative", "--name-only", "--format=%x00%cs %D", "--", ".")
     dates: dict[str, str] = {}
-    for commit in done.stdout.split("\0")[1:]:
+    for commit in said.split("\0")[1:]:
         head, *files = commit.splitlines()
         date, _, decorations = head.partition(" ")
         if "grafted" not in decorations.split(", "):
             for file in filter(None, files):
                 dates.setdefault(file, date)
     return dates
+
+
+def last_commit(folder: Path) -> str:
+    """The date of the last commit, `2026-11-24`: whenever it is built, a site is as old as that.
+
+    Args:
+        folder: A folder of a checkout.
+
+    Returns:
+        The date; nothing where there is no git, or no checkout.
+    """
+    return _log(folder, "-1", "--format=%cs").strip()
+
+
+def _log(folder: Path, *options: str) -> str:
+    command = ["git", "-c", "core.quotePath=false", "log", *options]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    return done.stdout

@@ -12,12 +12,14 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from rlhf_explained import figures, memo
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
+from rlhf_explained.site import workers
 from rlhf_explained.site.faults import shown
 
 
@@ -29,7 +31,7 @@ _failed: dict[str, DrawingError] = {}  # by memo key: one failure is not drawn a
 
 
 def svg(name: str, run: Run) -> str:
-    """The figure as inline SVG. The first one that is missing draws all that are.
+    """The figure as inline SVG.
 
     Args:
         name: A name in `figures.FIGURES`.
@@ -42,9 +44,8 @@ def svg(name: str, run: Run) -> str:
         DrawingError: If its drawing function fails.
     """
     key = _key(name, run)
-    if not _folder(key).is_dir() and key not in _failed:
-        missing = [other for other in figures.FIGURES if not _folder(_key(other, run)).is_dir()]
-        _draw(missing, run)
+    if _is_missing(name, run):
+        _draw([name], run)
     if key in _failed:
         raise _failed[key]
 
@@ -52,6 +53,24 @@ def svg(name: str, run: Run) -> str:
         _draw_into(folder, [name], run)
 
     return (memo.entry("figures", key, again) / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def jobs(run: Run) -> list[Callable[[], None]]:
+    """What there is to do before every figure is drawn.
+
+    Args:
+        run: What to draw.
+
+    Returns:
+        Shares of the work, each in a process of its own; nothing where all figures are remembered.
+    """
+    missing = [name for name in figures.FIGURES if _is_missing(name, run)]
+    return [functools.partial(_draw, list(names), run) for names in workers.shares(missing)]
+
+
+def _is_missing(name: str, run: Run) -> bool:
+    key = _key(name, run)
+    return key not in _failed and not _folder(key).is_dir()
 
 
 def tables(name: str, run: Run) -> tuple[Table, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import posixpath
 import re
+from functools import partial
 from pathlib import Path
 
 import mkdocs_jupyter.convert
@@ -31,14 +32,16 @@ from rlhf_explained.site import (
     policy,
     publish,
     search,
+    workers,
 )
-from rlhf_explained.site.changes import last_changes
+from rlhf_explained.site.changes import last_changes, last_commit
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.notebooks import Execution
 from rlhf_explained.site.ways import PUBLISHED
 from rlhf_explained.site.wheel import wheel
 
 RUN = "downloads/run.json"
+COMMIT = "the last commit"  # among the dates, for what git does not know
 
 _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
@@ -59,9 +62,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         importlib.reload(module)
     current_run.cache_clear()
     _changes.clear()
-    if config.repo_url:
-        _changes.update(last_changes(Path(config.docs_dir)))
-    else:  # MkDocs would make a link of the second half of an address
+    docs = Path(config.docs_dir)
+    if config.repo_url or config.site_url:
+        _changes.update(last_changes(docs) | {COMMIT: last_commit(docs)})
+    if not config.repo_url:  # MkDocs would make a link of the second half of an address
         config.edit_uri = None
     # where mkdocs-jupyter looks up its conversion, and nbconvert what executes cells
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
@@ -77,14 +81,22 @@ def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add all downloads: the run, figures' numbers, notebooks as `.ipynb`, the wheel they use."""
-    report = current_run().folder / "report.json"
+    """Add all downloads, and make what other processes make: drawings, notebooks' outputs."""
+    run = current_run()
+    report = run.folder / "report.json"
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
-    for address, content in drawings.files(current_run()).items():
+    for address, content in drawings.files(run).items():
         files.append(File.generated(config, address, content=content))
     sources = [file for file in files.documentation_pages() if _is_notebook(file)]
-    if not sources:
-        return files
+    if sources:
+        _offer(sources, files, config)
+    execute = [partial(notebooks.execute, Path(file.abs_src_path or "")) for file in sources]
+    workers.together([*execute, *drawings.jobs(run)])
+    return files
+
+
+def _offer(sources: list[File], files: Files, config: MkDocsConfig) -> None:
+    """Add notebooks as `.ipynb`, and the wheel they use."""
     built = wheel(Path(config.config_file_path).parent)
     files.append(File.generated(config, f"downloads/{built.name}", abs_src_path=str(built)))
     Execution.run, Execution.wheel = current_run(), built.name
@@ -95,7 +107,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, beside, abs_src_path=str(built)))
     for file in sources:  # filled when mkdocs-jupyter has executed it
         files.append(File.generated(config, _download(file), content=""))
-    return files
 
 
 def _is_notebook(file: File) -> bool:
@@ -113,7 +124,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source:
         _sources[page.file.dest_uri] = source
         _pages.append(page)
-    if date := _changes.get(page.file.src_uri):  # where the theme looks for it
+    date = _changes.get(page.file.src_uri)
+    # for the map of the site; MkDocs would take the day on which it is built
+    page.update_date = date or _changes.get(COMMIT) or page.update_date
+    if date and config.repo_url:  # where the theme looks for it
         page.meta["git_revision_date_localized"] = (
             f'Last change: <time datetime="{date}">{date}</time>'
         )

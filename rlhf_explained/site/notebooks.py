@@ -12,6 +12,7 @@ it from running in the build, which has the package and no network.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import html
@@ -78,11 +79,13 @@ class Execution(ExecutePreprocessor):
         run: What the notebook's code will read.
         wheel: Address or file name of the package's wheel, for the install cell.
         last: The notebook that was executed last.
+        failed: What raised, by key: it is not run again before its code is another.
     """
 
     run: ClassVar[Run]
     wheel: ClassVar[str]
     last: ClassVar[NotebookNode]
+    failed: ClassVar[dict[str, CellError]] = {}
 
     def preprocess(
         self, nb: NotebookNode, resources: Any = None, km: Any = None
@@ -104,10 +107,17 @@ class Execution(ExecutePreprocessor):
         code = [cell for cell in nb.cells if cell.cell_type == "code"]
 
         def execute_into(folder: Path) -> None:
-            self.execute_cells(copy.deepcopy(nb), folder / "outputs.json")
+            try:
+                self.execute_cells(copy.deepcopy(nb), folder / "outputs.json")
+            except CellError as error:
+                self.failed[key] = error
+                raise
 
         parts = [cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code]
-        folder = memo.entry("notebooks", self.key(*parts), execute_into)
+        key = self.key(*parts)
+        if key in self.failed:
+            raise self.failed[key]
+        folder = memo.entry("notebooks", key, execute_into)
         outputs = json.loads((folder / "outputs.json").read_text(encoding="utf-8"))
         for cell, (count, produced) in zip(code, outputs, strict=True):
             cell.execution_count = count
@@ -133,6 +143,7 @@ class Execution(ExecutePreprocessor):
             into: JSON file for the outputs.
         """
         self.timeout, self.record_timing = 900, False
+        self.coalesce_streams = True  # in how many pieces a line comes is chance
         with tempfile.TemporaryDirectory() as folder:  # what a notebook writes stays out of docs/
             # Sockets are files: a kernel on TCP would need a loopback interface.
             manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
@@ -146,6 +157,7 @@ class Execution(ExecutePreprocessor):
         """Start the kernel in the environment that Jupyter would give it."""
         environment = os.environ | {
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "OMP_NUM_THREADS": "1",  # sums come out the same however many processors there are
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about a debugger that nobody uses
         }
         return super().setup_kernel(env=environment, cleanup_kc=True, **settings)
@@ -164,6 +176,16 @@ class Execution(ExecutePreprocessor):
             raise CellError(index, int(inside[-1]) if inside else 1, what) from None
         except (CellTimeoutError, DeadKernelError) as error:
             raise CellError(index, 1, str(error)) from None
+
+
+def execute(path: Path) -> None:
+    """Run a notebook ahead of its conversion, which reports what raises.
+
+    Args:
+        path: A py:percent file.
+    """
+    with contextlib.suppress(CellError):
+        Execution().preprocess(jupytext.read(path))
 
 
 def tidy(notebook: NotebookNode) -> None:
