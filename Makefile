@@ -9,7 +9,7 @@ test_tools = python3 .ci/venv.py test
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site pdf test outputs soak bench clean
+.PHONY: help serve site pdf test outputs soak bench renew clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ soak: ## run what is too long for every test run
 bench: ## measure, and write bench.json
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained bench
+
+renew: ## write constraints.txt anew, with the newest versions that fit, but torch's
+	python3 .ci/venv.py renew
 
 clean: ## remove everything that these commands made
 	rm -rf .venv .cache site .site-new .site-old bench.json

@@ -3,6 +3,7 @@
     python3 .ci/venv.py site      what `make site` and `make serve` need
     python3 .ci/venv.py test      that, and the test tools
     python3 .ci/venv.py renew     write constraints.txt anew, with the newest versions that fit
+    python3 .ci/venv.py pin       add to it what pyproject.toml newly asks for, and keep the rest
 
 A reader of the site does not wait for the test tools; they come into the same folder later, when
 `make test` asks. `.venv/ready` is written last and says what is inside, for which versions: without
@@ -31,20 +32,23 @@ CONSTRAINTS = ROOT / "constraints.txt"
 EXTRAS = {"site": "site", "test": "site,test"}
 BUILD_TOOLS = ("hatchling", "editables")  # pinned too, hence no build isolation
 
+RESOLVER = "uv"  # its version too
+
 CONSTRAINTS_HEADER = """\
-# Every version that .ci/venv.py installs. Written by `python3 .ci/venv.py renew`, which takes the
-# newest versions that pyproject.toml allows but keeps torch: raise that one by hand, on purpose.
+# Every version that .ci/venv.py installs, on whatever system and Python. Written by `make renew`,
+# which takes the newest versions that pyproject.toml allows but keeps torch: raise that one here,
+# by hand and on purpose. `python3 .ci/venv.py pin` adds what is missing and keeps what is there.
 # Without a local tag (torch==2.13.0, not 2.13.0+cpu), so that the index decides on the build: name
 # an index of CPU builds in PIP_EXTRA_INDEX_URL where the default would be CUDA's.
 """
 
 
 def main(wanted):
-    """Make `.venv` ready for `site` or `test`, or renew the constraints."""
+    """Make `.venv` ready for `site` or `test`, or write the constraints."""
     if sys.version_info < (3, 11):
         use_newer_python()
-    if wanted == "renew":
-        return renew()
+    if wanted in ("renew", "pin"):
+        return write_constraints(newest=wanted == "renew")
     if wanted not in EXTRAS:
         sys.exit(__doc__)
     key = environment_key()
@@ -158,20 +162,24 @@ def run(command, lock):
         sys.exit(f"the set-up failed, and the next command starts it anew: exit {code} from {line}")
 
 
-def renew():
-    """Install the newest versions that fit, apart from torch, and write down which they are."""
-    pins = CONSTRAINTS.read_text(encoding="utf-8").splitlines() if CONSTRAINTS.exists() else []
-    torch = [pin for pin in pins if pin.startswith("torch==")]
+def write_constraints(newest):
+    """Let uv find versions that fit together everywhere, and write them down."""
+    pins = CONSTRAINTS.read_text(encoding="utf-8")
+    torch = [pin for pin in pins.splitlines() if pin.startswith("torch==")]
     with tempfile.TemporaryDirectory() as folder:
-        venv = Path(folder)
+        venv, wanted, found = (Path(folder, name) for name in ("venv", "wanted.txt", "found.txt"))
         run([sys.executable, "-m", "venv", venv], None)
-        install(venv, None, *BUILD_TOOLS)
-        install(venv, None, *torch, f"{ROOT}[{EXTRAS['test']}]")
-        freeze = [venv / "bin" / "python", "-m", "pip", "freeze", "--all"]
-        lines = subprocess.check_output(freeze, text=True).splitlines()
-    ours = ("pip=", "rlhf-explained ")  # pip comes with Python
-    text = "".join(line.split("+")[0] + "\n" for line in lines if not line.startswith(ours))
-    CONSTRAINTS.write_text(CONSTRAINTS_HEADER + text, encoding="utf-8")
+        install(venv, None, "-c", CONSTRAINTS, RESOLVER)
+        wanted.write_text("\n".join([*BUILD_TOOLS, RESOLVER, *torch]), encoding="utf-8")
+        found.write_text(pins, encoding="utf-8")  # uv prefers what it finds there
+        options = ["--quiet", "--no-config", "--no-header", "--no-annotate"]
+        options += ["--universal", "--python-version", "3.11"]
+        options += ["--extra", "site", "--extra", "test", "--output-file", found]
+        options += ["--upgrade"] if newest else []
+        uv = [venv / "bin" / "uv", "pip", "compile", *options]
+        run([*uv, ROOT / "pyproject.toml", wanted], None)
+        text = CONSTRAINTS_HEADER + found.read_text(encoding="utf-8")
+    CONSTRAINTS.write_text(text, encoding="utf-8")
 
 
 def say(line):

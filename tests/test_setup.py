@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,13 +163,16 @@ def test_an_old_python_is_told_what_is_missing(clone: Path) -> None:
 
 
 def test_every_version_is_pinned() -> None:
-    pins = {}
+    pins: dict[str, SpecifierSet] = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
-            name, version = line.split("==")
-            assert "+" not in version, f"{line}: a local tag exists only where it was built"
-            pins[canonicalize_name(name)] = version
-    assert not {"hatchling", "editables"} - pins.keys()
+            pin = Requirement(line)
+            assert re.fullmatch(r"==[^*,]+", str(pin.specifier)), f"{line}: not one exact version"
+            assert "+" not in line, f"{line}: a local tag exists only where it was built"
+            assert not pin.url, f"{line}: the index is the reader's to choose"
+            if pin.marker is None or pin.marker.evaluate():
+                pins[canonicalize_name(pin.name)] = pin.specifier
+    assert not {"hatchling", "editables", "uv"} - pins.keys()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["site"]]
     needed += project["optional-dependencies"]["test"]
@@ -176,11 +180,33 @@ def test_every_version_is_pinned() -> None:
     for text in needed:  # grows while it is read
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
-        assert name in pins, f"{name} is not in constraints.txt"
+        assert name in pins, f"{name} is not in constraints.txt: run `python3 .ci/venv.py pin`"
         for extra in {"", *requirement.extras}:
             if (name, extra) not in met:
                 met.add((name, extra))
                 needed += _requirements(name, extra)
+
+
+@pytest.mark.parametrize(("wanted", "upgrades"), [("renew", True), ("pin", False)])
+def test_new_constraints_keep_torch(clone: Path, wanted: str, upgrades: bool) -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.ci'); import venv as setup\n"
+        "setup.install = lambda *arguments: None\n"
+        "def run(command, lock):\n"
+        "    if 'compile' in command:\n"
+        "        found = command[command.index('--output-file') + 1]\n"
+        "        print('--upgrade' in command, 'click==' in found.read_text())\n"
+        "        found.write_text(command[-1].read_text())\n"
+        "setup.run = run\n"
+        f"setup.main('{wanted}')\n"
+    )
+    before = (clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    done = subprocess.check_output([sys.executable, "-c", script], cwd=clone, text=True)
+    assert done == f"{upgrades} True\n"  # and uv knows the versions that were there
+    after = (clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    comments = [line for line in before if line.startswith("#")]
+    [torch] = [line for line in before if line.startswith("torch==")]
+    assert after == [*comments, "hatchling", "editables", "uv", torch]
 
 
 def _requirements(name: str, extra: str) -> list[str]:
@@ -189,8 +215,7 @@ def _requirements(name: str, extra: str) -> list[str]:
     for text in importlib.metadata.requires(name) or []:
         requirement = Requirement(text)
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-        # torch's CUDA builds pin these themselves
-        if applies and not requirement.name.startswith(("nvidia-", "triton", "cuda-")):
+        if applies:
             requirement.marker = None
             found.append(str(requirement))
     return found
