@@ -6,7 +6,6 @@ one of them takes for code that runs and the other does not is an error.
 
 import re
 import textwrap
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,13 @@ import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.admon import admon_plugin
 
-from rlhf_explained.site.snippets import find, pages
+from rlhf_explained.site.frames import ragged
+from rlhf_explained.site.snippets import SHOWN, faults_in_notebook, find, pages
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKDOWN = [path for path in pages(ROOT) if path.suffix == ".md"]
 NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.py"))
 RUN = {"python", "py", "pycon"}
-SHOWN = {
-    *("text", "figure", "samples", "sh", "bash", "console", "json", "yaml", "toml", "css", "html"),
-    "markdown",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def escaped(text: str, name: str) -> list[str]:
             faults.append(f"{place}: nobody runs this {fence.language} fence")
         elif runs and snippet and snippet.code.rstrip() != fence.content.rstrip():
             faults.append(f"{place}: the code that is run is not the code that is shown")
-        elif fence.language not in RUN | SHOWN:
+        elif fence.language not in RUN | {*SHOWN}:
             what = fence.language or "a fence without a language"
             faults.append(f"{place}: nobody knows whether to run {what}: name a known language")
         elif not runs and re.search(r"(?m)^\s*>>> ", fence.content):
@@ -147,113 +143,26 @@ def test_both_parsers_see_the_same_code(container: str, opening: str) -> None:
     assert escaped(text, "page.md") == []
 
 
-def test_notebooks_show_no_code_outside_their_cells() -> None:
-    faults = []
-    for path in NOTEBOOKS:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            fence = re.match(r"#\s*(?:```|~~~)\s*\{?\.?(\w+)", line)
-            if fence and fence[1].lower() in RUN:
-                faults.append(f"{path.name}:{number}: nobody runs this fence: make it a cell")
-    assert not faults, "\n".join(faults)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_prose_of_a_notebook_has_straight_diagrams_and_no_code(path: Path) -> None:
+    found = faults_in_notebook(path.read_text(encoding="utf-8"))
+    assert not found, "\n".join(f"{path.name}:{one.line + 1}: {one.code}" for one in found)
+
+
+def test_code_in_the_prose_of_a_notebook_is_found_at_its_line() -> None:
+    cell = "# %%\nx = 1\n\n# %% [markdown]\n# Prose\n#\n# ```python\n# x\n# ```\n"
+    (found,) = faults_in_notebook(cell)
+    assert (found.line, found.code) == (6, "nobody runs this fence: make it a cell")
 
 
 # --- diagrams ----------------------------------------------------------------------------------
 
-BOX = re.compile("[\u2500-\u257f]")
-LEFT, RIGHT = "│┃║├┣╠┌┏╔╭└┗╚╰", "│┃║┤┫╣┐┓╗╮┘┛╝╯"
 
-
-def width(line: str) -> int:
-    """Columns that a line takes in a font of one width."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
-    none = sum(unicodedata.category(letter) in ("Mn", "Me", "Cf") for letter in line)
-    return len(line) + wide - none
-
-
-def columns(line: str) -> list[str]:
-    """The letter in each column; a wide letter leaves the second of its two empty."""
-    cells: list[str] = []
-    for letter in line:
-        cells += [letter, ""][: width(letter)]
-    return cells
-
-
-def ragged(diagram: str) -> list[tuple[int, str]]:
-    """Where a diagram does not fit its frame: line from 0, and what is wrong.
-
-    Each line inside a frame ends in the column in which the frame's first line ends. A box inside
-    has its sides under its corners.
-    """
-    lines = [line.rstrip() for line in textwrap.dedent(diagram).split("\n")]
-    faults = [
-        (at, "there is a tab in this diagram") for at, line in enumerate(lines) if "\t" in line
-    ]
-    framed = [at for at, line in enumerate(lines) if line]
-    top = lines[framed[0]] if framed else ""
-    if len(top) > 2 and top[0] in "┌┏╔╭" and top[-1] in "┐┓╗╮":
-        for at in range(framed[0], framed[-1] + 1):
-            line = lines[at]
-            if width(line) != width(top):
-                what = f"this line is {width(line)} columns wide, its frame {width(top)}"
-                faults.append((at, what))
-            elif line[0] not in LEFT or line[-1] not in RIGHT:
-                faults.append((at, "this line has a gap in the side of its frame"))
-    grid = [columns(line) for line in lines]
-    for at, row in enumerate(grid):
-        for left, corner in enumerate(row):
-            if corner in "┌┏╔╭" and corner:
-                faults += _sides(grid, at, left)
-    first: dict[int, str] = {}  # one fault a line is enough
-    for at, what in faults:
-        first.setdefault(at, what)
-    return sorted(first.items())
-
-
-def _sides(grid: list[list[str]], at: int, left: int) -> list[tuple[int, str]]:
-    """Follow the two sides of a box down from its upper left corner."""
-    right = next((c for c in range(left, len(grid[at])) if grid[at][c] in set("┐┓╗╮")), None)
-    if right is None:
-        return [(at, f"the box that begins in column {left + 1} has no right corner")]
-    for below in range(at + 1, len(grid)):
-        row = grid[below] + [" "] * (right + 1 - len(grid[below]))
-        if row[left] in set("└┗╚╰") and row[right] in set("┘┛╝╯"):
-            return []
-        for column, sides in ((left, "│┃║├┣╠┤┼▶▲▼◀"), (right, "│┃║┤┣╣├┼▶▲▼◀")):
-            if row[column] not in set(sides):
-                what = f"the side of the box of line {{}} is not in column {column + 1} here"
-                return [(below, what.format(f"{at + 1} of this diagram"))]
-    return [(at, f"the box that begins in column {left + 1} is never closed")]
-
-
-def ragged_in(text: str, name: str) -> list[str]:
-    """The faults of all diagrams of a page, with file and line."""
-    faults = []
-    for fence in fences(text):
-        plain = fence.language == "text" and "title=" not in fence.attributes
-        if plain and BOX.search(fence.content):
-            for line, what in ragged(fence.content):
-                faults.append(f"{name}:{fence.line + 1 + line}: {what}")
-    return faults
-
-
-def notebook_markdown(text: str) -> str:
-    """The Markdown cells of a py:percent notebook, on the lines where they stand."""
-    lines, markdown = [], False
-    for line in text.split("\n"):
-        if line.startswith("# %%"):
-            markdown = "[markdown]" in line
-            lines.append("")
-        else:
-            lines.append(re.sub(r"^# ?", "", line) if markdown and line.startswith("#") else "")
-    return "\n".join(lines)
-
-
-@pytest.mark.parametrize("path", MARKDOWN + NOTEBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_line_of_a_diagram_is_as_wide_as_its_frame(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    text = notebook_markdown(text) if path.suffix == ".py" else text
-    faults = ragged_in(text, str(path.relative_to(ROOT)))
-    assert not faults, "\n".join(faults)
+def ragged_in(text: str, *, notebook: bool = False) -> list[tuple[int, str]]:
+    """The faults of all diagrams of a page: line from 1, and what is wrong."""
+    found = faults_in_notebook(text) if notebook else find(text)
+    assert all(snippet.language == "fault" for snippet in found)
+    return [(snippet.line + 1, snippet.code) for snippet in found]
 
 
 def test_all_diagrams_of_the_lesson_are_measured() -> None:
@@ -295,13 +204,18 @@ def test_a_straight_diagram_passes() -> None:
 def test_a_ragged_diagram_is_caught_at_its_line(old: str, new: str, line: int) -> None:
     assert line in [at for at, _ in ragged(DIAGRAM.replace(old, new))]
     page = f"a\n\n```text\n{DIAGRAM.replace(old, new)}```\n"
-    assert any(fault.startswith(f"page.md:{line + 4}: ") for fault in ragged_in(page, "page.md"))
+    assert line + 4 in [at for at, _ in ragged_in(page)]
 
 
 def test_a_ragged_diagram_is_caught_in_a_hidden_answer_and_in_a_notebook() -> None:
     bad = DIAGRAM.replace("▼     │", "▼    │")
     hidden = '??? question "q"\n\n' + textwrap.indent(f"```text\n{bad}```\n", "    ")
-    assert [fault.split(" ")[0] for fault in ragged_in(hidden, "page.md")] == ["page.md:8:"]
+    assert [at for at, _ in ragged_in(hidden)] == [8]
     cell = "# %% [markdown]\n" + textwrap.indent(f"```text\n{bad}```\n", "# ") + "\n# %%\n1\n"
-    found = ragged_in(notebook_markdown(cell), "nb.py")
-    assert [fault.split(" ")[0] for fault in found] == ["nb.py:7:"]
+    assert [at for at, _ in ragged_in(cell, notebook=True)] == [7]
+
+
+def test_output_that_looks_like_a_diagram_is_what_was_printed() -> None:
+    bad = DIAGRAM.replace("▼     │", "▼    │")
+    page = f'```python\nprint(table)\n```\n\n```text title="Output"\n{bad}```\n'
+    assert [snippet.language for snippet in find(page)] == ["python"]

@@ -2,17 +2,26 @@ r"""Finds the code that pages and docstrings show.
 
 A Markdown page holds `python` fences, each with an `Output` block right under it if it prints
 anything, and `pycon` fences; docstrings hold the same, and plain `>>>` examples. A comment
-`<!-- skip: next "reason" -->` right above a fence lets it be.
+`<!-- skip: next "reason" -->` right above a fence lets it be. What is only shown has a language
+that says so, and a box drawing among it has a straight frame.
 
 Files are read by line, since that is what survives fences that are indented in lists, admonitions
 and hidden answers.
 """
 
 import ast
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf_explained.site.frames import BOX, ragged
+
+RUN = ("python", "pycon")
+SHOWN = (
+    *("text", "figure", "samples", "sh", "bash", "console", "json", "yaml", "toml", "css", "html"),
+    "markdown",
+)
 FENCE = re.compile(
     r"(?P<prefix>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*)(?P<marks>`{3,}|~{3,})(?P<info>.*)"
 )
@@ -20,6 +29,7 @@ LANGUAGE = re.compile(r"[ \t]*\{?[ \t]*\.?(?P<language>[\w+-]*)")
 SAME_LANGUAGE = {"py": "python", "python3": "python", "py3": "python", "doctest": "pycon"}
 OUTPUT = re.compile(r'[ \t]*\{?[ \t]*\.?text\b.*\btitle="Output"')
 SKIP = re.compile(r"\s*<!--\s*skip\b(?P<rest>.*?)-->\s*")
+STRAY = "this skip comment is not right above a python fence: move it there"
 SKIP_NEXT = re.compile(r'\s*:\s*next\s+"(?P<reason>[^"]+)"\s*')
 
 
@@ -66,6 +76,37 @@ def pages(root: Path) -> list[Path]:
     return sorted(path for path in found if is_page(path, root))
 
 
+def page_at(root: Path, name: str, *, notebooks: bool) -> Path:
+    """Find the page that somebody names on the command line.
+
+    Args:
+        root: The checkout.
+        name: Its path, from there or from the working folder.
+        notebooks: Whether it may be a notebook.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: If it is no page.
+    """
+    files = [*pages(root), *(root.glob("docs/notebooks/*.py") if notebooks else ())]
+    for path in (root / name, Path(name).absolute()):
+        if path.resolve() in files:
+            return path.resolve()
+    known = [path.relative_to(root).as_posix() for path in files]
+    close = difflib.get_close_matches(name, known, n=1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    what = "is no page" if (root / name).exists() else "does not exist"
+    kinds = f"docs/{', a notebook' if notebooks else ''}, a module of rlhf_explained/ or README.md"
+    raise ValueError(f"PAGE={name} {what}: {guess}it is one of {kinds}")
+
+
+def is_notebook(path: Path, root: Path) -> bool:
+    """Whether a file is a notebook of the site, whose code stands in cells."""
+    return path.suffix == ".py" and path.is_relative_to(root / "docs")
+
+
 def find(text: str, *, python: bool = False) -> list[Snippet]:
     """Find the snippets of a Markdown page, or those in the docstrings of a Python file.
 
@@ -92,6 +133,26 @@ def find(text: str, *, python: bool = False) -> list[Snippet]:
     return sorted(found, key=lambda snippet: snippet.line)
 
 
+def faults_in_notebook(text: str) -> list[Snippet]:
+    """Find what is malformed in the prose of a notebook, whose code stands in cells.
+
+    Args:
+        text: A py:percent file.
+
+    Returns:
+        The faults by line.
+    """
+    prose, is_prose = [], False
+    for line in text.split("\n"):
+        if line.startswith("# %%"):
+            is_prose = "[markdown]" in line
+        inside = is_prose and line.startswith("#") and not line.startswith("# %%")
+        prose.append(re.sub(r"^# ?", "", line) if inside else "")
+    found = find("\n".join(prose))
+    unrun = "nobody runs this fence: make it a cell"
+    return [_fault(one.line, unrun) if one.language in RUN else one for one in found]
+
+
 def _without_quotes(lines: list[str], node: ast.Constant) -> list[str]:
     """Leave only the text of a docstring on its lines. Columns of `ast` count UTF-8 bytes."""
     masked = list(lines)
@@ -116,7 +177,7 @@ def _find(lines: list[str], at: int, stop: int, *, plain_doctests: bool) -> list
             snippet = _doctests(lines, at, stop)
         comment = SKIP.fullmatch(line) if snippet is None else None
         if skip and (comment or (line.strip() and not (snippet and snippet.language in RUN))):
-            found.append(_fault(skip[0], "this skip comment is not right above a python fence"))
+            found.append(_fault(skip[0], STRAY))
             skip = None
         if snippet:
             if snippet.language in RUN:
@@ -126,6 +187,8 @@ def _find(lines: list[str], at: int, stop: int, *, plain_doctests: bool) -> list
                 found.append(snippet)
             elif OUTPUT.search(line):
                 found += _attach(snippet, found[-1] if found else None, lines)
+            else:
+                found += _only_shown(snippet, line)
             at = snippet.end
             continue
         if comment:
@@ -140,11 +203,8 @@ def _find(lines: list[str], at: int, stop: int, *, plain_doctests: bool) -> list
                 at += 1
         at += 1
     if skip:
-        found.append(_fault(skip[0], "this skip comment is not right above a python fence"))
+        found.append(_fault(skip[0], STRAY))
     return sorted(found, key=lambda snippet: snippet.line)
-
-
-RUN = ("python", "pycon")
 
 
 def _attach(output: Snippet, above: Snippet | None, lines: list[str]) -> list[Snippet]:
@@ -159,8 +219,22 @@ def _attach(output: Snippet, above: Snippet | None, lines: list[str]) -> list[Sn
         above.output, above.want = (output.first, output.end - 1), output.code
         above.end = output.end
         return []
-    what = "this Output block does not stand right under a python fence"
+    what = "this Output block does not stand right under a python fence: move it there"
     return [_fault(output.line, what, output.end)]
+
+
+def _only_shown(fence: Snippet, opening: str) -> list[Snippet]:
+    """What is wrong with a fence that nobody runs."""
+    if fence.language not in SHOWN:
+        what = fence.language or "a fence without a language"
+        known = ", ".join((*RUN, *SHOWN))
+        return [_fault(fence.line, f"nobody knows whether to run {what}: name one of {known}")]
+    if re.search(r"(?m)^\s*>>> ", fence.code):
+        return [_fault(fence.line, "nobody runs the `>>>` in this fence: make it pycon")]
+    if fence.language == "text" and "title=" not in opening and BOX.search(fence.code):
+        wrong = ragged(fence.code)
+        return [_fault(fence.first + line, f"{what}: mend it with blanks") for line, what in wrong]
+    return []
 
 
 def _fence(lines: list[str], at: int, stop: int) -> Snippet | None:
@@ -173,11 +247,11 @@ def _fence(lines: list[str], at: int, stop: int) -> Snippet | None:
     while end < stop and lines[end].rstrip() != prefix + opening["marks"]:
         end += 1
     if end == stop:
-        what = f"no line closes this fence with {prefix + opening['marks']!r}"
+        what = f"no line closes this fence with {prefix + opening['marks']!r}: write one below it"
         return _fault(at, what, stop)
     code = _without_prefix(lines[at + 1 : end], prefix)
     if code is None:
-        return _fault(at, "a line inside this fence is indented less than it", end + 1)
+        return _fault(at, "a line inside this fence is indented less than it: indent it", end + 1)
     language = LANGUAGE.match(opening["info"])
     name = language["language"].lower() if language else ""
     name = SAME_LANGUAGE.get(name, name)
@@ -194,7 +268,7 @@ def _doctests(lines: list[str], at: int, stop: int) -> Snippet:
     prefix = lines[at][: lines[at].index(">>>")]
     code = _without_prefix(lines[at:end], prefix)
     if code is None:
-        return _fault(at, "a line here is indented less than its `>>>`", end)
+        return _fault(at, "a line here is indented less than its `>>>`: indent it", end)
     return Snippet(at, "pycon", prefix, code, at, end)
 
 
