@@ -4,6 +4,7 @@ A build goes into a folder beside `site/` and takes its place only when it is wh
 fault, so a reader of `site/` never sees half of one, nor one that is not true.
 """
 
+import difflib
 import logging
 import os
 import re
@@ -13,20 +14,31 @@ import time
 import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+from markdown.extensions.toc import slugify
 
-from rlhf_explained.site.faults import line_of, shown
+from rlhf_explained.site.faults import line_of, no_python, shown
 
 PLACE = re.compile(r"^\S+:\d+: ")
+CURES = {  # what MkDocs and its plugins leave unsaid, by what they say
+    "is not found among documentation files|leads nowhere: no '": "name a page that is there",
+    "absolute link": "write the way from this page",
+    'not included in the "nav" configuration': "add it to nav in mkdocs.yml",
+    "parsing the configuration file|the cell raises": "mend it",
+    "cross-reference target": "name something that a page of docs/reference/api shows",
+    "does not appear in the function signature|No type or annotation": "name what there is",
+    "could not be found|Could not collect": "name a module that is there",
+}
 
 
 class Log(logging.Handler):
     """Prints what MkDocs and its plugins say, and collects what they warn of, with its place."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, aloud: bool = True) -> None:
         super().__init__()
-        self.root = root
+        self.root, self.aloud = root, aloud
         self.forget()
 
     def forget(self) -> None:
@@ -35,28 +47,52 @@ class Log(logging.Handler):
         self._met: Counter[tuple[Path, str]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message; from a warning on it is a fault."""
+        """Print a message, if asked to; from a warning on it is a fault."""
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
             message = self.placed(message)
             self.faults.append(message)
-        print(f"{record.levelname:<8} {message}", file=sys.stderr, flush=True)
+        if self.aloud:
+            print(f"{record.levelname:<8} {message}", file=sys.stderr, flush=True)
 
     def placed(self, message: str) -> str:
-        """Put file and line before a message that says only in words where it belongs."""
-        if PLACE.match(message):
-            return message
+        """Put file and line before a message, and how to mend it behind, if they are missing."""
+        if named := re.match(r"griffe: (\S+:\d+: .*)", message):
+            message = named[1]
+        place = "" if PLACE.match(message) else f"{self._place(message)}: "
+        cures = (cure for sign, cure in CURES.items() if re.search(sign, message))
+        cure = next(cures, self._heading(message) if "anchor" in message else "")
+        return f"{place}{message.rstrip('.')}; {cure}" if cure else f"{place}{message}"
+
+    def _heading(self, message: str) -> str:
+        """Name the heading that a link may have meant."""
+        names = re.findall(r"'([^'#]+\.md)'", message)
+        wrong = re.search(r"#([^'\s]+)'", message)
+        text = (self.root / "docs" / names[-1]).read_text(encoding="utf-8") if names else ""
+        known = [slugify(words, "-") for words in re.findall(r"(?m)^#+ ([^{\n]+)", text)]
+        known += re.findall(r"\{ *#([\w-]+) *\}", text)
+        close = difflib.get_close_matches(wrong[1] if wrong else "", known, n=1)
+        return f"did you mean #{close[0]}?" if close else "name the id of a heading there"
+
+    def _place(self, message: str) -> str:
+        """Find file and line by the words of a message."""
         quoted = re.findall(r"['\"]([^'\"\n]+)['\"]", message)
         names = [*quoted, *re.findall(r"[\w./-]+\.(?:md|py)\b", message)]
         files = [folder / name for name in names for folder in (self.root / "docs", self.root)]
         # what concerns no page stands in the configuration
         file = next((file for file in files if file.is_file()), self.root / "mkdocs.yml")
+        for name in re.findall(r"\brlhf_explained(?:\.\w+)+", message):
+            for page in (self.root / "docs/reference/api").rglob("*.md"):
+                if line := line_of(page, rf"(?m)^::: {re.escape(name)}$"):
+                    return f"{shown(page)}:{line}"
+        if line := re.search(r'mkdocs.yml", line (\d+)', message):
+            return f"{shown(file)}:{line[1]}"
         for words in quoted:
             line = line_of(file, re.escape(words), self._met[file, words])
             if line and self.root / "docs" / words != file:
                 self._met[file, words] += 1
-                return f"{shown(file)}:{line}: {message}"
-        return f"{shown(file)}:1: {message}"
+                return f"{shown(file)}:{line}"
+        return f"{shown(file)}:1"
 
 
 def build(root: Path) -> int:
@@ -94,9 +130,9 @@ def build(root: Path) -> int:
     return 0
 
 
-def listen(root: Path) -> Log:
-    """Listen to MkDocs as its own command does: never quietly, or strict builds miss faults."""
-    log = Log(root)
+def listen(root: Path, *, aloud: bool = True) -> Log:
+    """Listen to MkDocs as its own command does: all it says, or strict builds miss faults."""
+    log = Log(root, aloud=aloud)
     logger = logging.getLogger("mkdocs")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -105,7 +141,7 @@ def listen(root: Path) -> Log:
 
 
 def render(
-    root: Path, folder: Path, log: Log, *, strict: bool, address: str = ""
+    root: Path, folder: Path, log: Log, *, strict: bool, address: str = "", **settings: Any
 ) -> tuple[list[str], bool]:
     """Let MkDocs build the site into a folder.
 
@@ -115,6 +151,7 @@ def render(
         log: What listens to MkDocs.
         strict: Whether faults are to end it.
         address: Where it will be served, if not where `mkdocs.yml` says.
+        **settings: To use instead of those in `mkdocs.yml`.
 
     Returns:
         All faults, each with file and line, and whether the folder holds a whole site.
@@ -126,7 +163,8 @@ def render(
 
     log.forget()
     try:
-        config = load_config(str(root / "mkdocs.yml"), strict=strict, site_dir=str(folder))
+        settings |= {"strict": strict, "site_dir": str(folder)}
+        config = load_config(str(root / "mkdocs.yml"), **settings)
         if address:
             config.site_url = address
         config.plugins.on_startup(command="serve" if address else "build", dirty=False)
@@ -136,6 +174,8 @@ def render(
             config.plugins.on_shutdown()
     except MkDocsException as error:  # what ends a strict build, after all warnings
         return log.faults or [log.placed(str(error))], False
+    except SyntaxError as error:
+        return [*log.faults, no_python(error)], False
     except Exception as error:  # a fault of code, not of a page
         traceback.print_exc()
         frames = traceback.extract_tb(error.__traceback__)

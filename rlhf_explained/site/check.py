@@ -59,7 +59,8 @@ class _Page(HTMLParser):
         named = {name: value or "" for name, value in attrs}
         if name := named.get("id"):
             if name in self.ids:
-                self.faults.append((f"two elements have the id {name!r}", name))
+                what = f"two elements have the id {name!r}: name one of them anew"
+                self.faults.append((what, f'id="{name}"'))
             self.ids.add(name)
         if tag == "a":
             self.ids.add(named.get("name", ""))
@@ -73,7 +74,8 @@ class _Page(HTMLParser):
         if tag == "img" and not named.get("alt"):
             source = named.get("src", "")[:60]
             if "alt" not in named or "twemoji" not in named.get("class", ""):
-                self.faults.append((f"the image {source!r} has no alt text", source))
+                what = f"the image {source!r} has no alt text: say what it shows"
+                self.faults.append((what, source))
 
 
 def faults(site: Path, address: str = "") -> Iterator[Fault]:
@@ -110,7 +112,8 @@ def _foreign(load: str) -> str:
     parts = urlsplit(load)
     if not load.strip():
         return "it is empty"
-    return "it comes from another origin" if parts.netloc and parts.scheme != "data" else ""
+    foreign = parts.netloc and parts.scheme != "data"
+    return "it comes from another origin: put it into docs/assets" if foreign else ""
 
 
 def _broken(
@@ -133,7 +136,7 @@ def _broken(
     if target.is_dir():
         target /= "index.html"
     if not target.is_file() or not target.is_relative_to(site):
-        return "no such file"
+        return "no such file; name one that is there"
     fragment = unquote(parts.fragment)
     if fragment and target in pages and fragment not in pages[target].ids:
         return f"{target.relative_to(site)} has no {fragment!r}"

@@ -91,6 +91,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}known{' too' if close else ''}: {', '.join(listed)}{more}"
 
 
+def no_python(error: SyntaxError) -> str:
+    """Say where a file is no Python."""
+    where = f"{shown(Path(error.filename or ''))}:{error.lineno}"
+    return f"{where}: this is no Python, so nothing of it can be run: {error.msg}; mend it"
+
+
 def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:
     """Find the line of a match in a file.
 

@@ -124,6 +124,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source:
         _sources[page.file.dest_uri] = source
         _pages.append(page)
+    if source and source.suffix == ".md":
+        _check_front_matter(markdown, page, source)
     date = _changes.get(page.file.src_uri)
     # for the map of the site; MkDocs would take the day on which it is built
     page.update_date = date or _changes.get(COMMIT) or page.update_date
@@ -132,6 +134,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             f'Last change: <time datetime="{date}">{date}</time>'
         )
     return markdown
+
+
+def _check_front_matter(markdown: str, page: Page, source: Path) -> None:
+    """Find what MkDocs takes for text because it is no YAML, or for front matter though it is."""
+    has_begin = source.read_text(encoding="utf-8").startswith("---\n")
+    if markdown.startswith("---\n") or (page.meta and not has_begin):
+        faults.report("the front matter is no YAML between two lines `---`: mend it", r"\A")
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -193,7 +202,9 @@ def on_post_build(config: MkDocsConfig) -> None:
     for fault in check.faults(site, config.site_url or ""):
         name = fault.page.relative_to(site).as_posix()
         source = _sources.get(name, fault.page)
-        line = faults.line_of(source, re.escape(fault.words)) or 1
+        end = re.split(r'[/"]', fault.words.rstrip('/"'))[-1]  # MkDocs may have led it elsewhere
+        lines = (faults.line_of(source, re.escape(words)) for words in (fault.words, end) if words)
+        line = next(filter(None, lines), 1)
         in_markdown = faults.line_of(source, rf"\]\({re.escape(fault.words)}\)")
         if not in_markdown and (name, fault.words) not in checked:  # MkDocs reports those itself
             faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")
@@ -206,6 +217,5 @@ def _finish_search(site: Path) -> None:
     for url, section in search.finish(site, terms):
         source = by_url[url]
         line = faults.line_of(source, rf"(?m)^    {re.escape(section)}:") or 1
-        faults.logger.warning(
-            f"{faults.shown(source)}:{line}: search terms of {section!r}: the page has no such id"
-        )
+        what = f"search terms of {section!r}: the page has no such id; name one of its headings"
+        faults.logger.warning(f"{faults.shown(source)}:{line}: {what}")

@@ -138,7 +138,8 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     try:
         return figure.element(name, alt, caption, run, blocks.md.htmlStash, blocks.count[name])
     except drawings.DrawingError as error:
-        return _fault("div", f"figure {name!r} cannot be drawn: {error}", place)
+        why = f"figure {name!r} cannot be drawn: {error}; mend that line"
+        return _fault("div", why, place)
 
 
 def samples_element(source: str, blocks: Blocks) -> Element:
@@ -213,10 +214,9 @@ class Formulas(Treeprocessor):
         try:
             rendered = mathml(tex, display=display)
         except FormulaError as error:
-            first = tex.split("\n")[0]
-            fault = _fault(
-                element.tag, f"the formula `{tex}` does not parse: {error}", re.escape(first)
-            )
+            first = re.escape(tex.split("\n")[0])  # and not another one that begins like it
+            why = f"the formula `{tex}` does not parse: {error}"
+            fault = _fault(element.tag, why, rf"(?m){first} *(?:\$|\\[])]|$)")
             element.set("class", "fault")
             element.text = fault.text
         else:

@@ -50,4 +50,5 @@ def mathml(tex: str, *, display: bool) -> str:
     except dukpy.JSRuntimeError as error:
         # "ParseError: why at position 3: the formula with marks", then a JavaScript stack
         why = str(error).split("\n")[0].removeprefix("ParseError:").strip()
-        raise FormulaError(re.split(r" at (?:position \d+|end of input): ", why)[0]) from None
+        why = re.split(r" at (?:position \d+|end of input): ", why)[0]
+        raise FormulaError(f"{why}; mend its TeX") from None

@@ -104,7 +104,7 @@ def structured(page: Page, order: Sequence[Page], config: Any) -> dict[str, Any]
         "isAccessibleForFree": True,
         "license": "https://spdx.org/licenses/MIT.html",
         "timeRequired": f"PT{minutes(page)}M",
-        "position": order.index(page) + 1,
+        "position": order.index(page) + 1 if page in order else 0,  # 0: a fault of mkdocs.yml
         "isPartOf": {"@type": "Course" if lesson else "WebSite", "name": config.site_name}
         | ({"url": config.site_url} if config.site_url else {}),
     }

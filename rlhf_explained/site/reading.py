@@ -111,7 +111,7 @@ class Minutes(InlineProcessor):
         """Add them up."""
         pages = sorted(DOCS.glob(m[1]))
         if not pages:
-            what = f"no page {m[1]!r} in docs/ to take the time of"
+            what = f"no page {m[1]!r} in docs/ to take the time of: name pages that are there"
             place = rf"\{{\{{\s*minutes:\s*{re.escape(m[1])}"
             return faults.element("span", what, place), m.start(), m.end()
         time = Element("span", {"class": "time"})
