@@ -26,7 +26,11 @@ pdf: ## build the site with the whole guide as a PDF in it, printed by Chromium
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained pdf
 
-test: ## check everything: format, lint, types, the site, all tests and doctests
+test: ## check everything: format, lint, types, the site, all tests (PAGE=docs/index.md: one page)
+ifdef PAGE
+	@$(site_tools)
+	@$(PYTHON) -m rlhf_explained check $(PAGE)
+else
 	@$(test_tools)
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m ruff check
@@ -34,10 +38,11 @@ test: ## check everything: format, lint, types, the site, all tests and doctests
 	$(PYTHON) -m rlhf_explained site
 	$(PYTHON) -m pytest --numprocesses auto --dist loadfile
 	$(PYTHON) -m pytest -m alone
+endif
 
-outputs: ## rewrite the Output blocks and doctest results in pages and docstrings
+outputs: ## rewrite the Output blocks and doctest results in pages and docstrings (PAGE=: in one)
 	@$(site_tools)
-	$(PYTHON) -m rlhf_explained outputs
+	$(PYTHON) -m rlhf_explained outputs $(PAGE)
 
 soak: ## run what is too long for every test run
 	@$(test_tools)

@@ -41,11 +41,33 @@ def serve(port: int) -> None:
 
 
 @main.command()
-def outputs() -> None:
-    """Rewrite the Output blocks and doctest results in pages and docstrings."""
-    from rlhf_explained.site.outputs import refresh_all
+@click.argument("page")
+def check(page: str) -> None:
+    """Check one page alone: a page of docs/, a notebook, a module, README.md."""
+    from rlhf_explained.site.single import check
 
-    raise SystemExit(1 if refresh_all(ROOT) else 0)
+    raise SystemExit(check(ROOT, _page(page, notebooks=True)))
+
+
+@main.command()
+@click.argument("page", required=False)
+def outputs(page: str | None) -> None:
+    """Rewrite the Output blocks and doctest results in all pages and docstrings, or in one PAGE."""
+    from rlhf_explained.site.outputs import refresh_all
+    from rlhf_explained.site.snippets import pages
+
+    paths = [_page(page, notebooks=False)] if page else pages(ROOT)
+    raise SystemExit(1 if refresh_all(paths) else 0)
+
+
+def _page(name: str, *, notebooks: bool) -> Path:
+    """The page that is named, or one line on what is wrong with the name."""
+    from rlhf_explained.site.snippets import page_at
+
+    try:
+        return page_at(ROOT, name, notebooks=notebooks)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

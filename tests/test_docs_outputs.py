@@ -341,6 +341,121 @@ def test_a_page_that_holds_is_not_touched(tmp_path: Path) -> None:
     assert page.stat().st_mtime_ns == before
 
 
+# A checkout in which a formula changes
+
+FORMULA = '''\
+"""A formula."""
+
+
+def twice(x):
+    """Twice a number.
+
+    Examples:
+        >>> twice(1)
+        2
+        >>> "n" * 2
+        'nn'
+    """
+    return 2 * x
+'''
+FIRST = """\
+```python
+from rlhf_explained.twice import twice
+
+print("n is", twice(1))
+```
+
+```text title="Output"
+n is 2
+```
+
+```python
+print("took 12 ms,", 1 + 1)
+```
+
+```text title="Output"
+took ... ms, 2
+```
+
+1.  In a list
+
+    ```python
+    print("took 12 ms")
+    print(twice(3))
+    ```
+
+    ```text title="Output"
+    took ... ms
+    6
+    ```
+"""
+SECOND = """\
+```pycon
+>>> from rlhf_explained.twice import twice
+>>> twice(2)
+4
+```
+"""
+CHANGES = [
+    *("--- docs/first.md", "+++ docs/first.md", "-n is 2", "+n is 3", "-    6", "+    9"),
+    *("--- docs/second.md", "+++ docs/second.md", "-4", "+6"),
+    *("--- rlhf_explained/twice.py", "+++ rlhf_explained/twice.py", "-        2", "+        3"),
+]
+PLACES = """\
+docs/first.md:8: rewritten
+docs/first.md:27: rewritten
+docs/second.md:4: rewritten
+rlhf_explained/twice.py:9: rewritten
+4 rewritten, 0 cannot be run
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The package with a formula more, and two pages that use it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "rlhf_explained", tmp_path / "rlhf_explained", ignore=ignored)
+    (tmp_path / "rlhf_explained/twice.py").write_text(FORMULA, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/first.md").write_text(FIRST, encoding="utf-8")
+    (tmp_path / "docs/second.md").write_text(SECOND, encoding="utf-8")
+    return tmp_path
+
+
+def outputs(checkout: Path, *page: str) -> str:
+    """What `make outputs` prints there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rlhf_explained", "outputs", *page],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_exactly_what_a_changed_formula_affects_is_rewritten_and_shown(checkout: Path) -> None:
+    assert outputs(checkout) == "0 rewritten, 0 cannot be run\n"
+    formula = checkout / "rlhf_explained/twice.py"
+    formula.write_text(FORMULA.replace("return 2 * x", "return 3 * x"), encoding="utf-8")
+    printed = outputs(checkout)
+    assert [line for line in printed.splitlines() if line[0] in "-+"] == CHANGES
+    assert printed.endswith(PLACES)
+    first = FIRST.replace("n is 2\n", "n is 3\n").replace("    6\n", "    9\n")
+    assert (checkout / "docs/first.md").read_text(encoding="utf-8") == first
+    assert (checkout / "docs/second.md").read_text(encoding="utf-8") == SECOND.replace("4", "6")
+    assert outputs(checkout) == "0 rewritten, 0 cannot be run\n"
+
+
+def test_one_page_can_be_rewritten_alone(checkout: Path) -> None:
+    formula = checkout / "rlhf_explained/twice.py"
+    formula.write_text(FORMULA.replace("return 2 * x", "return 3 * x"), encoding="utf-8")
+    assert "docs/second.md:4: rewritten\n1 rewritten" in outputs(checkout, "docs/second.md")
+    assert (checkout / "docs/first.md").read_text(encoding="utf-8") == FIRST
+    assert "2 rewritten" in outputs(checkout, "docs/first.md")
+
+
 # --- the whole way, as `make test` goes --------------------------------------------------------
 
 LEAKS = """\

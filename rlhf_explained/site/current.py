@@ -10,6 +10,11 @@ from rlhf_explained import memo
 from rlhf_explained.pipeline import Run, RunConfig, run, run_key
 
 
+def is_trained() -> bool:
+    """Whether the memo holds the run."""
+    return (memo.root() / "runs" / run_key(RunConfig())).is_dir()
+
+
 @functools.cache
 def current_run() -> Run:
     """The run, trained first if the memo does not hold it.
@@ -17,8 +22,7 @@ def current_run() -> Run:
     Training is another process, with its own progress bar: the site's process imports no torch,
     and `mkdocs serve` never trains with code from before an edit.
     """
-    config = RunConfig()
-    if not (memo.root() / "runs" / run_key(config)).is_dir():
+    if not is_trained():
         train = [sys.executable, "-m", "rlhf_explained", "train"]
         subprocess.run(train, check=True, stdout=sys.stderr)
-    return run(config)
+    return run(RunConfig())

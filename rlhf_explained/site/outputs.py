@@ -6,6 +6,7 @@ blocks and doctest results that no longer hold.
 """
 
 import contextlib
+import difflib
 import doctest
 import importlib
 import io
@@ -14,12 +15,13 @@ import random
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained.site.snippets import Snippet, find, pages
+from rlhf_explained.site.faults import no_python
+from rlhf_explained.site.snippets import Snippet, find
 
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 CURE = "cure: if the code is right, run `make outputs` and read what it changed"
@@ -82,7 +84,8 @@ def _raised(error: BaseException, path: str, place: str) -> str:
     if lines:
         place = f"{os.path.relpath(path)}:{lines[-1]}"
     shown = "".join(traceback.format_exception(error)[-12:])
-    return f"{place}: this code raises {type(error).__name__}: {error}\n{shown}"
+    what = f"this code raises {type(error).__name__}: {error}; mend it"
+    return f"{place}: {what}\n{shown}"
 
 
 def _compare(snippet: Snippet, path: str, printed: str) -> Result:
@@ -162,7 +165,9 @@ def _run_doctests(snippet: Snippet, path: str, namespace: dict[str, Any]) -> Res
     file = os.path.relpath(path)
     examples = doctest.DocTestParser().get_examples(snippet.code, path)
     if not examples:
-        return Result([f"{file}:{snippet.line + 1}: this fence holds no `>>>`"], raised=True)
+        return Result(
+            [f"{file}:{snippet.line + 1}: this fence holds no `>>>`: write some"], raised=True
+        )
     for example in examples:
         line = snippet.first + example.lineno
         runner = _Doctests()
@@ -232,6 +237,36 @@ def hold_global_state(*, seed: int) -> Callable[[], None]:
     return stack.close
 
 
+def results(path: Path, *, seed: int) -> Generator[Result, None, None]:
+    """Run a page as a script of its own.
+
+    Args:
+        path: A Markdown page or a module of the package.
+        seed: As for `hold_global_state`.
+
+    Yields:
+        What comes of each snippet, while what a page could change is held.
+    """
+    python = path.suffix == ".py"
+    try:
+        found = find(path.read_text(encoding="utf-8"), python=python)
+    except SyntaxError as error:
+        error.filename = str(path)
+        yield Result([no_python(error)], raised=True)
+        return
+    snippets = [snippet for snippet in found if not snippet.skip]
+    if not snippets:
+        return
+    put_back = hold_global_state(seed=seed)
+    try:
+        warnings.simplefilter("error")
+        namespace = _module_names(path) if python else {"__name__": "__main__"}
+        for snippet in snippets:
+            yield run(snippet, str(path), namespace)
+    finally:
+        put_back()
+
+
 def refresh(path: Path) -> tuple[list[str], list[str]]:
     """Run a page and rewrite its Output blocks and doctest results where they do not hold.
 
@@ -243,26 +278,15 @@ def refresh(path: Path) -> tuple[list[str], list[str]]:
     Returns:
         Where lines changed, and what could not be mended; each with file and line.
     """
-    text = path.read_text(encoding="utf-8")
-    python = path.suffix == ".py"
-    snippets = [snippet for snippet in find(text, python=python) if not snippet.skip]
-    if not snippets:
-        return [], []
     edits: list[Edit] = []
     faults: list[str] = []
-    put_back = hold_global_state(seed=2)
-    try:
-        warnings.simplefilter("error")
-        namespace = _module_names(path) if python else {"__name__": "__main__"}
-        for snippet in snippets:
-            result = run(snippet, str(path), namespace)
+    with contextlib.closing(results(path, seed=2)) as ran:
+        for result in ran:
             edits += result.edits
             if result.raised:
                 faults += result.faults
                 break
-    finally:
-        put_back()
-    lines = text.split("\n")
+    lines = path.read_text(encoding="utf-8").split("\n")
     for edit in sorted(edits, key=lambda edit: edit.first, reverse=True):
         lines[edit.first : edit.end] = edit.lines
     if edits:
@@ -278,19 +302,22 @@ def _module_names(path: Path) -> dict[str, Any]:
     return dict(vars(importlib.import_module(name)))
 
 
-def refresh_all(root: Path) -> int:
-    """Rewrite all pages and docstrings below a folder, and list what changed.
+def refresh_all(paths: Iterable[Path]) -> int:
+    """Rewrite pages and docstrings; show what changed, and list where.
 
     Args:
-        root: The checkout.
+        paths: Of Markdown pages and modules.
 
     Returns:
         How many faults are left that only an author can mend.
     """
     changed: list[str] = []
     faults: list[str] = []
-    for path in pages(root):
+    for path in paths:
+        before = path.read_text(encoding="utf-8")
         page_changes, page_faults = refresh(path)
+        if page_changes:
+            print(_difference(before, path))
         changed += page_changes
         faults += page_faults
     for place in changed:
@@ -299,3 +326,10 @@ def refresh_all(root: Path) -> int:
         print(fault, file=sys.stderr)
     print(f"{len(changed)} rewritten, {len(faults)} cannot be run")
     return len(faults)
+
+
+def _difference(before: str, path: Path) -> str:
+    """What has become of a page, as `diff -u` shows it."""
+    texts = (before.splitlines(), path.read_text(encoding="utf-8").splitlines())
+    name = os.path.relpath(path)
+    return "\n".join(difflib.unified_diff(*texts, name, name, lineterm=""))

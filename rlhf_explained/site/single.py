@@ -1,0 +1,182 @@
+"""Checks one page, while its author waits: what `make test PAGE=` does.
+
+MkDocs renders the page as the site's configuration says, among only those pages to which it leads,
+so that every link and reference finds its target. Meanwhile another process runs the page's code.
+What is wrong with the other pages is not this page's fault, and is left to `make site`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from rlhf_explained.figures import FIGURES
+from rlhf_explained.site.build import listen, render
+from rlhf_explained.site.current import is_trained
+from rlhf_explained.site.faults import line_of, no_python, shown
+from rlhf_explained.site.outputs import results
+from rlhf_explained.site.snippets import faults_in_notebook, is_notebook
+from rlhf_explained.site.sources import BIBLIOGRAPHY
+
+COMPOSED = (BIBLIOGRAPHY, "whole.md")  # made of what all pages say
+
+
+def check(root: Path, path: Path) -> int:
+    """Check a page, and list all its faults.
+
+    Args:
+        root: The checkout.
+        path: A page, a notebook, a module of the package or a text in the top folder.
+
+    Returns:
+        The exit code: 0, or 1 with all faults on standard error.
+    """
+    started = time.monotonic()
+    with ProcessPoolExecutor(2) as processes:
+        parts = [processes.submit(of, root, path) for of in (code_faults, page_faults)]
+        told: set[str] = set()
+        for part in as_completed(parts):
+            for fault in sorted(set(part.result()) - told, key=_place):
+                told.add(fault)
+                print(fault, file=sys.stderr, flush=True)
+    took = f"{time.monotonic() - started:.1f} s"
+    if told:
+        print(f"\n{len(told)} to mend in {shown(path)} ({took})", file=sys.stderr)
+        return 1
+    print(f"{shown(path)} is right ({took})")
+    return 0
+
+
+def _place(fault: str) -> tuple[str, int]:
+    file, line, _ = fault.split(":", 2)
+    return file, int(line)
+
+
+def code_faults(root: Path, path: Path) -> list[str]:
+    """Run the code on a page; a notebook's cells are run where it is rendered.
+
+    Args:
+        root: The checkout.
+        path: The page.
+
+    Returns:
+        Its faults, each with file and line.
+    """
+    if is_notebook(path, root):
+        text = path.read_text(encoding="utf-8")
+        malformed = faults_in_notebook(text)
+        found = [f"{shown(path)}:{fault.line + 1}: {fault.code}" for fault in malformed]
+        return [*found, *_no_python(path)]
+    return [fault for result in results(path, seed=1) for fault in result.faults]
+
+
+def page_faults(root: Path, path: Path) -> list[str]:
+    """Render a page, or those that show a module, among the pages to which they lead.
+
+    Args:
+        root: The checkout.
+        path: The page.
+
+    Returns:
+        Its faults, each with file and line.
+    """
+    docs = root / "docs"
+    if path.suffix == ".py" and _no_python(path):
+        return []  # which `code_faults` says; there is nothing to render
+    if path.parent == root:
+        return list(_broken_links(path))
+    pages = [path] if path.is_relative_to(docs) else list(showing(_module(root, path), docs))
+    if path not in pages and not (pages and is_trained()):
+        return []  # to check its docstrings is not worth a training run
+    wanted = {docs / "index.md", *pages, *led_to(root, pages)}
+    names = sorted(page.relative_to(docs).as_posix() for page in wanted)
+    in_order = (root / "mkdocs.yml").read_text(encoding="utf-8")
+    only = {
+        "nav": sorted((name for name in names if name in in_order), key=in_order.index),
+        "exclude_docs": "\n".join(["__pycache__/", "*.md", "*.py", *(f"!/{n}" for n in names)]),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        log = listen(root, aloud=False)
+        faults, whole = render(root, Path(folder), log, strict=False, **only)
+    own = tuple(f"{shown(file)}:" for file in (path, *pages, root / "mkdocs.yml"))
+    return [fault for fault in faults if fault.startswith(own) or not whole]
+
+
+def _no_python(path: Path) -> list[str]:
+    """Where a file is no Python, if it is none."""
+    try:
+        ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except SyntaxError as error:
+        return [no_python(error)]
+    return []
+
+
+def _module(root: Path, path: Path) -> str:
+    """The full name of a module."""
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def shown_by(page: Path) -> list[str]:
+    """The full names of the modules whose docstrings a page shows."""
+    return re.findall(r"(?m)^::: (\S+)", page.read_text(encoding="utf-8"))
+
+
+def showing(name: str, docs: Path) -> Iterator[Path]:
+    """The pages that show a module, the package that it belongs to, or a part of it.
+
+    Args:
+        name: Its full name.
+        docs: Where the pages are.
+
+    Yields:
+        Them.
+    """
+    for page in sorted(docs.rglob("*.md")):
+        for module in shown_by(page):
+            if f"{name}.".startswith(f"{module}.") or module.startswith(f"{name}."):
+                yield page
+
+
+def led_to(root: Path, pages: Iterable[Path]) -> set[Path]:
+    """The pages to which others may lead: what is named there, rather one too many.
+
+    Args:
+        root: The checkout.
+        pages: Pages in `docs/`.
+
+    Returns:
+        Those that their links, raw HTML, figures and references to the API may need.
+    """
+    docs = root / "docs"
+    every = [page for ending in ("*.md", "*.py") for page in docs.rglob(ending)]
+    if any(page.relative_to(docs).as_posix() in COMPOSED for page in pages):
+        return set(every)
+    sources = [*pages]
+    for module in (module for page in pages for module in shown_by(page)):
+        place = root / module.replace(".", "/")
+        sources += [place.with_suffix(".py")] if not place.is_dir() else place.rglob("*.py")
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sources if file.is_file())
+    found = {page for page in every if page.name in text or f"{_folder(page)}/" in text}
+    names = set(re.findall(r"\[(rlhf_explained[.\w]+)\.\w+\]", text))  # where references lead
+    names |= {f"rlhf_explained.figures.{FIGURES[name].module}" for name in FIGURES if name in text}
+    return found.union(*(showing(name, docs) for name in names))
+
+
+def _folder(page: Path) -> str:
+    """The folder in which a page is published."""
+    return page.parent.name if page.stem == "index" else page.stem
+
+
+def _broken_links(path: Path) -> Iterator[str]:
+    """The links of a file in the top folder that lead to no file."""
+    for link in re.findall(r"\]\(([^)\s#]+)", path.read_text(encoding="utf-8")):
+        if ":" not in link and not (path.parent / link).exists():
+            line = line_of(path, rf"\]\({re.escape(link)}")
+            what = f"the link {link!r} leads nowhere: name a file that is there"
+            yield f"{shown(path)}:{line}: {what}"
