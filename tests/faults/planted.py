@@ -1,0 +1,400 @@
+"""Faults to plant, one at a time, in a copy of the checkout: what an author may get wrong."""
+
+from dataclasses import dataclass
+
+SUMMARY = "docs/guide/summary.md"  # the cheapest page to check
+NOTEBOOK = "docs/notebooks/01_what_is_rlhf.py"
+MASKING = "rlhf_explained/formulas/masking.py"
+OUTPUT = '```text title="Output"'
+BOX = """\
+```text
+┌──────────────┐
+│  The policy  │
+│  learns     │
+└──────────────┘
+```
+
+??? words "In words"
+
+    The policy learns.
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is planted, and what has to be said of it.
+
+    Attributes:
+        new: What is written, in place of `old` or at the end of the file.
+        at: The words of the line that has to be named.
+        says: Words of why it is a fault, as a regular expression.
+        cure: Words of how to mend it, the same way.
+        page: The page to check.
+        file: Where it is planted, if not in the page.
+        old: What it replaces.
+        place: Where the line that has to be named stands, if it is not in the file.
+    """
+
+    new: str
+    at: str
+    says: str
+    cure: str
+    page: str = SUMMARY
+    file: str = ""
+    old: str = ""
+    place: str = ""
+
+
+FAULTS: dict[str, dict[str, Fault]] = {
+    "figure": {
+        "unknown": Fault(
+            "```figure\nno-such-figure\nA caption.\n```",
+            at="```figure",
+            says="unknown figure 'no-such-figure'",
+            cure="did you mean|known: ",
+        ),
+        "its code raises": Fault(
+            "        1 / 0\n        year, month = (int(",
+            at="```figure",
+            says=r"'timeline' cannot be drawn: rlhf_explained/figures/history.py:\d+: ZeroDivision",
+            cure="mend that line",
+            page="docs/guide/history.md",
+            file="rlhf_explained/figures/history.py",
+            old="        year, month = (int(",
+            place="docs/guide/history.md",
+        ),
+        "an unknown value in its alt text": Fault(
+            '"A timeline from {no-such-value} of learning',
+            at="```figure",
+            says="the alt text of figure 'timeline': .*no-such-value",
+            cure="the closest are",
+            page="docs/guide/history.md",
+            file="rlhf_explained/figures/__init__.py",
+            old='"A timeline of learning',
+            place="docs/guide/history.md",
+        ),
+        "touches text": Fault(
+            "Look:\n```figure\ntimeline\nA caption.\n```",
+            at="timeline",
+            says="touches other text",
+            cure="leave a blank line around it",
+        ),
+        "name beside the fence": Fault(
+            "```figure timeline\nA caption.\n```",
+            at="```figure timeline",
+            says="figure takes nothing on its first line",
+            cure="put 'timeline' below it",
+        ),
+    },
+    "value": {
+        "unknown": Fault(
+            "It scored {{ value: ppo-golf }}.",
+            at="ppo-golf",
+            says="unknown value 'ppo-golf'",
+            cure="did you mean ppo-gold",
+        ),
+        "minutes of no page": Fault(
+            "It takes {{ minutes: guide/no-such-page.md }}.",
+            at="no-such-page",
+            says="no page 'guide/no-such-page.md'",
+            cure="name pages that are there",
+        ),
+    },
+    "samples": {
+        "bad option": Fault(
+            "```samples\npolicy: sft\nprompts: 2\n```",
+            at="policy: sft",
+            says="'policy: sft' is not an option",
+            cure="did you mean policies",
+        ),
+    },
+    "diagram": {
+        "without words": Fault(
+            BOX.partition("\n\n???")[0].replace("learns ", "learns  "),
+            at="│  The policy  │",
+            says="the diagram has no words",
+            cure='write them in a `\\?\\?\\? words "In words"` right below it',
+        ),
+        "ragged": Fault(
+            BOX,
+            at="│  learns     │",
+            says="15 columns wide, its frame 16",
+            cure="mend it with blanks",
+        ),
+    },
+    "formula": {
+        "on a page": Fault(
+            r"The loss is $\frac{1$.",
+            at=r"\frac{1",
+            says="does not parse",
+            cure="mend its TeX",
+        ),
+        "in a docstring": Fault(
+            "$$\\frac{1$$\n\n    Args:\n        logprobs",
+            at=r"\frac{1",
+            says="does not parse",
+            cure="mend its TeX",
+            page="rlhf_explained/formulas/kl.py",
+            old="Args:\n        logprobs",
+        ),
+    },
+    "link": {
+        "to no page": Fault(
+            "[PPO](proximal.md)",
+            at="proximal.md",
+            says="'proximal.md'.* is not found among documentation files",
+            cure="name a page",
+        ),
+        "to no heading": Fault(
+            "[PPO](ppo.md#no-such-heading)",
+            at="no-such-heading",
+            says="does not contain an anchor '#no-such-heading'",
+            cure="name the id of a heading there",
+        ),
+        "to no heading of this page": Fault(
+            "[Below](#what-is-rihf)",
+            at="#what-is-rihf",
+            says="there is no such anchor on this page",
+            cure=r"did you mean #what-is-rlhf\?",
+        ),
+        "in raw HTML": Fault(
+            '<a href="../no-such-page/">x</a>',
+            at="../no-such-page/",
+            says="'../no-such-page/' leads nowhere: no such file",
+            cure="name one that is there",
+        ),
+        "absolute": Fault(
+            "[PPO](/guide/ppo.md)",
+            at="/guide/ppo.md",
+            says="an absolute link '/guide/ppo.md'",
+            cure="Did you mean 'ppo.md'",
+        ),
+        "in README.md": Fault(
+            "[How](docs/no-such-file.md)",
+            at="docs/no-such-file.md",
+            says="'docs/no-such-file.md' leads nowhere",
+            cure="name a file that is there",
+            page="README.md",
+        ),
+    },
+    "term": {
+        "not in the glossary": Fault(
+            "[Clip](../reference/glossary.md#cliping)",
+            at="#cliping",
+            says="does not contain an anchor '#cliping'",
+            cure="did you mean #clip",
+        ),
+    },
+    "citation": {
+        "of no source": Fault(
+            "[Ouyang et al.](../reference/bibliography.md#ouyang2002)",
+            at="#ouyang2002",
+            says="does not contain an anchor '#ouyang2002'",
+            cure="did you mean #ouyang2022",
+        ),
+        "by nobody": Fault(
+            "## Nobody 2031 {#nobody2031}\n\nNobody, N. 2031. [Nothing](https://example.org/n).",
+            at="{#nobody2031}",
+            says="nothing cites 'nobody2031'",
+            cure="cite it or take it out",
+            page="docs/reference/bibliography.md",
+        ),
+    },
+    "image": {
+        "without alt text": Fault(
+            "![](../assets/favicon.svg)",
+            at="favicon.svg",
+            says="has no alt text",
+            cure="say what it shows",
+        ),
+    },
+    "HTML": {
+        "an id twice": Fault(
+            '<i id="recap"></i>\n\n<b id="recap"></b>',
+            at='<i id="recap">',
+            says="two elements have the id 'recap'",
+            cure="name one of them anew",
+        ),
+        "something loaded from elsewhere": Fault(
+            '<img alt="A cat" src="https://example.org/cat.png">',
+            at="cat.png",
+            says="is loaded: it comes from another origin",
+            cure="put it into docs/assets",
+        ),
+    },
+    "output": {
+        "wrong": Fault(
+            f"```python\nprint(1)\n```\n\n{OUTPUT}\n2\n```",
+            at=OUTPUT,
+            says="is not what the code above it .* prints",
+            cure="make outputs",
+        ),
+        "missing": Fault(
+            "```python\nx = 1\nprint(x)\n```",
+            at="```python",
+            says="no Output block under it",
+            cure="make outputs",
+        ),
+        "of a doctest in a docstring": Fault(
+            "Examples:\n        >>> 1 + 1\n        3\n\n"
+            "    Args:\n        values: Any quantity, usually one per token.",
+            at=">>> 1 + 1",
+            says="does not give what it says",
+            cure="make outputs",
+            page=MASKING,
+            old="Args:\n        values: Any quantity, usually one per token.",
+        ),
+    },
+    "code": {
+        "raises": Fault(
+            "```python\nx = 1\nx / 0\n```",
+            at="x / 0",
+            says="this code raises ZeroDivisionError",
+            cure="mend it",
+        ),
+        "is no Python": Fault(
+            "```python\nx = 1\nx = = 2\n```",
+            at="x = = 2",
+            says="this code raises SyntaxError",
+            cure="mend it",
+        ),
+        "of a module is no Python": Fault(
+            "\ndef half(:\n",
+            at="def half(:",
+            says="this is no Python",
+            cure="mend it",
+            page=MASKING,
+        ),
+    },
+    "fence": {
+        "skipped without a reason": Fault(
+            "<!-- skip: next -->\n\n```python\n1\n```",
+            at="<!-- skip: next -->",
+            says="a skip comment",
+            cure='has to read <!-- skip: next "reason" -->',
+        ),
+        "never closed": Fault(
+            "```python\nx = 1",
+            at="```python",
+            says="no line closes this fence",
+            cure="write one below it",
+        ),
+        "of an unknown language": Fault(
+            "```pyhton\nx = 1\n```",
+            at="```pyhton",
+            says="nobody knows whether to run pyhton",
+            cure="name one of python, ",
+        ),
+    },
+    "quiz": {
+        "misnumbered": Fault(
+            '??? question "1. Why?"\n\n    So.\n\n??? question "3. How?"\n\n    Thus.',
+            at='"3. How?"',
+            says=r"question 2 of the quiz should stand here, not '3. How\?'",
+            cure="number them in order",
+        ),
+    },
+    "chapter": {
+        "without its box": Fault(
+            "!!! note",
+            at="# Summary",
+            says='no `!!! learn "What you\'ll learn"` right below the title',
+            cure="write two to four lines",
+            old='!!! learn "What you\'ll learn"',
+        ),
+        "front matter that is no YAML": Fault(
+            "search: [",
+            at="---",
+            says="the front matter is no YAML",
+            cure="mend it",
+            old="search:",
+        ),
+        "front matter without its first line": Fault(
+            "description:",
+            at="description:",
+            says="the front matter is no YAML between two lines `---`",
+            cure="mend it",
+            old="---\ndescription:",
+        ),
+        "search terms of no heading": Fault(
+            "    no-such-heading: recap\n    page: recap",
+            at="no-such-heading: recap",
+            says="search terms of 'no-such-heading': the page has no such id",
+            cure="name one of its headings",
+            old="    page: recap",
+        ),
+    },
+    "configuration": {
+        "page not in nav": Fault(
+            "",
+            at="---",
+            says='not included in the "nav" configuration',
+            cure="add it to nav in mkdocs.yml",
+            file="mkdocs.yml",
+            old="      - guide/summary.md\n",
+            place=SUMMARY,
+        ),
+        "no YAML": Fault(
+            "nav: [\n",
+            at="  - Home: index.md",  # where YAML stumbles
+            says="an error parsing the configuration file",
+            cure="mend",
+            file="mkdocs.yml",
+            old="nav:\n",
+        ),
+    },
+    "API": {
+        "reference to nothing": Fault(
+            "See [`kl`][rlhf_explained.formulas.no_such_name].",
+            at="rlhf_explained.formulas.no_such_name",
+            says="target 'rlhf_explained.formulas.no_such_name'",
+            cure="name something that a page of docs/reference/api shows",
+        ),
+        "parameter that does not exist": Fault(
+            "Args:\n        valves: Any quantity, usually one per token.",
+            at="valves:",
+            says="Parameter 'valves' does not appear",
+            cure="name what there is",
+            page=MASKING,
+            old="Args:\n        values: Any quantity, usually one per token.",
+        ),
+        "module that does not exist": Fault(
+            "::: rlhf_explained.formulas.no_such_module",
+            at="::: rlhf_explained.formulas.no_such_module",
+            says="no_such_module",
+            cure="name a module that is there",
+            page="docs/reference/api/formulas/kl.md",
+        ),
+    },
+    "notebook": {
+        "broken link": Fault(
+            "# %% [markdown]\n# [PPO](../guide/proximal.md)",
+            at="proximal.md",
+            says="'../guide/proximal.md' leads nowhere",
+            cure="name a page",
+            page=NOTEBOOK,
+        ),
+        "code among its prose": Fault(
+            "# %% [markdown]\n# ```python\n# x = 1\n# ```",
+            at="# ```python",
+            says="nobody runs this fence",
+            cure="make it a cell",
+            page=NOTEBOOK,
+        ),
+        "cell raises": Fault(
+            "import torch\n\n1 / 0\n",
+            at="1 / 0",
+            says="the cell raises ZeroDivisionError",
+            cure="mend it",
+            page=NOTEBOOK,
+            old="import torch\n",
+        ),
+        "cell is no Python": Fault(
+            "# %%\nx = 1\nx = = 2",
+            at="x = = 2",
+            says="this is no Python",
+            cure="mend it",
+            page=NOTEBOOK,
+        ),
+    },
+}

@@ -1,0 +1,81 @@
+"""Whatever is wrong on a page, its author is told what, where, why and how to mend it, soon.
+
+One fault of each kind is planted in every test run, all of them by `make soak`.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Command
+from tests.faults.planted import FAULTS, SUMMARY, Fault
+
+SECONDS = 5  # to the message, on average
+PLANTED = [
+    pytest.param(fault, id=f"{kind}: {name}", marks=[pytest.mark.soak] if number else [])
+    for kind, faults in FAULTS.items()
+    for number, (name, fault) in enumerate(faults.items())
+]
+took: list[float] = []
+
+
+def planted(fault: Fault, text: str) -> str:
+    """A file's text with a fault in it."""
+    assert not fault.old or fault.old in text, f"{fault.old!r} is not there any more"
+    return text.replace(fault.old, fault.new, 1) if fault.old else f"{text}\n{fault.new}\n"
+
+
+def line_of(words: str, text: str, after: str) -> int:
+    """The line where words stand, of those that were not there before if there are such."""
+    new = [at for at, line in enumerate(text.split("\n"), 1) if words in line]
+    old = [at for at, line in enumerate(after.split("\n"), 1) if words in line]
+    return next((at for at in new if at not in old), new[0])
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_fault_is_told_with_its_place_and_its_cure(
+    fault: Fault, copy: Path, command: Command
+) -> None:
+    file, place = (
+        copy / (fault.file or fault.page),
+        copy / (fault.place or fault.file or fault.page),
+    )
+    sound, before = file.read_text(encoding="utf-8"), place.read_text(encoding="utf-8")
+    file.write_text(planted(fault, sound), encoding="utf-8")
+    line = line_of(fault.at, place.read_text(encoding="utf-8"), before)
+    try:
+        began = time.monotonic()
+        done = command("check", fault.page)
+        took.append(time.monotonic() - began)
+    finally:
+        file.write_text(sound, encoding="utf-8")
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = re.split(r"(?m)^(?=\S+:\d+: )", done.stderr)
+    start = f"{place.relative_to(copy)}:{line}: "
+    here = [message for message in told if message.startswith(start)]
+    assert any(re.search(fault.says, one) and re.search(fault.cure, one) for one in here), (
+        f"{start}{fault.says} … {fault.cure}\nis not in\n{done.stderr}"
+    )
+
+
+@pytest.mark.soak
+def test_there_are_forty_of_fifteen_kinds_and_nobody_waits_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert len(PLANTED) >= 40
+    assert len(FAULTS) >= 15
+    mean = statistics.mean(took)
+    with capsys.disabled():
+        print(f"\n{len(took)} faults told after {mean:.1f} s on average, {max(took):.1f} at most")
+    assert mean <= SECONDS
+
+
+def test_a_sound_page_is_right(command: Command) -> None:
+    done = command("check", SUMMARY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"{SUMMARY} is right \(\d+\.\d s\)\n", done.stdout)
