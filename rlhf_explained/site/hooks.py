@@ -6,30 +6,31 @@ built HTML is checked.
 
 from __future__ import annotations
 
-import importlib
 import posixpath
 import re
 from functools import partial
 from pathlib import Path
 
 import mkdocs_jupyter.convert
+import mkdocstrings_handlers.python
 import nbconvert.preprocessors
 from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rlhf_explained import figures, measured
-from rlhf_explained.figures import numbers
 from rlhf_explained.site import (
     check,
+    docstrings,
     drawings,
     faults,
     mended,
     metadata,
     notebooks,
     policy,
+    preview,
     publish,
     search,
     workers,
@@ -47,19 +48,27 @@ _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
 _changes: dict[str, str] = {}  # dates, by path in the docs
 _finished = mended.page
+_nav: list[Navigation] = []
 
 
 def on_startup(command: str, dirty: bool) -> None:
-    """Protect what is published. The server that reloads a page adds a script to each."""
+    """Put our memo around what plugins do. Protect what is published, not what is served here.
+
+    The server that reloads a page adds a script to each.
+    """
     global _finished
+    # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, and mkdocstrings
+    # what reads docstrings
+    mkdocs_jupyter.convert.nb2html = notebooks.nb2html
+    nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
+    mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
     served = command == "serve"
     _finished = mended.page if served else lambda output: policy.protected(mended.page(output))
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read anew what a contributor may have edited since the last build of `mkdocs serve`."""
-    for module in (measured, numbers, figures):
-        importlib.reload(module)
+    preview.read_anew()
     current_run.cache_clear()
     _changes.clear()
     docs = Path(config.docs_dir)
@@ -67,9 +76,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         _changes.update(last_changes(docs) | {COMMIT: last_commit(docs)})
     if not config.repo_url:  # MkDocs would make a link of the second half of an address
         config.edit_uri = None
-    # where mkdocs-jupyter looks up its conversion, and nbconvert what executes cells
-    mkdocs_jupyter.convert.nb2html = notebooks.nb2html
-    nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     return config
 
 
@@ -77,7 +83,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     """Make what readers take along, now that all pages are rendered."""
     publish.take_along(env, config, files)
+    preview.remember(config, files, _nav[-1], env)
     return env
+
+
+def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
+    """Keep the navigation, which no later event of a whole build knows."""
+    _nav[:] = [nav]
+    return nav
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -6,8 +6,11 @@ import socket
 import sys
 import threading
 import time
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from rlhf_explained.site import preview
 from rlhf_explained.site.build import listen, render
 
 
@@ -15,8 +18,9 @@ def serve(root: Path, port: int) -> None:
     """Serve the site on 127.0.0.1 until stopped.
 
     Not strictly: a page shows its faults, and a build that fails leaves the last good pages, where
-    the server of MkDocs would hang. An edit of the package starts this process anew, because what
-    Python has imported stays as it was.
+    the server of MkDocs would hang. An edited page is there at once, and the whole site follows
+    from another process, which the next edit ends. An edit of what Python has imported here starts
+    this process anew, because that stays as it was; not so drawing functions.
 
     Args:
         root: The checkout.
@@ -29,25 +33,104 @@ def serve(root: Path, port: int) -> None:
     folder = root / ".cache" / f"served-{port}"
     pages, fresh = folder / "pages", folder / "new"
     pages.mkdir(parents=True, exist_ok=True)
+    edits = Edits(root)
+    follow = Follow(root, pages, folder / "whole")
 
     def build() -> None:
+        follow.stop()
+        if preview.show(edits.since()):
+            follow.start(server.url)
+            return
         _, whole = render(root, fresh, log, strict=False, address=server.url)
         if whole:
-            shutil.rmtree(pages)
-            fresh.rename(pages)
+            _swap(fresh, pages)
+            preview.get_ready(pages)
         else:
             print("The last good pages stay; the next edit builds again.", file=sys.stderr)
 
-    server = LiveReloadServer(build, "127.0.0.1", port, str(pages))
+    server = LiveReloadServer(build, "127.0.0.1", port, str(pages), polling_interval=0.2)
     package = root / "rlhf_explained"
     threading.Thread(target=_restart_on_edit, args=(package,), daemon=True).start()
     build()
-    for watched in (root / "docs", root / "mkdocs.yml"):
+    for watched in (root / "docs", root / "mkdocs.yml", package / "figures"):
         server.watch(str(watched))
     try:
         server.serve()
     except KeyboardInterrupt:
         server.shutdown()
+        follow.stop()
+
+
+class Edits:
+    """What has been edited in the pages and the drawing functions.
+
+    Args:
+        root: The checkout.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._seen = self._now()
+
+    def _now(self) -> dict[Path, float]:
+        folders = (self.root / "docs", self.root / "rlhf_explained" / "figures")
+        times = {path: time for folder in folders for path, time in _edits(folder).items()}
+        return {**times, (config := self.root / "mkdocs.yml"): config.stat().st_mtime}
+
+    def since(self) -> set[Path]:
+        """The files that are not as they were when last asked for: edited, new or gone."""
+        before, self._seen = self._seen, self._now()
+        both = before.keys() | self._seen.keys()
+        return {path for path in both if before.get(path) != self._seen.get(path)}
+
+
+class Follow:
+    """Builds the whole site in another process, after pages that were built alone.
+
+    Args:
+        root: The checkout.
+        pages: What is served.
+        folder: Where to build.
+    """
+
+    def __init__(self, root: Path, pages: Path, folder: Path) -> None:
+        self.root, self.pages, self.folder = root, pages, folder
+        self._process: BaseProcess | None = None
+        self._lock = threading.Lock()
+
+    def start(self, address: str) -> None:
+        """Begin, and take the place of what is served at the end."""
+        arguments = (self.root, self.folder, address)
+        self._process = process = get_context("spawn").Process(target=_whole, args=arguments)
+        process.start()
+        threading.Thread(target=self._take_place, args=(process,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End what is being built: it is no longer true."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process:
+            process.terminate()
+            process.join()
+
+    def _take_place(self, process: BaseProcess) -> None:
+        process.join()
+        with self._lock:
+            if process is self._process and process.exitcode == 0:
+                _swap(self.folder, self.pages)
+
+
+def _whole(root: Path, folder: Path, address: str) -> None:
+    _, whole = render(root, folder, listen(root), strict=False, address=address)
+    sys.exit(not whole)
+
+
+def _swap(fresh: Path, pages: Path) -> None:
+    """Let a folder take another one's place; for no longer than that there is none."""
+    old = pages.with_name("old")
+    pages.rename(old)
+    fresh.rename(pages)
+    shutil.rmtree(old)
 
 
 def _check_free(port: int) -> None:
@@ -70,7 +153,7 @@ def _restart_on_edit(package: Path) -> None:
     """Wait for an edit that Python can read, then become a new process with the same arguments."""
     seen = _edits(package)
     while True:
-        time.sleep(0.5)
+        time.sleep(0.2)
         now = _edits(package)
         edited = [path for path in now if now[path] != seen.get(path)]
         seen = now
@@ -81,5 +164,5 @@ def _restart_on_edit(package: Path) -> None:
         except SyntaxError as error:
             print(f"{error.filename}:{error.lineno}: {error.msg}", file=sys.stderr)
             continue
-        if edited:
+        if not all(map(preview.is_read_anew, edited)):
             os.execv(sys.executable, [sys.executable, "-m", "rlhf_explained", *sys.argv[1:]])
