@@ -7,6 +7,7 @@ Nothing in it is pickled.
 """
 
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -14,11 +15,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 
 from filelock import FileLock
 
 MANIFEST = "manifest.json"
+
+version = functools.cache(metadata.version)  # of a package; to look it up takes milliseconds
 
 
 def root() -> Path:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from rlhf_explained import figures, memo
@@ -72,7 +71,7 @@ def pictures(cards: Mapping[str, Mapping[str, str]]) -> dict[str, Path]:
     Raises:
         CardError: If the drawing fails.
     """
-    looks = f"{memo.source_digest(_SOURCES)}/{version('matplotlib')}"
+    looks = f"{memo.source_digest(_SOURCES)}/{memo.version('matplotlib')}"
     keys = {name: _key(name, looks, cards[name]) for name in cards}
     missing = [name for name in cards if not (memo.root() / "cards" / keys[name]).is_dir()]
     with tempfile.TemporaryDirectory() as fresh:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from selectolax.lexbor import LexborHTMLParser
 
 _LOADS = {  # elements that load what an attribute names, without being asked
     "audio": ("src",),
@@ -42,7 +43,7 @@ class Fault:
 
 
 @dataclass
-class _Page(HTMLParser):
+class _Page:
     """What one HTML file names and loads."""
 
     path: Path
@@ -52,11 +53,13 @@ class _Page(HTMLParser):
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.feed(self.path.read_text(encoding="utf-8"))
+        tree = LexborHTMLParser(self.path.read_text(encoding="utf-8"))
+        for node in tree.css(f":is({', '.join(['[id]', 'a', 'link', *_LOADS])})"):
+            named = {name: value or "" for name, value in node.attributes.items()}
+            self._look_at(node.tag or "", named)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = {name: value or "" for name, value in attrs}
+    def _look_at(self, tag: str, named: dict[str, str]) -> None:
+        """Note what an element names and loads."""
         if name := named.get("id"):
             if name in self.ids:
                 what = f"two elements have the id {name!r}: name one of them anew"

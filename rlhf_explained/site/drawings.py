@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from rlhf_explained import figures, memo
@@ -98,7 +97,7 @@ def files(run: Run) -> dict[str, str]:
 
 
 def _key(name: str, run: Run) -> str:
-    parts = [name, run.key, version("matplotlib")]
+    parts = [name, run.key, memo.version("matplotlib")]
     parts += [_digest(path, path.stat().st_mtime_ns) for path in figures.sources(name)]
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:20]
 

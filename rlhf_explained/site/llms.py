@@ -10,7 +10,6 @@ import hashlib
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -81,7 +80,7 @@ def full(
         Markdown, each page under a heading of the first level.
     """
     texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
-    made_by = f"{version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
+    made_by = f"{memo.version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
     given: set[str] = set()
 
     def once(name: str) -> str | None:

@@ -23,7 +23,6 @@ import posixpath
 import re
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,7 +130,7 @@ class Execution(ExecutePreprocessor):
         """What outputs depend on beside the code: the package, the run, and what runs them."""
         package = Path(__file__).parent.parent
         sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
-        versions = [version(name) for name in ("ipykernel", "matplotlib")]
+        versions = [memo.version(name) for name in ("ipykernel", "matplotlib")]
         whole = "\0".join([memo.source_digest(sources), cls.run.key, *versions, *parts])
         return hashlib.sha256(whole.encode()).hexdigest()[:20]
 
@@ -216,7 +215,11 @@ def nb2html(nb_path: str, **settings: Any) -> str:
         (folder / "notebook.json").write_text(json.dumps(Execution.last), encoding="utf-8")
 
     parts = [path.read_text(encoding="utf-8"), repr(settings), Execution.wheel]
-    parts += [version("mkdocs-jupyter"), version("nbconvert"), Path(__file__).read_text("utf-8")]
+    parts += [
+        memo.version("mkdocs-jupyter"),
+        memo.version("nbconvert"),
+        Path(__file__).read_text("utf-8"),
+    ]
     try:
         folder = memo.entry("notebooks", Execution.key(*parts), convert_into)
     except CellError as error:
