@@ -82,11 +82,12 @@ def train(seed: int, no_cache: bool, as_json: bool) -> None:
 
 
 @main.command()
-def bench() -> None:
-    """Time one run, stage by stage; write bench.json."""
-    from rlhf_explained.bench import bench
+@click.option("--only", type=click.Choice(["run", "site", "growth"]), multiple=True)
+def bench(only: tuple[str, ...]) -> None:
+    """Time the run by its stages, edits and builds, and larger sites; write bench.json."""
+    from rlhf_explained.site.bench import bench
 
-    bench()
+    bench(ROOT, only or ("run", "site", "growth"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ measured in the same minutes, compares.
 
 from __future__ import annotations
 
-import json
 import resource
 import tempfile
 import time
@@ -128,5 +127,4 @@ def bench() -> dict[str, Any]:
             f"{row['share_of_one_core_peak']:.0%}",
         )
     Console().print(table)
-    Path("bench.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report

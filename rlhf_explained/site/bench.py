@@ -5,6 +5,7 @@ Everything is measured in one run on copies of the checkout, so that ratios hold
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,12 +14,16 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
@@ -317,3 +322,69 @@ def growth(root: Path, folder: Path, factors: Sequence[int] = FACTORS) -> list[d
         rows.append(row)
         shutil.rmtree(copy)
     return rows
+
+
+def bench(root: Path, parts: Sequence[str]) -> None:
+    """Measure, print tables, and put what was measured into `bench.json`, beside what was before.
+
+    Args:
+        root: The checkout.
+        parts: Some of `run`, the training; `site`, edits and builds; and `growth`, larger sites.
+    """
+    from rlhf_explained import bench as training  # imports torch
+    from rlhf_explained.site.current import current_run
+
+    path = root / "bench.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "run" in parts:
+            report["run"] = training.bench()
+        current_run()
+        if "site" in parts:
+            copy = copied(root, folder / "site")
+            report["builds"] = builds(copy)
+            report["edits"] = edits(copy)
+            report["sphinx"] = sphinx(copy, folder)
+        if "growth" in parts:
+            report["growth"] = growth(root, folder)
+        _print(report, parts)
+        fresh = folder / path.name
+        fresh.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        shutil.move(fresh, path)
+
+
+def _print(report: dict[str, Any], parts: Sequence[str]) -> None:
+    if "site" in parts:
+        rows = [
+            ("cold build, the run is there", report["builds"]["cold"], ""),
+            ("warm build", report["builds"]["warm"], f"{report['builds']['ratio']:.2f} of plain"),
+            ("warm build of plain MkDocs", report["builds"]["plain"], ""),
+            *(
+                (f"an edit seen: {kind}", one["median"], "")
+                for kind, one in report["edits"].items()
+            ),
+            ("an edit built by Sphinx", report["sphinx"]["edit"], ""),
+        ]
+        _table("Seconds on the whole site", ("what", "seconds", "ratio"), rows)
+    if "growth" in parts:
+        names = (
+            "factor",
+            "pages",
+            "cold",
+            "warm",
+            "plain",
+            "ratio",
+            "cold_memory_mib",
+            "warm_memory_mib",
+        )
+        _table("More guides", names, [[row[name] for name in names] for row in report["growth"]])
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(title=title)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(f"{it:.2f}" if isinstance(it, float) else str(it) for it in row))
+    Console().print(table)
