@@ -26,7 +26,7 @@ pdf: ## build the site with the whole guide as a PDF in it, printed by Chromium
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained pdf
 
-test: ## check everything: format, lint, types, the site, all tests (PAGE=docs/index.md: one page)
+test: ## check everything: format, lint, types, the site, all tests (PAGE=docs/index.md: one page, in seconds)
 ifdef PAGE
 	@$(site_tools)
 	@$(PYTHON) -m rlhf_explained check $(PAGE)

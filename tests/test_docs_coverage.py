@@ -1,15 +1,18 @@
 """Every public name says what it is; every formula also its arguments, errors and source."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import place
 
 from rlhf_explained import formulas
 
 ROOT = Path(__file__).parents[1]
+API = ROOT / "docs/reference/api"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Documented = ast.Module | ast.ClassDef | Function
@@ -75,14 +78,14 @@ def faults(path: Path, *, formula: bool = False, sourced: tuple[str, ...] = ()) 
     for node in (module, *public(module)):
         docstring = ast.get_docstring(node)
         if not docstring:
-            fault(node, "has no docstring")
+            fault(node, "has no docstring: write one")
             continue
         if "\\" in (ast.get_source_segment(source, node.body[0]) or "") and not is_raw(
             node, source
         ):
             fault(node, 'has a backslash in a docstring that is not r"""raw"""')
         if not docstring.splitlines()[0].endswith((".", "?", ":")):
-            fault(node, "does not begin with a sentence on one line")
+            fault(node, "does not begin with a sentence on one line: end it there")
         if not isinstance(node, Function):
             continue
         has = sections(docstring)
@@ -95,7 +98,7 @@ def faults(path: Path, *, formula: bool = False, sourced: tuple[str, ...] = ()) 
             wanted += ["Raises"] + ["Source"] * (node.name in sourced)
             for section in wanted:
                 if section not in has:
-                    fault(node, f"has no {section} section")
+                    fault(node, f"has no {section} section: write one, as kl_k1 has")
     return found
 
 
@@ -113,12 +116,46 @@ def test_every_public_name_is_documented():
 
 def test_every_formula_has_a_formula_and_a_link():
     for name in formulas.__all__:
-        docstring = getattr(formulas, name).__doc__
-        assert re.search(r"\$\$.+?\$\$", docstring, re.DOTALL), f"{name} shows no formula"
-        assert re.search(r"\]\(https?://\S+\)", docstring), f"{name} links no source"
-        assert re.search(r"nats|unit", docstring.split("\n\n")[0]), (
-            f"{name} does not say its unit in the first line"
+        docstring, where = getattr(formulas, name).__doc__, formula_at(name)
+        assert re.search(r"\$\$.+?\$\$", docstring, re.DOTALL), (
+            f"{where} shows no formula: write it in $$…$$"
         )
+        assert re.search(r"\]\(https?://\S+\)", docstring), (
+            f"{where} links no source: write [title](https://…) under Source"
+        )
+        assert re.search(r"nats|unit", docstring.split("\n\n")[0]), (
+            f"{where} does not say its unit in the first line: end it with `in nats` or `no unit`"
+        )
+
+
+def test_every_function_among_the_formulas_is_one():
+    """Formulas are what `formulas` exports: only those are tested as such."""
+    init = place(formulas.__file__, "__all__ = ")
+    for path in sorted(Path(formulas.__file__).parent.glob("*.py")):
+        for node in public(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
+            assert node.name in formulas.__all__ or path.stem == "checks", (
+                f"{where} is not exported: import it in {init} and add it to `__all__`"
+            )
+
+
+def test_every_formula_is_shown():
+    pages = [path.read_text(encoding="utf-8") for path in API.glob("formulas/*.md")]
+    blocks = re.split(r"(?m)^::: ", "\n".join(pages))
+    for name in formulas.__all__:
+        module = getattr(formulas, name).__module__
+        listed = any(f"- {name}\n" in block for block in blocks)
+        whole = any(block.startswith(f"{module}\n") and "members:" not in block for block in blocks)
+        assert listed or whole, (
+            f"{formula_at(name)} is on no page: name it below `members:` of `::: {module}` in "
+            "docs/reference/api/formulas/, or write a page there"
+        )
+
+
+def formula_at(name: str) -> str:
+    """File, line and name of a formula."""
+    function = inspect.unwrap(getattr(formulas, name))
+    return f"{place(inspect.getfile(function), f'def {name}(')}: {name}"
 
 
 GOOD = '''"""A module."""

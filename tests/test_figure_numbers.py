@@ -16,6 +16,7 @@ import pytest
 from made_up_run import made_up_run
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from places import place
 
 from rlhf_explained import figures
 from rlhf_explained.figures import numbers, style
@@ -176,10 +177,15 @@ def differences(figure: Figure, name: str, tables: Tables) -> int:
 
 
 def test_each_table_is_compared():
-    assert set(numbers.TABLES) == set(COMPARISONS) | set(SAID)
-    assert set(numbers.TABLES) <= set(figures.FIGURES)
+    tabled, compared, named = set(numbers.TABLES), {*COMPARISONS, *SAID}, set(figures.FIGURES)
     measured = {name for name, figure in figures.FIGURES.items() if "{" in figure.alt}
-    assert measured <= set(numbers.TABLES), "each measured figure offers its numbers"
+    for names, file, words, cure in (
+        (tabled - compared, __file__, "COMPARISONS: ", "compare drawing and table: add an entry"),
+        (compared - tabled, numbers.__file__, "TABLES: ", "a comparison needs a table: add it"),
+        (measured - tabled, numbers.__file__, "TABLES: ", "a measured figure has a table: add it"),
+        (tabled - named, figures.__file__, "FIGURES: ", "a table belongs to a figure: add it"),
+    ):
+        assert not names, f"{place(file, words)}: {', '.join(sorted(names))}: {cure}"
 
 
 @pytest.mark.parametrize("name", COMPARISONS)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, StepPatch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from places import place
 
 from rlhf_explained import figures, measured
 from rlhf_explained.figures import numbers, style
@@ -194,7 +195,9 @@ def faults(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_nothing_overlaps_crosses_or_is_clipped(name: str, kind: str, runs: dict[str, Run]):
-    assert not faults(drawing(name, runs[kind]))
+    found = faults(drawing(name, runs[kind]))
+    where = place(figures.__file__, f'"{name}": ')
+    assert not found, f"{where}: drawn from the run {kind!r}, {'; '.join(found)}: move it"
 
 
 def _plain() -> Figure:
@@ -263,7 +266,8 @@ def test_a_drawing_alone_has_the_colours_of_the_light_theme():
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_svg_is_small(name: str, run: Run):
-    assert len(figures.draw(name, run).encode()) <= 9_000
+    size, where = len(figures.draw(name, run).encode()), place(figures.__file__, f'"{name}": ')
+    assert size <= 9_000, f"{where}: {name} has {size:,} bytes, 9,000 are allowed: draw less"
 
 
 def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):
@@ -314,8 +318,9 @@ def said(name: str, run: Run) -> str:
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_alt_text_quotes_the_run(name: str, kind: str, runs: dict[str, Run]):
     alt = figures.alt_text(name, runs[kind])
-    assert len(alt) > 80
-    assert not re.search(r"[{}]", alt)
+    entry = place(figures.__file__, f'"{name}": ')
+    assert len(alt) > 80, f"{entry}: the alt text of {name} is short: say all that the drawing says"
+    assert not re.search(r"[{}]", alt), f"{entry}: the alt text of {name} has a brace: take it out"
 
 
 def test_alt_text_has_the_runs_numbers(run: Run):
@@ -327,8 +332,15 @@ def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
     name: str, kind: str, runs: dict[str, Run]
 ):
     words = said(name, runs[kind])
-    assert (f"seed {runs[kind].config.seed}" in words) == (name in MEASURED)
-    assert ("illustrative" in words) == (name in ILLUSTRATIVE)
+    names_run, is_invented = f"seed {runs[kind].config.seed}" in words, "illustrative" in words
+    assert names_run == (name in MEASURED), (
+        f"{place(__file__, 'MEASURED = ')}: {name} is measured if its drawing says "
+        "`seed {run.config.seed}`: let it stand in both places or in neither"
+    )
+    assert is_invented == (name in ILLUSTRATIVE), (
+        f"{place(__file__, 'ILLUSTRATIVE = ')}: {name} is invented if its drawing says "
+        "`illustrative`: let it stand in both places or in neither"
+    )
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)

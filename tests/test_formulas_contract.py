@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from jaxtyping import TypeCheckError, config
+from places import place
 from torch import Tensor
 
 from rlhf_explained import formulas
@@ -34,7 +35,7 @@ def build(name: str) -> dict[str, Any]:
     """Good arguments for each formula, fresh ones at each call."""
     mask = MASK.clone()
     distributions = uniform(2, 2, 4, 5).log_softmax(-1)
-    return {
+    arguments = {
         "masked_mean": lambda: tokens_of("values") | {"mask": mask},
         "masked_whiten": lambda: tokens_of("values") | {"mask": mask},
         "token_logprobs": lambda: {"logits": uniform(2, 4, 5), "tokens": TOKENS.clone()},
@@ -73,7 +74,12 @@ def build(name: str) -> dict[str, Any]:
             )
             | {"beta": 0.3}
         ),
-    }[name]()
+    }
+    assert name in arguments, (
+        f"{place(__file__, 'arguments = ')}: {name} is in formulas.__all__ and has no arguments "
+        "to be tested with: add an entry"
+    )
+    return arguments[name]()
 
 
 def is_mask(name: str) -> bool:
@@ -127,7 +133,10 @@ TENSORS = [
 
 def test_the_arguments_here_are_those_of_the_signatures():
     for name in formulas.__all__:
-        assert list(build(name)) == list(inspect.signature(getattr(formulas, name)).parameters)
+        taken = list(inspect.signature(getattr(formulas, name)).parameters)
+        assert list(build(name)) == taken, (
+            f"{place(__file__, f'{chr(34)}{name}{chr(34)}: ')}: {name} takes {taken}: give it these"
+        )
 
 
 def test_every_masked_formula_is_looked_at():

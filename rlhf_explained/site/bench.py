@@ -76,7 +76,7 @@ def timed(copy: Path, *command: str) -> tuple[float, float]:
 
     Args:
         copy: Where.
-        command: What follows `python -m`.
+        *command: What follows `python -m`.
 
     Returns:
         Seconds, and the most memory that its process took, in MiB.

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 from markdown.extensions.toc import slugify
 
-from rlhf_explained.site.faults import line_of, no_python, shown
+from rlhf_explained.site.faults import line_of, no_python, raised, shown
 
 PLACE = re.compile(r"^\S+:\d+: ")
 CURES = {  # what MkDocs and its plugins leave unsaid, by what they say
@@ -178,8 +178,5 @@ def render(
         return [*log.faults, no_python(error)], False
     except Exception as error:  # a fault of code, not of a page
         traceback.print_exc()
-        frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(root)] or frames
-        place = f"{shown(Path(ours[-1].filename))}:{ours[-1].lineno}"
-        return [*log.faults, f"{place}: {type(error).__name__}: {error}"], False
+        return [*log.faults, f"{raised(error)}; mend that line"], False
     return log.faults, True

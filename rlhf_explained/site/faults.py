@@ -11,6 +11,7 @@ import html
 import logging
 import os
 import re
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,6 +96,15 @@ def no_python(error: SyntaxError) -> str:
     """Say where a file is no Python."""
     where = f"{shown(Path(error.filename or ''))}:{error.lineno}"
     return f"{where}: this is no Python, so nothing of it can be run: {error.msg}; mend it"
+
+
+def raised(error: BaseException) -> str:
+    """Say of an exception where in the project's own code it was raised, and what it is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    package = Path(__file__).parent.parent
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(package)] or frames
+    where = f"{shown(Path(ours[-1].filename))}:{ours[-1].lineno}"
+    return f"{where}: {type(error).__name__}: {error}"
 
 
 def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:

@@ -24,7 +24,7 @@ from rlhf_explained import figures, measured
 from rlhf_explained.site import diagrams, drawings, figure, reading, samples, sources
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.faults import element as _fault
-from rlhf_explained.site.faults import nearest, report
+from rlhf_explained.site.faults import nearest, raised, report
 from rlhf_explained.site.mathml import FormulaError, mathml
 from rlhf_explained.site.quiz import Quiz
 from rlhf_explained.site.ways import Ways
@@ -166,11 +166,15 @@ class Values(InlineProcessor):
         """Look the value up in the run."""
         name = m[1]
         run = current_run()
+        place = rf"\{{\{{\s*value:\s*{re.escape(name)}\s*\}}\}}"
         if name not in measured.names():
             what = f"unknown value {name!r}; {nearest(name, measured.names())}"
-            place = rf"\{{\{{\s*value:\s*{re.escape(name)}\s*\}}\}}"
             return _fault("span", what, place), m.start(), m.end()
-        value = measured.value(name, run)
+        try:
+            value = measured.value(name, run)
+        except Exception as error:  # the code of one value
+            what = f"value {name!r} cannot be computed: {raised(error)}; mend that line"
+            return _fault("span", what, place), m.start(), m.end()
         look = "measured sentence" if len(value.text) > 40 else "measured"
         element = Element("span", {"class": look, "title": f"Measured: {value.note}"})
         element.text = AtomicString(value.text)

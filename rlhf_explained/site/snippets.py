@@ -134,7 +134,7 @@ def find(text: str, *, python: bool = False) -> list[Snippet]:
 
 
 def faults_in_notebook(text: str) -> list[Snippet]:
-    """Find what is malformed in the prose of a notebook, whose code stands in cells.
+    """Find what is malformed in the prose of a notebook, and whether it lacks its install cell.
 
     Args:
         text: A py:percent file.
@@ -150,7 +150,15 @@ def faults_in_notebook(text: str) -> list[Snippet]:
         prose.append(re.sub(r"^# ?", "", line) if inside else "")
     found = find("\n".join(prose))
     unrun = "nobody runs this fence: make it a cell"
-    return [_fault(one.line, unrun) if one.language in RUN else one for one in found]
+    found = [_fault(one.line, unrun) if one.language in RUN else one for one in found]
+    uses = re.search(r"(?m)^(?:from|import) rlhf_explained", text)
+    if uses and not re.search(r'(?m)^# %% tags=\["install", "skip-execution"\]\n# %pip ', text):
+        what = (
+            "whoever downloads this has no rlhf_explained: begin with the cell "
+            '`# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
+        )
+        found.append(_fault(text.count("\n", 0, uses.start()), what))
+    return found
 
 
 def _without_quotes(lines: list[str], node: ast.Constant) -> list[str]:
