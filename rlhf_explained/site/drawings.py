@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from rlhf_explained import figures, memo
+from rlhf_explained import disk, figures, memo
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import workers
@@ -143,6 +143,7 @@ def _draw_into(folder: Path, names: list[str], run: Run) -> None:
     command += ["--seed", str(run.config.seed)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
+        disk.raise_again(done.stderr, folder)
         raise DrawingError(_where(done.stderr))
 
 
