@@ -56,4 +56,4 @@ renew: ## write constraints.txt anew, with the newest versions that fit, but tor
 	python3 .ci/venv.py renew
 
 clean: ## remove everything that these commands made
-	rm -rf .venv .cache site .site-new .site-old bench.json
+	rm -rf .venv .cache site .site-new .site-old .site.lock bench.json

@@ -3,9 +3,12 @@
 A command imports what it needs when it is called: none of them pays for another's torch.
 """
 
+import sys
 from pathlib import Path
 
 import click
+
+from rlhf_explained.disk import EXIT, DiskError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,4 +94,8 @@ def bench(only: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m rlhf_explained")
+    try:
+        main(prog_name="python -m rlhf_explained")
+    except DiskError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT)

@@ -2,11 +2,12 @@
 
 An entry is a folder `<root>/<kind>/<key>/` with a `manifest.json` that holds the SHA-256 of every
 other file. It is made in a temporary folder and renamed into place, so a reader sees a whole entry
-or none; a file lock lets two builds share the memo; a damaged entry is reported and made again.
-Nothing in it is pickled.
+or none, and needs no right to write; a file lock lets two builds share the memo; a damaged entry is
+reported and made again. Nothing in it is pickled.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
@@ -18,7 +19,9 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from rlhf_explained.disk import writing
 
 MANIFEST = "manifest.json"
 
@@ -62,6 +65,20 @@ def source_digest(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def find(kind: str, key: str) -> Path | None:
+    """Find an entry.
+
+    Args:
+        kind: What it is, such as `runs`; a folder of that name holds the entries.
+        key: Digest of everything the result depends on.
+
+    Returns:
+        The complete, verified folder, or None if it is missing or damaged.
+    """
+    folder = root() / kind / key
+    return folder if _fault(folder) is None else None
+
+
 def entry(
     kind: str,
     key: str,
@@ -72,34 +89,59 @@ def entry(
     """Return the folder of an entry, making it if it is missing or damaged.
 
     Args:
-        kind: What it is, such as `runs`; a folder of that name holds the entries.
-        key: Digest of everything the result depends on.
+        kind: As for `find`.
+        key: As for `find`.
         make: Called with an empty folder to fill when there is no sound entry.
         notice: Told, in one line, of a damaged entry; standard error by default.
 
     Returns:
         The complete, verified folder.
+
+    Raises:
+        DiskError: If it has to be made and the disk is full or may not be written.
     """
+    if found := find(kind, key):
+        return found
     folder = root() / kind / key
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f"{key}.lock"):
-        if folder.exists():
-            fault = _fault(folder)
-            if fault is None:
-                return folder
-            (notice or _say)(f"{folder}: {fault}; making it again")
-            shutil.rmtree(folder)
-        for stale in folder.parent.glob(f"{key}.new-*"):  # left by a killed process
-            shutil.rmtree(stale)
-        fresh = Path(tempfile.mkdtemp(prefix=f"{key}.new-", dir=folder.parent))
-        try:
-            make(fresh)
-            _write_manifest(fresh)
-            fresh.rename(folder)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
+    with writing(folder.parent, otherwise=", or name another folder in RLHF_EXPLAINED_CACHE"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
+        with FileLock(folder.parent / f"{key}.lock"):
+            _fill(folder, make, notice or _say)
     return folder
+
+
+def _fill(folder: Path, make: Callable[[Path], None], notice: Callable[[str], None]) -> None:
+    """Make an entry, unless another process has made it meanwhile."""
+    if os.path.lexists(folder):
+        fault = _fault(folder)
+        if fault is None:
+            return
+        notice(f"{folder}: {fault}; making it again")
+        _remove(folder)
+    fresh = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
+    try:
+        make(fresh)
+        _write_manifest(fresh)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _sweep(kind: Path) -> None:
+    """Remove what killed processes left; what is being made now is locked."""
+    for stale in kind.glob("*.new-*"):
+        lock = FileLock(kind / f"{stale.name.partition('.new-')[0]}.lock", timeout=0)
+        with contextlib.suppress(Timeout), lock:
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _say(line: str) -> None:
@@ -107,10 +149,15 @@ def _say(line: str) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    def digest(path: Path) -> str:
+        plain = path.is_file() and not path.is_symlink()
+        return hashlib.sha256(path.read_bytes()).hexdigest() if plain else "no plain file"
+
+    found = sorted(path for path in folder.rglob("*") if path != folder / MANIFEST)
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
+        path.relative_to(folder).as_posix(): digest(path)
+        for path in found
+        if path.is_symlink() or not path.is_dir()
     }
 
 
@@ -124,11 +171,15 @@ def _write_manifest(folder: Path) -> None:
 
 def _fault(folder: Path) -> str | None:
     """Say what is wrong with an entry, or None if it is whole."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "damaged entry (it is no folder)"
     try:
         expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = _digests(folder)
     except (OSError, ValueError):
         return "damaged entry (its manifest cannot be read)"
-    found = _digests(folder)
+    if not isinstance(expected, dict):
+        return "damaged entry (its manifest is none)"
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             return f"damaged entry ({name} does not match its checksum)"

@@ -198,6 +198,9 @@ def run(
 
     Returns:
         The run.
+
+    Raises:
+        DiskError: If it has to be trained and the memo cannot be written.
     """
     config = config or RunConfig()
     key = run_key(config)

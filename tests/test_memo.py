@@ -1,11 +1,17 @@
 """The memo: whole entries or none, damage noticed, source compared by what it does."""
 
+import errno
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from rlhf_explained import memo
+from rlhf_explained.disk import DiskError
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +82,106 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     (stale / "half.txt").write_text("half")
     memo.entry("things", "key", write("one"))
     assert not stale.exists()
+
+
+def test_what_a_killed_process_left_of_another_entry_is_swept_unless_it_is_at_work(
+    tmp_path: Path,
+) -> None:
+    left, made_now = tmp_path / "things" / "left.new-abc", tmp_path / "things" / "now.new-abc"
+    left.mkdir(parents=True)
+    made_now.mkdir()
+    with FileLock(tmp_path / "things" / "now.lock"):
+        memo.entry("things", "key", write("one"))
+    assert not left.exists()
+    assert made_now.exists()
+
+
+def replaced(folder: Path, by: Callable[[Path], object]) -> None:
+    shutil.rmtree(folder)
+    by(folder)
+
+
+def manifest(folder: Path, change: Callable[[str], str]) -> None:
+    file = folder / "manifest.json"
+    file.write_text(change(file.read_text()))
+
+
+def link_to_copy(folder: Path) -> None:
+    copy = folder.with_name("elsewhere")
+    shutil.copytree(folder, copy)
+    replaced(folder, lambda place: place.symlink_to(copy))
+
+
+def link_inside(folder: Path) -> None:
+    copy = folder.parent.parent / "result.txt"
+    (folder / "result.txt").rename(copy)
+    (folder / "result.txt").symlink_to(copy)
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "a manifest with unknown fields": lambda folder: manifest(
+        folder, lambda text: json.dumps({**json.loads(text), "version": "2"})
+    ),
+    "a manifest of another form": lambda folder: manifest(folder, lambda text: f"[{text}]"),
+    "a manifest cut short": lambda folder: manifest(folder, lambda text: text[:-9]),
+    "an empty manifest": lambda folder: manifest(folder, lambda text: ""),
+    "a manifest of no text": lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
+    "a layout without manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "a file in place of the folder": lambda folder: replaced(
+        folder, lambda place: place.write_text("one")
+    ),
+    "a link in place of the folder": link_to_copy,
+    "a link in place of a file": link_inside,
+    "a link to nothing": lambda folder: (folder / "more.txt").symlink_to("nowhere"),
+    "a link to nothing in place of the folder": lambda folder: replaced(
+        folder, lambda place: place.symlink_to("nowhere")
+    ),
+    "another one's content": lambda folder: (folder / "result.txt").write_text("two"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_an_entry_of_another_version_is_noticed_said_and_made_again(other: str) -> None:
+    folder = memo.entry("things", "key", write("one"))
+    OTHERS[other](folder)
+    assert memo.find("things", "key") is None
+    said: list[str] = []
+    assert memo.entry("things", "key", write("one"), notice=said.append) == folder
+    assert (folder / "result.txt").read_text() == "one"
+    assert not folder.is_symlink()
+    assert [line.count(f"{folder}: damaged entry (") for line in said] == [1]
+    assert memo.entry("things", "key", refuse) == folder
+
+
+def test_an_entry_of_another_key_is_never_read(tmp_path: Path) -> None:
+    (tmp_path / "things" / "old").mkdir(parents=True)
+    (tmp_path / "things" / "old" / "result.txt").write_text("old")
+    memo.entry("things", "key", write("one"), notice=pytest.fail)
+    assert (tmp_path / "things" / "old" / "result.txt").read_text() == "old"
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    def full(folder: Path) -> None:
+        (folder / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write says it: no file
+
+    before = memo.entry("things", "before", write("one"))
+    with pytest.raises(DiskError) as caught:
+        memo.entry("things", "key", full)
+    assert str(caught.value) == (
+        f"{tmp_path / 'things'}: the disk is full; make room there, "
+        "or name another folder in RLHF_EXPLAINED_CACHE"
+    )
+    assert {path for path in (tmp_path / "things").iterdir() if path.is_dir()} == {before}
+    assert memo.entry("things", "before", refuse) == before
+
+
+def test_what_the_disk_has_no_part_in_is_left_as_it_is() -> None:
+    def fails(folder: Path) -> None:
+        (folder / "no such folder" / "file").write_text("")
+
+    with pytest.raises(FileNotFoundError):
+        memo.entry("things", "key", fails)
 
 
 def test_the_manifest_lists_every_file() -> None:

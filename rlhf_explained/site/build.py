@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 from markdown.extensions.toc import slugify
 
+from rlhf_explained.disk import EXIT, DiskError, writing
 from rlhf_explained.site.faults import line_of, no_python, raised, shown
 
 PLACE = re.compile(r"^\S+:\d+: ")
@@ -102,32 +103,45 @@ def build(root: Path) -> int:
         root: The checkout.
 
     Returns:
-        The exit code: 0, or 1 with all faults listed on standard error.
+        The exit code: 0; or 1 with all faults listed on standard error; or 74 with a line on what
+        cannot be written.
     """
     if not (root / "mkdocs.yml").is_file():
         print(f"no mkdocs.yml in {root}: the site is built in a clone", file=sys.stderr)
         return 1
     started = time.monotonic()
-    site, fresh, old = root / "site", root / ".site-new", root / ".site-old"
-    (root / ".cache").mkdir(exist_ok=True)
-    with FileLock(root / ".cache" / "site.lock"):
-        if old.exists() and not site.exists():  # killed between the two renames below
-            old.rename(site)
+    try:
+        with writing(root), FileLock(root / ".site.lock"):
+            faults = _replace(root / "site", root)
+    except DiskError as error:
+        print(f"\n{error}; site/ stays as it was", file=sys.stderr)
+        return EXIT
+    if faults:
+        print(f"\n{len(faults)} to mend; site/ stays as it was:", file=sys.stderr)
+        print("\n".join(faults), file=sys.stderr)
+        return 1
+    pages = len(list((root / "site").rglob("*.html")))
+    print(f"site/ holds {pages} pages, built in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _replace(site: Path, root: Path) -> list[str]:
+    """Build beside the site and take its place, or return all faults."""
+    fresh, old = root / ".site-new", root / ".site-old"
+    if old.exists() and not site.exists():  # killed between the two renames below
+        old.rename(site)
+    try:
         for left_over in (fresh, old):
             shutil.rmtree(left_over, ignore_errors=True)
         faults, _ = render(root, fresh, listen(root), strict=True)
-        if faults:
-            shutil.rmtree(fresh, ignore_errors=True)
-            print(f"\n{len(faults)} to mend; site/ stays as it was:", file=sys.stderr)
-            print("\n".join(faults), file=sys.stderr)
-            return 1
-        if site.exists():
-            site.rename(old)
-        fresh.rename(site)
-        shutil.rmtree(old, ignore_errors=True)
-    pages = len(list(site.rglob("*.html")))
-    print(f"site/ holds {pages} pages, built in {time.monotonic() - started:.1f} s")
-    return 0
+        if not faults:
+            if site.exists():
+                site.rename(old)
+            fresh.rename(site)
+        return faults
+    finally:
+        for left_over in (fresh, old):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def listen(root: Path, *, aloud: bool = True) -> Log:
@@ -155,6 +169,9 @@ def render(
 
     Returns:
         All faults, each with file and line, and whether the folder holds a whole site.
+
+    Raises:
+        DiskError: If the disk is full, or something may not be written.
     """
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pinned version is the one that works
     from mkdocs.commands.build import build as mkdocs_build
@@ -169,9 +186,12 @@ def render(
             config.site_url = address
         config.plugins.on_startup(command="serve" if address else "build", dirty=False)
         try:
-            mkdocs_build(config, serve_url=address or None)
+            with writing(folder):
+                mkdocs_build(config, serve_url=address or None)
         finally:
             config.plugins.on_shutdown()
+    except DiskError:
+        raise
     except MkDocsException as error:  # what ends a strict build, after all warnings
         return log.faults or [log.placed(str(error))], False
     except SyntaxError as error:

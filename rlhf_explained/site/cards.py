@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlhf_explained import figures, memo
+from rlhf_explained import disk, figures, memo
 from rlhf_explained.measured import value
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import workers
@@ -98,6 +98,7 @@ def _draw(cards: Mapping[str, Mapping[str, str]], into: Path) -> None:
     asked = json.dumps({name: dict(card) for name, card in cards.items()})
     done = subprocess.run(command, input=asked, capture_output=True, encoding="utf-8")
     if done.returncode:
+        disk.raise_again(done.stderr, into)
         trace = done.stderr.strip() or "no message"
         line = (re.findall(r'figures/card\.py", line (\d+)', trace) or ["1"])[-1]
         raise CardError(f"rlhf_explained/figures/card.py:{line}: {trace.splitlines()[-1]}")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring, tostring
 
+from griffe import GriffeLoader
 from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
@@ -50,6 +51,7 @@ class RememberingHandler(PythonHandler):
         for path in (*package, *others):
             self.sources.update(path.name.encode() + path.read_bytes())
         self._aliases: dict[str, tuple[str, ...]] = {}
+        self._all_names = False
 
     def _key(self, identifier: str, options: PythonOptions) -> str:
         whole = self.sources.copy()
@@ -58,8 +60,14 @@ class RememberingHandler(PythonHandler):
 
     def collect(self, identifier: str, options: PythonOptions) -> CollectorItem:
         """Find a module, a class or a function, or what was made of it before."""
-        folder = memo.root() / "docstrings" / self._key(identifier, options)
-        return Block(folder) if folder.is_dir() else super().collect(identifier, options)
+        folder = memo.find("docstrings", self._key(identifier, options))
+        if folder:
+            return Block(folder)
+        found = super().collect(identifier, options)
+        if not self._all_names:  # else a name would be known or not as other blocks were rendered
+            GriffeLoader(modules_collection=self._modules_collection).resolve_aliases(implicit=True)
+            self._all_names = True
+        return found
 
     def render(self, data: CollectorItem, options: PythonOptions, locale: str | None = None) -> str:
         """Make HTML of it, and note the headings for the table of contents."""

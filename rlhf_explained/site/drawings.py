@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rlhf_explained import figures, memo
+from rlhf_explained import disk, figures, memo
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import workers
@@ -142,6 +142,7 @@ def _draw_into(folder: Path, names: list[str], run: Run) -> None:
     command += ["--seed", str(run.config.seed)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
+        disk.raise_again(done.stderr, folder)
         raise DrawingError(_where(done.stderr))
 
 

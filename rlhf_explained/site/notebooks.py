@@ -131,7 +131,8 @@ class Execution(ExecutePreprocessor):
         package = Path(__file__).parent.parent
         sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
         versions = [memo.version(name) for name in ("ipykernel", "matplotlib")]
-        whole = "\0".join([memo.source_digest(sources), cls.run.key, *versions, *parts])
+        digest = memo.source_digest([*sources, Path(__file__)])
+        whole = "\0".join([digest, cls.run.key, *versions, *parts])
         return hashlib.sha256(whole.encode()).hexdigest()[:20]
 
     def execute_cells(self, nb: NotebookNode, into: Path) -> None:
@@ -215,11 +216,7 @@ def nb2html(nb_path: str, **settings: Any) -> str:
         (folder / "notebook.json").write_text(json.dumps(Execution.last), encoding="utf-8")
 
     parts = [path.read_text(encoding="utf-8"), repr(settings), Execution.wheel]
-    parts += [
-        memo.version("mkdocs-jupyter"),
-        memo.version("nbconvert"),
-        Path(__file__).read_text("utf-8"),
-    ]
+    parts += [memo.version("mkdocs-jupyter"), memo.version("nbconvert")]
     try:
         folder = memo.entry("notebooks", Execution.key(*parts), convert_into)
     except CellError as error:

@@ -42,16 +42,8 @@ def printed(digest: str) -> Path | None:
     Returns:
         The file, or None if this very edition was not printed, or the file has suffered since.
     """
-    if not (memo.root() / "editions" / digest).is_dir():
-        return None
-    try:
-        return memo.entry("editions", digest, _missing) / NAME
-    except PrintError:
-        return None
-
-
-def _missing(folder: Path) -> None:
-    raise PrintError(f"{NAME} is damaged: run `make pdf` again")
+    folder = memo.find("editions", digest)
+    return folder / NAME if folder else None
 
 
 def remembered(digest: str, page: Path) -> Path:

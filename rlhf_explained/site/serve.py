@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from rlhf_explained.disk import DiskError, writing
 from rlhf_explained.site import preview
 from rlhf_explained.site.build import listen, render
 
@@ -25,23 +26,34 @@ def serve(root: Path, port: int) -> None:
     Args:
         root: The checkout.
         port: Where to listen.
+
+    Raises:
+        DiskError: If there can be no folder for the pages.
     """
     _check_free(port)
     log = listen(root)
     from mkdocs.livereload import LiveReloadServer
 
     folder = root / ".cache" / f"served-{port}"
-    pages, fresh = folder / "pages", folder / "new"
-    pages.mkdir(parents=True, exist_ok=True)
+    pages, fresh, next_whole = folder / "pages", folder / "new", folder / "whole"
+    with writing(folder):
+        pages.mkdir(parents=True, exist_ok=True)
+    for left_over in (fresh, next_whole):  # by a killed process
+        shutil.rmtree(left_over, ignore_errors=True)
     edits = Edits(root)
-    follow = Follow(root, pages, folder / "whole")
+    follow = Follow(root, pages, next_whole)
 
     def build() -> None:
         follow.stop()
-        if preview.show(edits.since()):
-            follow.start(server.url)
-            return
-        _, whole = render(root, fresh, log, strict=False, address=server.url)
+        try:
+            with writing(folder):
+                if preview.show(edits.since()):
+                    follow.start(server.url)
+                    return
+            _, whole = render(root, fresh, log, strict=False, address=server.url)
+        except DiskError as error:
+            print(error, file=sys.stderr)
+            whole = False
         if whole:
             _swap(fresh, pages)
             preview.get_ready(pages)
@@ -121,13 +133,17 @@ class Follow:
 
 
 def _whole(root: Path, folder: Path, address: str) -> None:
-    _, whole = render(root, folder, listen(root), strict=False, address=address)
+    try:
+        _, whole = render(root, folder, listen(root), strict=False, address=address)
+    except DiskError as error:
+        sys.exit(str(error))
     sys.exit(not whole)
 
 
 def _swap(fresh: Path, pages: Path) -> None:
     """Let a folder take another one's place; for no longer than that there is none."""
     old = pages.with_name("old")
+    shutil.rmtree(old, ignore_errors=True)  # left by a killed process
     pages.rename(old)
     fresh.rename(pages)
     shutil.rmtree(old)

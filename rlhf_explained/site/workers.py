@@ -36,8 +36,13 @@ def together(jobs: Sequence[Callable[[], object]]) -> None:
         jobs: Called once each, in threads.
 
     Raises:
-        Exception: What the first of those that failed raised, when all have ended.
+        Exception: What the first of those that failed raised, when those that had begun have ended.
+            The others do not begin any more; nor do they when the user interrupts.
     """
     with ThreadPoolExecutor(processors()) as pool:
-        for job in [pool.submit(job) for job in jobs]:
-            job.result()
+        try:
+            for job in [pool.submit(job) for job in jobs]:
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

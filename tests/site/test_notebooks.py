@@ -229,9 +229,11 @@ def test_the_package_and_the_run_decide_what_is_remembered(
         monkeypatch.setattr(Execution, "run", run)
         converted(path)
     assert len(ran) == 2
-    monkeypatch.setattr(memo, "source_digest", lambda paths: "after an edit")
+    asked: list[Path] = []
+    monkeypatch.setattr(memo, "source_digest", lambda paths: asked.extend(paths) or "after an edit")
     converted(path)
     assert len(ran) == 3
+    assert Path(notebooks.__file__) in asked  # it decides how cells are executed
 
 
 def test_first_lines_count_the_cells_that_jupytext_sees() -> None:
