@@ -13,18 +13,18 @@ PACKAGE = Path(__file__).parents[1] / "rlhf_explained"
 # From the ground up. A module may import from lower floors, and from its own floor what stands
 # before it.
 FLOORS = (
-    ("formulas", "memo"),
+    ("formulas", "disk", "memo"),
     ("world", "models"),
     ("rollout",),
     ("stages",),
     ("training", "pipeline", "walkthrough"),
     ("measured", "figures"),
-    ("site", "report", "bench", "__main__"),
+    ("report", "bench", "site", "__main__"),
 )
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
-WITHOUT_TORCH = ("memo", "pipeline", "measured", "figures", "site")
+WITHOUT_TORCH = ("disk", "memo", "pipeline", "measured", "figures", "site")
 
 
 def module_name(path: Path, package: Path) -> str:
