@@ -146,13 +146,24 @@ def test_both_parsers_see_the_same_code(container: str, opening: str) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_the_prose_of_a_notebook_has_straight_diagrams_and_no_code(path: Path) -> None:
     found = faults_in_notebook(path.read_text(encoding="utf-8"))
-    assert not found, "\n".join(f"{path.name}:{one.line + 1}: {one.code}" for one in found)
+    name = path.relative_to(ROOT)
+    assert not found, "\n".join(f"{name}:{one.line + 1}: {one.code}" for one in found)
 
 
 def test_code_in_the_prose_of_a_notebook_is_found_at_its_line() -> None:
     cell = "# %%\nx = 1\n\n# %% [markdown]\n# Prose\n#\n# ```python\n# x\n# ```\n"
     (found,) = faults_in_notebook(cell)
     assert (found.line, found.code) == (6, "nobody runs this fence: make it a cell")
+
+
+def test_a_notebook_that_uses_the_package_begins_by_installing_it() -> None:
+    uses = "# %%\nimport torch\nfrom rlhf_explained.measured import value\n"
+    (found,) = faults_in_notebook(uses)
+    assert found.line == 2
+    assert "begin with the cell" in found.code
+    install = '# %% tags=["install", "skip-execution"]\n# %pip install --quiet x.whl\n\n'
+    assert faults_in_notebook(install + uses) == []
+    assert faults_in_notebook("# %%\nimport torch\n") == []
 
 
 # --- diagrams ----------------------------------------------------------------------------------

@@ -93,16 +93,6 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="unknown value 'ppo-golf'",
             cure="did you mean ppo-gold",
         ),
-        "its code raises": Fault(
-            "run.fact['kl_coef']",
-            at="kl-coef",
-            says=r"'kl-coef' cannot be computed: rlhf_explained/measured.py:\d+: AttributeError",
-            cure="mend that line",
-            file="rlhf_explained/measured.py",
-            old="run.facts['kl_coef']",
-            page="docs/guide/ppo.md",
-            place="docs/guide/ppo.md",
-        ),
         "minutes of no page": Fault(
             "It takes {{ minutes: guide/no-such-page.md }}.",
             at="no-such-page",
@@ -413,14 +403,6 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="nobody runs this fence",
             cure="make it a cell",
             page=NOTEBOOK,
-        ),
-        "without its install cell": Fault(
-            "# %%",
-            at="from rlhf_explained",
-            says="whoever downloads this has no rlhf_explained",
-            cure="begin with the cell",
-            page=NOTEBOOK,
-            old='# %% tags=["install", "skip-execution"]',
         ),
         "cell raises": Fault(
             "import torch\n\n1 / 0\n",

@@ -109,6 +109,17 @@ def test_an_unknown_value_is_a_fault_at_its_own_line(show: Show, page: Path, cap
 # Figures
 
 
+def test_a_value_whose_code_raises_is_a_fault_at_its_own_line(
+    show: Show, page: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setitem(measured._VALUES, "kl-coef", lambda run: run.facts["no_such_fact"])
+    assert 'class="fault"' in show("Text.\n\nIt is {{ value: kl-coef }}.\n")
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith(f"{page}:3: value 'kl-coef' cannot be computed: rlhf_explained/")
+    assert message.endswith("KeyError: 'no_such_fact'; mend that line")
+
+
 def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, caplog) -> None:
     html = show("```figure\nppo-loop\nThe *loop* pays $r$; see [this](https://example.org).\n```")
     figure = ElementTree.fromstring(html)
