@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,8 @@ def writing(folder: Path, *, otherwise: str = "") -> Iterator[None]:
     except OSError as error:
         if error.errno not in _WHY:
             raise
-        # a copy names its source first; a write names nothing
-        place = error.filename2 or error.filename or folder
+        # a copy names its source first; a write names nothing, and temporary files lie elsewhere
+        place = error.filename2 or error.filename or f"{folder} or {tempfile.gettempdir()}"
         raise DiskError(f"{place}: {_WHY[error.errno]}{otherwise}") from error
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def test_an_entry_is_made_once() -> None:
     first = memo.entry("things", "key", write("one"))
     assert memo.entry("things", "key", refuse) == first
     assert (first / "result.txt").read_text() == "one"
+
+
+def test_nothing_is_seen_of_an_entry_that_is_being_made(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        write("half")(folder)
+        assert not (tmp_path / "things" / "key").exists()
+
+    memo.entry("things", "key", make)
 
 
 def test_a_flipped_byte_is_noticed_said_and_mended() -> None:
@@ -169,7 +178,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DiskError) as caught:
         memo.entry("things", "key", full)
     assert str(caught.value) == (
-        f"{tmp_path / 'things'}: the disk is full; make room there, "
+        f"{tmp_path / 'things'} or {tempfile.gettempdir()}: the disk is full; make room there, "
         "or name another folder in RLHF_EXPLAINED_CACHE"
     )
     assert {path for path in (tmp_path / "things").iterdir() if path.is_dir()} == {before}
