@@ -112,7 +112,7 @@ def test_a_notebook_can_be_checked_but_has_no_output_blocks() -> None:
 
 
 def commands(*arguments: str) -> str:
-    make = ["make", "--dry-run", f"PYTHON={sys.executable}", *arguments]
+    make = ["make", "--dry-run", "--no-print-directory", f"PYTHON={sys.executable}", *arguments]
     return subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 

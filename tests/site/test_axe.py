@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from playwright.sync_api import TimeoutError as TooLate
 
 from tests.site.conftest import DESK, MODULES, PAGES, PHONE, Visit, not_run
 
@@ -34,6 +33,13 @@ OVERHANG = """() => {  // what reaches beyond the right edge, and cannot be scro
 }"""
 
 
+AT_REST = """async () => {  // the menu slides away for a moment when the window narrows
+  const moves = () => document.getAnimations().some(a => a.playState == "running")
+  const fits = () => document.documentElement.scrollWidth <= innerWidth
+  for (const end = Date.now() + 5000; (moves() || !fits()) && Date.now() < end;)
+    await new Promise(requestAnimationFrame)
+  return fits()
+}"""
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -57,11 +63,7 @@ def looks(page: Page, *sizes: Any) -> Iterator[str]:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         shown = {"light": "default", "dark": "slate"}[scheme]
         page.wait_for_selector(f'body[data-md-color-scheme="{shown}"]', state="attached")
-        page.wait_for_function("document.getAnimations().every(a => a.playState != 'running')")
-        try:  # the menu slides away for a moment when the window narrows
-            fits = "document.documentElement.scrollWidth <= innerWidth"
-            page.wait_for_function(fits, timeout=5000)
-        except TooLate:
+        if not page.evaluate(AT_REST):
             pytest.fail(f"scrolls sideways at {size['width']} px: {page.evaluate(OVERHANG)}")
         page.evaluate(TWO_FRAMES)  # in the first, the theme learns which blocks now scroll
         yield f"{scheme}, {size['width']} px"

@@ -15,7 +15,7 @@ from mkdocs.config import load_config
 from rlhf_explained import figures, measured, memo
 from rlhf_explained.figures import Figure
 from rlhf_explained.pipeline import POLICIES, Run, RunConfig, run_key
-from rlhf_explained.site import drawings, faults, samples
+from rlhf_explained.site import drawings, faults, samples, workers
 from rlhf_explained.site import markdown as ours
 from rlhf_explained.site.mathml import FormulaError, mathml
 from tests.made_up_run import made_up_run
@@ -363,8 +363,9 @@ def in_memo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ru
     return put
 
 
-def test_all_figures_are_drawn_at_once_in_another_process(in_memo: Callable[..., Run]) -> None:
+def test_all_figures_are_drawn_at_once_in_other_processes(in_memo: Callable[..., Run]) -> None:
     run = in_memo()
+    workers.together(drawings.jobs(run))
     first = drawings.svg("ppo-clip", run)
     kept = {path.name: path for path in (memo.root() / "figures").glob("*/*.svg")}
     assert set(kept) == {f"{name}.svg" for name in figures.FIGURES}
@@ -378,8 +379,7 @@ def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
 ) -> None:
     run = in_memo(reward_model={})
     place = r"rlhf_explained/figures/numbers\.py:\d+: KeyError"
-    with pytest.raises(drawings.DrawingError, match=place):
-        drawings.svg("reward-model-training", run)
+    workers.together(drawings.jobs(run))
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn
     with pytest.raises(drawings.DrawingError, match=place):
         drawings.svg("reward-model-training", run)
