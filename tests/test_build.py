@@ -3,6 +3,7 @@
 Everything happens in copies of the checkout, with copies of its cache.
 """
 
+import json
 import os
 import random
 import re
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,19 @@ def copy(built: Path, tmp_path: Path) -> Path:
 def environment(copy: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "RLHF_EXPLAINED_CACHE"}
     return {**kept, "PYTHONPATH": str(copy)}
+
+
+def driven(copy: Path, script: str, *arguments: str) -> Any:
+    """Run a script in a copy, and read the JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=copy,
+        env=environment(copy),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def make_site(copy: Path, **settings: str) -> "subprocess.Popen[str]":
@@ -290,12 +305,30 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
             time.sleep(0.1)
         pytest.fail(f"{words!r} is not served: {(copy / 'serve.log').read_text(encoding='utf-8')}")
 
+    def says(words: str) -> None:
+        for _ in range(600):
+            if words in (copy / "serve.log").read_text(encoding="utf-8"):
+                return
+            time.sleep(0.1)
+        pytest.fail(f"{words!r}: {(copy / 'serve.log').read_text(encoding='utf-8')}")
+
     try:
         shows("livereload(")
         page.write_text(f"{text}\nedited, with {{{{ value: nothing }}}}\n", encoding="utf-8")
         shows("edited, with")
         page.write_text(f"{text}\nmended, {{{{ value: ppo-gold }}}}\n", encoding="utf-8")
         shows("mended, ")
+        values = copy / "rlhf_explained" / "measured.py"
+        known = values.read_text(encoding="utf-8")
+        values.write_text(known.replace(", standard error ", ", its error "), encoding="utf-8")
+        shows(", its error ")
+        numbers = copy / "rlhf_explained" / "figures" / "numbers.py"
+        good = numbers.read_text(encoding="utf-8")
+        numbers.write_text(f"{good}\nx = (\n", encoding="utf-8")
+        says(f"numbers.py:{good.count(chr(10)) + 2}: this is no Python")
+        numbers.write_text(good, encoding="utf-8")
+        page.write_text(f"{text}\nand on, {{{{ value: ppo-gold }}}}\n", encoding="utf-8")
+        shows("and on, ")
         module.write_text(f"{code}\nx = (\n", encoding="utf-8")
         time.sleep(1)  # code that Python cannot read is reported and left alone
         shows("Measured: ")

@@ -1,14 +1,11 @@
 """Docstrings that were rendered before look and are checked as if rendered anew."""
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from rlhf_explained import memo
-from tests.test_build import ROOT, copied, environment
+from tests.test_build import ROOT, copied, driven
 
 # builds five times: anew, from the memo, from a half of it, and with a fault in a docstring twice;
 # prints what came
@@ -50,15 +47,7 @@ json.dump([anew, remembered, half, build()[1], build()[1], made], sys.stdout)
 def built(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What came of the five builds, and how many blocks each rendered."""
     copy = copied(ROOT, tmp_path_factory.mktemp("docstrings") / "copy", memo.root())
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE],
-        cwd=copy,
-        env=environment(copy),
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return driven(copy, DRIVE)
 
 
 def test_they_look_the_same(built: list[Any]) -> None:

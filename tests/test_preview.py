@@ -1,14 +1,12 @@
 """An edited page that is built alone is the page of a whole build."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from rlhf_explained import memo
-from tests.test_build import ROOT, copied, environment
+from tests.test_build import ROOT, copied, driven
 
 # builds the site once, then makes edits; prints what was shown
 DRIVE = """
@@ -27,6 +25,7 @@ def shown(source, page):
     done = preview.show({root / source})
     return [done, (pages / page / "index.html").read_text(encoding="utf-8"), log.faults]
 
+preview.PATIENCE = 20
 seen = {"alone": {}, "whole": {}}
 for source in sorted([*Path("docs").rglob("*.md"), *Path("docs").rglob("*.py")]):
     name = source.relative_to("docs").with_suffix("")
@@ -55,6 +54,7 @@ EDITS = [
     ("figure", "rlhf_explained/figures/history.py", "guide/history", "4, str(year)", "4, 'then'"),
     ("drawing fault", "rlhf_explained/figures/history.py", "guide/history", "str(year)", "1 / 0"),
     ("snippet", HAND, "guide/ppo-by-hand", "```python\n", "```python\nprint(6 * 7, 'alone')\n"),
+    ("endless", HAND, "guide/ppo-by-hand", "```python\n", "```python\nwhile True: pass\n"),
     ("value", HAND, "guide/ppo-by-hand", "\n## ", "\n{{ value: nothing }}\n\n## "),
 ]
 
@@ -63,15 +63,7 @@ EDITS = [
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What was shown at each edit: whether it could be, the page, and the faults that were told."""
     copy = copied(ROOT, tmp_path_factory.mktemp("preview") / "copy", memo.root())
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE, json.dumps(EDITS)],
-        cwd=copy,
-        env=environment(copy),
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return driven(copy, DRIVE, json.dumps(EDITS))
 
 
 def test_pages_built_alone_are_those_of_a_whole_build(seen: dict[str, Any]) -> None:
@@ -121,3 +113,10 @@ def test_a_fault_is_shown_in_the_page(seen: dict[str, Any]) -> None:
     _, page, faults = seen["value"]
     assert "unknown value &#x27;nothing&#x27;" in page or "unknown value 'nothing'" in page
     assert faults[0].startswith(f"{HAND}:")
+
+
+def test_code_that_never_ends_is_ended(seen: dict[str, Any]) -> None:
+    _, page, (fault,) = seen["endless"]
+    assert fault.startswith(f"{HAND}:1: its code runs for more than 20 s")
+    assert "its code runs for more than 20 s" in page
+    assert seen["endless mended"][1:] == [seen["whole"][HAND], []]

@@ -22,6 +22,7 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from rlhf_explained.site import (
+    about,
     check,
     docstrings,
     drawings,
@@ -42,7 +43,6 @@ from rlhf_explained.site.ways import PUBLISHED
 from rlhf_explained.site.wheel import wheel
 
 RUN = "downloads/run.json"
-DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
 COMMIT = "the last commit"  # among the dates, for what git does not know
 
 _sources: dict[str, Path] = {}  # by path in the built site
@@ -139,8 +139,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         _sources[page.file.dest_uri] = source
         _pages.append(page)
     if source and source.suffix == ".md":
-        _check_front_matter(markdown, page, source)
-        _check_way(markdown, page, config)
+        about.check(markdown, page, config)
     date = _changes.get(page.file.src_uri)
     # for the map of the site; MkDocs would take the day on which it is built
     page.update_date = date or _changes.get(COMMIT) or page.update_date
@@ -151,55 +150,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
-def _check_front_matter(markdown: str, page: Page, source: Path) -> None:
-    """Find what MkDocs takes for text because it is no YAML, or for front matter though it is."""
-    has_begin = source.read_text(encoding="utf-8").startswith("---\n")
-    if markdown.startswith("---\n") or (page.meta and not has_begin):
-        faults.report("the front matter is no YAML between two lines `---`: mend it", r"\A")
-        return
-    length = len(str(page.meta.get("description") or ""))
-    if length not in DESCRIPTION:
-        faults.report(
-            f"the description has {length} characters, but search results show it: write one of "
-            f"{DESCRIPTION.start} to {DESCRIPTION.stop - 1} into the front matter",
-            r"(?m)^description:" if length else r"\A",
-        )
-
-
-def _check_way(markdown: str, page: Page, config: MkDocsConfig) -> None:
-    """Find a chapter that the home page does not name, or that leads on to another than the next.
-
-    The order is read from `mkdocs.yml`: a page that is checked alone has no other.
-    """
-    home, order = Path(config.docs_dir, "index.md"), Path(config.config_file_path)
-    chapters = re.findall(r"- (guide/\S+\.md)", order.read_text(encoding="utf-8"))
-    own = page.file.src_uri
-    if own not in chapters:
-        return
-    listed = home.read_text(encoding="utf-8")
-    if f"]({own})" not in listed or f"minutes: {own} " not in listed:
-        where = f"{faults.shown(home)}:{faults.line_of(home, r'(?m)^[|].*guide/') or 1}"
-        what = f"the home page does not name this chapter and its time: add a row at {where}"
-        faults.report(what, r"(?m)^# ")
-    said = re.search(r"(?m)^\*\*Next:\*\* \[.*?\]\(([^)#]+)", markdown)
-    for after in chapters[chapters.index(own) + 1 :][:1]:
-        if not said or f"guide/{said[1]}" != after:
-            name = posixpath.basename(after)
-            what = f"in mkdocs.yml {name} comes next: end with `**Next:** [its title]({name})`"
-            faults.report(what, r"(?m)^\*\*Next:" if said else r"(?m)^# ")
-
-
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Finish notebooks. Lead links to what is published, which Markdown cannot place, there."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
-        length = len(page.meta.setdefault("description", metadata.description(html)))
-        if length < DESCRIPTION.start:
-            what = (
-                f"the first paragraph has {length} characters, but search results show it: say in "
-                f"{DESCRIPTION.start} or more what the notebook teaches"
-            )
-            faults.report(what, r"(?m)^# # ")
+        about.check_notebook(page.meta.setdefault("description", metadata.description(html)))
 
     def way(address: re.Match[str]) -> str:
         file = files.get_file_from_path(address[1])

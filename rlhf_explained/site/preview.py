@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 import importlib
+import multiprocessing
 import re
 import sys
 from collections.abc import Collection, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from rlhf_explained.site.publish import EDITION
 
 FIGURES = Path(figures.__file__).parent
 READ_ANEW = [measured, numbers, figures]  # what this process knows of the figures, and of values
-_PROCESSES = get_context("forkserver")
+PATIENCE = 60  # seconds that a page's code may take
+_PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,12 @@ def _wrong(path: Path) -> Iterator[str]:
     """Run a page's code if it was edited; say what does not hold, and go on saying so."""
     if path.suffix != ".md" or (code := _snippets(path)) == _code.get(path):
         return
-    with ProcessPoolExecutor(1, mp_context=_PROCESSES) as processes:
-        found = processes.submit(run, path).result()
+    with _PROCESSES.Pool(1) as processes:  # which ends them
+        try:
+            found = processes.apply_async(run, (path,)).get(PATIENCE)
+        except multiprocessing.TimeoutError:
+            what = f"its code runs for more than {PATIENCE} s, or ends Python: mend what was edited"
+            found = [f"{faults.shown(path)}:1: {what}"]
     if not found:
         _code[path] = code
     for fault in found:

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -50,21 +51,27 @@ def serve(root: Path, port: int) -> None:
                 if preview.show(edits.since()):
                     follow.start(server.url)
                     return
-            _, whole = render(root, fresh, log, strict=False, address=server.url)
         except DiskError as error:
             print(error, file=sys.stderr)
-            whole = False
+            return
+        except Exception:
+            traceback.print_exc()  # the whole build meets the same, and says where
+        try:
+            faults, whole = render(root, fresh, log, strict=False, address=server.url)
+        except DiskError as error:
+            faults, whole = [str(error)], False
         if whole:
             _swap(fresh, pages)
             preview.get_ready(pages)
         else:
+            print(*faults[-1:], file=sys.stderr)
             print("The last good pages stay; the next edit builds again.", file=sys.stderr)
 
     server = LiveReloadServer(build, "127.0.0.1", port, str(pages), polling_interval=0.2)
     package = root / "rlhf_explained"
     threading.Thread(target=_restart_on_edit, args=(package,), daemon=True).start()
     build()
-    for watched in (root / "docs", root / "mkdocs.yml", package / "figures"):
+    for watched in edits.watched:
         server.watch(str(watched))
     try:
         server.serve()
@@ -74,20 +81,20 @@ def serve(root: Path, port: int) -> None:
 
 
 class Edits:
-    """What has been edited in the pages and the drawing functions.
+    """What has been edited in the pages, the drawing functions and the values.
 
     Args:
         root: The checkout.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        package = root / "rlhf_explained"
+        self.watched = (root / "docs", root / "mkdocs.yml", package / "figures")
+        self.watched += (package / "measured.py",)
         self._seen = self._now()
 
     def _now(self) -> dict[Path, float]:
-        folders = (self.root / "docs", self.root / "rlhf_explained" / "figures")
-        times = {path: time for folder in folders for path, time in _edits(folder).items()}
-        return {**times, (config := self.root / "mkdocs.yml"): config.stat().st_mtime}
+        return {path: time for place in self.watched for path, time in _edits(place).items()}
 
     def since(self) -> set[Path]:
         """The files that are not as they were when last asked for: edited, new or gone."""
@@ -159,9 +166,9 @@ def _check_free(port: int) -> None:
             sys.exit(f"port {port}: {error.strerror}; choose another one with PORT=")
 
 
-def _edits(folder: Path) -> dict[Path, float]:
-    """When each file was last edited."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+def _edits(place: Path) -> dict[Path, float]:
+    """When a file, or each file in a folder, was last edited."""
+    files = [path for path in (place, *place.rglob("*")) if path.is_file()]
     return {path: path.stat().st_mtime for path in files if path.suffix != ".pyc"}
 
 
