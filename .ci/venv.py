@@ -30,7 +30,8 @@ LOCK = ROOT / ".cache" / "venv.lock"
 NODE = ROOT / "tests" / "site"  # where package.json and its lock name what the tests run in Node
 CONSTRAINTS = ROOT / "constraints.txt"
 EXTRAS = {"site": "site", "test": "site,test"}
-BUILD_TOOLS = ("hatchling", "editables")  # pinned too, hence no build isolation
+# pinned too, hence no build isolation; reuse comes as source where the C library is older than its
+BUILD_TOOLS = ("hatchling", "editables", "poetry-core")
 
 RESOLVER = "uv"  # its version too
 

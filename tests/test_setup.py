@@ -172,7 +172,7 @@ def test_every_version_is_pinned() -> None:
             assert not pin.url, f"{line}: the index is the reader's to choose"
             if pin.marker is None or pin.marker.evaluate():
                 pins[canonicalize_name(pin.name)] = pin.specifier
-    assert not {"hatchling", "editables", "uv"} - pins.keys()
+    assert not {"hatchling", "editables", "poetry-core", "uv"} - pins.keys()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["site"]]
     needed += project["optional-dependencies"]["test"]
@@ -206,7 +206,7 @@ def test_new_constraints_keep_torch(clone: Path, wanted: str, upgrades: bool) ->
     after = (clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
     comments = [line for line in before if line.startswith("#")]
     [torch] = [line for line in before if line.startswith("torch==")]
-    assert after == [*comments, "hatchling", "editables", "uv", torch]
+    assert after == [*comments, "hatchling", "editables", "poetry-core", "uv", torch]
 
 
 def _requirements(name: str, extra: str) -> list[str]:
