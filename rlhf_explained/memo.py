@@ -25,6 +25,8 @@ from rlhf_explained.disk import writing
 
 MANIFEST = "manifest.json"
 
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
 version = functools.cache(metadata.version)  # of a package; to look it up takes milliseconds
 
 
@@ -36,9 +38,8 @@ def root() -> Path:
     """
     if chosen := os.environ.get("RLHF_EXPLAINED_CACHE"):
         return Path(chosen)
-    checkout = Path(__file__).resolve().parent.parent
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / ".cache"
+    if (_CHECKOUT / "pyproject.toml").is_file():
+        return _CHECKOUT / ".cache"
     return Path.home() / ".cache" / "rlhf-explained"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from html import escape
@@ -143,7 +144,11 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def sources(name: str) -> list[Path]:
+_FOLDER = Path(__file__).parents[2]
+
+
+@functools.cache
+def sources(name: str) -> tuple[Path, ...]:
     """The files whose code decides what a figure looks like: a change in one asks for a redraw."""
     figure = FIGURES[name]
     own = (
@@ -152,7 +157,7 @@ def sources(name: str) -> list[Path]:
     )
     modules = (*own, "rlhf_explained.measured", *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
-    return [Path(__file__).parents[2] / f"{module.replace('.', '/')}.py" for module in modules]
+    return tuple(_FOLDER / f"{module.replace('.', '/')}.py" for module in modules)
 
 
 def alt_text(name: str, run: Run) -> str:

@@ -5,6 +5,7 @@ fault, so a reader of `site/` never sees half of one, nor one that is not true.
 """
 
 import difflib
+import gc
 import logging
 import os
 import re
@@ -110,6 +111,7 @@ def build(root: Path) -> int:
         print(f"no mkdocs.yml in {root}: the site is built in a clone", file=sys.stderr)
         return 1
     started = time.monotonic()
+    gc.set_threshold(50_000)  # pages make many objects and few circles of them
     try:
         with writing(root), FileLock(root / ".site.lock"):
             faults = _replace(root / "site", root)

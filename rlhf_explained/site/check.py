@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -91,23 +93,20 @@ def faults(site: Path, address: str = "") -> Iterator[Fault]:
     Yields:
         Each fault.
     """
-    prefix = urlsplit(address).path.rstrip("/") + "/"
-    pages = {path: _Page(path) for path in sorted(site.rglob("*.html"))}
-    for page in pages.values():
+    links = _Links(site, address)
+    for name, page in links.pages.items():
         for what, words in page.faults:
             yield Fault(page.path, what, words)
         for link in page.links:
-            why = _broken(link, page.path, site, pages, address, prefix)
-            if why:
+            if why := links.broken(link, name):
                 yield Fault(page.path, f"the link {link!r} leads nowhere: {why}", link)
         for load in page.loads:
-            why = _foreign(load) or _broken(load, page.path, site, pages, address, prefix)
-            if why:
+            if why := _foreign(load) or links.broken(load, name):
                 yield Fault(page.path, f"{load[:80]!r} is loaded: {why}", load)
     for sheet in sorted(site.rglob("*.css")):
+        name = sheet.relative_to(site).as_posix()
         for load in re.findall(r"url\(\s*['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8")):
-            why = _foreign(load) or _broken(load, sheet, site, pages, address, prefix)
-            if why:
+            if why := _foreign(load) or links.broken(load, name):
                 yield Fault(sheet, f"{load[:80]!r} is loaded: {why}", load)
 
 
@@ -119,39 +118,42 @@ def _foreign(load: str) -> str:
     return "it comes from another origin: put it into docs/assets" if foreign else ""
 
 
-def _broken(
-    link: str, page: Path, site: Path, pages: dict[Path, _Page], address: str, prefix: str
-) -> str:
-    """Say why a link is broken; nothing if it is whole or leads out of the site."""
-    if address and link.startswith(address):
-        link = "/" + link.removeprefix(address).lstrip("/")
-    elif link.startswith(prefix) and prefix != "/":
-        link = "/" + link.removeprefix(prefix)
-    parts = urlsplit(link)
-    if parts.scheme or parts.netloc:
+class _Links:
+    """Where links of a built site lead. Names are compared as text: there are thousands.
+
+    Attributes:
+        pages: What each HTML file holds, by its way from the site's folder.
+    """
+
+    def __init__(self, site: Path, address: str) -> None:
+        self._address = address
+        self._prefix = urlsplit(address).path.rstrip("/") + "/"
+        self._files, self._folders = set[str](), set[str]()
+        for folder, _, names in os.walk(site):
+            way = Path(folder).relative_to(site).as_posix()
+            self._folders.add(way)
+            self._files.update(posixpath.normpath(f"{way}/{name}") for name in names)
+        pages = sorted(name for name in self._files if name.endswith(".html"))
+        self.pages = {name: _Page(site / name) for name in pages}
+
+    def broken(self, link: str, page: str) -> str:
+        """Say why a link of a page is broken; nothing if it is whole or leads out of the site."""
+        if self._address and link.startswith(self._address):
+            link = "/" + link.removeprefix(self._address).lstrip("/")
+        elif link.startswith(self._prefix) and self._prefix != "/":
+            link = "/" + link.removeprefix(self._prefix)
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            return ""
+        target = page
+        if parts.path:
+            within = "" if parts.path.startswith("/") else posixpath.dirname(page)
+            target = posixpath.normpath(posixpath.join(within, unquote(parts.path).lstrip("/")))
+        if target in self._folders:
+            target = posixpath.normpath(f"{target}/index.html")
+        if target not in self._files:
+            return "no such file; name one that is there"
+        fragment = unquote(parts.fragment)
+        if fragment and target in self.pages and fragment not in self.pages[target].ids:
+            return f"{target} has no {fragment!r}"
         return ""
-    target = page
-    if parts.path.startswith("/"):
-        target = site / unquote(parts.path).lstrip("/")
-    elif parts.path:
-        target = page.parent / unquote(parts.path)
-    target = Path(*_normal(target))
-    if target.is_dir():
-        target /= "index.html"
-    if not target.is_file() or not target.is_relative_to(site):
-        return "no such file; name one that is there"
-    fragment = unquote(parts.fragment)
-    if fragment and target in pages and fragment not in pages[target].ids:
-        return f"{target.relative_to(site)} has no {fragment!r}"
-    return ""
-
-
-def _normal(path: Path) -> tuple[str, ...]:
-    """The parts of a path with `..` taken away, links left alone."""
-    kept: list[str] = []
-    for part in path.parts:
-        if part == "..":
-            kept.pop()
-        else:
-            kept.append(part)
-    return tuple(kept)

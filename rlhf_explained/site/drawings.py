@@ -43,7 +43,7 @@ def svg(name: str, run: Run) -> str:
         DrawingError: If its drawing function fails.
     """
     key = _key(name, run)
-    if _is_missing(name, run):
+    if _is_missing(key):
         _draw([name], run)
     if key in _failed:
         raise _failed[key]
@@ -63,12 +63,11 @@ def jobs(run: Run) -> list[Callable[[], None]]:
     Returns:
         Shares of the work, each in a process of its own; nothing where all figures are remembered.
     """
-    missing = [name for name in figures.FIGURES if _is_missing(name, run)]
+    missing = [name for name in figures.FIGURES if _is_missing(_key(name, run))]
     return [functools.partial(_draw, list(names), run) for names in workers.shares(missing)]
 
 
-def _is_missing(name: str, run: Run) -> bool:
-    key = _key(name, run)
+def _is_missing(key: str) -> bool:
     return key not in _failed and not _folder(key).is_dir()
 
 

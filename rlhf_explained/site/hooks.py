@@ -11,6 +11,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+import material.plugins.search.plugin
 import mkdocs_jupyter.convert
 import mkdocstrings_handlers.python
 import nbconvert.preprocessors
@@ -58,11 +59,12 @@ def on_startup(command: str, dirty: bool) -> None:
     The server that reloads a page adds a script to each.
     """
     global _finished
-    # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, and mkdocstrings
-    # what reads docstrings
+    # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, mkdocstrings what
+    # reads docstrings, and the search what reads pages
     mkdocs_jupyter.convert.nb2html = notebooks.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
+    material.plugins.search.plugin.Parser = search.Parser  # pyright: ignore
     served = command == "serve"
     _finished = mended.page if served else lambda output: policy.protected(mended.page(output))
 
@@ -160,7 +162,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         file = files.get_file_from_path(address[1])
         return file.url_relative_to(page.file) if file else address[0]
 
-    return re.sub(rf"\b{PUBLISHED}([\w./-]+)", way, html)
+    return re.sub(rf"{PUBLISHED}([\w./-]+)", way, html)
 
 
 def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -23,7 +23,7 @@ _PART_OF_CONTENTS = re.compile(r'<nav class="md-nav" aria-label="[^"]*">')
 _API_SHEET = re.compile(r'<link rel="stylesheet" href="[^"]*assets/_mkdocstrings\.css">')
 # So does a script that opens the tab a link leads to.
 _TABS = re.compile(r"<script>var target=document\.getElementById\(location\.hash[^<]*</script>")
-_BLANK = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)|\s*\n\s*", re.S)
+_AS_IT_STANDS = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)", re.S)
 # A line may end after a hyphen, so it may end within an arrow.
 _RETURNS = re.compile(r'(<div class="[^"]*doc-signature[^"]*"><pre>.*?) -&gt; ')
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
@@ -69,21 +69,34 @@ def page(output: str) -> str:
     """
     begin, article, end = re.split(r"(<article\b.*</article>)", output, maxsplit=1, flags=re.S)
     begin, end = (re.sub(r">\s*\n\s*", ">", part) for part in (begin, end))
-    output = _BLANK.sub(lambda found: _reachable(found[1]), f"{begin}{article}{end}")
+    parts = _AS_IT_STANDS.split(f"{begin}{article}{end}")
+    parts[::2] = map(_without_blanks, parts[::2])
+    parts[1::2] = map(_reachable, parts[1::2])
+    output = "".join(parts)
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
-    output = _RETURNS.sub(r'\1 <span class="arrow">-&gt;</span> ', output)
+    if 'class="doc ' in output:
+        output = _RETURNS.sub(r'\1 <span class="arrow">-&gt;</span> ', output)
+    else:
+        output = _API_SHEET.sub("", output)
     if 'class="tabbed-' not in output:
         output = _TABS.sub("", output)
-    if 'class="doc ' not in output:
-        output = _API_SHEET.sub("", output)
     return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)
 
 
-def _reachable(block: str | None) -> str:
+def _without_blanks(part: str) -> str:
+    """Leave out blank lines, and blanks where lines begin and end."""
+    first, *lines = part.split("\n")
+    if not lines:
+        return part
+    *inner, last = lines
+    return "\n".join([first.rstrip(), *filter(None, map(str.strip, inner)), last.lstrip()])
+
+
+def _reachable(block: str) -> str:
     """Let the keyboard reach code that may have to scroll, without waiting for a script."""
-    if not block or not block.startswith("<pre"):
-        return block or "\n"
+    if not block.startswith("<pre"):
+        return block
     block = block.replace("<span></span>", "", 1)  # before what could begin with an empty line
     lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
     wide = any(len(line) > _NARROW for line in lines)

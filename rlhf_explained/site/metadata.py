@@ -7,7 +7,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mkdocs.structure.pages import Page
@@ -58,12 +58,12 @@ def minutes(page: Page) -> int:
     return max(1, math.ceil(words / reading.WORDS))
 
 
-def describe(page: Page, order: Sequence[Page], config: Any) -> dict[str, str]:
+def describe(page: Page, places: Mapping[str, int], config: Any) -> dict[str, str]:
     """All that the head of a page's HTML says of it.
 
     Args:
         page: A page of the navigation, rendered.
-        order: All pages in reading order.
+        places: The place of each page in reading order, from 1, by its URL.
         config: The site's configuration.
 
     Returns:
@@ -76,16 +76,16 @@ def describe(page: Page, order: Sequence[Page], config: Any) -> dict[str, str]:
         "description": page.meta.get("description", ""),
         "image": config.site_url + image if config.site_url else get_relative_url(image, page.url),
         "alt": f"{config.site_name}: {title}",
-        "structured": script(structured(page, order, config)),
+        "structured": script(structured(page, places, config)),
     }
 
 
-def structured(page: Page, order: Sequence[Page], config: Any) -> dict[str, Any]:
+def structured(page: Page, places: Mapping[str, int], config: Any) -> dict[str, Any]:
     """Structured data in the words of schema.org.
 
     Args:
         page: A page of the navigation, rendered.
-        order: All pages in reading order.
+        places: The place of each page in reading order, from 1, by its URL.
         config: The site's configuration.
 
     Returns:
@@ -104,7 +104,7 @@ def structured(page: Page, order: Sequence[Page], config: Any) -> dict[str, Any]
         "isAccessibleForFree": True,
         "license": "https://spdx.org/licenses/MIT.html",
         "timeRequired": f"PT{minutes(page)}M",
-        "position": order.index(page) + 1 if page in order else 0,  # 0: a fault of mkdocs.yml
+        "position": places.get(page.url, 0),  # 0: a fault of mkdocs.yml
         "isPartOf": {"@type": "Course" if lesson else "WebSite", "name": config.site_name}
         | ({"url": config.site_url} if config.site_url else {}),
     }

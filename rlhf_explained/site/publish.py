@@ -46,7 +46,8 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     text = llms.full(once, *about, rows=_numbers)
     files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
-    env.globals["describe"] = lambda page: metadata.describe(page, pages, config)
+    places = {page.url: place for place, page in enumerate(pages, 1)}
+    env.globals["describe"] = lambda page: metadata.describe(page, places, config)
 
 
 def _numbers(name: str) -> str | None:

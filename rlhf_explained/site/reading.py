@@ -18,6 +18,8 @@ WORDS, LINES, PICTURES = 200, 20, 4  # of prose, of code or output, figures or s
 DOCS = Path("docs")  # below the working folder, as MkDocs and Zensical have it
 
 _FENCE = re.compile(r" *(`{3,}|~{3,})\s*\{?\.?(\w*)(.*)")
+_WORD = re.compile(r"\w[\w'’.,-]*")
+_ADDRESS = re.compile(r"\]\([^)]*\)")
 
 
 def minutes(text: str) -> int:
@@ -37,7 +39,7 @@ def minutes(text: str) -> int:
         depth = len(line) - len(line.lstrip())
         if not fence and line.strip() and depth <= skipped:
             skipped = -1
-        opened = _FENCE.fullmatch(line)
+        opened = _FENCE.fullmatch(line) if "```" in line or "~~~" in line else None
         if fence:
             fence = "" if line.strip() == fence else fence
             code += bool(line.strip()) and kind == "code"
@@ -51,7 +53,7 @@ def minutes(text: str) -> int:
         elif line.lstrip().startswith("??? words"):
             skipped = depth
         elif skipped < 0:
-            words += len(re.findall(r"\w[\w'’.,-]*", re.sub(r"\]\([^)]*\)", "", line)))
+            words += len(_WORD.findall(_ADDRESS.sub("", line)))
     return max(1, round(words / WORDS + code / LINES + pictures / PICTURES))
 
 
