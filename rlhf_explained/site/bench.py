@@ -334,32 +334,36 @@ def bench(root: Path, parts: Sequence[str]) -> None:
     """
     from rlhf_explained.site.current import current_run
 
-    path = root / "bench.json"
+    current_run()
+    for part in ("site", "growth", "run"):  # "run" last: what a process starts counts its memory
+        if part in parts:
+            with tempfile.TemporaryDirectory() as folder:
+                _save(root / "bench.json", _measure(part, root, Path(folder)))
+            _print(json.loads((root / "bench.json").read_text(encoding="utf-8")), part)
+
+
+def _measure(part: str, root: Path, folder: Path) -> dict[str, Any]:
+    """One part of the report."""
+    if part == "growth":
+        return {"growth": growth(root, folder)}
+    if part == "site":
+        copy = copied(root, folder / "site")
+        return {"builds": builds(copy), "edits": edits(copy), "sphinx": sphinx(copy, folder)}
+    from rlhf_explained import bench as training
+
+    return {"run": training.bench()}
+
+
+def _save(path: Path, measured: dict[str, Any]) -> None:
+    """Put it into the file, beside what was measured before, at once or not at all."""
     report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        current_run()
-        if "site" in parts:
-            copy = copied(root, folder / "site")
-            report["builds"] = builds(copy)
-            report["edits"] = edits(copy)
-            report["sphinx"] = sphinx(copy, folder)
-        if "growth" in parts:
-            report["growth"] = growth(root, folder)
-        if (
-            "run" in parts
-        ):  # last: a process that is started counts the memory of this one as its own
-            from rlhf_explained import bench as training
-
-            report["run"] = training.bench()
-        _print(report, parts)
-        fresh = folder / path.name
-        fresh.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        shutil.move(fresh, path)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as fresh:
+        fresh.write(json.dumps(report | measured, indent=1) + "\n")
+    Path(fresh.name).replace(path)
 
 
-def _print(report: dict[str, Any], parts: Sequence[str]) -> None:
-    if "site" in parts:
+def _print(report: dict[str, Any], part: str) -> None:
+    if part == "site":
         rows = [
             ("cold build, the run is there", report["builds"]["cold"], ""),
             ("warm build", report["builds"]["warm"], f"{report['builds']['ratio']:.2f} of plain"),
@@ -371,7 +375,7 @@ def _print(report: dict[str, Any], parts: Sequence[str]) -> None:
             ("an edit built by Sphinx", report["sphinx"]["edit"], ""),
         ]
         _table("Seconds on the whole site", ("what", "seconds", "ratio"), rows)
-    if "growth" in parts:
+    if part == "growth":
         names = (
             "factor",
             "pages",
