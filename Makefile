@@ -46,6 +46,7 @@ outputs: ## rewrite the Output blocks and doctest results in pages and docstring
 
 soak: ## run what is too long for every test run
 	@$(test_tools)
+	$(PYTHON) -m rlhf_explained site
 	$(PYTHON) -m pytest -m soak --durations 0
 
 bench: ## measure, and write bench.json

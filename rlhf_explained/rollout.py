@@ -17,7 +17,7 @@ responses start in the same column.
     response token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -169,6 +169,17 @@ def response_logits_and_values(
     return model.logits(states), model.scalar(states)
 
 
+Judge = Callable[[Sequences], Float[Tensor, " batch"]]
+"""Gives each response one score: a reward model's `score`, or a reward that is known."""
+
+
+def sequence_logprobs(policy: GPT, sequences: Sequences) -> Float[Tensor, " batch"]:
+    """How likely a policy finds each whole response, in nats: its tokens' sum."""
+    logits, _ = response_logits_and_values(policy, sequences)
+    logprobs = token_logprobs(logits, sequences.responses)
+    return logprobs.masked_fill(~sequences.response_mask, 0).sum(1)
+
+
 def score(reward_model: GPT, sequences: Sequences) -> Float[Tensor, " batch"]:
     """Score each response, read at its last token, where the model has seen all of it."""
     hidden = reward_model.hidden(sequences.tokens, attended=sequences.attended)
@@ -185,7 +196,7 @@ class Rollout:
         logprobs: `(batch, response)`, nats, under the policy that sampled.
         ref_logprobs: The same tokens under the reference policy.
         values: The value head's guess at each state, before the token was chosen.
-        scores: `(batch,)`, the reward model's score of each response.
+        scores: `(batch,)`, the judge's score of each response.
     """
 
     sequences: Sequences
@@ -199,13 +210,13 @@ class Rollout:
 def collect_rollout(
     policy: GPT,
     reference: GPT,
-    reward_model: GPT,
+    judge: Judge,
     prompts: Sequence[Sequence[int]],
     *,
     limit: int,
     generator: torch.Generator,
 ) -> Rollout:
-    """Sample responses and look at them through the policy, the reference and the reward model."""
+    """Sample responses and look at them through the policy, the reference and the judge."""
     sequences = generate(policy, prompts, limit=limit, generator=generator)
     logits, values = response_logits_and_values(policy, sequences)
     ref_logits, _ = response_logits_and_values(reference, sequences)
@@ -214,5 +225,5 @@ def collect_rollout(
         logprobs=token_logprobs(logits, sequences.responses),
         ref_logprobs=token_logprobs(ref_logits, sequences.responses),
         values=values,
-        scores=score(reward_model, sequences),
+        scores=judge(sequences),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ class Lesson:
 
         return train_ppo(
             sft,
-            reward_model,
+            partial(score, reward_model),
             replace(self.reinforcement, kl_coef=kl_coef),
             draw_prompts=draw_prompts,
             pretraining=document_batches(articles, self.pretraining.batch),

@@ -90,6 +90,8 @@ class Command:
                 cwd=copy,
                 env=environment(copy) | {"TMPDIR": str(self.temporary)},
                 start_new_session=True,
+                # a program that was started in the background ignores it, and so do its children
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 stdout=log,
                 stderr=log,
             )

@@ -1,6 +1,7 @@
 """Rollouts: one layout, honest sampling, log-probabilities of what was really sampled."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -80,7 +81,9 @@ def test_temperature_zero_takes_the_likeliest_token_each_time() -> None:
 def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
     """Against a plain loop without padding, batching or cache."""
     gpt, reference, judge = model(0), model(1), model(2)
-    rollout = collect_rollout(gpt, reference, judge, PROMPTS, limit=6, generator=generator())
+    rollout = collect_rollout(
+        gpt, reference, partial(score, judge), PROMPTS, limit=6, generator=generator()
+    )
     sequences = rollout.sequences
     for row, prompt in enumerate(PROMPTS):
         response = sequences.responses[row, : int(sequences.lengths[row])].tolist()
@@ -98,7 +101,9 @@ def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
 
 
 def test_a_rollout_carries_no_gradient() -> None:
-    rollout = collect_rollout(model(), model(), model(), PROMPTS, limit=4, generator=generator())
+    rollout = collect_rollout(
+        model(), model(), partial(score, model()), PROMPTS, limit=4, generator=generator()
+    )
     for tensor in (rollout.logprobs, rollout.ref_logprobs, rollout.values, rollout.scores):
         assert not tensor.requires_grad
 

@@ -3,13 +3,25 @@
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from rlhf_explained.models.gpt import GPT, GPTConfig
-from rlhf_explained.rollout import Rollout, Sequences, collect_rollout, generate, pack, score
+from rlhf_explained.rollout import (
+    Rollout,
+    Sequences,
+    collect_rollout,
+    generate,
+    pack,
+    score,
+    sequence_logprobs,
+)
+from rlhf_explained.stages.best_of_n import best_of_n
+from rlhf_explained.stages.dpo import DPOConfig, train_dpo
 from rlhf_explained.stages.evaluation import Marked, result
+from rlhf_explained.stages.grpo import GRPOConfig, advantages, train_grpo
 from rlhf_explained.stages.ppo import PPOConfig, credit, ppo_loss, train_ppo
 from rlhf_explained.stages.pretrain import PretrainConfig, document_batches, train_pretrained
 from rlhf_explained.stages.reward_model import (
@@ -186,7 +198,9 @@ def test_credit_by_hand() -> None:
 def test_at_ratio_one_ppo_takes_the_reinforce_step() -> None:
     """Before the first step the policy is the one that sampled: the gradient is −A ∇log π."""
     policy = model()
-    rollout = collect_rollout(policy, policy, policy, [[2], [3]], limit=5, generator=generator())
+    rollout = collect_rollout(
+        policy, policy, partial(score, policy), [[2], [3]], limit=5, generator=generator()
+    )
     config = PPOConfig(value_coef=0.0, gae_lambda=1.0, kl_coef=0.0)
     rollout = replace(rollout, scores=torch.tensor([1.0, -1.0]))
     experience = credit(rollout, config)
@@ -218,7 +232,7 @@ def test_ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone() 
     before, judge_before = weights(sft), weights(judge)
     trained = train_ppo(
         sft,
-        judge,
+        partial(score, judge),
         replace(SMALL_PPO, kl_coef=0.0),
         draw_prompts=lambda count: [[2]] * count,
         generator=generator(),
@@ -236,7 +250,7 @@ def test_a_high_price_keeps_the_policy_at_home() -> None:
     for kl_coef in (0.0, 2.0):
         trained = train_ppo(
             sft,
-            judge,
+            partial(score, judge),
             replace(SMALL_PPO, kl_coef=kl_coef),
             draw_prompts=lambda count: [[2]] * count,
             generator=generator(),
@@ -253,7 +267,7 @@ def test_ppo_repeats_bitwise_whatever_the_global_state() -> None:
         torch.manual_seed(seed)
         trained = train_ppo(
             copy.deepcopy(sft),
-            judge,
+            partial(score, judge),
             replace(SMALL_PPO, iterations=2),
             draw_prompts=lambda count: [[2]] * count,
             generator=generator(),
@@ -278,7 +292,7 @@ def test_mixing_in_pretraining_needs_documents() -> None:
     with pytest.raises(ValueError, match="pretraining: no batches"):
         train_ppo(
             model(),
-            model(),
+            partial(score, model()),
             PPOConfig(),
             draw_prompts=lambda count: [[2]] * count,
             generator=generator(),
@@ -311,3 +325,123 @@ def test_the_labeler_is_not_asked_for_what_it_cannot_know() -> None:
         for question in questions()
         for answer in question.answers
     )
+
+
+# What trains without a critic, and what does not train
+
+
+def scored_by_fives(sequences: Sequences) -> torch.Tensor:
+    return (sequences.responses == 5).sum(1).float()
+
+
+SMALL_GRPO = GRPOConfig(iterations=30, prompts=8, epochs=2, learning_rate=2e-3, kl_coef=0.0)
+
+
+def test_grpo_writes_what_the_judge_likes_and_leaves_the_reference_alone() -> None:
+    sft = model()
+    before = weights(sft)
+    trained = train_grpo(
+        sft,
+        scored_by_fives,
+        SMALL_GRPO,
+        draw_prompts=lambda count: [[2]] * count,
+        generator=generator(),
+    )
+    assert trained.history[-1]["proxy"] > trained.history[0]["proxy"] + 1
+    assert trained.history[0]["kl"] == pytest.approx(0, abs=1e-5)
+    assert unchanged(sft, before)
+
+
+def group(scores: list[float], *, ended: bool = True) -> Rollout:
+    """Answers of one and of two tokens in turns, to one prompt."""
+    count = len(scores)
+    answers = pack([[2]] * count, [[3] * (row % 2) for row in range(count)])
+    if not ended:
+        answers = replace(answers, tokens=answers.tokens.masked_fill(answers.tokens == EOS, 4))
+    shape = answers.response_mask.shape
+    logprobs, ref_logprobs = torch.full(shape, -1.0), torch.full(shape, -2.0)
+    return Rollout(answers, logprobs, ref_logprobs, torch.zeros(shape), torch.tensor(scores))
+
+
+def test_grpos_advantages_by_hand() -> None:
+    rollout = group([1.0, 2.0, 6.0])
+    config = GRPOConfig(group_size=3, kl_coef=0.5)
+    # mean 3, standard deviation √7; every token of an answer has the answer's
+    expected = torch.tensor([-2.0, -1.0, 3.0]) / (math.sqrt(7) + 1e-4)
+    torch.testing.assert_close(advantages(rollout, config), expected[:, None].expand(3, 2))
+    # each against the mean of the others: 1 − 4, 2 − 3.5, 6 − 1.5
+    plain = replace(config, divide_by_std=False)
+    torch.testing.assert_close(advantages(rollout, plain)[:, 0], torch.tensor([-3.0, -1.5, 4.5]))
+    # paid by the answer: a nat and a half-priced token each, so 1 − .5, 2 − 1, 6 − .5
+    paid = replace(plain, kl_in="reward")
+    expected = torch.tensor([0.5 - 3.25, 1.0 - 3.0, 5.5 - 0.75])
+    torch.testing.assert_close(advantages(rollout, paid)[:, 0], expected)
+
+
+def test_an_answer_that_was_cut_off_is_scored_for_that_in_a_group_too() -> None:
+    config = GRPOConfig(group_size=2, divide_by_std=False, unfinished_score=-3.0)
+    cut = advantages(group([9.0, 1.0], ended=False), config)
+    assert (cut == 0).all()  # both are worth −3, whatever the judge said
+
+
+def test_dpo_prefers_what_was_chosen_and_starts_at_log_2() -> None:
+    sft = model()
+    before = weights(sft)
+    chosen, rejected = pack([[2]] * 8, [[5]] * 8), pack([[2]] * 8, [[6]] * 8)
+    config = DPOConfig(steps=40, batch=8, learning_rate=2e-3, beta=0.5)
+    trained = train_dpo(sft, chosen, rejected, config, generator=generator())
+    assert trained.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert trained.history[0]["chosen_reward"] == pytest.approx(0, abs=1e-6)
+    assert trained.history[-1]["accuracy"] == 1
+    assert trained.history[-1]["loss"] < 0.2
+    margin = sequence_logprobs(trained.policy, chosen) - sequence_logprobs(trained.policy, rejected)
+    was = sequence_logprobs(sft, chosen) - sequence_logprobs(sft, rejected)
+    implied = trained.history[-1]["chosen_reward"] - trained.history[-1]["rejected_reward"]
+    assert 0.5 * (margin - was).mean().item() == pytest.approx(implied, rel=0.1)  # a step later
+    assert unchanged(sft, before)
+
+
+def test_best_of_n_keeps_the_best_and_the_order_of_prompts() -> None:
+    gpt, prompts, n = model(), [[2], [3, 4], [5]], 6
+    kept = best_of_n(gpt, scored_by_fives, prompts, n, limit=6, generator=generator(4))
+    every = generate(
+        gpt, [prompt for prompt in prompts for _ in range(n)], limit=6, generator=generator(4)
+    )
+    best = scored_by_fives(every).view(3, n).amax(1)
+    assert scored_by_fives(kept).tolist() == best.tolist()
+    assert best.max() > 1
+    heads = [
+        [token for token in row[: kept.prompt_length] if token] for row in kept.tokens.tolist()
+    ]
+    assert heads == prompts
+    alone = best_of_n(gpt, scored_by_fives, prompts, 1, limit=6, generator=generator(4))
+    plain = generate(gpt, prompts, limit=6, generator=generator(4))
+    assert alone.responses.tolist() == plain.responses.tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GRPOConfig(kl_coef=-1.0), "kl_coef: -1.0 is negative"),
+        (lambda: GRPOConfig(kl_in="sum"), "kl_in"),
+        (lambda: DPOConfig(beta=0.0), "beta: 0.0 is not positive"),
+        (
+            lambda: train_dpo(
+                model(), pack([[2]], [[3]]), pack([[2]] * 2, [[3]] * 2), DPOConfig(),
+                generator=generator(),
+            ),
+            "rejected: 2 for 1 chosen",
+        ),
+        (
+            lambda: best_of_n(model(), scored_by_fives, [[2]], 0, generator=generator()),
+            "n: 0 answers",
+        ),
+        (
+            lambda: best_of_n(model(), scored_by_fives, [], 2, generator=generator()),
+            "prompts: none given",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_input_of_the_other_methods_is_named(call, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

@@ -94,7 +94,8 @@ def timed(copy: Path, *command: str) -> tuple[float, float]:
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
-    if status:
+    process.returncode = os.waitstatus_to_exitcode(status)  # wait4 has not told it
+    if process.returncode:
         raise RuntimeError(f"{' '.join(command)}: {said.read_text(encoding='utf-8')[-3000:]}")
     return seconds, used.ru_maxrss / 1024
 

@@ -7,12 +7,13 @@ answering, not about these answers.
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from rlhf_explained.models.gpt import GPT
-from rlhf_explained.rollout import Sequences, collect_rollout
+from rlhf_explained.rollout import Sequences, collect_rollout, score
 from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward
 from rlhf_explained.world.questions import Question
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, Tokenizer
@@ -81,7 +82,12 @@ def sit_exam(
     """
     prompts = [tokenizer.encode(question.text) for question in questions]
     rollout = collect_rollout(
-        policy, sft, reward_model, prompts, limit=RESPONSE_LIMIT, generator=generator
+        policy,
+        sft,
+        partial(score, reward_model),
+        prompts,
+        limit=RESPONSE_LIMIT,
+        generator=generator,
     )
     mask = rollout.sequences.response_mask
     log_ratios = (rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0).sum(1)

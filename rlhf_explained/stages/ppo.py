@@ -24,7 +24,13 @@ from rlhf_explained.formulas import (
     token_logprobs,
 )
 from rlhf_explained.models.gpt import GPT
-from rlhf_explained.rollout import Rollout, Sequences, collect_rollout, response_logits_and_values
+from rlhf_explained.rollout import (
+    Judge,
+    Rollout,
+    Sequences,
+    collect_rollout,
+    response_logits_and_values,
+)
 from rlhf_explained.world.tokenizer import PAD, RESPONSE_LIMIT
 
 
@@ -44,7 +50,8 @@ class PPOConfig:
         clip_range: How far a token's probability ratio may usefully move per round.
         value_coef: Weight of the value loss.
         pretraining_coef: Weight of pretraining's loss mixed in (PPO-ptx; Ouyang et al. 2022).
-        unfinished_score: Score of an answer that was cut off, in place of the reward model's.
+        unfinished_score: Score of an answer that was cut off, in place of the judge's.
+        response_limit: Longest answer in tokens.
     """
 
     iterations: int = 50
@@ -59,6 +66,7 @@ class PPOConfig:
     value_coef: float = 0.5
     pretraining_coef: float = 0.5
     unfinished_score: float = -3.0
+    response_limit: int = RESPONSE_LIMIT
 
     def __post_init__(self) -> None:
         if self.kl_coef < 0:
@@ -143,7 +151,7 @@ def ppo_loss(
 
 def train_ppo(
     sft: GPT,
-    reward_model: GPT,
+    judge: Judge,
     config: PPOConfig,
     *,
     draw_prompts: Callable[[int], Sequence[Sequence[int]]],
@@ -152,11 +160,11 @@ def train_ppo(
     generator: torch.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PPOResult:
-    """Train a copy of the SFT policy to score well with the reward model.
+    """Train a copy of the SFT policy to score well with a judge, the reward model.
 
     Args:
         sft: The SFT policy: where PPO starts, and the reference it is held to. It is not changed.
-        reward_model: Scores each answer. It is not changed.
+        judge: Scores each answer.
         config: Settings.
         draw_prompts: Returns the tokens of as many prompts as asked for.
         pretraining: Batches of pretraining documents to mix in; needed if `pretraining_coef` > 0.
@@ -184,9 +192,9 @@ def train_ppo(
         rollout = collect_rollout(
             policy,
             sft,
-            reward_model,
+            judge,
             draw_prompts(config.batch),
-            limit=RESPONSE_LIMIT,
+            limit=config.response_limit,
             generator=generator,
         )
         # 2. Find the tokens that earned the score.

@@ -1,0 +1,232 @@
+"""The exact world: every claim about a best policy is checked against a list of all responses."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlhf_explained.formulas import kl_exact, kl_k1, kl_k2, kl_k3
+from rlhf_explained.world import exact
+from rlhf_explained.world.tokenizer import EOS, PAD
+
+BETAS = (0.1, 0.3, 1.0)
+SEEDS = range(5)
+
+
+def world(seed: int, *, levels: int = 0, size: int = 512) -> tuple[Tensor, Tensor]:
+    """A reference and rewards at random; with `levels`, many responses earn the same."""
+    generator = torch.Generator().manual_seed(seed)
+    ref_logprobs = torch.randn(size, generator=generator, dtype=torch.float64).log_softmax(0)
+    rewards = torch.randn(size, generator=generator, dtype=torch.float64)
+    return ref_logprobs, (rewards * levels).round() / levels if levels else rewards
+
+
+def test_every_response_stands_in_the_list_once():
+    tokens, mask = exact.every_response(8, 5)
+    assert len(tokens) == sum(7**length for length in range(5)) + 7**5 == 19_608
+    rows = {
+        tuple(row[: int(length)]) for row, length in zip(tokens.tolist(), mask.sum(1), strict=True)
+    }
+    written = set()
+    for string in itertools.product(range(8), repeat=5):
+        end = string.index(EOS) + 1 if EOS in string else 5
+        written.add(string[:end])
+    assert rows == written
+    assert len(rows) == len(tokens)
+    assert (tokens[~mask] == PAD).all()
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_policy_beats_the_tilted_one(seed: int, beta: float):
+    ref_logprobs, rewards = world(seed)
+    best = exact.tilted(ref_logprobs, rewards, beta=beta)
+    reached = exact.objective(best, ref_logprobs, rewards, beta=beta)
+    closed = exact.best_objective(ref_logprobs, rewards, beta=beta)
+    assert reached.item() == pytest.approx(closed.item(), abs=1e-12)
+    generator = torch.Generator().manual_seed(seed)
+    for distance in (1e-3, 0.1, 1.0, 10.0):
+        for _ in range(20):
+            noise = torch.randn(len(best), generator=generator, dtype=torch.float64)
+            other = (best + distance * noise).log_softmax(0)
+            assert exact.objective(other, ref_logprobs, rewards, beta=beta) < closed
+            # … by exactly what its distance from the best one costs.
+            lost = closed - exact.objective(other, ref_logprobs, rewards, beta=beta)
+            assert lost.item() == pytest.approx(beta * kl_exact(other, best).item(), abs=1e-10)
+
+
+def test_the_share_of_the_best_is_one_for_the_best_and_zero_for_the_reference():
+    ref_logprobs, rewards = world(0)
+    best = exact.tilted(ref_logprobs, rewards, beta=0.3)
+    worst = exact.tilted(ref_logprobs, -rewards, beta=0.3)
+    shares = [
+        exact.share_of_best(policy, ref_logprobs, rewards, beta=0.3).item()
+        for policy in (best, ref_logprobs, worst)
+    ]
+    assert shares[:2] == pytest.approx([1, 0], abs=1e-12)
+    assert shares[2] < 0
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_best_of_n_is_what_drawing_n_gives(levels: int, n: int):
+    ref_logprobs, rewards = world(3, levels=levels, size=8)
+    assert (len(rewards.unique()) < 8) == bool(levels)
+    drawn = torch.zeros(8, dtype=torch.float64)
+    for responses in itertools.product(range(8), repeat=n):
+        probability = ref_logprobs[list(responses)].sum().exp()
+        best = max(responses, key=lambda response: rewards[response].item())  # the first of equals
+        drawn[best] += probability
+    assert exact.best_of_n(ref_logprobs, rewards, n=n).exp().tolist() == pytest.approx(
+        drawn.tolist(), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("levels", [0, 1, 4])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_best_of_n_never_leaves_the_reference_by_more_than_its_bound(seed: int, levels: int):
+    ref_logprobs, rewards = world(seed, levels=levels)
+    for n in (1, 2, 3, 4, 8, 16, 64, 256, 1024):
+        best = exact.best_of_n(ref_logprobs, rewards, n=n)
+        assert best.exp().sum().item() == pytest.approx(1, abs=1e-9)
+        assert kl_exact(best, ref_logprobs) <= exact.best_of_n_bound(n) + 1e-9
+
+
+def test_the_bound_of_best_of_n_is_close_where_no_response_is_common():
+    ref_logprobs, rewards = world(0, size=200_000)
+    reached = kl_exact(exact.best_of_n(ref_logprobs, rewards, n=4), ref_logprobs).item()
+    assert reached == pytest.approx(exact.best_of_n_bound(4), abs=1e-3)
+    assert exact.best_of_n_bound(4) == pytest.approx(math.log(4) - 3 / 4)
+
+
+def test_the_tilted_policies_are_the_frontier():
+    ref_logprobs, rewards = world(1)
+    for n in (2, 4, 16):
+        best = exact.best_of_n(ref_logprobs, rewards, n=n)
+        spent, earned = kl_exact(best, ref_logprobs), exact.expected(best, rewards)
+        low, high = 1e-3, 1e3  # the β at which the tilted policy spends as much
+        for _ in range(100):
+            beta = math.sqrt(low * high)
+            tilted = exact.tilted(ref_logprobs, rewards, beta=beta)
+            low, high = (beta, high) if kl_exact(tilted, ref_logprobs) > spent else (low, beta)
+        start, most = exact.expected(ref_logprobs, rewards), exact.expected(tilted, rewards)
+        assert 0.9 < (earned - start) / (most - start) < 1
+
+
+# The estimators of KL
+
+
+def moments(estimate: Tensor, logprobs: Tensor) -> tuple[float, float]:
+    """Exact mean and variance over the policy's own responses."""
+    mean = exact.expected(logprobs, estimate)
+    return mean.item(), exact.expected(logprobs, (estimate - mean).square()).item()
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_k1_and_k3_are_right_in_the_mean_and_k2_is_not(seed: int, beta: float):
+    ref_logprobs, rewards = world(seed)
+    policy = exact.tilted(ref_logprobs, rewards, beta=beta)
+    kl = kl_exact(policy, ref_logprobs).item()
+    for estimator in (kl_k1, kl_k3):
+        assert moments(estimator(policy, ref_logprobs), policy)[0] == pytest.approx(kl, rel=1e-9)
+    assert moments(kl_k2(policy, ref_logprobs), policy)[0] != pytest.approx(kl, rel=1e-2)
+
+
+def test_k3_varies_less_than_k1_near_the_reference_and_more_where_the_policy_gave_up_much():
+    near = torch.tensor([0.51, 0.49], dtype=torch.float64).log()
+    even = torch.tensor([0.5, 0.5], dtype=torch.float64).log()
+    far = torch.tensor([0.99, 0.01], dtype=torch.float64).log()
+    variances = {
+        name: [moments(estimator(policy, even), policy)[1] for estimator in (kl_k1, kl_k3)]
+        for name, policy in (("near", near), ("far", far))
+    }
+    assert variances["near"][1] < variances["near"][0]
+    assert variances["far"][1] > variances["far"][0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_variances_of_k1_and_k3_cross_on_the_frontier(seed: int):
+    ref_logprobs, rewards = world(seed)
+
+    def k3_varies_less(beta: float) -> bool:
+        policy = exact.tilted(ref_logprobs, rewards, beta=beta)
+        k1, k3 = (moments(k(policy, ref_logprobs), policy)[1] for k in (kl_k1, kl_k3))
+        return k3 < k1
+
+    assert k3_varies_less(3.0)
+    assert not k3_varies_less(0.3)
+
+
+# What k3 as a loss leads to
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_reverse_tilt_is_best_by_its_own_measure_alone(seed: int, beta: float):
+    ref_logprobs, rewards = world(seed)
+
+    def own(policy: Tensor) -> Tensor:
+        return exact.expected(policy, rewards) - beta * kl_exact(ref_logprobs, policy)
+
+    best = exact.reverse_tilted(ref_logprobs, rewards, beta=beta)
+    assert best.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    generator = torch.Generator().manual_seed(seed)
+    for distance in (1e-3, 0.1, 1.0):
+        for _ in range(20):
+            noise = torch.randn(len(best), generator=generator, dtype=torch.float64)
+            assert own((best + distance * noise).log_softmax(0)) < own(best)
+    assert own(exact.tilted(ref_logprobs, rewards, beta=beta)) < own(best)
+    assert exact.share_of_best(best, ref_logprobs, rewards, beta=beta) < 1
+
+
+def test_the_gradient_of_k3_as_a_loss_is_that_of_the_reverse_tilts_penalty():
+    ref_logprobs, rewards = world(0, size=16)
+    logits = exact.tilted(ref_logprobs, rewards, beta=0.5).clone().requires_grad_()
+    policy = logits.log_softmax(0)
+    weights = policy.detach().exp()  # the policy's own responses, each as often as it writes it
+    (as_loss,) = torch.autograd.grad((weights * kl_k3(policy, ref_logprobs)).sum(), logits)
+    other_way = kl_exact(ref_logprobs, logits.log_softmax(0))
+    (of_divergence,) = torch.autograd.grad(other_way, logits)
+    assert as_loss.tolist() == pytest.approx(of_divergence.tolist(), abs=1e-12)
+
+
+# The natural gradient
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_natural_gradient_follows_the_tilt(seed: int):
+    ref_logprobs, rewards = world(seed, size=64)
+    policy, learning_rate = ref_logprobs, 0.25
+    for step in range(1, 13):
+        policy = exact.natural_step(policy, rewards, learning_rate=learning_rate)
+        tilted = exact.tilted(ref_logprobs, rewards, beta=1 / (learning_rate * step))
+        assert (policy.exp() - tilted.exp()).abs().max() < 1e-6
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda ref, rewards: exact.tilted(ref, rewards, beta=0.0), "beta"),
+        (lambda ref, rewards: exact.tilted(ref, rewards / 0, beta=1.0), "rewards"),
+        (lambda ref, rewards: exact.best_objective(ref, rewards, beta=-1.0), "beta"),
+        (lambda ref, rewards: exact.objective(ref, ref, rewards, beta=0.0), "beta"),
+        (lambda ref, rewards: exact.objective(ref + 1, ref, rewards, beta=1.0), "logprobs"),
+        (lambda ref, rewards: exact.reverse_tilted(ref, rewards, beta=0.0), "beta"),
+        (lambda ref, rewards: exact.best_of_n(ref, rewards, n=0), "n"),
+        (lambda ref, rewards: exact.best_of_n(ref / 0, rewards, n=2), "ref_logprobs"),
+        (lambda ref, rewards: exact.best_of_n_bound(0), "n"),
+        (lambda ref, rewards: exact.every_response(0, 4), "vocabulary"),
+        (lambda ref, rewards: exact.every_response(8, 0), "limit"),
+        (lambda ref, rewards: exact.natural_step(ref, rewards, learning_rate=0.0), "learning_rate"),
+        (lambda ref, rewards: exact.expected(ref, rewards.long()), "rewards"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, named: str):
+    with pytest.raises(Exception, match=named):
+        call(*world(0, size=8))
