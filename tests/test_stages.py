@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import pytest
 import torch
@@ -350,6 +351,49 @@ def test_grpo_writes_what_the_judge_likes_and_leaves_the_reference_alone() -> No
     assert trained.history[-1]["proxy"] > trained.history[0]["proxy"] + 1
     assert trained.history[0]["kl"] == pytest.approx(0, abs=1e-5)
     assert unchanged(sft, before)
+
+
+def test_neighbours_in_a_batch_answer_one_prompt() -> None:
+    def look(sequences: Sequences) -> dict[str, int | float]:
+        prompts = sequences.tokens[:, : sequences.prompt_length]
+        assert prompts.tolist() == [[2]] * 8 + [[3]] * 8
+        return {"seen": 1}
+
+    config = replace(SMALL_GRPO, iterations=1, prompts=2)
+    trained = train_grpo(
+        model(),
+        scored_by_fives,
+        config,
+        draw_prompts=lambda count: [[2], [3]][:count],
+        observe=look,
+        generator=generator(),
+    )
+    assert trained.history[0]["seen"] == 1
+
+
+def distance(config: GRPOConfig) -> float:
+    """KL of the answers of the last round, as GRPO's history has it."""
+    trained = train_grpo(
+        model(),
+        scored_by_fives,
+        config,
+        draw_prompts=lambda count: [[2]] * count,
+        generator=generator(),
+    )
+    return float(trained.history[-1]["kl"])
+
+
+@pytest.mark.parametrize("kl_in", ["loss", "reward"])
+def test_a_high_price_keeps_grpo_at_home(kl_in: Literal["loss", "reward"]) -> None:
+    config = replace(SMALL_GRPO, kl_in=kl_in, divide_by_std=False)
+    assert distance(replace(config, kl_coef=20.0)) < distance(config) / 4
+
+
+def test_clipping_ends_what_a_round_may_teach() -> None:
+    """Over many epochs of one round tokens leave the clip range, and then teach nothing."""
+    config = replace(SMALL_GRPO, iterations=2, epochs=20, learning_rate=5e-3)
+    clipped, free = (distance(replace(config, clip_range=width)) for width in (0.01, 1e6))
+    assert clipped < free / 2
 
 
 def group(scores: list[float], *, ended: bool = True) -> Rollout:
