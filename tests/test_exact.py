@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf_explained.formulas import kl_exact, kl_k1, kl_k2, kl_k3
-from rlhf_explained.world import exact
+from rlhf_explained.world import exact, optima
 from rlhf_explained.world.tokenizer import EOS, PAD
 
 BETAS = (0.1, 0.3, 1.0)
@@ -79,7 +79,7 @@ def test_best_of_n_is_what_drawing_n_gives(levels: int, n: int):
         probability = ref_logprobs[list(responses)].sum().exp()
         best = max(responses, key=lambda response: rewards[response].item())  # the first of equals
         drawn[best] += probability
-    assert exact.best_of_n(ref_logprobs, rewards, n=n).exp().tolist() == pytest.approx(
+    assert optima.best_of_n(ref_logprobs, rewards, n=n).exp().tolist() == pytest.approx(
         drawn.tolist(), abs=1e-12
     )
 
@@ -89,22 +89,22 @@ def test_best_of_n_is_what_drawing_n_gives(levels: int, n: int):
 def test_best_of_n_never_leaves_the_reference_by_more_than_its_bound(seed: int, levels: int):
     ref_logprobs, rewards = world(seed, levels=levels)
     for n in (1, 2, 3, 4, 8, 16, 64, 256, 1024):
-        best = exact.best_of_n(ref_logprobs, rewards, n=n)
+        best = optima.best_of_n(ref_logprobs, rewards, n=n)
         assert best.exp().sum().item() == pytest.approx(1, abs=1e-9)
-        assert kl_exact(best, ref_logprobs) <= exact.best_of_n_bound(n) + 1e-9
+        assert kl_exact(best, ref_logprobs) <= optima.best_of_n_bound(n) + 1e-9
 
 
 def test_the_bound_of_best_of_n_is_close_where_no_response_is_common():
     ref_logprobs, rewards = world(0, size=200_000)
-    reached = kl_exact(exact.best_of_n(ref_logprobs, rewards, n=4), ref_logprobs).item()
-    assert reached == pytest.approx(exact.best_of_n_bound(4), abs=1e-3)
-    assert exact.best_of_n_bound(4) == pytest.approx(math.log(4) - 3 / 4)
+    reached = kl_exact(optima.best_of_n(ref_logprobs, rewards, n=4), ref_logprobs).item()
+    assert reached == pytest.approx(optima.best_of_n_bound(4), abs=1e-3)
+    assert optima.best_of_n_bound(4) == pytest.approx(math.log(4) - 3 / 4)
 
 
 def test_the_tilted_policies_are_the_frontier():
     ref_logprobs, rewards = world(1)
     for n in (2, 4, 16):
-        best = exact.best_of_n(ref_logprobs, rewards, n=n)
+        best = optima.best_of_n(ref_logprobs, rewards, n=n)
         spent, earned = kl_exact(best, ref_logprobs), exact.expected(best, rewards)
         low, high = 1e-3, 1e3  # the β at which the tilted policy spends as much
         for _ in range(100):
@@ -171,7 +171,7 @@ def test_the_reverse_tilt_is_best_by_its_own_measure_alone(seed: int, beta: floa
     def own(policy: Tensor) -> Tensor:
         return exact.expected(policy, rewards) - beta * kl_exact(ref_logprobs, policy)
 
-    best = exact.reverse_tilted(ref_logprobs, rewards, beta=beta)
+    best = optima.reverse_tilted(ref_logprobs, rewards, beta=beta)
     assert best.exp().sum().item() == pytest.approx(1, abs=1e-12)
     generator = torch.Generator().manual_seed(seed)
     for distance in (1e-3, 0.1, 1.0):
@@ -193,6 +193,67 @@ def test_the_gradient_of_k3_as_a_loss_is_that_of_the_reverse_tilts_penalty():
     assert as_loss.tolist() == pytest.approx(of_divergence.tolist(), abs=1e-12)
 
 
+@pytest.mark.parametrize("divide_by_std", [False, True])
+def test_grpos_gradient_is_zero_at_its_optimum(divide_by_std: bool):
+    """The expected gradient is written out over all responses and all their tokens."""
+    tokens, mask = exact.every_response(4, 3)
+    ref_logprobs, rewards = world(2, size=len(tokens))
+    beta = 0.4
+    best = optima.grpo_optimum(
+        tokens, ref_logprobs, rewards, beta=beta, divide_by_std=divide_by_std
+    )
+    assert best.exp().sum().item() == pytest.approx(1, abs=1e-9)
+    rows = [
+        tuple(row[:end]) for row, end in zip(tokens.tolist(), mask.sum(1).tolist(), strict=True)
+    ]
+    earned = dict(zip(rows, rewards.tolist(), strict=True))
+    prefixes = sorted({row[:place] for row in rows for place in range(len(row))})
+
+    def chances(logprobs: Tensor) -> dict[tuple[int, ...], float]:
+        """How likely a response begins so."""
+        shares = dict(zip(rows, logprobs.exp().tolist(), strict=True))
+        starts = {*prefixes, *rows}
+        return {
+            start: sum(share for row, share in shares.items() if row[: len(start)] == start)
+            for start in starts
+        }
+
+    own, ref = chances(best), chances(ref_logprobs)
+    logits = {
+        prefix: torch.tensor(
+            [math.log(own[(*prefix, token)] / own[prefix]) for token in range(4)],
+            dtype=torch.float64,
+            requires_grad=True,
+        )
+        for prefix in prefixes
+    }
+    mean = sum(own[row] * reward for row, reward in earned.items())
+    spread = math.sqrt(sum(own[row] * (reward - mean) ** 2 for row, reward in earned.items()))
+    loss = torch.zeros((), dtype=torch.float64)
+    for row, reward in earned.items():
+        advantage = (reward - mean) / (spread if divide_by_std else 1)
+        for place, token in enumerate(row):
+            prefix = row[:place]
+            logprob = logits[prefix].log_softmax(0)[token]
+            ref_logprob = torch.tensor(
+                math.log(ref[(*prefix, token)] / ref[prefix]), dtype=torch.float64
+            )
+            loss = loss + own[row] * (beta * kl_k3(logprob, ref_logprob) - advantage * logprob)
+    loss.backward()
+    for prefix, logit in logits.items():
+        assert logit.grad is not None
+        assert logit.grad.abs().max() < 1e-8, prefix
+
+
+def test_grpos_optimum_over_one_token_is_the_reverse_tilt():
+    ref_logprobs, rewards = world(1, size=8)
+    one = optima.grpo_optimum(
+        torch.arange(8)[:, None], ref_logprobs, rewards, beta=0.3, divide_by_std=False
+    )
+    reverse = optima.reverse_tilted(ref_logprobs, rewards, beta=0.3)
+    assert one.tolist() == pytest.approx(reverse.tolist(), abs=1e-9)
+
+
 # The natural gradient
 
 
@@ -201,7 +262,7 @@ def test_the_natural_gradient_follows_the_tilt(seed: int):
     ref_logprobs, rewards = world(seed, size=64)
     policy, learning_rate = ref_logprobs, 0.25
     for step in range(1, 13):
-        policy = exact.natural_step(policy, rewards, learning_rate=learning_rate)
+        policy = optima.natural_step(policy, rewards, learning_rate=learning_rate)
         tilted = exact.tilted(ref_logprobs, rewards, beta=1 / (learning_rate * step))
         assert (policy.exp() - tilted.exp()).abs().max() < 1e-6
 
@@ -217,13 +278,22 @@ def test_the_natural_gradient_follows_the_tilt(seed: int):
         (lambda ref, rewards: exact.best_objective(ref, rewards, beta=-1.0), "beta"),
         (lambda ref, rewards: exact.objective(ref, ref, rewards, beta=0.0), "beta"),
         (lambda ref, rewards: exact.objective(ref + 1, ref, rewards, beta=1.0), "logprobs"),
-        (lambda ref, rewards: exact.reverse_tilted(ref, rewards, beta=0.0), "beta"),
-        (lambda ref, rewards: exact.best_of_n(ref, rewards, n=0), "n"),
-        (lambda ref, rewards: exact.best_of_n(ref / 0, rewards, n=2), "ref_logprobs"),
-        (lambda ref, rewards: exact.best_of_n_bound(0), "n"),
+        (lambda ref, rewards: optima.reverse_tilted(ref, rewards, beta=0.0), "beta"),
+        (lambda ref, rewards: optima.best_of_n(ref, rewards, n=0), "n"),
+        (lambda ref, rewards: optima.best_of_n(ref / 0, rewards, n=2), "ref_logprobs"),
+        (lambda ref, rewards: optima.best_of_n_bound(0), "n"),
         (lambda ref, rewards: exact.every_response(0, 4), "vocabulary"),
         (lambda ref, rewards: exact.every_response(8, 0), "limit"),
-        (lambda ref, rewards: exact.natural_step(ref, rewards, learning_rate=0.0), "learning_rate"),
+        (
+            lambda ref, rewards: optima.natural_step(ref, rewards, learning_rate=0.0),
+            "learning_rate",
+        ),
+        (
+            lambda ref, rewards: optima.grpo_optimum(
+                torch.arange(8)[:, None], ref, rewards, beta=0.0, divide_by_std=True
+            ),
+            "beta",
+        ),
         (lambda ref, rewards: exact.expected(ref, rewards.long()), "rewards"),
     ],
 )  # fmt: skip
