@@ -221,7 +221,7 @@ def natural_step(
     The Fisher matrix $F = \mathrm{diag}(\pi) - \pi\pi^\mathrm{T}$ measures how far a step moves the
     policy, and the steepest way by that measure is
 
-    $$\theta \leftarrow \theta + \eta F^+ \nabla\mathbb{E}_\pi[r]$$
+    $$\theta_{k+1} = \theta_k + \eta F^+ \nabla\mathbb{E}_\pi[r]$$
 
     After $k$ steps the policy is `tilted` with $\beta = 1/(\eta k)$: to stop early and to pay for
     divergence are the same thing here.
