@@ -294,6 +294,12 @@ def test_the_natural_gradient_follows_the_tilt(seed: int):
             ),
             "beta",
         ),
+        (
+            lambda ref, rewards: optima.grpo_optimum(
+                torch.arange(8)[:, None], ref, 0 * rewards, beta=1.0, divide_by_std=True
+            ),
+            "rewards: all are the same",
+        ),
         (lambda ref, rewards: exact.expected(ref, rewards.long()), "rewards"),
     ],
 )  # fmt: skip

@@ -165,7 +165,7 @@ def grpo_optimum(
         Log-probabilities.
 
     Raises:
-        ValueError: As `tilted`.
+        ValueError: As `tilted`; or if all rewards are the same, and so their deviation 0.
 
     Source:
         Shao et al. 2024, [DeepSeekMath](https://arxiv.org/abs/2402.03300), equations 3 and 4, for
@@ -174,6 +174,8 @@ def grpo_optimum(
     check_tensors(1, ref_logprobs=ref_logprobs, rewards=rewards)
     check_finite(rewards=rewards)
     check_positive(beta=beta)
+    if divide_by_std and rewards.min() == rewards.max():
+        raise ValueError("rewards: all are the same, there is no deviation to divide by")
     # Each response's prefix of each length. One that has ended goes on with `<pad>` alone.
     prefixes = [torch.zeros(len(tokens), dtype=torch.long)]
     for length in range(1, tokens.shape[1] + 1):
