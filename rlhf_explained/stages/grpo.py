@@ -2,7 +2,7 @@
 
 PPO asks a value head what an answer was expected to be worth. GRPO asks several answers to one
 prompt: the mean of their scores is the expectation, and every token of an answer gets the same
-advantage. Without the division by their spread it is RLOO, but for a constant factor.
+advantage. RLOO compares with the mean of the others alone, and divides by nothing.
 """
 
 import copy
@@ -166,7 +166,7 @@ def train_grpo(
                 "kl": log_ratio.sum(1).mean().item(),
                 "length": sequences.lengths.float().mean().item(),
                 **observe(sequences),
-                "policy_loss": loss.item(),
+                "loss": loss.item(),  # with the penalty, where it is paid there
             }
         )
         report(iteration, loss.item())
