@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save_file
 
 from rlhf_explained.models.gpt import GPT, GPTConfig
-from rlhf_explained.rollout import Sequences, pack, score
+from rlhf_explained.rollout import Rollout, Sequences, pack, score
 from rlhf_explained.stages.evaluation import Marked, mark, result, sit_exam
-from rlhf_explained.stages.ppo import PPOConfig, PPOResult, train_ppo
+from rlhf_explained.stages.ppo import Experience, PPOConfig, PPOResult, credit, train_ppo
 from rlhf_explained.stages.pretrain import (
     PretrainConfig,
     PretrainResult,
@@ -158,10 +158,10 @@ class Lesson:
             report=self.report("reward_model", self.comparison.steps),
         )
 
-    def reinforce(self, stage: str, sft: GPT, reward_model: GPT, kl_coef: float) -> PPOResult:
-        """Stage 3: PPO at a price per nat. Runs that differ in the price differ in nothing else."""
-        randomness = self.generator("ppo")
-        articles = self.tokens(statements(ARTICLES, generator=randomness))
+    def classroom(
+        self, randomness: torch.Generator
+    ) -> tuple[Callable[[int], list[list[int]]], Callable[[Sequences], dict[str, int | float]]]:
+        """Where stage 3 takes place: what draws prompts, and what observes answers to them."""
         asked: list[Question] = []
 
         def draw_prompts(count: int) -> list[list[int]]:
@@ -174,12 +174,27 @@ class Lesson:
             gold = sum(gold for *_, gold in marks)
             return {"gold": gold / len(marks), "helpful": helpful / len(marks)}
 
+        return draw_prompts, observe
+
+    def reinforce(
+        self,
+        stage: str,
+        sft: GPT,
+        reward_model: GPT,
+        config: PPOConfig,
+        assign: Callable[[Rollout, PPOConfig], Experience] = credit,
+    ) -> PPOResult:
+        """Stage 3: PPO. Runs that differ in the settings differ in nothing else."""
+        randomness = self.generator("ppo")
+        articles = self.tokens(statements(ARTICLES, generator=randomness))
+        draw_prompts, observe = self.classroom(randomness)
         return train_ppo(
             sft,
             partial(score, reward_model),
-            replace(self.reinforcement, kl_coef=kl_coef),
+            config,
             draw_prompts=draw_prompts,
             pretraining=document_batches(articles, self.pretraining.batch),
+            assign=assign,
             observe=observe,
             generator=randomness,
             report=self.report(stage, self.reinforcement.iterations),
@@ -245,7 +260,8 @@ def go_through(lesson: Lesson) -> Outcome:
 
     def reinforce(stage: str, kl_coef: float) -> PPOResult:
         with timed(stage):
-            return lesson.reinforce(stage, sft, reward_model, kl_coef)
+            config = replace(lesson.reinforcement, kl_coef=kl_coef)
+            return lesson.reinforce(stage, sft, reward_model, config)
 
     with timed("total"):
         with timed("pretrain"):

@@ -37,7 +37,12 @@ class World:
 
     reference: GPT
     rewards: Tensor
-    generator: torch.Generator
+    seed: int
+
+    @property
+    def generator(self) -> torch.Generator:
+        """Afresh for each method, so that what one draws shifts no other's."""
+        return torch.Generator().manual_seed(1000 + self.seed)
 
     def judge(self, sequences: Sequences) -> Tensor:
         place = torch.full((VOCABULARY**LIMIT,), -1)
@@ -83,7 +88,7 @@ def world(seed: int) -> World:
     neighbours = torch.randn(VOCABULARY, VOCABULARY, generator=generator)
     pairs = neighbours[TOKENS[:, :-1], TOKENS[:, 1:]].masked_fill(~MASK[:, 1:], 0)
     ended = ((TOKENS == EOS) & MASK).any(1)
-    return World(reference, torch.where(ended, pairs.sum(1) / 2, UNFINISHED), generator)
+    return World(reference, torch.where(ended, pairs.sum(1) / 2, UNFINISHED), seed)
 
 
 def draw_prompts(count: int) -> list[list[int]]:
@@ -120,15 +125,14 @@ def grpo(world: World, **how: object) -> GPT:
 
 def pairs(world: World, count: int, decisiveness: float = 1.0) -> tuple[Sequences, Sequences]:
     """Chosen and rejected: two responses of the reference, one preferred by σ(c Δr)."""
+    generator = world.generator
     first, second = (
-        widened(
-            generate(world.reference, draw_prompts(count), limit=LIMIT, generator=world.generator)
-        )
+        widened(generate(world.reference, draw_prompts(count), limit=LIMIT, generator=generator))
         for _ in range(2)
     )
     gap = world.judge(first) - world.judge(second)
     certainty = (decisiveness * gap).sigmoid()
-    swap = torch.rand(count, generator=world.generator) > certainty
+    swap = torch.rand(count, generator=generator) > certainty
     both = [torch.stack(parts) for parts in (
         (first.tokens, second.tokens),
         (first.attended, second.attended),

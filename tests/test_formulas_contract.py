@@ -74,6 +74,16 @@ def build(name: str) -> dict[str, Any]:
             )
             | {"beta": 0.3}
         ),
+        "ipo_loss": lambda: (
+            responses_of(
+                "policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected"
+            )
+            | {"beta": 0.3}
+        ),
+        "kto_loss": lambda: (
+            responses_of("logprobs", "ref_logprobs")
+            | {"desirable": torch.tensor([True, False, True, False]), "beta": 0.3, "kl": 0.2}
+        ),
     }
     assert name in arguments, (
         f"{place(__file__, 'arguments = ')}: {name} is in formulas.__all__ and has no arguments "

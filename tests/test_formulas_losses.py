@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 import torch.nn.functional
+from jaxtyping import config
 
 from rlhf_explained.formulas import (
     bradley_terry_loss,
     dpo_loss,
     gae,
+    ipo_loss,
+    kto_loss,
     ppo_policy_loss,
     ppo_value_loss,
     sft_loss,
@@ -301,6 +304,63 @@ def test_dpo_optimum_is_the_tilted_reference():
     torch.testing.assert_close(gradient(total, logits), torch.zeros(3, dtype=torch.float64))
 
 
+# ipo_loss
+
+
+def test_ipo_loss_is_equation_17():
+    chosen, rejected = (
+        (rows(-10.0, -3.0), rows(-12.0, -3.0)),
+        (rows(-11.0, -3.0), rows(-11.5, -4.0)),
+    )
+    loss = ipo_loss(chosen[0], chosen[1], rejected[0], rejected[1], beta=0.25)
+    assert loss.item() == pytest.approx(((1.5 - 2) ** 2 + (-1.0 - 2) ** 2) / 2)
+
+
+def test_ipo_is_zero_at_its_goal_and_grows_beyond_it():
+    def at(margin: float) -> float:
+        return ipo_loss(rows(margin), rows(0.0), rows(0.0), rows(0.0), beta=0.5).item()
+
+    assert at(1.0) == 0
+    assert at(0.8) == pytest.approx(at(1.2)) == pytest.approx(0.04)
+
+
+def test_ipo_optimum_is_the_reference_tilted_by_the_chance_to_be_preferred():
+    """Azar et al. 2024, equation 8: π ∝ π_ref · exp(p*(y ≻ μ) / τ), here with μ uniform."""
+    beta, rewards = 0.5, rows(0.3, -0.2, 0.9)
+    reference = rows(0.2, 0.5, 0.3).log()
+    preferred = (rewards[:, None] - rewards).sigmoid()
+    logits = (reference + preferred.mean(1) / beta).requires_grad_()
+    policy = logits.log_softmax(-1)
+    total = torch.zeros(())
+    for i in range(3):
+        for j in range(3):
+            both = [x[k : k + 1] for x in (policy, reference) for k in (i, j)]
+            total = total + preferred[i, j] * ipo_loss(*both, beta=beta)
+    torch.testing.assert_close(gradient(total, logits), torch.zeros(3, dtype=torch.float64))
+
+
+# kto_loss
+
+
+def test_kto_loss_is_equation_8():
+    good, bad = torch.tensor([True]), torch.tensor([False])
+    gained = 0.3 * ((-10.0 + 11.0) - 0.4)
+    for mark, sign in ((good, 1), (bad, -1)):
+        loss = kto_loss(rows(-10.0), rows(-11.0), mark, beta=0.3, kl=0.4)
+        assert loss.item() == pytest.approx(1 - 1 / (1 + math.exp(-sign * gained)))
+
+
+def test_kto_starts_at_one_half_where_policy_and_reference_agree():
+    x = rows(-3.0, -40.0)
+    assert kto_loss(x, x, torch.tensor([True, False]), beta=0.1, kl=0).item() == 0.5
+
+
+def test_kto_gradient_raises_the_good_and_lowers_the_bad():
+    policy = torch.zeros(2, requires_grad=True)
+    loss = kto_loss(policy, torch.zeros(2), torch.tensor([True, False]), beta=0.2, kl=0)
+    assert gradient(loss, policy).tolist() == pytest.approx([-0.2 / 8, 0.2 / 8])
+
+
 # What the losses refuse beyond the contract that all formulas share.
 
 
@@ -318,6 +378,24 @@ def test_a_beta_that_is_not_positive_is_refused(wrong):
     x = torch.zeros(2)
     with pytest.raises(ValueError, match=r"^beta must be a finite number > 0"):
         dpo_loss(x, x, x, x, beta=wrong)
+    with pytest.raises(ValueError, match=r"^beta must be a finite number > 0"):
+        ipo_loss(x, x, x, x, beta=wrong)
+    with pytest.raises(ValueError, match=r"^beta must be a finite number > 0"):
+        kto_loss(x, x, torch.tensor([True, False]), beta=wrong, kl=0)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, math.nan, math.inf])
+def test_a_reference_point_below_zero_is_refused(wrong):
+    x = torch.zeros(2)
+    with pytest.raises(ValueError, match=r"^kl must be a finite number >= 0"):
+        kto_loss(x, x, torch.tensor([True, False]), beta=0.1, kl=wrong)
+
+
+def test_marks_that_are_no_booleans_are_refused(monkeypatch):
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
+    x = torch.zeros(2)
+    with pytest.raises(ValueError, match=r"^desirable must be a boolean tensor"):
+        kto_loss(x, x, torch.tensor([1, 0]), beta=0.1, kl=0)
 
 
 @pytest.mark.parametrize("position", range(4))

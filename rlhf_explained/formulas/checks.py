@@ -53,7 +53,25 @@ def check_shape(name: str, tensor: Tensor, like_name: str, like: object) -> None
         )
 
 
-def check_mask(name: str, mask: object, like_name: str, like: Tensor) -> None:
+def check_boolean(name: str, mask: Tensor, like_name: str, like: Tensor) -> None:
+    """Refuse a tensor that is not boolean or has another shape.
+
+    Args:
+        name: The argument's name.
+        mask: The argument.
+        like_name: The name of the argument that sets the shape.
+        like: That argument.
+
+    Raises:
+        ValueError: If the tensor is refused.
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"{name} must be a boolean tensor (True counts), not {found}")
+    check_shape(name, mask, like_name, like)
+
+
+def check_mask(name: str, mask: Tensor, like_name: str, like: Tensor) -> None:
     """Refuse a mask that is not boolean, has another shape, or counts nothing in some row.
 
     Args:
@@ -65,10 +83,7 @@ def check_mask(name: str, mask: object, like_name: str, like: Tensor) -> None:
     Raises:
         ValueError: If the mask is refused.
     """
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"{name} must be a boolean tensor (True counts), not {found}")
-    check_shape(name, mask, like_name, like)
+    check_boolean(name, mask, like_name, like)
     if not mask.any():
         raise ValueError(f"{name} counts nothing: it has no True")
     if mask.ndim > 1:

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rlhf_explained.formulas.checks import (
+    check_boolean,
     check_finite,
     check_logits,
     check_mask,
+    check_not_negative,
     check_positive,
     check_tensors,
     check_tokens,
@@ -243,3 +245,99 @@ def dpo_loss(
     chosen_rewards = beta * (policy_chosen - reference_chosen)
     rejected_rewards = beta * (policy_rejected - reference_rejected)
     return bradley_terry_loss(chosen_rewards, rejected_rewards)
+
+
+def ipo_loss(
+    policy_chosen: Float[Tensor, " batch"],
+    policy_rejected: Float[Tensor, " batch"],
+    reference_chosen: Float[Tensor, " batch"],
+    reference_rejected: Float[Tensor, " batch"],
+    *,
+    beta: float | int,
+) -> Float[Tensor, ""]:
+    r"""IPO's mean squared distance of the margin from a fixed goal, in squared nats.
+
+    $$\mathcal{L}_\mathrm{IPO} = \mathbb{E}\left[\left(
+    \log\frac{\pi(y_\mathrm{chosen})}{\pi_\mathrm{ref}(y_\mathrm{chosen})}
+    - \log\frac{\pi(y_\mathrm{rejected})}{\pi_\mathrm{ref}(y_\mathrm{rejected})}
+    - \frac{1}{2\beta} \right)^2\right]$$
+
+    DPO's margin grows for ever on a pair whose label never varies. Here it has a goal, and a margin
+    beyond it costs as much as one that falls short.
+
+    Args:
+        policy_chosen: Log-probability of each preferred response under the policy, summed over its
+            tokens, in nats.
+        policy_rejected: The same for the other response of the pair.
+        reference_chosen: The preferred responses under the reference.
+        reference_rejected: The other responses under the reference.
+        beta: How strongly the policy is held to the reference, above 0.
+
+    Returns:
+        The loss, a scalar.
+
+    Raises:
+        ValueError: If the shapes differ, there is no pair, a log-probability is not finite, or
+            `beta` is not above 0.
+
+    Source:
+        Azar et al. 2024, [A general theoretical paradigm to understand learning from human
+        preferences](https://arxiv.org/abs/2310.12036), equation 17, where β is τ.
+    """
+    sequences = {
+        "policy_chosen": policy_chosen,
+        "policy_rejected": policy_rejected,
+        "reference_chosen": reference_chosen,
+        "reference_rejected": reference_rejected,
+    }
+    check_tensors(1, **sequences)
+    check_finite(**sequences)
+    check_positive(beta=beta)
+    margins = (policy_chosen - reference_chosen) - (policy_rejected - reference_rejected)
+    return (margins - 1 / (2 * beta)).square().mean()
+
+
+def kto_loss(
+    logprobs: Float[Tensor, " batch"],
+    ref_logprobs: Float[Tensor, " batch"],
+    desirable: Bool[Tensor, " batch"],
+    *,
+    beta: float | int,
+    kl: float | int,
+) -> Float[Tensor, ""]:
+    r"""KTO's mean loss over single responses, each marked good or bad; between 0 and 1.
+
+    $$\mathcal{L}_\mathrm{KTO} = \mathbb{E}\left[1 - \sigma\left(\pm\beta \left(
+    \log\frac{\pi(y)}{\pi_\mathrm{ref}(y)} - z \right)\right)\right]$$
+
+    The sign is + for a good response and − for a bad one. No pair is needed: a response is compared
+    with $z$, how far the policy has moved on the whole. Both kinds weigh the same here.
+
+    Args:
+        logprobs: Log-probability of each response under the policy, summed over its tokens, in
+            nats.
+        ref_logprobs: The same responses under the reference.
+        desirable: True for a good response.
+        beta: How strongly the policy is held to the reference, above 0.
+        kl: The reference point $z$, an estimate of KL(policy‖reference) through which no gradient
+            flows, not negative.
+
+    Returns:
+        The loss, a scalar.
+
+    Raises:
+        ValueError: If the shapes differ, `desirable` is not boolean, there is no response, a
+            log-probability is not finite, `beta` is not above 0, or `kl` is negative or not finite.
+
+    Source:
+        Ethayarajh et al. 2024, [KTO](https://arxiv.org/abs/2402.01306), equations 7 and 8, with
+        both weights λ at 1.
+    """
+    sequences = {"logprobs": logprobs, "ref_logprobs": ref_logprobs}
+    check_tensors(1, **sequences)
+    check_finite(**sequences)
+    check_boolean("desirable", desirable, "logprobs", logprobs)
+    check_positive(beta=beta)
+    check_not_negative(kl=kl)
+    gained = beta * (logprobs - ref_logprobs - kl)
+    return (1 - torch.where(desirable, gained, -gained).sigmoid()).mean()

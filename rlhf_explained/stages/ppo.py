@@ -156,6 +156,7 @@ def train_ppo(
     *,
     draw_prompts: Callable[[int], Sequence[Sequence[int]]],
     pretraining: Sequence[Int[Tensor, "_documents _time"]] = (),
+    assign: Callable[[Rollout, PPOConfig], Experience] = credit,
     observe: Callable[[Sequences], dict[str, int | float]] = lambda sequences: {},
     generator: torch.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
@@ -168,6 +169,7 @@ def train_ppo(
         config: Settings.
         draw_prompts: Returns the tokens of as many prompts as asked for.
         pretraining: Batches of pretraining documents to mix in; needed if `pretraining_coef` > 0.
+        assign: Finds the tokens that earned the scores; `credit`, or another try at it.
         observe: Looks at each round's answers and returns more to record, such as the gold reward,
             of which PPO itself knows nothing.
         generator: Source of all randomness but the prompts'.
@@ -198,7 +200,7 @@ def train_ppo(
             generator=generator,
         )
         # 2. Find the tokens that earned the score.
-        experience = credit(rollout, config)
+        experience = assign(rollout, config)
         # 3. Make them likelier, in a few clipped steps, without forgetting what pretraining taught.
         loss, watched = torch.zeros(()), {}
         for _ in range(config.epochs):
