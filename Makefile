@@ -9,7 +9,7 @@ test_tools = python3 .ci/venv.py test
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site pdf test outputs soak bench renew clean
+.PHONY: help serve site pdf test outputs studies soak bench renew clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,10 @@ endif
 outputs: ## rewrite the Output blocks and doctest results in pages and docstrings (PAGE=: in one)
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained outputs $(PAGE)
+
+studies: ## measure the sweeps over settings and seeds, on all cores, and store what comes out
+	@$(test_tools)
+	$(PYTHON) -m rlhf_explained studies
 
 soak: ## run what is too long for every test run
 	@$(test_tools)

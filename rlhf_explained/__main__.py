@@ -85,6 +85,18 @@ def train(seed: int, no_cache: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1)
+def studies(names: tuple[str, ...]) -> None:
+    """Measure the studies, all of them or those in NAMES, on all cores, and store what came out."""
+    from rlhf_explained.report import run_studies
+
+    try:
+        run_studies(names)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
 @click.option("--only", type=click.Choice(["run", "site", "growth"]), multiple=True)
 def bench(only: tuple[str, ...]) -> None:
     """Time the run by its stages, edits and builds, and larger sites; write bench.json."""

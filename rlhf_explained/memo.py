@@ -56,14 +56,20 @@ def source_digest(paths: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256(sys.version[:4].encode())
     for path in sorted(paths):
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        for node in ast.walk(tree):
-            if isinstance(
-                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            ) and (ast.get_docstring(node, clean=False) is not None):
-                node.body = node.body[1:]
-        digest.update(path.name.encode() + ast.dump(tree).encode())
+        digest.update(_source_digest(path, path.stat().st_mtime_ns).encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def _source_digest(path: Path, changed: int) -> str:
+    """Of one file; the time of its last change is there for the cache."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ) and (ast.get_docstring(node, clean=False) is not None):
+            node.body = node.body[1:]
+    return hashlib.sha256(path.name.encode() + ast.dump(tree).encode()).hexdigest()
 
 
 def find(kind: str, key: str) -> Path | None:

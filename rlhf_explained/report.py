@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rlhf_explained import pipeline
+from rlhf_explained import pipeline, studies
 from rlhf_explained.pipeline import Run, RunConfig
 
 
@@ -58,6 +59,23 @@ def trained(seed: int, *, no_cache: bool = False) -> Run:
             run = Run(config, pipeline.run_key(config), Path(folder))
             run.summary()  # reads the report before the folder goes
             return run
+
+
+def run_studies(names: Sequence[str]) -> None:
+    """Run studies one after the other, with a bar of their points on standard error.
+
+    Args:
+        names: Which of `studies.STUDIES`; all of them if there is none.
+
+    Raises:
+        ValueError: If there is no study of a name.
+    """
+    names = names or studies.STUDIES
+    for name in names:
+        studies.results_file(name)  # before any of them begins
+    with progress_bars() as show:
+        for name in names:
+            studies.run(name, lambda done, points, name=name: show(name, done, points, math.nan))
 
 
 def print_run(run: Run, *, as_json: bool) -> None:

@@ -18,13 +18,13 @@ FLOORS = (
     ("rollout",),
     ("stages",),
     ("training", "pipeline", "walkthrough"),
-    ("measured", "figures"),
+    ("studies", "measured", "figures"),
     ("report", "bench", "site", "__main__"),
 )
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
-WITHOUT_TORCH = ("disk", "memo", "pipeline", "measured", "figures", "site")
+WITHOUT_TORCH = ("disk", "memo", "pipeline", "studies", "measured", "figures", "site")
 
 
 def module_name(path: Path, package: Path) -> str:
@@ -147,8 +147,8 @@ def below_the_figures() -> list[str]:
 
 
 def quick() -> list[str]:
-    drawing = set(modules("figures")) - {"rlhf_explained.figures"}
-    return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - drawing)]
+    slow = set(modules("figures", "studies")) - {"rlhf_explained.figures", "rlhf_explained.studies"}
+    return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - slow)]
 
 
 def test_no_floor_below_the_figures_loads_matplotlib():

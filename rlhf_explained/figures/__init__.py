@@ -22,12 +22,14 @@ class Figure:
         function: The drawing function there, from a run to a matplotlib figure.
         alt: The alternative text; `{name}` stands for the measured value of that name.
         reads: Further modules of the project whose code decides what is drawn.
+        studies: Those whose stored results are drawn.
     """
 
     module: str
     function: str
     alt: str
     reads: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
 
 
 FIGURES: dict[str, Figure] = {
@@ -155,9 +157,12 @@ def sources(name: str) -> tuple[Path, ...]:
         f"{__name__}.{part}"
         for part in ("style", "svg", "compact", "table", "numbers", figure.module)
     )
-    modules = (*own, "rlhf_explained.measured", *figure.reads)
+    modules = (*own, "rlhf_explained.measured", "rlhf_explained.studies", *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
-    return tuple(_FOLDER / f"{module.replace('.', '/')}.py" for module in modules)
+    places = [_FOLDER.joinpath(*module.split(".")) for module in modules]
+    return tuple(
+        place / "__init__.py" if place.is_dir() else place.with_suffix(".py") for place in places
+    )
 
 
 def alt_text(name: str, run: Run) -> str:

@@ -20,6 +20,7 @@ from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import workers
 from rlhf_explained.site.faults import shown
+from rlhf_explained.studies import stored
 
 
 class DrawingError(Exception):
@@ -97,14 +98,9 @@ def files(run: Run) -> dict[str, str]:
 
 def _key(name: str, run: Run) -> str:
     parts = [name, run.key, memo.version("matplotlib")]
-    parts += [_digest(path, path.stat().st_mtime_ns) for path in figures.sources(name)]
+    parts += [memo.source_digest(figures.sources(name))]
+    parts += [stored(study).fingerprint for study in figures.FIGURES[name].studies]
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:20]
-
-
-@functools.cache
-def _digest(path: Path, changed: int) -> str:
-    """Of one file; the time of its last change is there for the cache."""
-    return memo.source_digest([path])
 
 
 def _folder(key: str) -> Path:
