@@ -8,6 +8,9 @@ headings and links look and are checked like those of every other page.
 
 The first cell installs the package where a reader runs the notebook. Its tag `skip-execution` keeps
 it from running in the build, which has the package and no network.
+
+The tag `solution` marks what answers an exercise. It runs like all code; the page folds it, and so
+does JupyterLab where the notebook is downloaded.
 """
 
 from __future__ import annotations
@@ -254,6 +257,7 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
     jupyter, soup = _parsed(content), _parsed("")
     boxes = jupyter.select('[id^="cell-id="]')
     for cell, line, box in zip(notebook.cells, lines, boxes, strict=True):
+        into = _folded(soup) if _is_solution(cell) else soup
         if prose := box.select_one(".jp-MarkdownOutput"):
             for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell.source, re.M):
                 at = line + cell.source[: cell.source.index(word)].count("\n")
@@ -261,9 +265,9 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
                 logger.warning(f"{shown(path)}:{at}: {why}")
             for block in prose.select(".highlight"):  # of a language, or a diagram
                 _restyle(block, "code" if block.select_one("span[class]") else "text")
-            soup.extend(prose.contents.copy())
+            into.extend(prose.contents.copy())
         if code := box.select_one(".highlight-ipynb"):
-            soup.append(_restyle(code, "python"))
+            into.append(_restyle(code, "python"))
         alt = cell.metadata.get("alt", "")
         outputs = box.select(".jp-OutputArea-output")
         for is_text, group in itertools.groupby(outputs, _is_text):
@@ -271,12 +275,12 @@ def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
                 text = "\n".join(one.get_text().strip("\n") for one in group)
                 shown_text = _parsed(f"<div><pre>{html.escape(text)}\n</pre></div>")
                 if text.strip():
-                    soup.append(_restyle(shown_text.select("div")[0], "text", "Output"))
+                    into.append(_restyle(shown_text.select("div")[0], "text", "Output"))
             for output in () if is_text else group:
                 if not alt and output.select_one("img"):
                     why = 'an image without alt text: write `# %% alt="…"` above its cell'
                     logger.warning(f"{shown(path)}:{line - 1}: {why}")
-                soup.extend(_restyled_output(output, alt))
+                into.extend(_restyled_output(output, alt))
     diagrams.in_notebook(soup)
     _render_formulas(soup)
     _resolve_links(soup, page, files)
@@ -297,6 +301,20 @@ def _drawings(notebook: NotebookNode) -> dict[str, str]:
     outputs = itertools.chain(*(cell.get("outputs", []) for cell in notebook.cells))
     made = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     return dict(re.findall(r'<figure class="drawn" id="([^"]+)">(<svg.*?</svg>)', made, re.S))
+
+
+def _is_solution(cell: NotebookNode | dict[str, Any]) -> bool:
+    return "solution" in cell["metadata"].get("tags", [])
+
+
+def _folded(soup: BeautifulSoup) -> Tag:
+    """What the page's last cell was folded into, or a new fold at its end."""
+    last = next((part for part in reversed(soup.contents) if isinstance(part, Tag)), None)
+    if last is None or last.get("class") != ["solution"]:
+        fold = '<details class="solution"><summary>Solution</summary></details>'
+        (last,) = _parsed(fold).select("details")
+        soup.append(last)
+    return last
 
 
 def _parsed(text: str) -> BeautifulSoup:
@@ -435,4 +453,6 @@ def published(notebook: NotebookNode, address: Callable[[str], str | None]) -> s
     for cell in copy["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _LINK.sub(absolute, cell["source"])
+        elif _is_solution(cell):
+            cell["metadata"]["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
     return json.dumps(copy, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -214,6 +214,46 @@ def test_other_faults_of_notebooks(tmp_path: Path, caplog) -> None:
     assert page.links_to_anchors == {page.file: {"b": "#b"}}  # for MkDocs to check
 
 
+def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
+    cells = (
+        "# %% [markdown]\n# **Exercise.** What is six times seven?\n",
+        '# %% tags=["solution"]\nanswer = 6 * 7\nprint(answer)\n',
+        '# %% [markdown] tags=["solution"]\n# As everybody knows, by $7$.\n',
+        '# %% tags=["solution"]\nanswer + 1\n',
+        "# %% [markdown]\n# **Exercise.** And half of it?\n",
+        '# %% tags=["solution"]\nprint(answer / 2)\n',
+        "# %%\nprint('in the open')\n",
+    )
+    path = written(tmp_path, HEADER + "\n".join(cells))
+    html, _ = converted(path)
+    assert messages(caplog) == []
+    folds = re.findall(r'<details class="solution">(.*?)</details>', html, re.S)
+    assert len(folds) == html.count("<details") == 2
+    opened = re.sub(r"<[^>]+>", "", re.sub(r"<math.*?</math>", "7", folds[0]))
+    assert "".join(opened.split()) == (
+        "Solutionanswer=6*7print(answer)Output42Aseverybodyknows,by7.answer+1Output43"
+    )
+    assert all(fold.startswith("<summary>Solution</summary>") for fold in folds)
+    outside = re.sub(r"<details.*?</details>", "", html, flags=re.S)
+    assert not re.search(r"42|43|21\.0", outside)
+    assert "in the open" in outside
+
+    download = notebooks.published(notebooks.executed[path], lambda link: None)
+    whole = nbformat.reads(download, as_version=4)
+    nbformat.validate(whole)
+    hidden = [cell.metadata.get("jupyter", {}) for cell in whole.cells]
+    closed = {"source_hidden": True, "outputs_hidden": True}
+    assert hidden == [{}, closed, {}, closed, {}, closed, {}]
+    assert whole.cells[1].outputs[0].text == "42\n"
+
+
+def test_a_solution_that_raises_is_a_fault_too(tmp_path: Path, caplog) -> None:
+    path = written(tmp_path, HEADER + '# %% tags=["solution"]\n1 / 0\n')
+    converted(path)
+    (message,) = messages(caplog)
+    assert message.startswith(f"{path}:8: the cell raises ZeroDivisionError")
+
+
 def test_the_package_and_the_run_decide_what_is_remembered(
     tmp_path: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
