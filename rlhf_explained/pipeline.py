@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 POLICIES = ("base", "sft", "ppo", "ppo_no_kl")
 STAGES = ("pretrain", "sft", "preferences", "reward_model", "ppo", "ppo_no_kl", "evaluation")
+
+_PACKAGE = Path(__file__).parent
+_TRAINING = ("formulas", "world", "models", "stages", "rollout", "training")
+_IMPORT = re.compile(r"(?m)^from rlhf_explained\.([\w.]+) import (\([^)]*\)|.*)")
 
 Progress = Callable[[str, int, int, float], None]
 """Told of the stage, the steps done, all its steps, and the loss."""
@@ -163,19 +168,40 @@ class Run:
         }
 
 
+def deciding(module: Path) -> set[Path]:
+    """The sources that decide what a module trains: its own and those that it imports.
+
+    Args:
+        module: A file of this package.
+
+    Returns:
+        Files of the floors on which training takes place.
+    """
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return found
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    for origin, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        for name in ("", *re.findall(r"\w+", names)):
+            place = _PACKAGE.joinpath(*origin.split("."), name)
+            if place.relative_to(_PACKAGE).parts[0] in _TRAINING:
+                files = (place.with_suffix(".py"), place / "__init__.py")
+                yield from filter(Path.is_file, files)
+
+
 def run_key(config: RunConfig) -> str:
     """Digest of all that a run's numbers depend on: config, source, torch and processor."""
-    package = Path(__file__).parent
-    sources = [
-        path
-        for floor in ("formulas", "world", "models", "stages")
-        for path in (package / floor).rglob("*.py")
-    ]
-    sources += [package / "rollout.py", package / "training.py"]
     circumstances = {
         "seed": config.seed,
         "effort": config.effort,
-        "source": memo.source_digest(sources),
+        "source": memo.source_digest(deciding(_PACKAGE / "training.py")),
         "torch": version("torch"),
         "machine": platform.machine(),
         "capability": os.environ.get("ATEN_CPU_CAPABILITY", "native"),

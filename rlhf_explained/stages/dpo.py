@@ -27,10 +27,10 @@ class DPOConfig:
         beta: Price of a nat, in the unit of the reward by whose differences the pairs were judged.
     """
 
-    steps: int = 300
+    steps: int = 150
     batch: int = 64
     learning_rate: float = 3e-4
-    beta: float = 0.1
+    beta: float = 1.0
 
     def __post_init__(self) -> None:
         if self.beta <= 0:

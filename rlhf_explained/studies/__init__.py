@@ -13,9 +13,8 @@ import json
 import math
 import os
 import platform
-import re
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date
 from functools import cached_property
@@ -23,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained import memo
+from rlhf_explained import memo, pipeline
 
 STUDIES = ("methods", "ablations", "reward_data", "frontier")
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
@@ -31,10 +30,7 @@ returns numbers by name; and `SAMPLE`, the setting that `make test` measures aga
 
 Row = dict[str, Any]
 
-_PACKAGE = Path(__file__).parents[1]
 _RESULTS = Path(__file__).parent / "results"
-_DECIDING = ("formulas", "world", "models", "stages", "rollout", "training")
-_IMPORT = re.compile(r"(?m)^from rlhf_explained\.([\w.]+) import (\([^)]*\)|.*)")
 # Student's t: the factor of the standard error that covers 95 %, by the number of values.
 _STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 
@@ -185,24 +181,8 @@ def source_digest(name: str) -> str:
     Returns:
         20 hexadecimal digits.
     """
-    found: set[Path] = set()
-    waiting = [_PACKAGE / "studies" / f"{name}.py"]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imported(path)
-    return memo.source_digest(found)[:20]
-
-
-def _imported(path: Path) -> Iterator[Path]:
-    """The modules that decide what is trained, of those that a file imports."""
-    for origin, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        for name in ("", *re.findall(r"\w+", names)):
-            place = _PACKAGE.joinpath(*origin.split("."), name)
-            if place.relative_to(_PACKAGE).parts[0] in _DECIDING:
-                files = (place.with_suffix(".py"), place / "__init__.py")
-                yield from filter(Path.is_file, files)
+    module = Path(__file__).with_name(f"{name}.py")
+    return memo.source_digest(pipeline.deciding(module))[:20]
 
 
 def points(name: str) -> list[tuple[str, int]]:

@@ -61,13 +61,12 @@ def measure(name: str, seed: int) -> dict[str, float]:
         pairs = preferences.chosen, preferences.rejected
         policy = train_dpo(sft, *pairs, setting, generator=randomness).policy
     elif isinstance(setting, GRPOConfig):
-        draw_prompts, observe = lesson.classroom(randomness)
+        draw_prompts, _ = lesson.classroom(randomness)
         policy = train_grpo(
             sft,
             partial(score, reward_model),
             setting,
             draw_prompts=draw_prompts,
-            observe=observe,
             generator=randomness,
         ).policy
     elif isinstance(setting, PPOConfig):
