@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import Interval, stored
 
 WINDOW = 5  # iterations that a smoothed curve averages over
 BEYOND_NOISE = 3.0  # standard errors; with fewer, the best of many noisy points looks real
@@ -26,6 +27,16 @@ NAMES = {
 }
 SHARES = ("helpful", "harmful", "off-topic", "rambling", "wrong")
 STAGES = ("pretrain", "sft", "preferences", "reward-model", "ppo", "ppo-no-kl", "evaluation")
+
+METHODS = {
+    "sft": "SFT",
+    "best_of_16": "best of 16",
+    "dpo": "DPO",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+    "ppo": "PPO",
+    "ppo_no_kl": "PPO, no penalty",
+}
 
 _SPACE = "\N{NO-BREAK SPACE}"  # so that a number and its unit stay on one line
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
@@ -99,8 +110,10 @@ def value(name: str, run: Run) -> Measured:
     Raises:
         ValueError: If there is no value of that name; the message names the closest ones.
     """
+    if name in _STUDIED:
+        return _STUDIED[name]()
     if name not in _VALUES:
-        close = difflib.get_close_matches(name, _VALUES, n=3) or sorted(_VALUES)[:3]
+        close = difflib.get_close_matches(name, names(), n=3) or names()[:3]
         raise ValueError(f"value: there is no {name!r}; the closest are {', '.join(close)}")
     text, about = _VALUES[name](run)
     return Measured(text, f"{about}; seed {run.config.seed}")
@@ -108,7 +121,7 @@ def value(name: str, run: Run) -> Measured:
 
 def names() -> list[str]:
     """All names that `value` knows, in order."""
-    return sorted(_VALUES)
+    return sorted([*_VALUES, *_STUDIED])
 
 
 def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
@@ -346,4 +359,72 @@ for _short, _policy in POLICIES.items():
         f"{_short}-proxy": _quantity(_policy, "proxy", number, "mean reward model score"),
         f"{_short}-kl": _quantity(_policy, "kl", nats, "mean KL from SFT (k1)"),
         f"{_short}-length": _quantity(_policy, "length", tokens, "mean length"),
+    }
+
+
+def within(interval: Interval, show: Callable[[float], str] = number) -> str:
+    """A mean and how far the true one may be from it; the unit stands once."""
+    reach, unit = show(interval.reach), ""
+    if _SPACE in reach:
+        reach, unit = reach.rsplit(_SPACE, 1)
+    mean = show(interval.mean).removesuffix(f"{_SPACE}{unit}")
+    return f"{mean} ± {reach}{_SPACE}{unit}" if unit else f"{mean} ± {reach}"
+
+
+def _method(method: str, quantity: str, show: Callable[[float], str]) -> Callable[[], Measured]:
+    def entry() -> Measured:
+        results = stored("methods")
+        found = results.interval(method, quantity)
+        # Best-of-n's KL is a bound, the same for every seed.
+        text = within(found, show) if found.reach else show(found.mean)
+        about = f"{METHODS[method]}: {quantity}, mean of {results.origin}, 95 % interval"
+        return Measured(text, about)
+
+    return entry
+
+
+def methods_verdict() -> Measured:
+    """Which methods end above SFT on every seed, and which has most gold beyond the noise?"""
+    results = stored("methods")
+    start = results.values("sft", "gold")
+    above, below = [], []
+    for method, name in METHODS.items():
+        if method != "sft":
+            golds = results.values(method, "gold")
+            wins = sum(gold > sft for gold, sft in zip(golds, start, strict=True))
+            (above if wins == len(golds) else below).append((name, wins))
+    text = f"On every seed {_listed([name for name, _ in above])} end above SFT in gold reward. "
+    for name, wins in below:
+        text += f"{name} does so on {wins} of {len(start)}. "
+    trained = ("dpo", "grpo", "rloo", "ppo")
+    best = max(trained, key=lambda method: results.interval(method, "gold").mean)
+    rivals = [
+        METHODS[method]
+        for method in trained
+        if method != best and results.difference(best, method, "gold").has_zero
+    ]
+    text += f"Of those that train with a penalty, {METHODS[best]} has most, "
+    text += (
+        f"but not beyond the noise more than {_listed(rivals)}." if rivals else "beyond the noise."
+    )
+    return Measured(text, f"{results.origin}; noise: the 95 % interval of the paired difference")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them."""
+    if not names:
+        return "none"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+_STUDIED: dict[str, Callable[[], Measured]] = {"methods-verdict": methods_verdict}
+for _method_name in METHODS:
+    _shown = f"methods-{_method_name.replace('_', '-')}"
+    _STUDIED |= {
+        f"{_shown}-gold": _method(_method_name, "gold", number),
+        f"{_shown}-proxy": _method(_method_name, "proxy", number),
+        f"{_shown}-kl": _method(_method_name, "kl", nats),
+        f"{_shown}-helpful": _method(_method_name, "helpful", share),
+        f"{_shown}-seconds": _method(_method_name, "seconds", seconds),
     }

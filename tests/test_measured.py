@@ -15,6 +15,7 @@ from made_up_run import CURVES, Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
 from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import Interval, Results, stored
 
 SPACE = "\N{NO-BREAK SPACE}"
 VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict")
@@ -50,7 +51,7 @@ def test_every_value_has_a_text_and_names_its_run(name: str, run: Run):
     found = measured.value(name, run)
     assert found.text
     assert "nan" not in found.text
-    assert found.note.endswith("seed 3")
+    assert found.note.endswith("seed 3") or f"5 seeds · {stored('methods').date}" in found.note
 
 
 @pytest.mark.parametrize("name", measured.names())
@@ -253,3 +254,37 @@ def test_score_and_length_correlate_as_they_do(tmp_path: Path):
 @pytest.mark.parametrize("name", VERDICTS)
 def test_a_verdict_is_whole_sentences(name: str, run: Run):
     assert re.fullmatch(r"([A-Z].*\. )*[A-Z].*\.", measured.value(name, run).text)
+
+
+# What is said of the methods
+
+
+def compared(monkeypatch: pytest.MonkeyPatch, **golds: list[float]) -> str:
+    """The verdict on made-up methods, of which those that are not named have 1.0 and a little."""
+    usual = {method: [1.0, 1.01, 0.99] for method in measured.METHODS} | {"sft": [0.0, 0.1, 0.2]}
+    rows = [
+        {"setting": method, "seed": seed, "gold": gold}
+        for method, values in (usual | golds).items()
+        for seed, gold in enumerate(values)
+    ]
+    results = Results("methods", "2026-01-01", "", {}, rows)
+    monkeypatch.setattr(measured, "stored", lambda name: results)
+    return measured.methods_verdict().text
+
+
+def test_the_verdict_says_who_is_above_sft_on_every_seed(monkeypatch: pytest.MonkeyPatch):
+    text = compared(monkeypatch, ppo_no_kl=[-1.0, 0.05, 0.3])
+    assert "best of 16, DPO, GRPO, RLOO and PPO end above SFT" in text
+    assert "PPO, no penalty does so on 1 of 3." in text
+
+
+def test_the_verdict_names_one_best_only_beyond_the_noise(monkeypatch: pytest.MonkeyPatch):
+    alone = compared(monkeypatch, dpo=[2.0, 2.01, 1.99])
+    assert alone.endswith("DPO has most, beyond the noise.")
+    close = compared(monkeypatch, dpo=[2.0, 2.01, 1.99], rloo=[2.5, 1.5, 1.6])
+    assert close.endswith("DPO has most, but not beyond the noise more than RLOO.")
+
+
+def test_a_unit_stands_once_behind_a_mean_with_its_interval():
+    assert measured.within(Interval(1.5, 0.25)) == "1.50 ± 0.25"
+    assert measured.within(Interval(0.85, 0.02), measured.share) == "85 ± 2\N{NO-BREAK SPACE}%"

@@ -23,6 +23,7 @@ class Figure:
         alt: The alternative text; `{name}` stands for the measured value of that name.
         reads: Further modules of the project whose code decides what is drawn.
         studies: Those whose stored results are drawn.
+        opened: Whether a page shows the numbers at once, not only when asked.
     """
 
     module: str
@@ -30,6 +31,7 @@ class Figure:
     alt: str
     reads: tuple[str, ...] = ()
     studies: tuple[str, ...] = ()
+    opened: bool = False
 
 
 FIGURES: dict[str, Figure] = {
@@ -135,6 +137,18 @@ FIGURES: dict[str, Figure] = {
         "seconds to compare two. Published: InstructGPT used 12,725 SFT prompts and 33,207 "
         "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
         "demonstrations and 1,418,091 comparisons.",
+    ),
+    "methods": Figure(
+        "methods",
+        "gold_by_method",
+        "Gold reward on held-out prompts over five seeds, with the KL from SFT. SFT "
+        "{methods-sft-gold}; best of 16 {methods-best-of-16-gold} at a KL of at most "
+        "{methods-best-of-16-kl}; PPO {methods-ppo-gold} at {methods-ppo-kl}; RLOO "
+        "{methods-rloo-gold} at {methods-rloo-kl}; GRPO {methods-grpo-gold} at "
+        "{methods-grpo-kl}; DPO {methods-dpo-gold} at {methods-dpo-kl}; PPO without the penalty "
+        "{methods-ppo-no-kl-gold} at {methods-ppo-no-kl-kl}.",
+        studies=("methods",),
+        opened=True,
     ),
     "timeline": Figure(
         "history",

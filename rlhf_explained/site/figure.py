@@ -55,7 +55,8 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
         SubElement(words, "p").text = paragraph.strip()
     if tables := drawings.tables(name, run):
         # HTML wants the caption to be a figure's last part, so the numbers stand in it
-        data = SubElement(words, "details", {"class": "data", "data-search-exclude": ""})
+        looks = {"class": "data", "data-search-exclude": ""} | ({"open": ""} if what.opened else {})
+        data = SubElement(words, "details", looks)
         SubElement(data, "summary").text = "Data"
         content = "".join(map(numbers, tables))
         SubElement(data, "div").text = AtomicString(stash.store(content))
