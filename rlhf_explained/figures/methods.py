@@ -17,7 +17,7 @@ def gold_by_method(run: Run) -> Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
     results = stored("methods")
     (table,) = numbers.methods(run)
-    gap, left, right = 30.0, 104.0, 62.0
+    gap, left, right = 30.0, 118.0, 62.0
     height = gap * len(table.rows)
     figure, page = style.page(height + 106)
     axes = style.panel(
@@ -34,6 +34,7 @@ def gold_by_method(run: Run) -> Figure:
     axes.set_yticks([])
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.xaxis.set_major_locator(style.MaxNLocator(4, steps=[1, 2, 5, 10]))
+    seeds: list[tuple[float, float]] = []
     keys = {name: key for key, name in METHODS.items()}
     for place, row in enumerate(table.rows):
         name, mean, reach, kl = row[0], row[1], row[2], row[5]
@@ -41,13 +42,14 @@ def gold_by_method(run: Run) -> Figure:
         colour, middle = COLOURS.get(key, style.INK), 36 + gap * (place + 0.5) + 4
         style.words(page, left - 10, middle, name, colour=colour, align="right")
         golds = results.values(key, "gold")
-        style.dots(axes, golds, [place + 0.27] * len(golds), colour)
+        seeds += [(gold, place + 0.27) for gold in golds]
         axes.plot([mean - reach, mean + reach], [place - 0.1] * 2, color=style.INK, linewidth=1.2)
         marker = style.MARKERS.get(key, "D")
         axes.plot(mean, place - 0.1, marker, color=colour, markersize=7)
         text = number(kl) if key != "best_of_16" else f"≤ {number(kl)}"
         style.words(page, style.WIDTH - 4, middle, text, colour=style.MUTED, align="right")
-    golds = [gold for key in METHODS for gold in results.values(key, "gold")]
+    golds, places = zip(*seeds, strict=True)
+    style.dots(axes, golds, places, style.MUTED)
     sft = results.interval("sft", "gold").mean
     axes.axvline(sft, color=style.SFT, linewidth=1.2, linestyle=style.DASHES["sft"], zorder=0)
     margin = 0.06 * (max(golds) - min(golds))

@@ -12,8 +12,9 @@ from math import comb
 from typing import Any
 
 from rlhf_explained.figures.table import Column, Numbers, Table
-from rlhf_explained.measured import smoothed
+from rlhf_explained.measured import METHODS, smoothed
 from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import stored
 
 CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
 # The original figure's shares: invented, and drawn as such beside the measured ones.
@@ -253,6 +254,51 @@ def beta_sweep(run: Run) -> tuple[Table, ...]:
     return (Table("beta-sweep", "Four illustrative answers", columns, rows),)
 
 
+# The trained methods of the study, by setting; after them what needs no training.
+IN_THE_EXACT_WORLD = {
+    "ppo": "PPO",
+    "group": "RLOO",
+    "dpo": "DPO",
+    "grpo_no_std": "GRPO, no std",
+    "grpo": "GRPO",
+    "best_of_4": "best of 4",
+    "best_of_64": "best of 64",
+}
+
+
+def frontier(run: Run) -> tuple[Table, ...]:
+    """Reward and KL in the first exact world, and shares of the frontier's reward in all of them."""
+    study = stored("frontier")
+    kinds = {"frontier": ("frontier", "β"), "best_of": ("best-of-n", "n")}
+    rows: list[tuple[Any, ...]] = [("frontier", "", 0.0, 0.0)]
+    for setting in study.config:
+        kind, _, at = setting.rpartition("_")
+        trained = IN_THE_EXACT_WORLD.get(setting)
+        if kind in kinds or trained:
+            policy, name = kinds.get(kind, (trained, ""))
+            where = study.values(setting, "kl")[0], study.values(setting, "gained")[0]
+            rows.append((policy, f"{name} = {at}" if name else "", *where))
+    columns = Column("policy"), Column("at"), Column("KL", "nats"), Column("reward gained")
+    world = Table("frontier", "Reward and KL in the first exact world", columns, tuple(rows))
+    shares = tuple(
+        (name, seed, spent, 100.0 * gained / most)
+        for setting, name in IN_THE_EXACT_WORLD.items()
+        for seed, spent, gained, most in zip(
+            study.seeds,
+            *(study.values(setting, quantity) for quantity in ("kl", "gained", "most")),
+            strict=True,
+        )
+    )
+    columns = (
+        Column("method"),
+        Column("world"),
+        Column("KL", "nats"),
+        Column("share of the frontier", "%", 1),
+    )
+    title = "Reward gained, as a share of what the frontier gains at the same KL"
+    return world, Table("frontier-shares", title, columns, shares)
+
+
 def demonstrations_preferences(run: Run) -> tuple[Table, ...]:
     """How many demonstrations and comparisons have been collected."""
     prompts, answers = INSTRUCTGPT["ranked prompts"], INSTRUCTGPT["answers each"]
@@ -280,7 +326,82 @@ def timeline(run: Run) -> tuple[Table, ...]:
     return (Table("timeline", "Learning from human preferences", columns, rows),)
 
 
+def methods(run: Run) -> tuple[Table, ...]:
+    """What each method reaches, the most gold first: means over seeds, with 95 % intervals."""
+    results = stored("methods")
+    quantities = (
+        Column("gold"),
+        Column("proxy"),
+        Column("KL", "nats"),
+        Column("helpful", "%", 0),
+        Column("seconds", "s", 0),
+    )
+    rows = []
+    for method, name in METHODS.items():
+        row: list[Any] = [name]
+        for column in quantities:
+            scale = 100 if column.unit == "%" else 1
+            found = results.interval(method, column.name.lower())
+            row += [scale * found.mean, scale * found.reach]
+        rows.append(tuple(row))
+    rows.sort(key=lambda row: -row[1])
+    columns = [
+        part
+        for column in quantities
+        for part in (column, Column(f"± {column.name}", column.unit, column.digits))
+    ]
+    title = f"Every method on held-out prompts, mean of {len(results.seeds)} seeds ± 95 % interval"
+    return (Table("methods", title, (Column("method"), *columns), tuple(rows)),)
+
+
+# Of the study of PPO without one of its parts, by setting.
+ABLATIONS = {
+    "ppo": "PPO as shipped",
+    "no_critic": "no critic",
+    "no_clip": "no clip",
+    "no_kl": "no KL penalty",
+    "no_whitening": "no whitening",
+    "no_pretraining": "no pretraining mix",
+    "eight_epochs": "8 epochs a batch, not 2",
+    "eight_epochs_no_clip": "8 epochs without the clip, against with",
+}
+
+
+def ablations(run: Run) -> tuple[Table, ...]:
+    """What PPO reaches without one of its parts, and each seed's change in gold."""
+    results = stored("ablations")
+    quantities = (
+        Column("helpful", "%", 0),
+        Column("wrong", "%", 0),
+        Column("KL", "nats"),
+        Column("largest KL", "nats", 1),
+    )
+    rows, changes = [], []
+    for setting, name in ABLATIONS.items():
+        row: list[Any] = [name, results.interval(setting, "gold").mean, None, None]
+        if setting != "ppo":
+            other = "eight_epochs" if setting == "eight_epochs_no_clip" else "ppo"
+            gap = results.difference(setting, other, "gold")
+            row[2:] = gap.mean, gap.reach
+            pairs = zip(results.values(setting, "gold"), results.values(other, "gold"), strict=True)
+            golds = zip(results.seeds, pairs, strict=True)
+            changes += [(name, seed, gold - whole) for seed, (gold, whole) in golds]
+        for column in quantities:
+            mean = results.interval(setting, column.name.lower().replace(" ", "_")).mean
+            row.append(100 * mean if column.unit == "%" else mean)
+        rows.append(tuple(row))
+    columns = Column("setting"), Column("gold"), Column("change"), Column("±"), *quantities
+    title = f"PPO without one of its parts, mean of {len(results.seeds)} seeds; ± 95 % interval"
+    seeds = Column("setting"), Column("seed"), Column("change", digits=3)
+    return (
+        Table("ablations", title, columns, tuple(rows)),
+        Table("ablations-seeds", "Change in gold, seed by seed", seeds, tuple(changes)),
+    )
+
+
 TABLES: dict[str, Numbers] = {
+    "ablations": ablations,
+    "methods": methods,
     "before-after": before_after,
     "three-stages": three_stages,
     "stage-seconds": stage_seconds,
