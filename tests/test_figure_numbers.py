@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import json
 import math
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from places import place
 
-from rlhf_explained import figures
+from rlhf_explained import figures, studies
 from rlhf_explained.figures import numbers, style
 from rlhf_explained.figures.table import Column, Table
 from rlhf_explained.pipeline import Run
@@ -153,7 +154,20 @@ def demonstrations_preferences(figure: Figure, tables: Tables):
     yield np.array(drawn) / counts, np.ones(len(counts))
 
 
+def methods(figure: Figure, tables: Tables):
+    (table,) = tables
+    axes = figure.axes[1]
+    marks = {
+        round(line.get_ydata()[0] + 0.1): line for line in axes.lines if len(line.get_xdata()) == 1
+    }
+    yield [marks[row].get_xdata()[0] for row in range(len(table.rows))], table["gold"]
+    whiskers = [line.get_xdata() for line in axes.lines if len(set(line.get_ydata())) == 1]
+    reaches = sorted((ends[1] - ends[0]) / 2 for ends in whiskers if len(ends) == 2)
+    yield reaches, sorted(table["± gold"])
+
+
 COMPARISONS: dict[str, Callable] = {
+    "methods": methods,
     "before-after": before_after,
     "stage-seconds": stage_seconds,
     "sft-loss": sft_loss,
@@ -198,7 +212,15 @@ def test_a_figure_of_other_numbers_would_be_noticed(
     name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     tables = figures.tables(name, run)
-    if name == "beta-sweep":
+    if studied := figures.FIGURES[name].studies:
+        for study in studied:
+            content = json.loads(studies.results_file(study).read_text(encoding="utf-8"))
+            for row in content["rows"]:
+                row |= {key: 1.1 * x + row["seed"] for key, x in row.items() if type(x) is float}
+            (tmp_path / f"{study}.json").write_text(json.dumps(content), encoding="utf-8")
+        monkeypatch.setattr(studies, "_RESULTS", tmp_path)
+        other = run
+    elif name == "beta-sweep":
         monkeypatch.setattr(numbers, "SCENARIOS", (("great", 9.4, 0.8), *numbers.SCENARIOS[1:]))
         other = run
     else:
