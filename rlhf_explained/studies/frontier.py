@@ -58,7 +58,7 @@ SETTINGS: dict[str, Any] = {
     "group": GRPOConfig(kl_in="reward", divide_by_std=False, **_GROUPS),
     "grpo": GRPOConfig(**_GROUPS),
     "grpo_no_std": GRPOConfig(divide_by_std=False, **_GROUPS),
-    "dpo": DPOConfig(steps=400, batch=4096, learning_rate=4e-3, beta=BETA),
+    "dpo": DPOConfig(steps=800, batch=4096, learning_rate=1e-2, beta=BETA),
     **{f"best_of_{n}": {"n": n} for n in (2, 4, 8, 16, 32, 64)},
     **{
         f"frontier_{beta}": {"beta": beta}
