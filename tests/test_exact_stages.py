@@ -6,6 +6,7 @@ import torch
 from rlhf_explained.formulas import kl_exact
 from rlhf_explained.models.gpt import GPT
 from rlhf_explained.rollout import generate, sequence_logprobs
+from rlhf_explained.studies import stored
 from rlhf_explained.studies.frontier import (
     BETA,
     LIMIT,
@@ -92,7 +93,7 @@ def test_group_advantages_without_std_reach_the_best_policy(seed: int) -> None:
 def test_grpo_as_published_goes_to_its_own_optimum(seed: int, setting: str) -> None:
     """With k3 in the loss it ends nearer to where its gradient is zero than to the best policy.
 
-    Not with seed 0, where its optimum is far: there it stays between the two (see the decisions).
+    Not with seed 0, where its optimum is far: there it stays between the two (see the experiments).
     """
     here = world(seed)
     reference, rewards = here.logprobs(here.reference), here.rewards.double()
@@ -113,7 +114,13 @@ def test_grpo_as_published_goes_to_its_own_optimum(seed: int, setting: str) -> N
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_dpo_reaches_the_best_policy(seed: int) -> None:
-    """Seeds 2 and 3 have fallen short of it with these pairs and steps (see the decisions)."""
     assert share(world(seed), learned(seed, "dpo")) >= 0.97
+
+
+@pytest.mark.parametrize(("setting", "least"), [("ppo", 0.98), ("group", 0.97), ("dpo", 0.97)])
+def test_so_they_did_on_every_seed_of_the_study(setting: str, least: float) -> None:
+    shares = stored("frontier").values(setting, "share")
+    assert len(shares) >= 5
+    assert min(shares) >= least
