@@ -124,7 +124,7 @@ class Results:
             raise ValueError(f"setting: {setting!r} is none of {', '.join(self.config)}")
         if quantity not in rows[0]:
             raise ValueError(f"quantity: {quantity!r} is none of {', '.join(rows[0])}")
-        return [row[quantity] for row in rows]
+        return [float(row[quantity]) for row in rows]
 
     def interval(self, setting: str, quantity: str) -> Interval:
         """The mean over the seeds with its interval; as `values`."""
