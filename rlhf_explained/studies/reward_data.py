@@ -4,8 +4,10 @@ Three labelers of one taste compare the SFT policy's answers. The careful one is
 hesitant one tells good from bad less sharply. The distracted one is careful, but some choices are
 turned round, whatever the answers are. Besides, the careful one ranks four answers to each prompt.
 
-Four times the pairs are learned from in twice the steps, up to 200: longer training was found to
-learn the practised prompts by heart. One setting does it all the same, and shows what comes of it.
+Four times the pairs are learned from in twice the steps, up to 200. Longer training was found to
+teach more about the practised prompts than about new ones, and on one of the seeds that settings
+were tried on, 10, to ruin the judgement of new ones. One setting shows what comes of it on the
+others.
 """
 
 from __future__ import annotations
