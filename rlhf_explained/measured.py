@@ -38,6 +38,17 @@ METHODS = {
     "ppo_no_kl": "PPO, no penalty",
 }
 
+# Of the study that takes a part out of PPO. The last is compared with the one before it.
+ABLATIONS = {
+    "no_critic": "no critic",
+    "no_clip": "no clip",
+    "no_kl": "no KL penalty",
+    "no_whitening": "no whitening",
+    "no_pretraining": "no pretraining mix",
+    "eight_epochs": "8 epochs instead of 2",
+    "eight_epochs_no_clip": "8 epochs without clip",
+}
+
 _SPACE = "\N{NO-BREAK SPACE}"  # so that a number and its unit stay on one line
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
 
@@ -287,6 +298,32 @@ def length_verdict(run: Run) -> tuple[str, str]:
     return text, f"{sft['responses']:,} responses of each policy, ± one standard error"
 
 
+def reward_rise_verdict(run: Run) -> tuple[str, str]:
+    """Does the score rise by more than the noise of a batch, early and late?"""
+    batch, text = run.facts["rollout_batch"], ""
+    for when, policy, part in (
+        ("first five", "sft", slice(5)),
+        ("last twenty", "ppo", slice(-20, None)),
+    ):
+        scores = [row["proxy"] for row in run.history["ppo"]][part]
+        measures = run.evaluation[policy]
+        error = measures["stderr"]["proxy"] * math.sqrt(measures["responses"] / batch)
+        middle = (len(scores) - 1) / 2
+        spread = math.fsum((place - middle) ** 2 for place in range(len(scores)))
+        rises = (score * (place - middle) for place, score in enumerate(scores))
+        rise = math.fsum(rises) / spread if spread else 0.0
+        text += (
+            f"Over the {when} iterations the score changes by {number(rise, 4)} a time; the error "
+            f"of a batch's mean is {number(error, 3)}. "
+        )
+        if rise > 0:
+            apart = math.ceil(2 * math.sqrt(2) * error / rise)  # two errors of a difference
+            text += f"To see the rise, compare iterations that lie {apart:,} apart. "
+        else:
+            text += "There is no rise to see. "
+    return text.strip(), "slope of a line through the means; error by the spread of single scores"
+
+
 def score_length_correlation(run: Run) -> tuple[str, str]:
     """How the reward model's score and the length of SFT's responses go together."""
     responses = run.responses["sft"]
@@ -346,6 +383,7 @@ _VALUES: dict[str, _Entry] = {
     "early-stopping-verdict": early_stopping_verdict,
     "hack-verdict": hack_verdict,
     "length-verdict": length_verdict,
+    "reward-rise-verdict": reward_rise_verdict,
     "score-length-correlation": score_length_correlation,
 }
 _VALUES |= {f"seconds-{stage}": _seconds(stage) for stage in STAGES}
@@ -428,3 +466,48 @@ for _method_name in METHODS:
         f"{_shown}-helpful": _method(_method_name, "helpful", share),
         f"{_shown}-seconds": _method(_method_name, "seconds", seconds),
     }
+
+
+def ablation(setting: str, quantity: str) -> list[float]:
+    """How much of something PPO has more without a part than with it.
+
+    Args:
+        setting: One of `ABLATIONS`.
+        quantity: What was measured.
+
+    Returns:
+        Each seed's difference. Eight epochs without the clip are compared with eight epochs, the
+        others with PPO as shipped.
+    """
+    other = "eight_epochs" if setting == "eight_epochs_no_clip" else "ppo"
+    values = (stored("ablations").values(name, quantity) for name in (setting, other))
+    return [without - whole for without, whole in zip(*values, strict=True)]
+
+
+def ablations_verdict() -> Measured:
+    """Which parts of PPO are missed, at the end and on the way there?"""
+    text = ""
+    for when, quantity in (("At the end", "gold"), ("On the way there", "gold_on_the_way")):
+        less, more, same = [], [], []
+        for setting, name in ABLATIONS.items():
+            gap = Interval.of(ablation(setting, quantity))
+            (same if gap.has_zero else more if gap.mean > 0 else less).append(name)
+        text += (
+            f"{when}, there is less gold reward with {_listed(less)}; more with {_listed(more)}; "
+            f"and no difference beyond the noise with {_listed(same)}. "
+        )
+    origin = stored("ablations").origin
+    return Measured(text.strip(), f"{origin}; noise: the 95 % interval of the paired difference")
+
+
+def _ablation(setting: str) -> Callable[[], Measured]:
+    def entry() -> Measured:
+        about = f"change in gold, mean of {stored('ablations').origin}, 95 % interval"
+        return Measured(within(Interval.of(ablation(setting, "gold"))), about)
+
+    return entry
+
+
+_STUDIED["ablations-verdict"] = ablations_verdict
+for _setting in ABLATIONS:
+    _STUDIED[f"ablations-{_setting.replace('_', '-')}"] = _ablation(_setting)

@@ -166,7 +166,31 @@ def methods(figure: Figure, tables: Tables):
     yield reaches, sorted(table["± gold"])
 
 
+def ablations(figure: Figure, tables: Tables):
+    (table, seeds), axes = tables, figure.axes[1]
+    rows = [row for row in table.rows if row[2] is not None]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D"]
+    yield [mark.get_xdata()[0] for mark in diamonds], [row[2] for row in rows]
+    bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.4]
+    yield [(end - start) / 2 for start, end in bars], [row[3] for row in rows]
+    dots = [patch.get_path().vertices[::2, 0] for patch in axes.patches]
+    yield dots, [np.array(seeds.where("setting", row[0])["change"]) for row in rows]
+
+
+def over_pairs(table: Table, *names: str):
+    """For each curve what must be drawn: points through the means, and upright intervals."""
+    for name in names:
+        whiskers = zip(table["pairs"], table[name], table[f"± {name}"], strict=True)
+        ends = [[(x, mean - reach), (x, mean + reach)] for x, mean, reach in whiskers]
+        yield points(table["pairs"], table[name]), np.array(ends)
+
+
+def upright(axes: Axes) -> np.ndarray:
+    return np.array([line.get_xydata() for line in axes.lines if len(set(line.get_xdata())) == 1])
+
+
 COMPARISONS: dict[str, Callable] = {
+    "ablations": ablations,
     "methods": methods,
     "before-after": before_after,
     "stage-seconds": stage_seconds,

@@ -18,7 +18,7 @@ from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, Results, stored
 
 SPACE = "\N{NO-BREAK SPACE}"
-VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict")
+VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict", "reward-rise-verdict")
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +251,22 @@ def test_score_and_length_correlate_as_they_do(tmp_path: Path):
         assert found == pytest.approx(expected, abs=0.1)  # 0.03 is a standard error at slope 0
 
 
+@pytest.mark.parametrize(
+    ("slope", "conclusion"),
+    [(0.1, "changes by 0.1000 a time"), (0.0, "no rise to see"), (-0.1, "no rise to see")],
+)
+def test_a_rise_is_held_against_the_noise(slope: float, conclusion: str, tmp_path: Path):
+    """A batch of 128 has a mean with √(1000 / 128) times the error of the exam's 1,000 answers."""
+    curves = {"ppo": CURVES["ppo"] | {"proxy": lambda t: 60 * slope * t}}
+    run = made_up_run(tmp_path, iterations=61, noise=0.0, curves=curves)
+    text = measured.value("reward-rise-verdict", run).text
+    assert conclusion in text
+    error = run.evaluation["sft"]["stderr"]["proxy"] * math.sqrt(1000 / 128)
+    assert f"a batch's mean is {error:.3f}" in text
+    apart = f"iterations that lie {math.ceil(2 * math.sqrt(2) * error / 0.1)} apart"
+    assert (apart in text) == (slope > 0)
+
+
 @pytest.mark.parametrize("name", VERDICTS)
 def test_a_verdict_is_whole_sentences(name: str, run: Run):
     assert re.fullmatch(r"([A-Z].*\. )*[A-Z].*\.", measured.value(name, run).text)
@@ -283,6 +299,39 @@ def test_the_verdict_names_one_best_only_beyond_the_noise(monkeypatch: pytest.Mo
     assert alone.endswith("DPO has most, beyond the noise.")
     close = compared(monkeypatch, dpo=[2.0, 2.01, 1.99], rloo=[2.5, 1.5, 1.6])
     assert close.endswith("DPO has most, but not beyond the noise more than RLOO.")
+
+
+@pytest.mark.parametrize(
+    ("gap", "conclusion"),
+    [
+        (-1.0, "less gold reward with no critic; more with none;"),
+        (1.0, "less gold reward with none; more with no critic;"),
+        (0.0, "less gold reward with none; more with none; and no difference beyond the noise"),
+    ],
+)
+def test_a_part_is_missed_only_beyond_the_noise(
+    gap: float, conclusion: str, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [
+        {"setting": setting, "seed": seed, "gold": gold, "gold_on_the_way": gold}
+        for setting in ("ppo", *measured.ABLATIONS)
+        for seed in range(3)
+        for gold in [seed + (seed - 1) * 0.1 * (setting != "ppo") + gap * (setting == "no_critic")]
+    ]
+    results = Results("ablations", "2026-01-01", "", {}, rows)
+    monkeypatch.setattr(measured, "stored", lambda name: results)
+    assert measured.ablations_verdict().text.count(conclusion) == 2
+
+
+def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    golds = {"ppo": 1.0, "no_clip": 3.0, "eight_epochs": 10.0, "eight_epochs_no_clip": 9.0}
+    rows = [{"setting": setting, "seed": 0, "gold": gold} for setting, gold in golds.items()]
+    results = Results("ablations", "2026-01-01", "", {}, rows)
+    monkeypatch.setattr(measured, "stored", lambda name: results)
+    assert measured.ablation("no_clip", "gold") == [2.0]
+    assert measured.ablation("eight_epochs_no_clip", "gold") == [-1.0]
 
 
 def test_a_unit_stands_once_behind_a_mean_with_its_interval():

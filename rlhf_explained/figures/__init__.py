@@ -150,6 +150,17 @@ FIGURES: dict[str, Figure] = {
         studies=("methods",),
         opened=True,
     ),
+    "ablations": Figure(
+        "ablations",
+        "gold_without",
+        "Change in gold reward on held-out prompts when one part of PPO is taken out, with 95 % "
+        "intervals over five seeds. No critic {ablations-no-critic}; no clip {ablations-no-clip}; "
+        "no KL penalty {ablations-no-kl}; no whitening {ablations-no-whitening}; no pretraining "
+        "mix {ablations-no-pretraining}; eight epochs a batch instead of two "
+        "{ablations-eight-epochs}; eight epochs without the clip, against with it, "
+        "{ablations-eight-epochs-no-clip}.",
+        studies=("ablations",),
+    ),
     "timeline": Figure(
         "history",
         "timeline",

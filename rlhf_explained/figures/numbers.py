@@ -12,9 +12,9 @@ from math import comb
 from typing import Any
 
 from rlhf_explained.figures.table import Column, Numbers, Table
-from rlhf_explained.measured import METHODS, smoothed
+from rlhf_explained.measured import ABLATIONS, METHODS, ablation, smoothed
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import stored
+from rlhf_explained.studies import Interval, stored
 
 CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
 # The original figure's shares: invented, and drawn as such beside the measured ones.
@@ -267,7 +267,7 @@ IN_THE_EXACT_WORLD = {
 
 
 def frontier(run: Run) -> tuple[Table, ...]:
-    """Reward and KL in the first exact world, and shares of the frontier's reward in all of them."""
+    """Reward and KL in the first exact world; shares of the frontier's reward in all of them."""
     study = stored("frontier")
     kinds = {"frontier": ("frontier", "β"), "best_of": ("best-of-n", "n")}
     rows: list[tuple[Any, ...]] = [("frontier", "", 0.0, 0.0)]
@@ -354,19 +354,6 @@ def methods(run: Run) -> tuple[Table, ...]:
     return (Table("methods", title, (Column("method"), *columns), tuple(rows)),)
 
 
-# Of the study of PPO without one of its parts, by setting.
-ABLATIONS = {
-    "ppo": "PPO as shipped",
-    "no_critic": "no critic",
-    "no_clip": "no clip",
-    "no_kl": "no KL penalty",
-    "no_whitening": "no whitening",
-    "no_pretraining": "no pretraining mix",
-    "eight_epochs": "8 epochs a batch, not 2",
-    "eight_epochs_no_clip": "8 epochs without the clip, against with",
-}
-
-
 def ablations(run: Run) -> tuple[Table, ...]:
     """What PPO reaches without one of its parts, and each seed's change in gold."""
     results = stored("ablations")
@@ -377,15 +364,12 @@ def ablations(run: Run) -> tuple[Table, ...]:
         Column("largest KL", "nats", 1),
     )
     rows, changes = [], []
-    for setting, name in ABLATIONS.items():
+    for setting, name in {"ppo": "PPO as shipped", **ABLATIONS}.items():
         row: list[Any] = [name, results.interval(setting, "gold").mean, None, None]
         if setting != "ppo":
-            other = "eight_epochs" if setting == "eight_epochs_no_clip" else "ppo"
-            gap = results.difference(setting, other, "gold")
-            row[2:] = gap.mean, gap.reach
-            pairs = zip(results.values(setting, "gold"), results.values(other, "gold"), strict=True)
-            golds = zip(results.seeds, pairs, strict=True)
-            changes += [(name, seed, gold - whole) for seed, (gold, whole) in golds]
+            gaps = ablation(setting, "gold")
+            row[2:] = Interval.of(gaps).mean, Interval.of(gaps).reach
+            changes += zip([name] * len(gaps), results.seeds, gaps, strict=True)
         for column in quantities:
             mean = results.interval(setting, column.name.lower().replace(" ", "_")).mean
             row.append(100 * mean if column.unit == "%" else mean)

@@ -1,0 +1,64 @@
+"""What PPO loses, or not, without one of its parts."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from rlhf_explained.figures import numbers, style
+from rlhf_explained.measured import number
+from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import stored
+
+
+@style.drawn
+def gold_without(run: Run) -> Figure:
+    """The change in gold reward, seed by seed, when a part is taken out.
+
+    The scale is that of all rows but the farthest, which may lie off it: an arrow says so.
+    """
+    table, seeds = numbers.ablations(run)
+    rows = [(row[0], row[2], row[3]) for row in table.rows if row[2] is not None]
+    gap, top = 42.0, 36.0
+    figure, page = style.page(top + gap * len(rows) + 72)
+    axes = style.panel(
+        figure,
+        14,
+        top,
+        style.WIDTH - 28,
+        gap * len(rows),
+        title="Change in gold",
+        unit="true reward, held-out prompts",
+        xlabel="change, against the same seed with that part",
+        headroom=14,
+    )
+    axes.set_yticks([])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(style.MaxNLocator(6, steps=[1, 2, 5, 10]))
+    changes = [seeds.where("setting", name)["change"] for name, *_ in rows]
+    farthest = max(range(len(rows)), key=lambda place: abs(rows[place][1]))
+    near = [0.0]
+    for place, (_, mean, reach) in enumerate(rows):
+        near += [] if place == farthest else [*changes[place], mean - reach, mean + reach]
+    margin = 0.08 * (max(near) - min(near))
+    low, high = min(near) - margin, max(near) + margin
+    axes.set_xlim(low, high)
+    key = "◆ mean, 95 % interval · dots: seeds"
+    for place, (name, mean, reach) in enumerate(rows):
+        at, line = place + 0.18, top + gap * place + 16
+        colour = style.INK if abs(mean) <= reach else style.PPO if mean > 0 else style.BASE
+        style.words(page, 14, line, name)
+        text = f"{number(mean)} ± {number(reach)}"
+        style.words(page, style.WIDTH - 14, line, text, colour=colour, align="right")
+        axes.plot([0, 0], [place - 0.05, place + 0.42], color=style.MUTED, linewidth=1)
+        style.dots(axes, changes[place], [place + 0.36] * len(changes[place]), style.MUTED)
+        axes.plot([mean - reach, mean + reach], [at, at], color=colour, linewidth=1.4)
+        axes.plot(mean, at, "D", color=colour, markersize=6)
+        if not low <= mean <= high:
+            key = (
+                f"◆ mean, 95 % interval · dots: seeds · {'◂' if mean < low else '▸'} off the scale"
+            )
+            edge, marker = (low, "<") if mean < low else (high, ">")
+            axes.plot(edge, at, marker, color=colour, markersize=9, clip_on=False)
+    style.remark(figure, key)
+    style.note(figure, stored("ablations").origin)
+    return figure
