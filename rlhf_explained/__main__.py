@@ -97,12 +97,16 @@ def studies(names: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.option("--only", type=click.Choice(["run", "site", "growth"]), multiple=True)
+@click.option("--only", type=click.Choice(["run", "site", "growth", "trl"]), multiple=True)
 def bench(only: tuple[str, ...]) -> None:
-    """Time the run by its stages, edits and builds, and larger sites; write bench.json."""
+    """Time the run by its stages, edits and builds, larger sites, GRPO beside TRL: bench.json."""
     from rlhf_explained.site.bench import bench
+    from rlhf_explained.site.trl import SetUpError
 
-    bench(ROOT, only or ("run", "site", "growth"))
+    try:
+        bench(ROOT, only or ("run", "site", "growth", "trl"))
+    except SetUpError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

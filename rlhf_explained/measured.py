@@ -511,3 +511,19 @@ def _ablation(setting: str) -> Callable[[], Measured]:
 _STUDIED["ablations-verdict"] = ablations_verdict
 for _setting in ABLATIONS:
     _STUDIED[f"ablations-{_setting.replace('_', '-')}"] = _ablation(_setting)
+
+
+def _judge(setting: str, quantity: str, show: Callable[[float], str]) -> Callable[[], Measured]:
+    def entry() -> Measured:
+        results = stored("reward_data")
+        about = f"reward model {setting}: {quantity}, mean of {results.origin}, 95 % interval"
+        return Measured(within(results.interval(setting, quantity), show), about)
+
+    return entry
+
+
+for _setting in ("careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400"):
+    for _quantity_name in ("accuracy", "gold_accuracy", "best_of_16"):
+        _shown = f"reward-data-{_setting}-{_quantity_name}".replace("_", "-")
+        _show = number if _quantity_name == "best_of_16" else share
+        _STUDIED[_shown] = _judge(_setting, _quantity_name, _show)

@@ -177,19 +177,61 @@ def ablations(figure: Figure, tables: Tables):
     yield dots, [np.array(seeds.where("setting", row[0])["change"]) for row in rows]
 
 
+def frontier(figure: Figure, tables: Tables):
+    world, shares = tables
+    _, one, every = figure.axes
+    for policy, width in (("frontier", 1.6), ("best-of-n", 0.8)):
+        rows = world.where("policy", policy)
+        yield lines(one, width), [points(rows["KL"], rows["reward gained"])]
+    marks = [line.get_xydata()[0] for line in one.lines if len(line.get_xdata()) == 1]
+    trained = [world.where("policy", name) for name in dict.fromkeys(shares["method"])]
+    rows = [table.rows[0][2:] for table in trained if table.rows]
+    yield sorted(map(tuple, marks)), sorted(rows)
+    yield [x for line in every.lines for x in line.get_xdata()], shares["share of the frontier"]
+
+
 def over_pairs(table: Table, *names: str):
-    """For each curve what must be drawn: points through the means, and upright intervals."""
+    """For each curve what must be drawn: the means, and the ends of upright intervals."""
     for name in names:
-        whiskers = zip(table["pairs"], table[name], table[f"± {name}"], strict=True)
-        ends = [[(x, mean - reach), (x, mean + reach)] for x, mean, reach in whiskers]
-        yield points(table["pairs"], table[name]), np.array(ends)
+        whiskers = zip(table[name], table[f"± {name}"], strict=True)
+        doublings = np.log2(np.array(table["pairs"]) / 50)
+        ends = [[mean - reach, mean + reach] for mean, reach in whiskers]
+        yield points(doublings.tolist(), table[name]), np.array(ends)
+
+
+def doubled(axes: Axes) -> list[np.ndarray]:
+    """The curves, by how often fifty pairs were doubled; they stand a little aside of that."""
+    curves = lines(axes, 2)
+    return [np.column_stack([np.round(np.log2(xy[:, 0] / 50)), xy[:, 1]]) for xy in curves]
 
 
 def upright(axes: Axes) -> np.ndarray:
-    return np.array([line.get_xydata() for line in axes.lines if len(set(line.get_xdata())) == 1])
+    return np.array([line.get_ydata() for line in axes.lines if len(set(line.get_xdata())) == 1])
+
+
+def reward_data(figure: Figure, tables: Tables):
+    (table,) = tables
+    above, below = figure.axes[1:]
+    for axes, names in ((above, ("accuracy", "gold accuracy")), (below, ("best-of-16 gold",))):
+        curves, intervals = zip(*over_pairs(table, *names), strict=True)
+        yield doubled(axes), list(curves)
+        yield upright(axes), np.concatenate(intervals)
+    yield level(above), [table.line("ceiling of the accuracy")]
+    yield level(below), [table.line("gold of the best of 16"), table.line("gold of any answer")]
+
+
+def label_noise(figure: Figure, tables: Tables):
+    (table,) = tables
+    rows = [table.where("labeler", who) for who in ("careful", "distracted", "hesitant")]
+    wanted = [pair for row in rows for pair in over_pairs(row, "gold accuracy")]
+    yield doubled(figure.axes[1]), [curve for curve, _ in wanted]
+    yield upright(figure.axes[1]), np.concatenate([ends for _, ends in wanted])
 
 
 COMPARISONS: dict[str, Callable] = {
+    "reward-data": reward_data,
+    "label-noise": label_noise,
+    "frontier": frontier,
     "ablations": ablations,
     "methods": methods,
     "before-after": before_after,

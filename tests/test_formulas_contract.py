@@ -133,6 +133,8 @@ def as_outside_the_tests(monkeypatch):
 
 
 MASKED = [name for name in formulas.__all__ if any(map(is_mask, build(name)))]
+ANY_SHAPE = ("masked_mean", "masked_whiten", "kl_exact", "kl_k1", "kl_k2", "kl_k3")
+ANY_SHAPE += ("bradley_terry_loss",)
 TENSORS = [
     (name, argument)
     for name in formulas.__all__
@@ -234,10 +236,34 @@ def test_the_test_only_shape_checks_are_on():
 def test_a_tensor_of_another_shape_is_refused(name, argument):
     arguments = build(name)
     names = "|".join(key for key, x in arguments.items() if isinstance(x, Tensor))
+    shape = r"\([\d, ]+\)"
+    messages = (
+        rf"({names}) has shape {shape}, but ({names}) has {shape}"
+        "(: one (token for each position|score for each response) is wanted)?",
+        rf"({names}) must be \d-dimensional, but its shape is {shape}",
+        r"tokens\[1, 0\] is 4, outside the vocabulary of 4 tokens",
+    )
     wrong = arguments[argument]
-    for shape in (wrong[1:], wrong[..., 1:], wrong[:1], wrong.unsqueeze(0)):
-        with pytest.raises(ValueError, match=names):
-            call(name, arguments | {argument: shape})
+    for other in (wrong[1:], wrong[..., 1:], wrong[:1], wrong.unsqueeze(0)):
+        with pytest.raises(ValueError, match=f"^({'|'.join(messages)})$"):
+            call(name, arguments | {argument: other})
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_another_number_of_dimensions_is_refused_or_makes_no_difference(name):
+    arguments = build(name)
+    deeper = {key: x[None] if isinstance(x, Tensor) else x for key, x in arguments.items()}
+    if name in ANY_SHAPE:
+        expected = call(name, arguments)
+        torch.testing.assert_close(
+            call(name, deeper), expected[None] if expected.ndim else expected
+        )
+        return
+    first = {"kl_shaped_rewards": "logprobs"}.get(name, next(iter(arguments)))
+    dimensions = arguments[first].ndim
+    with pytest.raises(ValueError, match=rf"^{first} must be {dimensions}-dimensional, but its sh"):
+        call(name, deeper)
 
 
 @pytest.mark.usefixtures("as_outside_the_tests")
@@ -255,18 +281,26 @@ def test_an_empty_batch_is_refused(name):
 )
 def test_an_integer_tensor_or_a_list_is_refused(name, argument):
     arguments = build(name)
-    with pytest.raises(ValueError, match=argument):
-        call(name, arguments | {argument: arguments[argument].long()})
-    with pytest.raises(ValueError, match=argument):
-        call(name, arguments | {argument: arguments[argument].tolist()})
+    kind = "boolean" if argument == "desirable" else "floating-point"
+    wrong = arguments[argument].long()
+    for other, found in ((wrong, "torch.int64"), (wrong.tolist(), "list")):
+        with pytest.raises(
+            ValueError, match=rf"^{argument} must be a {kind} tensor.*, not {found}$"
+        ):
+            call(name, arguments | {argument: other})
 
 
 @pytest.mark.usefixtures("as_outside_the_tests")
 @pytest.mark.parametrize("name", ["token_logprobs", "sft_loss"])
 def test_tokens_that_are_no_integers_are_refused(name):
     arguments = build(name)
-    for wrong in (TOKENS.double(), TOKENS.bool(), TOKENS.tolist()):
-        with pytest.raises(ValueError, match="tokens"):
+    for wrong, found in (
+        (TOKENS.double(), "torch.float64"),
+        (TOKENS.cfloat(), "torch.complex64"),
+        (TOKENS.bool(), "torch.bool"),
+        (TOKENS.tolist(), "list"),
+    ):
+        with pytest.raises(ValueError, match=rf"^tokens must be an integer tensor, not {found}$"):
             call(name, arguments | {"tokens": wrong})
 
 
@@ -275,8 +309,10 @@ def test_tokens_that_are_no_integers_are_refused(name):
 def test_a_wrong_mask_is_refused(name):
     arguments = build(name)
     (argument,) = filter(is_mask, arguments)
-    with pytest.raises(ValueError, match=argument):
-        call(name, arguments | {argument: MASK.long()})
+    for wrong, found in ((MASK.long(), "torch.int64"), (MASK.tolist(), "list")):
+        message = rf"^{argument} must be a boolean tensor \(True counts\), not {found}$"
+        with pytest.raises(ValueError, match=message):
+            call(name, arguments | {argument: wrong})
     with pytest.raises(ValueError, match=rf"^{argument} counts nothing: it has no True"):
         call(name, arguments | {argument: torch.zeros_like(MASK)})
     one_row = MASK.clone()
@@ -295,6 +331,21 @@ def test_a_counted_value_that_is_not_finite_is_refused(name, argument, wrong):
     arguments = build(name)
     arguments[argument][0, 2] = wrong
     with pytest.raises(ValueError, match=rf"^{argument}\[0, 2\] is {wrong}, must be finite"):
+        call(name, arguments)
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(n, a) for n in formulas.__all__ if n not in MASKED for a in floats(build(n))],
+)
+def test_a_value_that_is_not_finite_is_refused_where_all_count(name, argument, wrong):
+    arguments = build(name)
+    where = (1,) * arguments[argument].ndim
+    arguments[argument][where] = wrong
+    place = ", ".join(map(str, where))
+    with pytest.raises(ValueError, match=rf"^{argument}\[{place}\] is {wrong}, must be finite"):
         call(name, arguments)
 
 

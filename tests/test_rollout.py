@@ -15,8 +15,9 @@ from rlhf_explained.rollout import (
     pack,
     response_logits_and_values,
     score,
+    sequence_logprobs,
 )
-from rlhf_explained.world.tokenizer import EOS
+from rlhf_explained.world.tokenizer import EOS, PAD
 
 PROMPTS = [[3, 4, 5], [6], [7, 8]]
 
@@ -57,13 +58,17 @@ def test_a_response_counts_up_to_its_end_and_no_further() -> None:
     for row, mask in zip(sampled.responses.tolist(), sampled.response_mask.tolist(), strict=True):
         expected = row.index(EOS) + 1 if EOS in row else len(row)
         assert mask == [place < expected for place in range(len(row))]
+        assert row[expected:] == [PAD] * (len(row) - expected)
 
 
-def test_sampling_follows_the_policys_probabilities() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_sampling_follows_the_policys_probabilities(temperature: float) -> None:
     """First tokens of 20,000 samples against the softmax, within five standard errors."""
     gpt, count = model(), 20_000
-    expected = gpt(torch.tensor([[3, 4, 5]]))[0, -1].softmax(-1)
-    sampled = generate(gpt, [[3, 4, 5]] * count, limit=1, generator=generator())
+    expected = (gpt(torch.tensor([[3, 4, 5]]))[0, -1] / temperature).softmax(-1)
+    sampled = generate(
+        gpt, [[3, 4, 5]] * count, limit=1, generator=generator(), temperature=temperature
+    )
     found = torch.bincount(sampled.responses[:, 0], minlength=9) / count
     error = (expected * (1 - expected) / count).sqrt()
     assert ((found - expected).abs() < 5 * error).all()
@@ -98,6 +103,16 @@ def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
         torch.testing.assert_close(
             rollout.scores[row], judge.scalar(judge.hidden(whole))[0, -1], atol=1e-5, rtol=1e-4
         )
+
+
+def test_the_log_probability_of_a_response_is_that_of_its_tokens() -> None:
+    gpt, responses = model(), [[2], [2, 3], [2, 3, 4]]
+    found = sequence_logprobs(gpt, pack(PROMPTS, responses))
+    for row, (prompt, response) in enumerate(zip(PROMPTS, responses, strict=True)):
+        whole = [*prompt, *response, EOS]
+        predicted = gpt(torch.tensor([whole]))[0].log_softmax(-1)
+        terms = [predicted[at - 1, whole[at]] for at in range(len(prompt), len(whole))]
+        torch.testing.assert_close(found[row], torch.stack(terms).sum(), atol=1e-5, rtol=1e-4)
 
 
 def test_a_rollout_carries_no_gradient() -> None:

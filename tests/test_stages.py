@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 import torch
 
+from rlhf_explained.formulas import token_logprobs
 from rlhf_explained.models.gpt import GPT, GPTConfig
 from rlhf_explained.rollout import (
     Rollout,
@@ -16,15 +17,22 @@ from rlhf_explained.rollout import (
     collect_rollout,
     generate,
     pack,
+    response_logits_and_values,
     score,
     sequence_logprobs,
 )
+from rlhf_explained.stages import grpo
 from rlhf_explained.stages.best_of_n import best_of_n
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
-from rlhf_explained.stages.evaluation import Marked, result
+from rlhf_explained.stages.evaluation import Marked, result, sit_exam
 from rlhf_explained.stages.grpo import GRPOConfig, advantages, train_grpo
-from rlhf_explained.stages.ppo import PPOConfig, credit, ppo_loss, train_ppo
-from rlhf_explained.stages.pretrain import PretrainConfig, document_batches, train_pretrained
+from rlhf_explained.stages.ppo import Experience, PPOConfig, credit, ppo_loss, train_ppo
+from rlhf_explained.stages.pretrain import (
+    PretrainConfig,
+    document_batches,
+    document_loss,
+    train_pretrained,
+)
 from rlhf_explained.stages.reward_model import (
     Preferences,
     RewardModelConfig,
@@ -32,9 +40,9 @@ from rlhf_explained.stages.reward_model import (
     train_reward_model,
 )
 from rlhf_explained.stages.sft import SFTConfig, demonstration_loss, train_sft
-from rlhf_explained.world.labeler import categorise
+from rlhf_explained.world.labeler import categorise, gold_reward
 from rlhf_explained.world.questions import questions
-from rlhf_explained.world.tokenizer import EOS, PAD, world_tokenizer
+from rlhf_explained.world.tokenizer import EOS, PAD, RESPONSE_LIMIT, world_tokenizer
 
 SHAPE = GPTConfig(vocabulary=9, context=32, width=16, layers=1, heads=2)
 
@@ -62,6 +70,35 @@ def test_pretraining_reaches_the_entropy_of_its_corpus() -> None:
     trained = train_pretrained(documents, SHAPE, config, generator=generator())
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert trained.history[-1]["loss"] == pytest.approx(entropy / 3, rel=0.02)
+
+
+def test_every_token_of_the_web_counts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's gradient is the sum over its tokens, by the mean number of them: 14 here."""
+    seen: list[torch.Tensor] = []
+
+    def look(parameters, limit: float) -> None:
+        seen.append(next(parameters).grad.clone())
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", look)
+    documents = [[2, 3]] * 4 + [[2, 4, 5, 6, 7]] * 4
+    config = PretrainConfig(steps=6, batch=4, learning_rate=1e-12)  # the model stays as it was
+    train_pretrained(documents, SHAPE, config, generator=generator())
+    gradients = []
+    for document in ([2, 3, EOS], [2, 4, 5, 6, 7, EOS]):
+        gpt = model()
+        predicted = gpt(torch.tensor([document]))[0].log_softmax(-1)
+        terms = [predicted[at, token] for at, token in enumerate(document[1:])]
+        (-4 * torch.stack(terms).sum() / 14).backward()
+        gradients.append(next(gpt.parameters()).grad)
+    steps = {tuple(torch.allclose(one, g, atol=1e-5) for g in gradients) for one in seen}
+    assert steps == {(True, False), (False, True)}
+
+
+def test_padding_is_not_to_be_predicted() -> None:
+    gpt, tokens = model(), torch.tensor([[2, 3, 4, EOS], [5, EOS, PAD, PAD]])
+    logits = gpt(tokens).log_softmax(-1)
+    terms = [logits[0, 0, 3], logits[0, 1, 4], logits[0, 2, EOS], logits[1, 0, EOS]]
+    assert document_loss(gpt, tokens).item() == pytest.approx(-sum(terms).item() / 4, rel=1e-5)
 
 
 def test_document_batches_end_and_pad_each_document() -> None:
@@ -99,6 +136,16 @@ def test_sft_learns_its_demonstrations_and_leaves_the_base_alone() -> None:
     )
     assert answers.responses.tolist() == [[5, 6, EOS], [7, EOS, PAD]]
     assert unchanged(base, before)
+
+
+def test_sft_measures_its_loss_on_what_it_does_not_learn() -> None:
+    shown, unseen = pack([[2]] * 32, [[5, 6]] * 32), pack([[2]], [[7]])
+    config = SFTConfig(steps=30, learning_rate=1e-2)
+    trained = train_sft(model(), shown, unseen, config, generator=generator())
+    assert trained.history[-1]["loss"] < 0.1
+    expected = demonstration_loss(trained.policy, unseen).item()
+    assert trained.history[-1]["heldout_loss"] == pytest.approx(expected, rel=1e-4)
+    assert expected > 1
 
 
 def likes_five(count: int, seed: int = 0) -> Preferences:
@@ -139,6 +186,27 @@ def test_the_reward_model_learns_what_was_preferred_and_is_centred() -> None:
     assert both.mean().item() == pytest.approx(0, abs=1e-5)
 
 
+def test_each_answer_is_compared_with_the_other_to_its_prompt() -> None:
+    """The first loss, before anything is learned, pair by pair."""
+    sft, pairs = model(), likes_five(20)
+    with torch.no_grad():
+        sft.scalar_head.weight.normal_(std=0.3, generator=generator())
+        chosen, rejected = score(sft, pairs.chosen), score(sft, pairs.rejected)
+    config = RewardModelConfig(steps=1, batch=len(pairs))
+    trained = train_reward_model(sft, pairs, pairs, config, generator=generator())
+    gaps = [(a - b).item() for a, b in zip(chosen, rejected, strict=True)]
+    expected = sum(math.log1p(math.exp(-gap)) for gap in gaps) / len(gaps)
+    assert trained.history[0]["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_accuracy_is_measured_on_the_other_pairs() -> None:
+    pairs = likes_five(500)
+    turned = replace(pairs, chosen=pairs.rejected, rejected=pairs.chosen)
+    config = RewardModelConfig(steps=40, batch=64, learning_rate=1e-2)
+    trained = train_reward_model(model(), pairs, turned, config, generator=generator())
+    assert trained.history[-1]["accuracy"] < 0.1
+
+
 def test_no_pairs_are_refused() -> None:
     none = Sequences(
         torch.zeros(0, 2, dtype=torch.long),
@@ -155,14 +223,53 @@ def test_no_pairs_are_refused() -> None:
         )
 
 
-def test_collected_pairs_are_different_answers_of_the_right_prompts() -> None:
+def of_few_words() -> GPT:
+    """Knows the world's words, and often ends its answer before the first of them."""
+    gpt = GPT(GPTConfig(len(world_tokenizer()), width=16, layers=1, heads=2), generator=generator())
+    with torch.no_grad():
+        end = gpt.token_embedding.weight[EOS]
+        gpt.final_norm.bias.copy_(5 * end / end.square().sum())  # 5 more on its logit
+    return gpt
+
+
+def test_the_labeler_prefers_what_is_worth_more() -> None:
     tokenizer = world_tokenizer()
-    gpt = GPT(GPTConfig(len(tokenizer), width=16, layers=1, heads=2), generator=generator())
+    asked = {question.text: question for question in questions()}
+    sharp, dull = (
+        collect_preferences(
+            of_few_words(),
+            60,
+            tokenizer,
+            held_out=False,
+            decisiveness=decisiveness,
+            generator=generator(),
+        )
+        for decisiveness in (1e6, 10.0)
+    )
+    for row in range(60):
+        prompt = sharp.chosen.tokens[row, : sharp.chosen.prompt_length].tolist()
+        question = asked[tokenizer.decode([token for token in prompt if token != PAD])]
+        texts = [
+            tokenizer.decode(s.responses[row].tolist()) for s in (sharp.chosen, sharp.rejected)
+        ]
+        golds = [gold_reward(question, text) for text in texts]
+        assert [sharp.chosen_gold[row].item(), sharp.rejected_gold[row].item()] == pytest.approx(
+            golds
+        )
+        assert golds[0] >= golds[1]
+    assert (sharp.chosen_gold > sharp.rejected_gold).sum() > 30
+    gaps = [abs(a - b) for a, b in zip(dull.chosen_gold, dull.rejected_gold, strict=True)]
+    expected = sum(1 / (1 + math.exp(-10 * gap)) for gap in gaps) / 60
+    assert dull.ceiling == pytest.approx(expected)
+    assert 0.5 < expected < 1
+
+
+def test_collected_pairs_are_different_answers_of_the_right_prompts() -> None:
+    tokenizer, gpt = world_tokenizer(), of_few_words()
     pairs = collect_preferences(
         gpt, 60, tokenizer, held_out=True, decisiveness=2.0, generator=generator()
     )
     assert len(pairs) == 60
-    assert 0.5 <= pairs.ceiling <= 1
     held_out = {question.text for question in questions() if question.held_out}
     for row in range(60):
         sides = [s.responses[row].tolist() for s in (pairs.chosen, pairs.rejected)]
@@ -194,6 +301,48 @@ def test_credit_by_hand() -> None:
     torch.testing.assert_close(experience.returns[1], torch.tensor([-3.0, -3.0, -3.0]))
     assert experience.advantages.mean().item() == pytest.approx(0, abs=1e-6)
     assert experience.advantages.square().mean().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_credit_by_hand_with_a_critic() -> None:
+    config = PPOConfig(kl_coef=0.2, gamma=0.5, gae_lambda=0.8)
+    values = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    experience = credit(replace(rollout_by_hand([1.0, 9.0]), values=values), config)
+    # rewards −.1, 0, 1.1; errors −.1 + .5·2 − 1 = −.1, .5·3 − 2 = −.5, 1.1 − 3 = −1.9;
+    # advantages from the right, with γλ = .4: −1.9, −.5 − .76 = −1.26, −.1 − .504 = −.604
+    torch.testing.assert_close(experience.returns[0], torch.tensor([0.396, 0.74, 1.1]))
+
+
+def test_ppos_loss_by_hand() -> None:
+    """Token by token, away from the policy that sampled, in rows and columns picked anew."""
+    policy, config = model(), PPOConfig(value_coef=0.7, clip_range=0.2)
+    answers = pack([[2], [3, 4], [2]], [[5, 6], [7], [5, 6, 7]])
+    with torch.no_grad():
+        policy.scalar_head.weight.normal_(generator=generator())
+        logits, values = response_logits_and_values(policy, answers)
+    now = token_logprobs(logits, answers.responses)
+    old, guessed, advantages, returns = (
+        torch.randn(now.shape, generator=generator(seed)) for seed in range(4)
+    )
+    old = now + 0.3 * old
+    experience = Experience(answers, old, guessed, advantages, returns)
+    loss, watched = ppo_loss(policy, experience.rows(torch.tensor([1, 0])), config)
+    policy_terms, value_terms, left = [], [], []
+    for row, length in ((1, 2), (0, 3)):
+        for at in range(length):
+            ratio = math.exp(now[row, at] - old[row, at])
+            advantage, target = advantages[row, at].item(), returns[row, at].item()
+            limited = min(max(ratio, 0.8), 1.2)
+            policy_terms.append(-min(ratio * advantage, limited * advantage))
+            value, before = values[row, at].item(), guessed[row, at].item()
+            near = min(max(value, before - 0.2), before + 0.2)
+            value_terms.append(max((value - target) ** 2, (near - target) ** 2) / 2)
+            left.append(abs(ratio - 1) > 0.2)
+    assert watched["policy_loss"] == pytest.approx(sum(policy_terms) / 5, rel=1e-4)
+    assert watched["value_loss"] == pytest.approx(sum(value_terms) / 5, rel=1e-4)
+    assert watched["clip_fraction"] == pytest.approx(sum(left) / 5)
+    assert 0 < sum(left) < 5
+    expected = (sum(policy_terms) + 0.7 * sum(value_terms)) / 5
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_at_ratio_one_ppo_takes_the_reinforce_step() -> None:
@@ -277,6 +426,64 @@ def test_ppo_repeats_bitwise_whatever_the_global_state() -> None:
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
+def assert_written_down(history: list[dict[str, int | float]], rollouts: list[Rollout]) -> None:
+    """Each round's score, nats and tokens, from its answers one by one."""
+    assert len(history) == len(rollouts)
+    for row, rollout in zip(history, rollouts, strict=True):
+        lengths = [int(length) for length in rollout.sequences.lengths]
+        nats = [
+            (rollout.logprobs[at, :length] - rollout.ref_logprobs[at, :length]).sum().item()
+            for at, length in enumerate(lengths)
+        ]
+        assert row["proxy"] == pytest.approx(rollout.scores.mean().item(), abs=1e-5)
+        assert row["kl"] == pytest.approx(sum(nats) / len(nats), abs=1e-4)
+        assert row["length"] == pytest.approx(sum(lengths) / len(lengths))
+    assert history[0]["kl"] < 0.001 < abs(history[-1]["kl"])
+    assert len({int(length) for length in rollouts[-1].sequences.lengths}) > 1  # some padding
+
+
+def test_ppo_writes_down_what_happened() -> None:
+    rollouts: list[Rollout] = []
+
+    def assign(rollout: Rollout, config: PPOConfig) -> Experience:
+        rollouts.append(rollout)
+        return credit(rollout, config)
+
+    trained = train_ppo(
+        model(),
+        scored_by_fives,
+        replace(SMALL_PPO, iterations=3),
+        draw_prompts=lambda count: [[2]] * count,
+        assign=assign,
+        generator=generator(),
+    )
+    assert_written_down(trained.history, rollouts)
+    for row, rollout in zip(trained.history, rollouts, strict=True):
+        returns, mask = credit(rollout, SMALL_PPO).returns, rollout.sequences.response_mask
+        errors = (returns - rollout.values)[mask].square()
+        assert row["value_error"] == pytest.approx(errors.mean().item(), rel=1e-5)
+
+
+def test_ppo_goes_on_learning_what_pretraining_taught() -> None:
+    """A judge to whom all answers are alike: only the documents are left to learn from."""
+    documents = torch.tensor([[2, 3, 4, EOS], [2, 5, EOS, PAD]])
+    sft = model()
+    trained = train_ppo(
+        sft,
+        lambda sequences: torch.zeros(len(sequences.tokens)),
+        PPOConfig(iterations=40, batch=4, learning_rate=1e-2, kl_coef=0.0, unfinished_score=0.0),
+        draw_prompts=lambda count: [[2]] * count,
+        pretraining=[documents],
+        generator=generator(),
+    )
+    # Of five words, those after 2 are a coin's toss.
+    floor = 2 * math.log(2) / 5
+    assert document_loss(trained.policy, documents).item() == pytest.approx(floor, rel=0.05)
+    assert document_loss(sft, documents).item() > 1
+    after_the_end = trained.policy(documents)[1, 2].softmax(-1)
+    assert after_the_end[PAD] < 0.5  # padding is no document's word
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -318,6 +525,32 @@ def test_results_by_hand() -> None:
     assert (
         sum(found[name] for name in ("helpful", "harmful", "off_topic", "rambling", "wrong")) == 1
     )
+
+
+def test_the_exam_marks_each_answer() -> None:
+    """Against the same answers, sampled again and looked at through each model alone."""
+    tokenizer = world_tokenizer()
+    policy, sft, judge = (of_few_words() for _ in range(3))
+    with torch.no_grad():
+        sft.final_norm.bias.zero_()
+        judge.scalar_head.weight.normal_(generator=generator(1))
+    asked = [question for question in questions() if question.held_out][:8]
+    answers = sit_exam(policy, sft, judge, asked, tokenizer, generator=generator())
+    prompts = [tokenizer.encode(question.text) for question in asked]
+    again = generate(policy, prompts, limit=RESPONSE_LIMIT, generator=generator())
+    with torch.no_grad():
+        nats = sequence_logprobs(policy, again) - sequence_logprobs(sft, again)
+        scores = score(judge, again)
+    assert len(set(again.lengths.tolist())) > 1
+    for row, (question, answer) in enumerate(zip(asked, answers, strict=True)):
+        text = tokenizer.decode(again.responses[row].tolist())
+        assert (answer.prompt, answer.kind, answer.response) == (question.text, question.kind, text)
+        assert answer.gold == gold_reward(question, text)
+        assert answer.category == categorise(question, text)
+        assert answer.length == again.lengths[row]
+        assert answer.kl == pytest.approx(nats[row].item(), abs=1e-4)
+        assert answer.proxy == pytest.approx(scores[row].item(), abs=1e-5)
+    assert abs(nats).min() > 0.01 < abs(scores).max()
 
 
 def test_the_labeler_is_not_asked_for_what_it_cannot_know() -> None:
@@ -369,6 +602,37 @@ def test_neighbours_in_a_batch_answer_one_prompt() -> None:
         generator=generator(),
     )
     assert trained.history[0]["seen"] == 1
+
+
+def test_grpos_loss_and_history_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one step a round every ratio is 1: the loss is −A and the penalty, token by token."""
+    rollouts: list[Rollout] = []
+
+    def recorded(*arguments, **options) -> Rollout:
+        rollouts.append(collect_rollout(*arguments, **options))
+        return rollouts[-1]
+
+    monkeypatch.setattr(grpo, "collect_rollout", recorded)
+    config = replace(SMALL_GRPO, iterations=3, epochs=1, kl_coef=5.0, divide_by_std=False)
+    trained = train_grpo(
+        model(),
+        scored_by_fives,
+        config,
+        draw_prompts=lambda count: [[2]] * count,
+        generator=generator(),
+    )
+    assert_written_down(trained.history, rollouts)
+    for row, rollout in zip(trained.history, rollouts, strict=True):
+        ended, scores = rollout.sequences.ended.tolist(), rollout.scores.tolist()
+        scores = [one if end else -3.0 for one, end in zip(scores, ended, strict=True)]
+        terms = []
+        for at, length in enumerate(rollout.sequences.lengths.tolist()):
+            first = at // 8 * 8
+            better = scores[at] - (sum(scores[first : first + 8]) - scores[at]) / 7
+            for place in range(length):
+                r = (rollout.ref_logprobs[at, place] - rollout.logprobs[at, place]).item()
+                terms.append(-better + 5.0 * (math.exp(r) - 1 - r))
+        assert row["loss"] == pytest.approx(sum(terms) / len(terms), abs=1e-4)
 
 
 def distance(config: GRPOConfig) -> float:
@@ -438,11 +702,22 @@ def test_dpo_prefers_what_was_chosen_and_starts_at_log_2() -> None:
     assert trained.history[0]["chosen_reward"] == pytest.approx(0, abs=1e-6)
     assert trained.history[-1]["accuracy"] == 1
     assert trained.history[-1]["loss"] < 0.2
+    for row in trained.history:  # all pairs are one pair: −log σ of what it gained on the other
+        gained = row["chosen_reward"] - row["rejected_reward"]
+        assert row["loss"] == pytest.approx(math.log1p(math.exp(-gained)), rel=1e-4)
     margin = sequence_logprobs(trained.policy, chosen) - sequence_logprobs(trained.policy, rejected)
     was = sequence_logprobs(sft, chosen) - sequence_logprobs(sft, rejected)
     implied = trained.history[-1]["chosen_reward"] - trained.history[-1]["rejected_reward"]
     assert 0.5 * (margin - was).mean().item() == pytest.approx(implied, rel=0.1)  # a step later
     assert unchanged(sft, before)
+
+
+def test_dpo_compares_each_response_with_its_own_reference() -> None:
+    chosen = pack([[2]] * 6, [[3], [4, 5], [6, 7, 8], [5], [8, 8], [3, 3]])
+    rejected = pack([[2]] * 6, [[8, 4], [6], [3], [7, 7, 7], [4], [5]])
+    config = DPOConfig(steps=1, batch=6)
+    trained = train_dpo(model(), chosen, rejected, config, generator=generator())
+    assert trained.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
 def test_best_of_n_keeps_the_best_and_the_order_of_prompts() -> None:

@@ -130,6 +130,16 @@ FIGURES: dict[str, Figure] = {
         "advantage it is flat below 0.8 and falls beyond.",
         reads=("rlhf_explained.formulas.losses", "rlhf_explained.formulas.masking"),
     ),
+    "frontier": Figure(
+        "frontier",
+        "frontier",
+        "Two panels. In one exact world, reward against KL from the reference: the frontier rises "
+        "from the reference, ever less steeply. PPO, RLOO and DPO lie on it, at the same place; "
+        "best-of-n, up to n = 64, runs a little below it; GRPO as published lies further right "
+        "and below it, without the division by the deviation nearer to it. In five worlds, the "
+        "reward of each method as a share of the frontier’s at the same KL.",
+        studies=("frontier",),
+    ),
     "demonstrations-preferences": Figure(
         "why",
         "demonstrations_preferences",
@@ -160,6 +170,27 @@ FIGURES: dict[str, Figure] = {
         "{ablations-eight-epochs}; eight epochs without the clip, against with it, "
         "{ablations-eight-epochs-no-clip}.",
         studies=("ablations",),
+    ),
+    "reward-data": Figure(
+        "reward_study",
+        "over_pairs",
+        "Two panels over 50 to 12,800 preference pairs. Accuracy on held-out pairs as the labeler "
+        "chose: {reward-data-careful-50-accuracy} with 50 pairs and "
+        "{reward-data-careful-12800-accuracy} with 12,800, under a dashed ceiling; by the gold "
+        "reward's order {reward-data-careful-50-gold-accuracy} and "
+        "{reward-data-careful-12800-gold-accuracy}. Gold of the answer that the judge likes best "
+        "of 16: {reward-data-careful-50-best-of-16} and {reward-data-careful-12800-best-of-16}, "
+        "between dashed lines for any answer and for the best of 16.",
+        studies=("reward_data",),
+    ),
+    "label-noise": Figure(
+        "reward_study",
+        "by_labeler",
+        "Accuracy by the gold reward's order over the number of pairs, for three labelers; with "
+        "6,400 pairs the careful one reaches {reward-data-careful-6400-gold-accuracy}, the "
+        "distracted one {reward-data-distracted-6400-gold-accuracy} and the hesitant one "
+        "{reward-data-hesitant-6400-gold-accuracy}.",
+        studies=("reward_data",),
     ),
     "timeline": Figure(
         "history",

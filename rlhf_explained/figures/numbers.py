@@ -383,7 +383,79 @@ def ablations(run: Run) -> tuple[Table, ...]:
     )
 
 
+REWARD_DATA_CURVES = {
+    "accuracy": "accuracy",
+    "gold accuracy": "gold_accuracy",
+    "best-of-16 gold": "best_of_16",
+}
+REWARD_DATA_LINES = {
+    "ceiling of the accuracy": "ceiling",
+    "gold of any answer": "any_of_16",
+    "gold of the best of 16": "gold_of_16",
+}
+
+
+def _with_intervals(setting: str, quantities: dict[str, Column]) -> list[float]:
+    """Means and intervals of a setting of the study of the reward model's data."""
+    row = []
+    for quantity, column in quantities.items():
+        found = stored("reward_data").interval(setting, quantity)
+        row += [(100 if column.unit else 1) * x for x in (found.mean, found.reach)]
+    return row
+
+
+def reward_data(run: Run) -> tuple[Table, ...]:
+    """What the careful labeler's comparisons are worth, the more of them there are."""
+    study = stored("reward_data")
+    quantities = {
+        quantity: Column(name, "%" if "accuracy" in name else "", 1 if "accuracy" in name else 2)
+        for name, quantity in REWARD_DATA_CURVES.items()
+    }
+    rows = tuple(
+        (setting["pairs"], *_with_intervals(name, quantities))
+        for name, setting in study.config.items()
+        if name.startswith("careful")
+    )
+    lines = []
+    for name, quantity in REWARD_DATA_LINES.items():
+        unit, times = ("%", 100) if quantity == "ceiling" else ("", 1)
+        mean = study.interval("careful_50", quantity).mean
+        lines.append((Column(name, unit), times * mean))
+    columns = (
+        Column("pairs"),
+        *(
+            part
+            for column in quantities.values()
+            for part in (column, Column(f"± {column.name}", column.unit, column.digits))
+        ),
+    )
+    title = f"Reward models on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return (Table("reward-data", title, columns, rows, tuple(lines)),)
+
+
+def label_noise(run: Run) -> tuple[Table, ...]:
+    """Accuracy by the gold reward's order, by labeler and number of pairs."""
+    study = stored("reward_data")
+    quantity = {"gold_accuracy": Column("gold accuracy", "%", 1)}
+    rows = tuple(
+        (labeler, setting["pairs"], *_with_intervals(name, quantity))
+        for name, setting in study.config.items()
+        for labeler in ("careful", "hesitant", "distracted")
+        if name.startswith(labeler)
+    )
+    columns = (
+        Column("labeler"),
+        Column("pairs"),
+        *quantity.values(),
+        Column("± gold accuracy", "%", 1),
+    )
+    title = f"Accuracy by labeler, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return (Table("label-noise", title, columns, rows),)
+
+
 TABLES: dict[str, Numbers] = {
+    "reward-data": reward_data,
+    "label-noise": label_noise,
     "ablations": ablations,
     "methods": methods,
     "before-after": before_after,
@@ -395,6 +467,7 @@ TABLES: dict[str, Numbers] = {
     "gold-against-kl": gold_against_kl,
     "response-length": response_length,
     "beta-sweep": beta_sweep,
+    "frontier": frontier,
     "demonstrations-preferences": demonstrations_preferences,
     "timeline": timeline,
 }

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
+from rlhf_explained.site import trl
 
 EDITS = 10  # of each kind
 PAIRS = 5  # of builds that are compared
@@ -331,12 +332,17 @@ def bench(root: Path, parts: Sequence[str]) -> None:
 
     Args:
         root: The checkout.
-        parts: Some of `run`, the training; `site`, edits and builds; and `growth`, larger sites.
+        parts: Some of `run`, the training; `site`, edits and builds; `growth`, larger sites; and
+            `trl`, GRPO beside TRL's trainer.
+
+    Raises:
+        SetUpError: If there is no environment for TRL and none can be made; all else is measured.
     """
     from rlhf_explained.site.current import current_run
 
     current_run()
-    for part in ("site", "growth", "run"):  # "run" last: what a process starts counts its memory
+    # "run" after those that watch memory: what a process starts counts the process's own.
+    for part in ("site", "growth", "run", "trl"):
         if part in parts:
             with tempfile.TemporaryDirectory() as folder:
                 _save(root / "bench.json", _measure(part, root, Path(folder)))
@@ -350,6 +356,8 @@ def _measure(part: str, root: Path, folder: Path) -> dict[str, Any]:
     if part == "site":
         copy = copied(root, folder / "site")
         return {"builds": builds(copy), "edits": edits(copy), "sphinx": sphinx(copy, folder)}
+    if part == "trl":
+        return {"trl": trl.measure(root)}
     from rlhf_explained import bench as training
 
     return {"run": training.bench()}
@@ -388,6 +396,9 @@ def _print(report: dict[str, Any], part: str) -> None:
             "warm_memory_mib",
         )
         _table("More guides", names, [[row[name] for name in names] for row in report["growth"]])
+    if part == "trl":
+        title, headings, rows = trl.table(report["trl"])
+        _table(title, headings, rows)
 
 
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

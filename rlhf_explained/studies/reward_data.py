@@ -142,7 +142,12 @@ def examined(seed: int, decisiveness: float, flipped: float) -> Preferences:
 
 
 def turned(pairs: Preferences, flipped: float, *, generator: torch.Generator) -> Preferences:
-    """Turn a share of the choices round, whatever the answers are."""
+    """Turn a share of the choices round, whatever the answers are.
+
+    Source:
+        Angluin and Laird 1988, [Learning from noisy
+        examples](https://doi.org/10.1007/BF00116829).
+    """
     count, prompt = len(pairs), pairs.chosen.prompt_length
     both = [*pairs.chosen.tokens, *pairs.rejected.tokens]
     tokens = pad_sequence(both, batch_first=True, padding_value=PAD)
@@ -167,6 +172,9 @@ def rank(
 
     Sorting $d\,g_i$ plus a Gumbel draw gives a ranking with Plackett and Luce's probability, in
     which each pair has Bradley and Terry's. Equal answers make no pair.
+
+    Source:
+        Plackett 1975, [The analysis of permutations](https://doi.org/10.2307/2346567).
     """
     asked = draw_questions(count, held_out=False, generator=generator)
     asked = [question for question in asked for _ in range(RANKED)]

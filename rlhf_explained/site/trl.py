@@ -1,0 +1,196 @@
+"""How fast GRPO trains in the miniature, beside TRL's `GRPOTrainer` on the same work.
+
+The two take turns, each in a process of its own, each with the number of threads that suits it.
+`tests/trl/grpo.py` has both sides and says what is the same; TRL has an environment of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from rlhf_explained import memo
+from rlhf_explained.disk import writing
+
+PAIRS = 3
+UPDATES = 50
+TRIAL = 6  # updates, at each number of threads
+THREADS = (1, 2)
+SIDES = ("ours", "theirs")
+RATES = ("samples_per_second", "samples_per_cpu_second")  # the latter hold on a busy machine too
+
+Report = dict[str, Any]
+
+
+class SetUpError(Exception):
+    """The environment cannot be made; the message says in one line where and why."""
+
+
+def environment(requirements: Path, kept: Path) -> Path:
+    """Make an environment, unless it is there.
+
+    Args:
+        requirements: What is installed; another text, another environment.
+        kept: The folder that holds it. Others in it, and what a killed set-up left, are removed.
+
+    Returns:
+        Its Python.
+
+    Raises:
+        SetUpError: If pip fails, as it does without a network.
+        DiskError: If the disk is full or may not be written.
+    """
+    parts = [requirements.read_text(encoding="utf-8"), platform.python_version()]
+    key = hashlib.sha256(json.dumps([*parts, platform.machine()]).encode()).hexdigest()[:20]
+    folder = kept / key
+    python = Path("bin", "python")
+    with writing(kept, otherwise=", or name another folder in RLHF_EXPLAINED_CACHE"):
+        kept.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept / "lock"):
+            if os.access(folder / python, os.X_OK):
+                return folder / python
+            for other in kept.iterdir():
+                if other.is_dir():
+                    shutil.rmtree(other)
+            fresh = kept / f"{key}.new"
+            print(f"setting up {folder}: some minutes", file=sys.stderr, flush=True)
+            try:
+                _run(sys.executable, "-m", "venv", str(fresh))
+                pip = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
+                _run(str(fresh / python), *pip, "install", "--requirement", str(requirements))
+                fresh.rename(folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+    return folder / python
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        why = said[-1] if said else f"exit {done.returncode} from {' '.join(command)}"
+        raise SetUpError(f"no environment with TRL, for which the network is needed: {why}")
+
+
+def train(python: Path, root: Path, side: str, run: Path, threads: int, updates: int) -> Report:
+    """Let one side train once.
+
+    Args:
+        python: Of the environment.
+        root: The checkout.
+        side: `ours` or `theirs`.
+        run: Folder of the run whose models are used.
+        threads: How many threads an operation of torch may use.
+        updates: How many; the first is not timed.
+
+    Returns:
+        What it printed: samples per second and what was the same.
+
+    Raises:
+        RuntimeError: If it fails, with what it said.
+    """
+    own = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    program = [str(python), str(root / "tests" / "trl" / "grpo.py")]
+    done = subprocess.run(
+        [*program, side, str(run), str(threads), str(updates)],
+        cwd=root, env={**os.environ, **own}, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"GRPO, {side}: {done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compared(turns: Sequence[Mapping[str, Report]]) -> Report:
+    """Compare the two sides turn by turn.
+
+    Args:
+        turns: In each, by side, what it printed.
+
+    Returns:
+        By side what it printed, with the median and the spread of samples per second; the ratios
+        of the turns and their median, by the clock and by the processor's time.
+
+    Raises:
+        ValueError: If the sides did not do the same work.
+    """
+    report: Report = {"turns": [dict(turn) for turn in turns]}
+    for name in ("samples", "length", "torch"):
+        if len({turn[side][name] for turn in turns for side in SIDES}) != 1:
+            raise ValueError(f"{name}: not the same on both sides")
+    sizes = [turns[0][side]["parameters"] for side in SIDES]
+    if max(sizes) > 1.02 * min(sizes):
+        raise ValueError(f"parameters: {sizes} are not one architecture's")
+    for side in SIDES:
+        report[side] = {**turns[0][side]}
+        for rate in RATES:
+            rates = [turn[side][rate] for turn in turns]
+            report[side][rate] = {"median": statistics.median(rates), "all": rates}
+    for rate in RATES:
+        ratios = [turn["ours"][rate] / turn["theirs"][rate] for turn in turns]
+        report[f"ratio_of_{rate}"] = {"median": statistics.median(ratios), "all": ratios}
+    return report
+
+
+def measure(root: Path) -> Report:
+    """Find each side's best number of threads, then train in turns.
+
+    Args:
+        root: The checkout.
+
+    Returns:
+        As `compared`.
+
+    Raises:
+        SetUpError: If there is no environment for TRL and none can be made.
+    """
+    from rlhf_explained.site.current import current_run
+
+    python = environment(root / "tests" / "trl" / "requirements.txt", memo.root() / "trl")
+    run = current_run().folder
+    pythons = {"ours": Path(sys.executable), "theirs": python}
+
+    def once(side: str, threads: int, updates: int) -> Report:
+        done = train(pythons[side], root, side, run, threads, updates)
+        rates = " and ".join(f"{done[rate]:.0f} {rate.replace('_', ' ')}" for rate in RATES)
+        print(f"GRPO, {side}, threads: {threads}, {rates}", file=sys.stderr, flush=True)
+        return done
+
+    best = {
+        side: max(THREADS, key=lambda threads: once(side, threads, TRIAL)["samples_per_second"])
+        for side in SIDES
+    }
+    turns = [{side: once(side, best[side], UPDATES) for side in SIDES} for _ in range(PAIRS)]
+    return compared(turns)
+
+
+def table(report: Report) -> tuple[str, Sequence[str], Sequence[Sequence[Any]]]:
+    """Title, headings and rows of what `compared` gave."""
+
+    def spread(of: Report) -> str:
+        return f"{of['median']:.3g} ({min(of['all']):.3g} to {max(of['all']):.3g})"
+
+    headings = (
+        "GRPO", "threads", *(rate.replace("_", " ") for rate in RATES),
+        "tokens a sample", "parameters", "first score", "last score",
+    )  # fmt: skip
+    rows = [
+        (
+            "the miniature's" if side == "ours" else "TRL's",
+            report[side]["threads"], *(spread(report[side][rate]) for rate in RATES),
+            f"{report[side]['length']:g}", report[side]["parameters"], *report[side]["scores"],
+        )
+        for side in SIDES
+    ]  # fmt: skip
+    ratios = [spread(report[f"ratio_of_{rate}"]) for rate in RATES]
+    return "GRPO beside TRL", headings, [*rows, ("ratio", "", *ratios, "", "", "", "")]

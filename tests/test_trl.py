@@ -1,0 +1,138 @@
+"""GRPO beside TRL's trainer: the same work on both sides, and what is made of the times."""
+
+import json
+import os
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from rlhf_explained import __main__ as command
+from rlhf_explained import rollout
+from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.site import current, trl
+from rlhf_explained.stages.grpo import GRPOConfig
+from tests.test_build import ROOT
+from tests.trl import grpo
+
+REQUIREMENTS = ROOT / "tests" / "trl" / "requirements.txt"
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    required = [line.partition(" ;")[0] for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in required), required
+    return dict(line.split("==") for line in required)
+
+
+def test_trl_runs_on_the_same_torch_and_every_version_is_pinned() -> None:
+    theirs, ours = pins(REQUIREMENTS), pins(ROOT / "constraints.txt")
+    assert {"trl", "transformers", "datasets"} <= theirs.keys()
+    same = ("torch", "numpy", "jaxtyping", "safetensors")
+    assert {name: theirs[name] for name in same} == {name: ours[name] for name in same}
+
+
+def turn(ours: float, theirs: float, **other: Any) -> dict[str, dict[str, Any]]:
+    work = {
+        "threads": 1, "samples": 128, "length": 28, "torch": "2", "parameters": 1000,
+        "samples_per_cpu_second": 1.0, "scores": [0.0, 1.0],
+    }  # fmt: skip
+    return {
+        "ours": work | {"samples_per_second": ours},
+        "theirs": work | {"samples_per_second": theirs, "threads": 2} | other,
+    }
+
+
+def test_the_sides_are_compared_turn_by_turn() -> None:
+    report = trl.compared([turn(80.0, 20.0), turn(90.0, 30.0), turn(50.0, 25.0)])
+    assert report["ours"]["samples_per_second"] == {"median": 80, "all": [80, 90, 50]}
+    assert report["theirs"]["samples_per_second"] == {"median": 25, "all": [20, 30, 25]}
+    # not 80 / 25: the machine may have been busier in one turn than in another
+    assert report["ratio_of_samples_per_second"] == {"median": 3, "all": [4, 3, 2]}
+    assert report["ratio_of_samples_per_cpu_second"]["median"] == 1
+    assert (report["ours"]["threads"], report["theirs"]["threads"]) == (1, 2)
+    assert json.loads(json.dumps(report)) == report
+    _, headings, rows = trl.table(report)
+    assert [len(row) for row in rows] == [len(headings)] * 3
+    assert [row[1:3] for row in rows] == [
+        (1, "80 (50 to 90)"), (2, "25 (20 to 30)"), ("", "3 (2 to 4)"),
+    ]  # fmt: skip
+
+
+def test_each_side_has_the_number_of_threads_that_suits_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {("ours", 1): 80.0, ("ours", 2): 70.0, ("theirs", 1): 20.0, ("theirs", 2): 40.0}
+    called = []
+
+    def train(python: Path, root: Path, side: str, run: Path, threads: int, updates: int) -> Any:
+        called.append((side, threads, updates))
+        return turn(1, 1)[side] | {"samples_per_second": rates[side, threads], "threads": threads}
+
+    made_up = SimpleNamespace(folder=Path("run"))
+    monkeypatch.setattr(trl, "environment", lambda *_: Path("python"))
+    monkeypatch.setattr(trl, "train", train)
+    monkeypatch.setattr(current, "current_run", lambda: made_up)
+    report = trl.measure(ROOT)
+    assert called[4:] == [("ours", 1, trl.UPDATES), ("theirs", 2, trl.UPDATES)] * trl.PAIRS
+    assert report["ratio_of_samples_per_second"]["median"] == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"length": 27}, {"samples": 64}, {"torch": "1"}, {"parameters": 1100}]
+)
+def test_sides_that_did_not_do_the_same_work_are_not_compared(other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(other))):
+        trl.compared([turn(80.0, 20.0, **other)])
+
+
+def test_our_answers_are_all_as_long_as_they_may_be_and_what_does_that_is_put_back() -> None:
+    config = GRPOConfig(iterations=3, prompts=4)
+    shape = GPTConfig(vocabulary=len(grpo.TOKENIZER), width=16, layers=1)
+    sft, judge = (GPT(shape, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    eos = rollout.EOS
+    measured = grpo.ours(sft, judge, config)
+    assert measured["length"] == config.response_limit
+    assert measured["samples"] == 2 * 4 * config.group_size  # the first update is not timed
+    assert measured["samples_per_second"] > 0
+    assert eos == rollout.EOS
+    assert grpo.NEVER not in range(shape.vocabulary)
+
+
+def test_an_environment_is_made_once_and_replaces_others(tmp_path: Path) -> None:
+    requirements, kept = tmp_path / "requirements.txt", tmp_path / "kept"
+    requirements.write_text("", encoding="utf-8")
+    (kept / "stale.new").mkdir(parents=True)
+    python = trl.environment(requirements, kept)
+    assert os.access(python, os.X_OK)
+    assert sorted(path.name for path in kept.iterdir() if path.is_dir()) == [
+        python.parent.parent.name
+    ]
+    made = python.parent.parent.stat().st_mtime_ns
+    assert trl.environment(requirements, kept) == python
+    assert python.parent.parent.stat().st_mtime_ns == made
+
+
+def test_without_a_network_one_line_says_so_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(current, "current_run", lambda: None)
+    monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tests" / "trl").mkdir(parents=True)
+    (tmp_path / "tests" / "trl" / "requirements.txt").write_text("trl==1.16.0\n", encoding="utf-8")
+    (tmp_path / "bench.json").write_text('{"run": 1}', encoding="utf-8")
+    done = CliRunner().invoke(command.main, ["bench", "--only", "trl"])
+    assert done.exit_code == 1
+    *_, line = done.output.splitlines()
+    assert line.startswith("Error: no environment with TRL, for which the network is needed: ERROR")
+    assert "trl" in line.rpartition("ERROR")[2]
+    assert [path for path in (tmp_path / "cache" / "trl").iterdir() if path.is_dir()] == []
+    assert json.loads((tmp_path / "bench.json").read_text(encoding="utf-8")) == {"run": 1}
