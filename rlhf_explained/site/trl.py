@@ -28,7 +28,8 @@ UPDATES = 50
 TRIAL = 6  # updates, at each number of threads
 THREADS = (1, 2)
 SIDES = ("ours", "theirs")
-RATES = ("samples_per_second", "samples_per_cpu_second")  # the latter hold on a busy machine too
+# The latter holds on a busy machine too, if each side has one thread: two wait at full speed.
+RATES = ("samples_per_second", "samples_per_cpu_second")
 
 Report = dict[str, Any]
 
@@ -149,7 +150,7 @@ def measure(root: Path) -> Report:
         root: The checkout.
 
     Returns:
-        As `compared`.
+        As `compared`, and by side and number of threads the samples per second of the trial.
 
     Raises:
         SetUpError: If there is no environment for TRL and none can be made.
@@ -166,12 +167,16 @@ def measure(root: Path) -> Report:
         print(f"GRPO, {side}, threads: {threads}, {rates}", file=sys.stderr, flush=True)
         return done
 
-    best = {
-        side: max(THREADS, key=lambda threads: once(side, threads, TRIAL)["samples_per_second"])
-        for side in SIDES
-    }
+    # the faster of two, for other programs may have slowed one down
+    fastest = {side: dict.fromkeys(THREADS, 0.0) for side in SIDES}
+    for _ in range(2):
+        for threads in THREADS:
+            for side in SIDES:
+                rate = once(side, threads, TRIAL)["samples_per_second"]
+                fastest[side][threads] = max(rate, fastest[side][threads])
+    best = {side: max(THREADS, key=lambda threads: fastest[side][threads]) for side in SIDES}
     turns = [{side: once(side, best[side], UPDATES) for side in SIDES} for _ in range(PAIRS)]
-    return compared(turns)
+    return {**compared(turns), "trial": fastest}
 
 
 def table(report: Report) -> tuple[str, Sequence[str], Sequence[Sequence[Any]]]:
@@ -180,17 +185,17 @@ def table(report: Report) -> tuple[str, Sequence[str], Sequence[Sequence[Any]]]:
     def spread(of: Report) -> str:
         return f"{of['median']:.3g} ({min(of['all']):.3g} to {max(of['all']):.3g})"
 
-    headings = (
-        "GRPO", "threads", *(rate.replace("_", " ") for rate in RATES),
-        "tokens a sample", "parameters", "first score", "last score",
-    )  # fmt: skip
     rows = [
         (
-            "the miniature's" if side == "ours" else "TRL's",
-            report[side]["threads"], *(spread(report[side][rate]) for rate in RATES),
-            f"{report[side]['length']:g}", report[side]["parameters"], *report[side]["scores"],
+            "ours" if side == "ours" else "TRL's",
+            report[side]["threads"],
+            *(spread(report[side][rate]) for rate in RATES),
+            report[side]["parameters"],
+            " to ".join(f"{score:.2f}" for score in report[side]["scores"]),
         )
         for side in SIDES
-    ]  # fmt: skip
+    ]
     ratios = [spread(report[f"ratio_of_{rate}"]) for rate in RATES]
-    return "GRPO beside TRL", headings, [*rows, ("ratio", "", *ratios, "", "", "", "")]
+    title = f"GRPO, {report['ours']['length']:g} tokens an answer"
+    headings = ("", "threads", "samples/s", "samples/CPU s", "parameters", "score")
+    return title, headings, [*rows, ("ratio", "", *ratios, "", "")]
