@@ -305,7 +305,7 @@ def kto_loss(
     beta: float | int,
     kl: float | int,
 ) -> Float[Tensor, ""]:
-    r"""KTO's mean loss over single responses, each marked good or bad; between 0 and 1.
+    r"""KTO's mean loss over single responses, each marked good or bad, no unit.
 
     $$\mathcal{L}_\mathrm{KTO} = \mathbb{E}\left[1 - \sigma\left(\pm\beta \left(
     \log\frac{\pi(y)}{\pi_\mathrm{ref}(y)} - z \right)\right)\right]$$
