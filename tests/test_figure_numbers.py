@@ -168,7 +168,10 @@ def methods(figure: Figure, tables: Tables):
 
 def ablations(figure: Figure, tables: Tables):
     (table, seeds), axes = tables, figure.axes[1]
-    rows = [row for row in table.rows if row[2] is not None]
+    low, high = axes.get_xlim()
+    changed = [row for row in table.rows if row[2] is not None]
+    rows = [row for row in changed if low <= row[2] <= high]
+    assert len(rows) >= len(changed) - 1  # the farthest may lie off the scale
     diamonds = [line for line in axes.lines if line.get_marker() == "D"]
     yield [mark.get_xdata()[0] for mark in diamonds], [row[2] for row in rows]
     bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.4]

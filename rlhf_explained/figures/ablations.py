@@ -50,15 +50,14 @@ def gold_without(run: Run) -> Figure:
         text = f"{number(mean)} ± {number(reach)}"
         style.words(page, style.WIDTH - 14, line, text, colour=colour, align="right")
         axes.plot([0, 0], [place - 0.05, place + 0.42], color=style.MUTED, linewidth=1)
-        style.dots(axes, changes[place], [place + 0.36] * len(changes[place]), style.MUTED)
-        axes.plot([mean - reach, mean + reach], [at, at], color=colour, linewidth=1.4)
-        axes.plot(mean, at, "D", color=colour, markersize=6)
-        if not low <= mean <= high:
-            key = (
-                f"◆ mean, 95 % interval · dots: seeds · {'◂' if mean < low else '▸'} off the scale"
-            )
-            edge, marker = (low, "<") if mean < low else (high, ">")
+        if low <= mean <= high:
+            style.dots(axes, changes[place], [place + 0.36] * len(changes[place]), style.MUTED)
+            axes.plot([mean - reach, mean + reach], [at, at], color=colour, linewidth=1.4)
+            axes.plot(mean, at, "D", color=colour, markersize=6)
+        else:
+            edge, marker, arrow = (low, "<", "◂") if mean < low else (high, ">", "▸")
             axes.plot(edge, at, marker, color=colour, markersize=9, clip_on=False)
+            key = f"◆ mean, 95 % interval · dots: seeds · {arrow} off the scale"
     style.remark(figure, key)
     style.note(figure, stored("ablations").origin)
     return figure
