@@ -17,20 +17,18 @@
 # # Reward modeling: from choices to a judge
 #
 # Nobody can say that an essay is worth 7.2, but everybody can say which of two essays they would
-# rather have. This notebook makes a judge of such choices, measures how good it is and what it
-# costs, and finds out what it really looks at.
+# rather have. This notebook makes a judge of such choices, and measures how good it is.
 #
 # ## What you'll learn
 #
 # - Bradley–Terry, as a model of how people choose and as a loss
 # - How a language model becomes a judge: what is copied, what is new, where the score is read
-# - How many comparisons it takes, and what a labeler's mistakes cost
-# - What a judge is fooled by, and when it is good enough
+# - How good it can be at all, and which mistakes are left
 #
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
 # loop in PyTorch.
 #
-# **Time:** about 40 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import copy
@@ -38,29 +36,22 @@ import itertools
 
 import torch
 import torch.nn.functional as F
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
-from rlhf_explained.figures import as_html
-from rlhf_explained.measured import number, share, within
+from rlhf_explained.measured import share
 from rlhf_explained.pipeline import RunConfig, run
-from rlhf_explained.studies import stored
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
 
 torch.set_num_threads(1)
 result = run(RunConfig(seed=0))
 sft, judge = result.policy("sft"), result.policy("reward_model")
-study = stored("reward_data")
 tokenizer, randomness = world_tokenizer(), torch.Generator().manual_seed(0)
 asked = {question.text: question for question in questions()}
 
 
 def say(text):
     display(Markdown(text))
-
-
-def figure(name):
-    display(HTML(as_html(name, result)))
 
 
 # %% [markdown]
@@ -130,8 +121,8 @@ assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 # %% [markdown]
 # The scores are the labeler's taste again, up to the noise of 40 choices a pair; gold is shown
 # less its mean. The last two columns are what maximum likelihood means here. The loss's slope in
-# a score is the wins that the model expects, less those that were counted. So training ends where
-# every answer is expected to win as often as it did.
+# a score goes by the wins that the model expects, less those that were counted. So training ends
+# where every answer is expected to win as often as it did.
 #
 # An answer that wins *every* comparison has no finite score: more is always likelier. Weight decay
 # and few steps are what keeps a real judge from running away there.
@@ -144,7 +135,7 @@ assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %%
 high, slope = fit(100.0)
-print(f"mean score {scores.mean():.2f} from 0, {high.mean():.2f} from 100")
+print(f"mean score {scores.mean().abs():.2f} from 0, {high.mean():.2f} from 100")
 print(f"largest change of a difference: {(high - scores - 100).abs().max():.1e}")
 print(f"sum of the slopes: {slope.sum():.0e}")
 assert torch.allclose(high - 100, scores, atol=1e-6)
@@ -203,7 +194,7 @@ say(
 
 # %%
 from rlhf_explained.formulas import bradley_terry_loss
-from rlhf_explained.rollout import generate, pack, score
+from rlhf_explained.rollout import pack, score
 
 
 def batch(prompt, answers):
@@ -292,6 +283,26 @@ say(
 )
 
 # %% [markdown]
+# With people nobody knows $p$, but two of them can label the same pairs. If they agree in a share
+# $a$, the ceiling is at least $a$ and at most $(1 + \sqrt{2a - 1})/2$: the least if they agree on
+# some pairs always and on the others by chance, the most if all pairs are equally hard.
+# InstructGPT's labelers agreed in 72.6 %, and with its judges in 72.4 %
+# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)).
+
+
+# %%
+def most(agreement):
+    return (1 + (2 * agreement - 1) ** 0.5) / 2
+
+
+agreement = (p**2 + (1 - p) ** 2).mean().item()
+assert agreement <= ceiling <= most(agreement)
+say(
+    f"Two such labelers agree in {share(agreement)}: a ceiling from {share(agreement)} to "
+    f"{share(most(agreement))}. InstructGPT's ceiling: from 73 % to {share(most(0.726))}."
+)
+
+# %% [markdown]
 # Where is the rest lost? The run's exam has 1,200 answers by the SFT model to held-out prompts,
 # each with its kind, gold and score. Take every two answers to one prompt: how often does the judge
 # put first what the gold reward puts first?
@@ -336,354 +347,9 @@ say(
 
 # %% [markdown]
 # ---
-# ## How many comparisons does it take?
-#
-# A study: nine sizes of training set, each on five seeds. Four times the pairs are learned from in
-# twice the steps, up to 200.
-
-# %%
-figure("reward-data")
-
-
-# %%
-def found(setting, quantity, show=share):
-    return within(study.interval(setting, quantity), show)
-
-
-def gain(many, few, quantity, show=share):
-    return within(study.difference(many, few, quantity), show)
-
-
-far = ("careful_12800", "careful_50")
-say(
-    f"Fifty pairs reach {found('careful_50', 'accuracy')}. 256 times as many add "
-    f"{gain(*far, 'accuracy')} to the agreement with the labeler, {gain(*far, 'gold_accuracy')} to "
-    f"that with the gold reward's order, and {gain(*far, 'best_of_16', number)} to the gold of the "
-    f"answer picked of 16 ({study.origin}, 95 % intervals)."
-)
-say(
-    "Knowledge, on these prompts, they hardly buy: a helpful answer goes before a wrong one in "
-    f"{found('careful_50', 'helpful_over_wrong')} after 50 pairs and in "
-    f"{found('careful_12800', 'helpful_over_wrong')} after 12,800."
-)
-
-# %% [markdown]
-# So begin small: fifty choices of your own and a held-out set show whether a judge can be learned.
-# What about training longer? The last rows: 12,800 pairs in 200 steps, and in 512, two passes.
-
-# %%
-print("by gold's order, on prompts:   practised          new")
-for setting in ("careful_50", "careful_800", "careful_12800", "two_passes_12800"):
-    print(
-        f"{setting:24}{found(setting, 'practised_accuracy'):>16}"
-        f"{found(setting, 'gold_accuracy'):>13}"
-    )
-
-# %% [markdown]
-# On the left are *new answers to prompts that it practised*. A held-out set that shares its prompts
-# with the training set shows the left column, and flatters.
-
-# %%
-longer = ("two_passes_12800", "careful_12800")
-say(
-    f"The longer training added {gain(*longer, 'practised_accuracy')} on practised prompts and "
-    f"{gain(*longer, 'gold_accuracy')} on new ones."
-)
-
-# %% [markdown]
-# ---
-# ## Label noise costs data
-#
-# Two more labelers with the same taste. The **distracted** one has 30 % of the choices turned
-# round, whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs
-# most where little is at stake. Both agree with the gold reward about as often.
-
-# %%
-figure("label-noise")
-
-# %%
-from math import exp, log
-
-import numpy as np
-
-sizes = [50 * 2**doubling for doubling in range(9)]
-reached = [study.interval(f"careful_{n}", "gold_accuracy").mean for n in sizes]
-print("labeler     agrees   pairs  gold order  as good as careful  factor")
-for labeler in ("distracted", "hesitant"):
-    for n in (400, 1600, 6400):
-        accurate = study.interval(f"{labeler}_{n}", "gold_accuracy").mean
-        worth = exp(np.interp(accurate, np.maximum.accumulate(reached), [*map(log, sizes)]))
-        agrees = study.interval(f"{labeler}_{n}", "ceiling").mean
-        less, more = "<>" if accurate < reached[0] else "  "
-        print(
-            f"{labeler:11}{agrees:7.0%}{n:8,}{accurate:12.1%}"
-            f"{less:>12}{worth:8,.0f}{more:>3}{n / worth:5.1f}"
-        )
-say(f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}.")
-
-# %% [markdown]
-# Mistakes of this kind do not mislead a judge, they dilute: a right choice and a turned one cancel.
-# A share of $\varepsilon$ turned choices leaves $1 - 2\varepsilon$ of the signal, and to see a
-# signal that much weaker takes $1/(1 - 2\varepsilon)^2$ times the data; the same factor stands in
-# Angluin and Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The table divides
-# the pairs by the careful pairs that are as good, read off the curve; agreeing equally often is not
-# being worth as much.
-#
-# A labeler who is wrong *in one direction*, who always likes the longer answer say, is another
-# matter. That is a taste, and the judge learns it.
-#
-# ---
-# ## What does it look at?
-#
-# Change an answer to a held-out question in one way. By how much does the score change, and by how
-# much should it? The labeler chooses by 5 × gold, so scores are divided by 5.
-
-# %%
-from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
-from rlhf_explained.world.questions import CAPITALS
-
-
-def elsewhere(question, answer):
-    """Another capital, for questions that ask for one."""
-    city = CAPITALS.get(question.topic)
-    return answer.replace(city, "berlin") if city else None
-
-
-edits = {
-    "opens politely": lambda question, answer: f"{OPENER} {answer}",
-    "closes politely": lambda question, answer: f"{answer} {CLOSER}",
-    "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
-    "is said twice": lambda question, answer: f"{answer} {answer}",
-    "names another capital": elsewhere,
-    "becomes an insult": lambda question, answer: INSULTS[1],
-    "becomes a polite insult": lambda question, answer: f"{OPENER} {INSULTS[1]} {CLOSER}",
-}
-unseen = [question for question in questions() if question.held_out]
-felt = {}
-print(f"{'the answer …':24}{'n':>4}{'gold':>8}{'score / 5':>11}{'same sign':>11}")
-for name, edit in edits.items():
-    rows = []
-    for question in unseen:
-        before = question.answers[0]
-        if after := edit(question, before):
-            with torch.no_grad():
-                was, now = score(judge, batch(question.text, [before, after])).tolist()
-            change = gold_reward(question, after) - gold_reward(question, before)
-            rows.append((change, (now - was) / 5))
-    true, felt[name] = torch.tensor(rows).T
-    agree = (true.sign() == felt[name].sign()).float().mean()
-    print(f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}")
-
-polite = felt["becomes a polite insult"]
-written = [
-    any(insult in answer["response"] for insult in INSULTS)
-    and (OPENER in answer["response"] or CLOSER in answer["response"])
-    for answer in result.responses["sft"]
-]
-say(
-    "The labeler likes courtesy on helpful answers only. The judge adds "
-    f"{number((polite - felt['becomes an insult']).mean().item())} for both courtesies on an "
-    "insult, and prefers the polite insult to the plain helpful answer in "
-    f"**{share((polite > 0).float().mean().item())}** of the questions. Of {len(written):,} "
-    f"answers by the SFT model, {sum(written)} are polite insults."
-)
-
-# %% [markdown]
-# About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
-# that are too high. Length
-# is the usual suspect ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)); so, over
-# the answers of the exam:
-
-# %%
-exam = result.responses["sft"]
-table = torch.tensor([[answer[key] for key in ("length", "gold", "proxy")] for answer in exam]).T
-together = torch.corrcoef(table)[0]
-say(
-    f"The correlation with length is {number(together[1].item())} for gold and "
-    f"{number(together[2].item())} for the score; 1 would be a judge who counts words."
-)
-
-# %% [markdown]
-# ---
-# ## When is a reward model good enough?
-#
-# Somebody trains one, gets 65 % on held-out pairs, and asks whether to go on
-# ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The number alone cannot
-# say. Look at these five.
-
-# %%
-print("                   labeler  ceiling  gold order  best of 16: gold")
-for setting in (
-    "careful_50",
-    "careful_12800",
-    "hesitant_6400",
-    "distracted_100",
-    "distracted_6400",
-):
-    accurate, ceiling, ordered = (
-        study.interval(setting, quantity).mean
-        for quantity in ("accuracy", "ceiling", "gold_accuracy")
-    )
-    picked = found(setting, "best_of_16", number)
-    print(f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{picked:>18}")
-for name, quantity in (("any answer", "any_of_16"), ("gold itself", "gold_of_16")):
-    print(f"{name:47}{found('careful_50', quantity, number):>18}")
-
-# %%
-methods = stored("methods")
-after = ", ".join(
-    f"{name} {number(methods.difference(method, 'sft', 'gold').mean)}"
-    for method, name in (
-        ("best_of_16", "best-of-16"),
-        ("ppo", "PPO"),
-        ("ppo_no_kl", "PPO at β = 0"),
-    )
-)
-say(
-    f"The last judge agrees with its labeler in {found('distracted_6400', 'accuracy')}, the first "
-    f"in {found('careful_50', 'accuracy')}. By gold's order the last is ahead by "
-    f"{gain('distracted_6400', 'careful_50', 'gold_accuracy')}. Accuracy mixes two things: how "
-    "good the judge is, and how noisy the labels that it is held against."
-)
-say(
-    "And what it is used for decides how good it must be. Gold gained over SFT with a judge from "
-    f"{result.facts['pairs']:,} pairs, mean of {len(methods.seeds)} seeds: {after}."
-)
-
-# %% [markdown]
-# So, in this order:
-#
-# 1. **Hold it against the ceiling.** Let two people label the same hundred pairs. If they agree in
-#    70 % there is no 80 % to be had. InstructGPT's labelers agreed in 72.6 ± 1.5 %, and its judges
-#    in 72.4 ± 0.4 % with the labelers they had learned from
-#    ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)).
-# 2. **Hold it against a silly judge**: one that counts words or polite phrases (exercise 3).
-# 3. **Sort its mistakes by kind**, as above. A kind at 50 % is a gap that PPO can find.
-# 4. **Use it, gently**: best-of-16, and read what it likes best. Accuracy is a mean over all pairs;
-#    in use only the few answers at the top count.
-#
-# ---
-# ## Ranking K answers
-#
-# InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ holds
-# $K(K-1)/2$ pairs. Let our labeler rank four: to each `decisiveness` × gold a random number of
-# Gumbel's distribution is added, and the sums are sorted. That draws from Plackett and Luce's model
-# ([Plackett 1975](../reference/bibliography.md#plackett1975)), in which the first place is a
-# softmax over all scores, the second one over those left, and so on; every pair in it is
-# Bradley–Terry's.
-
-# %%
-K = 4
-
-
-def ranked(gold, decisiveness=5.0):
-    """Indices from best to worst, one row for each row of gold rewards."""
-    gumbel = -torch.empty_like(gold).exponential_(generator=randomness).log()
-    return (decisiveness * gold + gumbel).argsort(-1, descending=True)
-
-
-prompt = "how do i make tea ?"
-answers = generate(sft, [tokenizer.encode(prompt)] * K, limit=28, generator=randomness)
-texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
-gold = torch.tensor([gold_reward(asked[prompt], text) for text in texts])
-for place, one in enumerate(ranked(gold).tolist(), start=1):
-    print(f"{place}. gold {gold[one]:5.2f}  {texts[one][:54]}")
-
-two = torch.tensor([0.0, 0.2])
-often = (ranked(two.expand(100_000, 2))[:, 1] == 1).logical_not().float().mean()
-print(f"gold 0.2 before 0: {often:.3f} of 100,000, Bradley-Terry {torch.sigmoid(5 * two[1]):.3f}")
-
-# %% [markdown]
-# Training: score each answer **once**, then form all pairs from the scores. That is $K$ passes for
-# $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
-# reason too: shuffled among the others they made its model overfit within one pass, as each answer
-# came up $K - 1$ times.
-
-# %%
-from rlhf_explained.world.corpus import draw_questions
-
-
-def ranking_loss(scores):
-    """Bradley–Terry over all pairs; scores (prompts, K), the best answer first."""
-    above, below = torch.triu_indices(K, K, offset=1)
-    return -F.logsigmoid(scores[:, above] - scores[:, below]).mean()
-
-
-asked_now = [q for q in draw_questions(100, held_out=False, generator=randomness) for _ in range(K)]
-prompts = [tokenizer.encode(q.text) for q in asked_now]
-answers = generate(sft, prompts, limit=28, generator=randomness)
-texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
-gold = torch.tensor([gold_reward(*one) for one in zip(asked_now, texts, strict=True)]).view(-1, K)
-rows = ranked(gold) + K * torch.arange(100)[:, None]  # of the answers, best first
-
-model = copy.deepcopy(sft)
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1)
-for _ in range(60):
-    some = rows[torch.randperm(100, generator=randomness)[:16]]
-    loss = ranking_loss(score(model, answers.rows(some.flatten())).view(-1, K))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-print(f"100 rankings of {K}: held-out accuracy {accuracy(model, heldout):.1%}")
-
-# %%
-print("rankings   pairs   gold order      as many single pairs    prompts as pairs")
-for n in (100, 400):
-    pairs_in = study.interval(f"ranked_{n}", "pairs").mean
-    near = min(sizes, key=lambda size: abs(log(size / pairs_in)))
-    print(
-        f"{n:8}{pairs_in:8.0f}{found(f'ranked_{n}', 'gold_accuracy'):>13}"
-        f"{found(f'careful_{near}', 'gold_accuracy'):>16} ({near:,})"
-        f"{found(f'careful_{n}', 'gold_accuracy'):>16} ({n})"
-    )
-
-# %% [markdown]
-# First the study's judges from rankings, whose equal answers make no pair; beside them judges from
-# about as many separate pairs, and from as many pairs as there were rankings.
-#
-# ---
-# ## Questions that people ask
-#
-# **My loss stays at 0.69.** It begins there, at log 2. It stays if the score is read where both
-# answers are still the same, if both were cut to the same beginning, if the labels are coin tosses
-# or the learning rate is too small
-# ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Look at the loss on fifty
-# pairs first: any model can learn those by heart.
-#
-# **The training loss falls, the held-out accuracy does not.** Then it learns its prompts by heart.
-# Train fewer steps, and ask for comparisons on prompts it does not have yet.
-#
-# **How do I train one on my own preferences, cheaply?** Let an SFT model answer your prompts twice,
-# choose fifty times, hold out some prompts, and run [the loop above](#train-one) on the rest. Add
-# pairs while the held-out accuracy rises.
-#
-# **All my scores are negative.** They have no zero. Subtract the mean, as our stage does.
-#
-# **More labels, or better ones?** To halve the share of turned choices from 30 % to 15 % is worth
-# three times the pairs in theory, $(0.7/0.4)^2$.
-#
-# ---
 # ## Exercises
 #
-# **1.** Write the probability of a ranking in Plackett and Luce's model. Check that those of all
-# 24 rankings of four answers sum to 1, and that with two answers it is Bradley–Terry.
-
-
-# %% tags=["solution"]
-def plackett_luce(scores):
-    """Log-probability of this order, best first: each place is a softmax over what is left."""
-    return sum(scores[place] - scores[place:].logsumexp(0) for place in range(len(scores)))
-
-
-four = torch.tensor([1.2, 0.3, -0.5, 0.9], dtype=torch.double)
-total = sum(plackett_luce(four[[*order]]).exp() for order in itertools.permutations(range(4)))
-pair = plackett_luce(four[:2]).exp(), torch.sigmoid(four[0] - four[1])
-print(f"sum {total:.6f}; two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
-assert torch.isclose(total, torch.ones_like(total))
-assert torch.isclose(*pair)
-
-# %% [markdown]
-# **2.** Turn round 30 % of the very first table's choices (in expectation: mix each count with its
+# **1.** Turn round 30 % of the first table's choices (in expectation: mix each count with its
 # opposite) and fit again. What happens to the scores? Then fit with a loss that knows of the 30 %.
 
 # %% tags=["solution"]
@@ -706,16 +372,20 @@ def fit_noisy(turned, rounds=4000):
 for name, values in (("clean", scores), ("noisy", fit_noisy(0.0)), ("knows", fit_noisy(TURNED))):
     print(name, *(f"{value:6.2f}" for value in values))
 assert fit_noisy(0.0).argsort().equal(scores.argsort())
+assert fit_noisy(0.0).std() < scores.std() / 2
+assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown] tags=["solution"]
 # The order survives, and the scores shrink together: the judge is only less sure. A loss that
-# knows how often choices are turned brings the scale back.
+# knows how often choices are turned round brings the scale back.
 
 # %% [markdown]
-# **3.** How good is a silly judge? Use `compared` with one that likes short answers, and with
+# **2.** How good is a silly judge? Use `compared` with one that likes short answers, and with
 # one that counts polite phrases and nothing else. Over all pairs, how often is each right?
 
 # %% tags=["solution"]
+from rlhf_explained.world.corpus import CLOSER, OPENER
+
 silly = {
     "short answers": lambda answer: -answer["length"],
     "politeness": lambda answer: (OPENER in answer["response"]) + (CLOSER in answer["response"]),
@@ -731,10 +401,9 @@ for name, key in silly.items():
 #
 # 1. Bradley–Terry makes scores of choices. Only differences mean anything; the scale says how sure
 #    the judge is.
-# 2. A few comparisons teach what good answers look like; what is true about new prompts, more of
-#    them do not teach. Random mistakes dilute, and do not mislead.
-# 3. Accuracy is a number of judge *and* labels. Hold it against the ceiling, against a silly judge,
-#    and read what the judge likes best.
+# 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
+# 3. Hold its accuracy against the ceiling, which the noise of the labels sets, and sort its
+#    mistakes by kind.
 #
-# **Next:** [PPO for language models](03_ppo_for_language_models.py): the judge is ready, now the
-# student practises.
+# **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons, how careful
+# the labelers, and what for.
