@@ -74,7 +74,9 @@ def test_a_page_describes_itself(name: str) -> None:
     assert about["name"] == title.get_text()
     assert about["description"] == meta(SITE, name, "description")
     assert re.fullmatch(r"PT\d+M", about["timeRequired"])
-    lesson = not name.startswith(("reference/api/", "reference/decisions/"))
+    lesson = not name.startswith(
+        ("reference/api/", "reference/decisions/", "reference/experiments/")
+    )
     assert about["@type"] == ("LearningResource" if lesson else "TechArticle")
     if lesson:
         assert about["learningResourceType"]
