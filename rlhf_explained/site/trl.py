@@ -108,7 +108,7 @@ def train(python: Path, root: Path, side: str, run: Path, threads: int, updates:
         cwd=root, env={**os.environ, **own}, capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"GRPO, {side}: {done.stderr[-3000:]}")
+        raise RuntimeError(f"GRPO, {side}: exit {done.returncode}. {done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
