@@ -64,7 +64,7 @@ def table(*rows):
 # Our student has more answers than anyone can list. So first a smaller world: 8 tokens, at most 4
 # of them in an answer, and a reward that depends on neighbours. A policy is a list of
 # log-probabilities, and a mean is a sum. We keep the likeliest 400 answers, so that all pairs of
-# them fit into a matrix.
+# them fit into a matrix. Letters are tokens, the dot ends an answer.
 
 # %%
 here = world(0)
@@ -74,9 +74,8 @@ rewards = here.rewards.double()[likeliest.indices]
 tokens = here.every.responses[likeliest.indices[:4]].tolist()
 names = ["".join("_.abcdef"[token] for token in row).strip("_") for row in tokens]
 
-say(f"Of {len(here.rewards):,} answers they hold {likeliest.values.exp().sum():.2%}. The first:")
-table(("answer", "reference", "reward"))
-table(*zip(names, reference[:4].exp(), rewards[:4], strict=True))
+say(f"Of {len(here.rewards):,} answers they hold {likeliest.values.exp().sum():.2%}:")
+table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewards[:4]))
 
 # %% [markdown]
 # ## From the optimum to the loss, in five steps
@@ -103,7 +102,7 @@ table(*zip(names, reference[:4].exp(), rewards[:4], strict=True))
 #
 # <details><summary>In words</summary>
 #
-# From the best policy to a loss, in a chain with an arrow from each line to the next:
+# DPO, from the best policy to a loss, in a chain with an arrow from each line to the next:
 #
 # - Objective: reward - β × KL(policy || reference). 1. It has one best policy.
 # - Optimum: π* = π_ref × exp(r / β) / Z. 2. Solve for the reward.
@@ -117,12 +116,12 @@ table(*zip(names, reference[:4].exp(), rewards[:4], strict=True))
 #
 # **Step 1: one policy is best.** RLHF maximises reward at a price β for each nat away from the
 # [reference](../reference/glossary.md#reference-model). Best is the reference tilted by the reward
-# ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)), with an objective $J$ of
+# ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)), with an objective *J* of
 # β log Z. Any other policy π loses β KL(π ‖ π*), which is never negative.
 #
 # $$\pi^{\ast}(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
-# $r(y)$ is the reward of answer $y$, and $Z$ makes the sum 1.
+# *r* is the reward of an answer *y*, and *Z* makes the sum 1.
 
 # %%
 best = exact.tilted(reference, rewards, beta=BETA)
@@ -177,7 +176,7 @@ assert (gaps(implicit).sigmoid() - prefers).abs().max() < 1e-12
 
 # %% [markdown]
 # **Step 5: the loss.** Now turn it round. Whatever policy π we have, read its implicit reward as a
-# reward model, and make the labels likely ($A$ chosen, $B$ rejected):
+# reward model, and make the labels likely (*A* chosen, *B* rejected):
 #
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
@@ -268,7 +267,8 @@ assert kl_exact(undecided, reference).abs() < 1e-12
 #
 # ## Why the chosen answer's reward falls
 #
-# Back to the student: its SFT policy, the pairs its reward model learned from, the first 50 steps.
+# Back to the student: its SFT policy, the pairs its reward model learned from, the first 50 steps,
+# a line for every ten.
 
 # %%
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
@@ -281,10 +281,9 @@ history = train_dpo(
 ).history
 
 assert abs(history[0]["loss"] - 0.6931) < 1e-4
-measured = [[row[name] for name in ("loss", "chosen_reward", "rejected_reward")] for row in history]
-means = torch.tensor(measured).view(5, 10, 3).mean(1)
-table(("up to", "loss", "chosen", "rejected"))
-table(*((f"step {last}", *mean) for last, mean in zip(range(10, 51, 10), means, strict=True)))
+names = ("loss", "chosen_reward", "rejected_reward")
+measured = torch.tensor([[row[name] for name in names] for row in history])
+table(("loss", "chosen", "rejected"), *measured.view(5, 10, 3).mean(1))
 
 # %% [markdown]
 # The margin grows, yet soon the *chosen* answers are less likely than before. Many took it for a
@@ -312,7 +311,7 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # up weighs most, and below some β it falls for the chosen ones too. That is no alarm. Probability
 # that goes to answers nobody compared is one, and only new samples show it.
 #
-# ## Which way round β, and which way round the KL
+# ## Which way round β and the KL
 #
 # β is the price of a nat: a **large β holds closer**. That has been written the other way round
 # ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has the KL
@@ -333,7 +332,7 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # %% [markdown]
 # ## A decisive labeler makes β smaller
 #
-# A labeler $c$ times as decisive prefers by σ(c Δr), as if rewards were $c$ times as large. So the
+# A labeler *c* times as decisive prefers by σ(c Δr), as if rewards were *c* times as large. So the
 # price that DPO really pays is β/c.
 
 # %%
@@ -347,15 +346,11 @@ table((1.0, BETA, BETA, kl_exact(best, reference)))
 table((5.0, BETA, BETA / 5, kl_exact(greedy, reference)))
 table((5.0, 5 * BETA, BETA, kl_exact(best, reference)))
 
-facts = result.facts
-same = facts["decisiveness"] * facts["kl_coef"]
-say(
-    f"Our labeler's c is {facts['decisiveness']:g}, PPO's price {facts['kl_coef']}: DPO pays the "
-    f"same with β = {same:g}. `DPOConfig` has {DPOConfig().beta:g}."
-)
+c, price = result.facts["decisiveness"], result.facts["kl_coef"]
+say(f"Our labeler's c is {c:g}, PPO's price {price}: DPO pays the same with β = {c * price:g}.")
 
 # %% [markdown]
-# ## Too small a β: over-optimisation without a reward model
+# ## Too small a β over-optimises
 #
 # DPO on the student's pairs at four β, five seeds, all steps. Gold is the labeler's true reward on
 # held-out prompts; proxy the reward model's score, which DPO never saw; chosen and rejected
@@ -392,26 +387,22 @@ display(HTML(as_html("frontier", result)))
 
 # %%
 settings = {"PPO": "ppo", "RLOO": "group", "DPO": "dpo", "GRPO": "grpo", "no std": "grpo_no_std"}
-quantities = ("share", "own_share", "to_own", "to_best")
-table(("", *quantities))
+table(("", "share", "±", "own share", "to own", "to best"))
 for name, setting in settings.items():
-    table((name, *(study.interval(setting, quantity).mean for quantity in quantities)))
-
+    share = study.interval(setting, "share")
+    rest = (study.interval(setting, name).mean for name in ("own_share", "to_own", "to_best"))
+    table((name, share.mean, share.reach, *rest))
 assert all(min(study.values(name, "share")) > 0.97 for name in ("ppo", "group", "dpo"))
-say(
-    f"GRPO's share is {study.interval('grpo', 'share').mean:.2f} ± "
-    f"{study.interval('grpo', 'share').reach:.2f}."
-)
 
 # %% [markdown]
 # Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
-# reference. **PPO** and **RLOO** (group advantages, KL in the reward) arrive, and **DPO** nearly,
-# from a million comparisons; [more steps](../reference/experiments.md) bring it nearer. **GRPO** as
-# published goes elsewhere: $k_3$ in its loss has the gradient of KL(π_ref ‖ π), and dividing by the
+# reference. **PPO** and **RLOO** (group advantages, KL in the reward) arrive; **DPO** nearly, from
+# a million pairs, and [more steps](../reference/experiments.md) bring it nearer. **GRPO** as
+# published goes elsewhere: k₃ in its loss has the gradient of KL(π_ref ‖ π), and dividing by the
 # spread of rewards changes the price ([Tang and Munos
-# 2025](../reference/bibliography.md#tang2025)). Where *that* gradient is zero is its own optimum:
-# own_share is that one's share, to_own and to_best are nats to it and to the best policy.
-# **Best-of-n** trains nothing and lies less far below the frontier, at n answers for each one.
+# 2025](../reference/bibliography.md#tang2025)). Where *that* gradient is zero is its own optimum,
+# with a share of its own. In the mean GRPO ends fewer nats from it than from the best policy.
+# **Best-of-n** trains nothing and is mostly nearer to the frontier, at n answers for each one.
 #
 # ## IPO and KTO: two other losses
 #
@@ -470,8 +461,7 @@ far, beta = min(
     (kl_exact(misled, exact.tilted(reference, rewards, beta=beta)).item(), beta)
     for beta in torch.arange(0.3, 1.0, 0.01).tolist()
 )
-share = exact.share_of_best(misled, reference, rewards, beta=BETA)
-print(f"to within {far:.4f} nats of the best policy at {beta:.2f}; share of best {share:.2f}")
+print(f"to within {far:.4f} nats of the best policy at beta = {beta:.2f}")
 
 # %% [markdown]
 # **3.** Every policy is the best one for some reward. For which is best-of-4?
@@ -482,8 +472,7 @@ believed = BETA * (four - reference)
 assert (exact.tilted(reference, believed, beta=BETA) - four).abs().max() < 1e-9
 order = rewards.argsort()
 assert (believed[order].diff() > -1e-9).all()  # the same order, another scale
-table(("reward", "believed"))
-table(*zip(rewards[order[::100]], believed[order[::100]], strict=True))
+table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 
 # %% [markdown]
 # ## Take away
