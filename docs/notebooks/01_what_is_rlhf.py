@@ -531,33 +531,14 @@ figure("timeline")
 # | 1 | SFT | Learn from example responses | Student reading model essays |
 # | 2 | RM | Learn what humans prefer | Training a grading assistant |
 # | 3 | PPO | Optimise for preferences | Student improving from grades |
-#
-# | Concept | Description |
-# |---|---|
-# | **Reward model** | Predicts which response people prefer; only differences of its scores count |
-# | **KL penalty** | Limits how far the policy drifts from SFT |
-# | **Preference data** | Pairs of (chosen, rejected) responses |
-#
-# 1. Preferences are easier to provide than demonstrations
-# 2. They scale better
-# 3. They capture subtle qualities
-# 4. Training aims at what people preferred
 
 # %% [markdown]
 # ---
 # ## Test your understanding
 #
-# 1. What problem does RLHF solve, and how much of it?
-# 2. What are the three stages?
-# 3. Why is preference data easier to collect than demonstration data?
-# 4. What is the KL penalty, and what can it not do?
-# 5. How does the reward model learn?
-#
-# The answers, and harder questions: [quiz](../guide/quiz.md).
+# Five questions, and harder ones, with answers: [quiz](../guide/quiz.md).
 #
 # ## What's next?
 #
-# Excellent work! Now change something above and run it again: another prompt, another β,
-# `RunConfig(seed=1)`.
-#
-# Planned: reward modeling in detail, PPO for language models, DPO, RLHF with the TRL library.
+# Change something above and run it again: another prompt, another β, `RunConfig(seed=1)`. Or go on
+# to [reward modeling](02_reward_modeling.py).
