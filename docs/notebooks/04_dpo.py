@@ -119,7 +119,7 @@ table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewar
 # ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)), with an objective *J* of
 # β log Z. Any other policy π loses β KL(π ‖ π*), which is never negative.
 #
-# $$\pi^{\ast}(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
+# $$\pi_\beta(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
 # *r* is the reward of an answer *y*, and *Z* makes the sum 1.
 
