@@ -349,6 +349,8 @@ say(
 # ---
 # ## Exercises
 #
+# Each has its solution folded below it.
+#
 # **1.** Turn round 30 % of the first table's choices (in expectation: mix each count with its
 # opposite) and fit again. What happens to the scores? Then fit with a loss that knows of the 30 %.
 

@@ -451,8 +451,12 @@ def published(notebook: NotebookNode, address: Callable[[str], str | None]) -> s
 
     copy: dict[str, Any] = json.loads(json.dumps(notebook))
     for cell in copy["cells"]:
-        if cell["cell_type"] == "markdown":
+        is_prose = cell["cell_type"] == "markdown"
+        if is_prose:
             cell["source"] = _LINK.sub(absolute, cell["source"])
+        if False and _is_solution(cell):  # JupyterLab hides the source of code alone
+            folded = f"<details><summary>Solution</summary>\n\n{cell['source']}\n\n</details>"
+            cell["source"] = folded
         elif _is_solution(cell):
             cell["metadata"]["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
     return json.dumps(copy, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

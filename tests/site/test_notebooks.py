@@ -245,6 +245,9 @@ def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
     closed = {"source_hidden": True, "outputs_hidden": True}
     assert hidden == [{}, closed, {}, closed, {}, closed, {}]
     assert whole.cells[1].outputs[0].text == "42\n"
+    prose = "<details><summary>Solution</summary>\n\nAs everybody knows, by $7$.\n\n</details>"
+    assert whole.cells[2].source == prose
+    assert "<details>" not in whole.cells[4].source
 
 
 def test_a_solution_that_raises_is_a_fault_too(tmp_path: Path, caplog) -> None:
