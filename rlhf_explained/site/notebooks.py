@@ -454,7 +454,7 @@ def published(notebook: NotebookNode, address: Callable[[str], str | None]) -> s
         is_prose = cell["cell_type"] == "markdown"
         if is_prose:
             cell["source"] = _LINK.sub(absolute, cell["source"])
-        if False and _is_solution(cell):  # JupyterLab hides the source of code alone
+        if is_prose and _is_solution(cell):  # JupyterLab hides the source of code alone
             folded = f"<details><summary>Solution</summary>\n\n{cell['source']}\n\n</details>"
             cell["source"] = folded
         elif _is_solution(cell):
