@@ -243,9 +243,9 @@ print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
 # ## Why the loss starts at 0.6931, and when it stays there
 #
 # At the start policy and reference agree, so each margin is 0, and −log σ(0) = log 2: a coin toss.
-# The floor is not 0 but what is uncertain in the labels, as above. A loss that *stays* at 0.6931,
-# with rewards of exactly 0, has margins of 0 for one of four reasons. People have met the last two
-# ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
+# The floor is not 0 but what is uncertain in the labels, as above. A loss that *stays* at exactly
+# 0.6931 has margins of 0 for one of four reasons, the last as found in
+# [TRL #1627](https://github.com/huggingface/trl/issues/1627):
 
 # %%
 stuck = {
@@ -262,8 +262,8 @@ for why, loss in stuck.items():
 assert kl_exact(undecided, reference).abs() < 1e-12
 
 # %% [markdown]
-# If the rewards move and the loss stays *about* there, the labels are coin tosses: then, as the
-# last check says, the reference is the optimum.
+# If margins move and the loss stays *about* there, the labels are coin tosses: then, as the last
+# check says, the reference is the optimum.
 #
 # ## Why the chosen answer's reward falls
 #
@@ -313,11 +313,11 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 #
 # ## Which way round β and the KL
 #
-# β is the price of a nat: a **large β holds closer**. That has been written the other way round
-# ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has the KL
-# ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). What is paid is KL(π ‖ π_ref), a
-# mean over what the *policy* writes. Pay KL(π_ref ‖ π), and another policy is best (on the right),
-# where DPO's gradient is not zero:
+# β is the price of a nat: a **large β holds closer**. That has been explained the other way round
+# ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and the KL had to
+# be put right too ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). What is paid is
+# KL(π ‖ π_ref), a mean over what the *policy* writes. Pay KL(π_ref ‖ π), and another policy is best
+# (on the right), where DPO's gradient is not zero:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
