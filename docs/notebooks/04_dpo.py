@@ -121,7 +121,7 @@ table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewar
 #
 # $$\pi_\beta(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
-# *r* is the reward of an answer *y*, and *Z* makes the sum 1.
+# *r* is the reward of an answer *y*, and *Z* makes the sum 1. At the price in use it is our π*.
 
 # %%
 best = exact.tilted(reference, rewards, beta=BETA)
