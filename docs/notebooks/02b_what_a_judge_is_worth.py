@@ -79,7 +79,7 @@ figure("reward-data")
 
 # %%
 def found(setting, quantity, show=share):
-    return within(study.interval(setting, quantity), show).replace("±", "+-")
+    return within(study.interval(setting, quantity), show)
 
 
 def points(value):
@@ -87,7 +87,7 @@ def points(value):
 
 
 def gain(many, few, quantity, show=points):
-    return within(study.difference(many, few, quantity), show).replace("±", "+-")
+    return within(study.difference(many, few, quantity), show)
 
 
 far = ("careful_12800", "careful_50")

@@ -387,7 +387,7 @@ display(HTML(as_html("frontier", result)))
 
 # %%
 settings = {"PPO": "ppo", "RLOO": "group", "DPO": "dpo", "GRPO": "grpo", "no std": "grpo_no_std"}
-table(("", "share", "+-", "own share", "to own", "to best"))
+table(("", "share", "±", "own share", "to own", "to best"))
 for name, setting in settings.items():
     share = study.interval(setting, "share")
     rest = (study.interval(setting, name).mean for name in ("own_share", "to_own", "to_best"))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ASCII = "".join(map(chr, range(32, 127)))
 BOXES = "─│┌┐└┘├┤┬┴┼╭╮╯╰═║╔╗╚╝"
-DIAGRAMS = ASCII + BOXES + "\u00a0←↑→↓↔▲▼◀▶►◄•✓✗≠≤≥≈×÷·−–—“”‘’…βγλπσθεΔ‖∑√½²°äöüéñ"
+DIAGRAMS = ASCII + BOXES + "\u00a0←↑→↓↔▲▼◀▶►◄•✓✗≠≤≥≈×÷·−–—“”‘’…βγλπσθεΔ‖∑√½²°±ρδΣäöüéñ"
 MATH = (  # upright letters and digits come from the reader's serif font
     " ()+,./:;<=>[]{}|~^"
     + "".join(map(chr, range(0x1D434, 0x1D468))).replace("\U0001d455", "ℎ")  # italic Latin
