@@ -69,8 +69,8 @@ class Measured:
 def share(value: float) -> str:
     """A share in per cent: whole ones, but never 0 or 100 for what is neither."""
     percent = 100 * value
-    digits = 1 if 0 < percent < 1 or 99 < percent < 100 else 0
-    text = f"{percent:.{digits}f}"
+    digits = 1 if 0 < abs(percent) < 1 or 99 < percent < 100 else 0
+    text = number(percent, digits)
     text = {"0.0": f"<{_SPACE}0.1", "100.0": f">{_SPACE}99.9"}.get(text, text)
     return f"{text}{_SPACE}%"
 

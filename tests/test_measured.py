@@ -91,6 +91,8 @@ def test_values_are_written_with_their_units(name: str, text: str, run: Run):
         (0.26, "26"),
         (0.994, "99.4"),
         (1.0, "100"),
+        (-0.003, "−0.3"),
+        (-0.26, "−26"),
         (1e-5, f"<{SPACE}0.1"),
     ],
 )

@@ -199,6 +199,18 @@ def test_each_answer_is_compared_with_the_other_to_its_prompt() -> None:
     assert trained.history[0]["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11])
+def test_a_few_steps_are_enough_to_train(steps: int) -> None:
+    """A tenth of ten steps is one, and the schedule cannot rise in one."""
+    documents, pairs = [[2, 3], [4, 5, 6]], likes_five(4)
+    read = train_pretrained(
+        documents, SHAPE, PretrainConfig(steps=steps, batch=1), generator=generator()
+    )
+    config = RewardModelConfig(steps=steps, batch=2)
+    judged = train_reward_model(model(), pairs, pairs, config, generator=generator())
+    assert read.history[-1]["step"] == judged.history[-1]["step"] == steps
+
+
 def test_accuracy_is_measured_on_the_other_pairs() -> None:
     pairs = likes_five(500)
     turned = replace(pairs, chosen=pairs.rejected, rejected=pairs.chosen)
@@ -717,6 +729,12 @@ def test_dpo_compares_each_response_with_its_own_reference() -> None:
     rejected = pack([[2]] * 6, [[8, 4], [6], [3], [7, 7, 7], [4], [5]])
     config = DPOConfig(steps=1, batch=6)
     trained = train_dpo(model(), chosen, rejected, config, generator=generator())
+    assert trained.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_dpo_takes_more_pairs_than_the_reference_reads_at_once() -> None:
+    short, long = pack([[2]] * 8300, [[3]] * 8299 + [[4, 5, 6]]), pack([[2]] * 8300, [[6]] * 8300)
+    trained = train_dpo(model(), short, long, DPOConfig(steps=2, batch=6), generator=generator())
     assert trained.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 

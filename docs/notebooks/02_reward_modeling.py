@@ -28,7 +28,7 @@
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
 # loop in PyTorch.
 #
-# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import copy
@@ -185,10 +185,10 @@ say(
 #
 # <details><summary>In words</summary>
 #
-# The tokens of the prompt, "… ?", and of the answer, "the capital of france is paris . <eos>", all
-# go into the trunk: embeddings and layers, copied from the SFT model. Above it the language model
-# head, which predicts the next word at each place, goes unused. The reward head, 64 weights and a
-# bias, is read here only: at the last token, `<eos>`. It gives the score.
+# The tokens of the prompt, "… ?", and of the answer, "the capital of france is paris .", and
+# the `<eos>` after it all go into the trunk: embeddings and layers, copied from the SFT model. Above
+# it the language model head, which predicts the next word at each place, goes unused. The reward
+# head, 64 weights and a bias, is read at one place only: at the last token, `<eos>`. It gives the score.
 #
 # </details>
 

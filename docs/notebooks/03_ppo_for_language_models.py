@@ -28,7 +28,7 @@
 #
 # **Prerequisites:** [the guide's page on PPO](../guide/ppo.md), and how training uses gradients.
 #
-# **Time:** about 30 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import torch

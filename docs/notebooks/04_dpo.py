@@ -30,7 +30,7 @@
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
 #
-# **Time:** 40 minutes with the exercises. Each `assert` is a check: if one failed, this page would
+# **Time:** about 20 minutes to read, longer with the exercises. Each `assert` is a check: if one failed, this page would
 # not have been built.
 
 # %%

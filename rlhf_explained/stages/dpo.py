@@ -78,8 +78,12 @@ def train_dpo(
         policy.parameters(), config.learning_rate, weight_decay=0.0, fused=True
     )
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=config.steps)
+    parts = torch.arange(pairs).split(8192)  # a million pairs at once would fill the memory
     with torch.no_grad():  # the reference does not change
-        ref_chosen, ref_rejected = (sequence_logprobs(sft, side) for side in (chosen, rejected))
+        ref_chosen, ref_rejected = (
+            torch.cat([sequence_logprobs(sft, side.rows(rows)) for rows in parts])
+            for side in (chosen, rejected)
+        )
     history = []
     for step in range(1, config.steps + 1):
         rows = torch.randint(pairs, (config.batch,), generator=generator)

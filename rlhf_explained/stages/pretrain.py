@@ -109,8 +109,9 @@ def train_pretrained(
         weight_decay=config.weight_decay,
         fused=True,
     )
+    warmup = max(0.1, 2 / max(config.steps, 3))  # as a share; at least two steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=warmup
     )
     mean_size = sum(map(_size, batches)) / len(batches)
     order = torch.randint(len(batches), (config.steps,), generator=generator).tolist()

@@ -190,8 +190,9 @@ def train_reward_model(
         weight_decay=config.weight_decay,
         fused=True,
     )
+    warmup = max(0.1, 2 / max(config.steps, 3))  # as a share; at least two steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.1
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=warmup
     )
     groups = groups_of_similar_length(preferences, config.batch)
     order = torch.randint(len(groups), (config.steps,), generator=generator).tolist()

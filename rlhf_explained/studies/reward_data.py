@@ -100,7 +100,7 @@ def measure(name: str, seed: int) -> dict[str, float]:
         sft, learned, first(heldout, BATCH), config, generator=lesson.generator(name)
     ).reward_model
     return {
-        "pairs": len(learned),
+        "pairs": float(len(learned)),
         "accuracy": accuracy(reward_model, heldout),
         "ceiling": heldout.ceiling,
         **sorted_out(reward_model, answered(seed, held_out=True)),

@@ -14,6 +14,7 @@ from tests.site.conftest import DESK, PHONE, SITE, Visit
 # What is over-optimised may stand on a page of its own.
 OVER = ("guide/over-optimisation/", "guide/ppo/")
 HAND = "guide/ppo-by-hand/"
+METHODS = "guide/methods/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
 CRITIC = "repair-1-grade-against-expectation"
 GAE = "repair-2-find-the-word-that-earned-it"
@@ -70,8 +71,13 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("download notebook", "notebooks/01_what_is_rlhf/", ""),
     ("glossary", "reference/glossary/", ""),
     ("temperature", "reference/glossary/", "temperature"),
-    ("dpo", "reference/glossary/", "dpo"),
-    ("grpo", "reference/glossary/", "grpo"),
+    ("dpo", METHODS, "learn-from-the-comparisons-alone"),
+    ("grpo", METHODS, "grade-against-your-own-drafts"),
+    ("best of n", METHODS, "hand-in-the-best-draft"),
+    ("dpo vs ppo", METHODS, ""),
+    ("ipo", "notebooks/04_dpo/", ""),
+    ("implicit reward", "notebooks/04_dpo/", ""),
+    ("preference label noise", "notebooks/02b_what_a_judge_is_worth/", ""),
     ("constitutional ai", "reference/glossary/", "constitutional-ai"),
     ("alignment tax", "reference/glossary/", "alignment-tax"),
     ("christiano 2017", "reference/bibliography/", "christiano2017"),
