@@ -30,8 +30,8 @@
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
 #
-# **Time:** about 20 minutes to read, longer with the exercises. Each `assert` is a check: if one failed, this page would
-# not have been built.
+# **Time:** about 20 minutes to read, longer with the exercises. Each `assert` is a check: if one
+# failed, this page would not have been built.
 
 # %%
 import torch

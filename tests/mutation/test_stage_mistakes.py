@@ -77,7 +77,9 @@ def test_there_are_forty_in_every_stage_and_each_can_be_planted() -> None:
     for file, mistake in EVERY.values():
         text = (ROOT / "rlhf_explained" / file).read_text(encoding="utf-8")
         assert planted(file, mistake, text) != text
-    with pytest.raises(AssertionError, match=r"stages/dpo.py has this 0 times, not once:\n  no such"):
+    with pytest.raises(
+        AssertionError, match=r"stages/dpo.py has this 0 times, not once:\n  no such"
+    ):
         planted("stages/dpo.py", Mistake("no such text", "", ""), text)
 
 
