@@ -34,9 +34,8 @@ def copied(source: Path, target: Path, cache: Path) -> Path:
     ignored = shutil.ignore_patterns(".git", ".venv", ".*cache", ".site*", "__pycache__")
     shutil.copytree(source, target, ignore=ignored, symlinks=True)
     if cache.exists():
-        shutil.copytree(
-            cache, target / ".cache", ignore=shutil.ignore_patterns("*.lock", "served-*")
-        )
+        unread = ("*.lock", "served-*", "points", "trl")  # no build reads them; trl is huge
+        shutil.copytree(cache, target / ".cache", ignore=shutil.ignore_patterns(*unread))
     return target
 
 

@@ -58,7 +58,7 @@ def violations(page: Page, part: str = "html") -> list[str]:
 
 def looks(page: Page, *sizes: Any) -> Iterator[str]:
     """Show the page in light and dark and in each size, and let all that moves come to rest."""
-    for scheme, size in itertools.product(("light", "dark"), sizes):
+    for size, scheme in itertools.product(sizes, ("light", "dark")):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         shown = {"light": "default", "dark": "slate"}[scheme]
