@@ -20,7 +20,8 @@ NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
 @pytest.mark.parametrize("name", studies.STUDIES)
 def test_stored_results_are_of_this_code(name: str) -> None:
-    assert not stored(name).is_stale, (
+    stale = stored(name).is_stale
+    assert not stale, (
         f"{studies.results_file(name)}:1: the code that measures {name} has changed since: "
         f"measure it again, `python -m rlhf_explained studies {name}`"
     )

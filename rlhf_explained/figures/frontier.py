@@ -24,11 +24,12 @@ LOOKS = {
 def frontier(run: Run) -> Figure:
     """Reward against KL in one world, and how near each method is to the frontier in all."""
     world, shares = numbers.frontier(run)
-    figure, _ = style.page(474)
+    figure, _ = style.page(490)
     _one_world(figure, world)
     _all_worlds(figure, shares)
     study = stored("frontier")
-    style.note(figure, f"every method at β = {study.config['dpo']['beta']} · {study.origin}")
+    style.remark(figure, f"every method at β = {study.config['dpo']['beta']}")
+    style.note(figure, study.origin)
     return figure
 
 
