@@ -48,6 +48,7 @@ from rlhf_explained.site import diagrams
 from rlhf_explained.site.faults import logger, report, shown
 from rlhf_explained.site.figure import notebook_caption, themed
 from rlhf_explained.site.mathml import FormulaError, mathml
+from rlhf_explained.studies import STUDIES, results_file
 
 WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
@@ -130,12 +131,14 @@ class Execution(ExecutePreprocessor):
 
     @classmethod
     def key(cls, *parts: str) -> str:
-        """What outputs depend on beside the code: the package, the run, and what runs them."""
+        """What outputs depend on beside the code: the package, run, studies, and what runs them."""
         package = Path(__file__).parent.parent
         sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
         versions = [memo.version(name) for name in ("ipykernel", "matplotlib")]
         digest = memo.source_digest([*sources, Path(__file__)])
-        whole = "\0".join([digest, cls.run.key, *versions, *parts])
+        files = filter(Path.is_file, map(results_file, STUDIES))
+        studied = [file.read_text(encoding="utf-8") for file in files]
+        whole = "\0".join([digest, cls.run.key, *studied, *versions, *parts])
         return hashlib.sha256(whole.encode()).hexdigest()[:20]
 
     def execute_cells(self, nb: NotebookNode, into: Path) -> None:

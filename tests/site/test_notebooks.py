@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs_jupyter.plugin import NotebookFile
 
-from rlhf_explained import memo
+from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import faults, notebooks
 from rlhf_explained.site.notebooks import Execution
@@ -257,7 +257,7 @@ def test_a_solution_that_raises_is_a_fault_too(tmp_path: Path, caplog) -> None:
     assert message.startswith(f"{path}:8: the cell raises ZeroDivisionError")
 
 
-def test_the_package_and_the_run_decide_what_is_remembered(
+def test_the_package_the_run_and_the_studies_decide_what_is_remembered(
     tmp_path: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, HEADER + "# %%\n1\n")
@@ -272,10 +272,14 @@ def test_the_package_and_the_run_decide_what_is_remembered(
         monkeypatch.setattr(Execution, "run", run)
         converted(path)
     assert len(ran) == 2
+    monkeypatch.setattr(studies, "_RESULTS", tmp_path)
+    (tmp_path / f"{studies.STUDIES[0]}.json").write_text("measured again", encoding="utf-8")
+    converted(path)
+    assert len(ran) == 3
     asked: list[Path] = []
     monkeypatch.setattr(memo, "source_digest", lambda paths: asked.extend(paths) or "after an edit")
     converted(path)
-    assert len(ran) == 3
+    assert len(ran) == 4
     assert Path(notebooks.__file__) in asked  # it decides how cells are executed
 
 
