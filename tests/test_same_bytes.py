@@ -1,4 +1,4 @@
-"""Two clean builds of one commit are the same: elsewhere, on another day, on more processors."""
+"""Clean builds of one commit are the same: elsewhere, on another day, on more processors."""
 
 import hashlib
 import os
@@ -8,21 +8,33 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
-from tests.site.conftest import not_run
+from tests.site.conftest import SITE, not_run
 from tests.test_build import ROOT, copied
 
 ADDRESS = {"SITE_URL": "https://example.org/rlhf/", "REPO_URL": "https://example.org/repo"}
 
 
-def clean_build(copy: Path, date: str, processor: str) -> dict[str, str]:
+def digests(site: Path) -> dict[str, str]:
+    """The digest of each file of a site, by its path."""
+    return {
+        str(path.relative_to(site)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(site.rglob("*"))
+        if path.is_file()
+    }
+
+
+def clean_build(copy: Path, date: str, processors: str, **settings: str) -> dict[str, str]:
     """Build a copy with no more than a run in its cache.
 
     Args:
         copy: Where to.
         date: What the clock says.
-        processor: Those that it may use, as `taskset` reads them.
+        processors: Those that it may use, as `taskset` reads them.
+        settings: For the environment.
 
     Returns:
         The digest of each file of the site, by its path.
@@ -35,23 +47,31 @@ def clean_build(copy: Path, date: str, processor: str) -> dict[str, str]:
     shutil.copytree(memo.root() / run, copy / ".cache" / run)
     kept = {name: value for name, value in os.environ.items() if name != "RLHF_EXPLAINED_CACHE"}
     done = subprocess.run(
-        ["taskset", "-c", processor, "faketime", f"{date} 03:00:00",
+        ["taskset", "-c", processors, "faketime", f"{date} 03:00:00",
          sys.executable, "-m", "rlhf_explained", "site"],
-        cwd=copy, env={**kept, **ADDRESS, "PYTHONPATH": str(copy)}, capture_output=True, text=True,
+        cwd=copy, env={**kept, **settings, "PYTHONPATH": str(copy)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    site = copy / "site"
-    return {
-        str(path.relative_to(site)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(site.rglob("*"))
-        if path.is_file()
-    }
+    return digests(copy / "site")
 
 
-def test_two_clean_builds_are_the_same(tmp_path: Path) -> None:
-    processors = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
-    one = clean_build(tmp_path / "one", "2027-03-01", processors.split(",")[0])
-    other = clean_build(tmp_path / "elsewhere" / "the other", "2031-07-09", processors)
+def two_processors() -> list[str]:
+    return [*map(str, sorted(os.sched_getaffinity(0))[:2])]
+
+
+def test_the_site_is_that_of_a_clean_build(tmp_path: Path) -> None:
+    here = digests(SITE)
+    elsewhere = clean_build(tmp_path / "else where", "2031-07-09", two_processors()[0])
+    assert len(elsewhere) > 150
+    differ = [name for name in {*here, *elsewhere} if here.get(name) != elsewhere.get(name)]
+    assert differ == [], "is site/ that of these sources? Run `make site`"
+
+
+@pytest.mark.soak
+def test_two_clean_builds_with_an_address_are_the_same(tmp_path: Path) -> None:
+    first, *_ = both = two_processors()
+    one = clean_build(tmp_path / "one", "2027-03-01", first, **ADDRESS)
+    other = clean_build(tmp_path / "the other", "2031-07-09", ",".join(both), **ADDRESS)
     assert len(one) > 150
     assert [name for name in {*one, *other} if one.get(name) != other.get(name)] == []
 
