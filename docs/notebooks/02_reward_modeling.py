@@ -188,7 +188,7 @@ say(
 # The tokens of the prompt, "… ?", and of the answer, "the capital of france is paris .", and the
 # `<eos>` after it all go into the trunk: embeddings and layers, copied from the SFT model. Above
 # it the language model head, which predicts the next word at each place, goes unused. The reward
-# head, 64 weights and a bias, is read at one place only: at the last token, `<eos>`. It gives the
+# head, 64 weights and a bias, is read here only: at the last token, `<eos>`. It gives the
 # score.
 #
 # </details>

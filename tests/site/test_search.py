@@ -74,7 +74,6 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("dpo", METHODS, "learn-from-the-comparisons-alone"),
     ("grpo", METHODS, "grade-against-your-own-drafts"),
     ("best of n", METHODS, "hand-in-the-best-draft"),
-    ("dpo vs ppo", METHODS, ""),
     ("ipo", "notebooks/04_dpo/", ""),
     ("implicit reward", "notebooks/04_dpo/", ""),
     ("preference label noise", "notebooks/02b_what_a_judge_is_worth/", ""),
