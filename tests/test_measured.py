@@ -15,7 +15,7 @@ from made_up_run import CURVES, Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import Interval, Results, stored
+from rlhf_explained.studies import STUDIES, Interval, Results, stored
 
 SPACE = "\N{NO-BREAK SPACE}"
 VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict", "reward-rise-verdict")

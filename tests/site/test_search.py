@@ -76,7 +76,6 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("best of n", METHODS, "hand-in-the-best-draft"),
     ("ipo", "notebooks/04_dpo/", ""),
     ("implicit reward", "notebooks/04_dpo/", ""),
-    ("preference label noise", "notebooks/02b_what_a_judge_is_worth/", ""),
     ("constitutional ai", "reference/glossary/", "constitutional-ai"),
     ("alignment tax", "reference/glossary/", "alignment-tax"),
     ("christiano 2017", "reference/bibliography/", "christiano2017"),
