@@ -733,8 +733,11 @@ def test_dpo_compares_each_response_with_its_own_reference() -> None:
 
 
 def test_dpo_takes_more_pairs_than_the_reference_reads_at_once() -> None:
-    short, long = pack([[2]] * 8300, [[3]] * 8299 + [[4, 5, 6]]), pack([[2]] * 8300, [[6]] * 8300)
-    trained = train_dpo(model(), short, long, DPOConfig(steps=2, batch=6), generator=generator())
+    """A tenth of each batch has the last pairs, whose chosen answer is another."""
+    chosen = pack([[2]] * 9000, [[3]] * 8192 + [[4, 5, 6]] * 808)
+    rejected = pack([[2]] * 9000, [[6]] * 9000)
+    config = DPOConfig(steps=1, batch=300)
+    trained = train_dpo(model(), chosen, rejected, config, generator=generator())
     assert trained.history[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 

@@ -63,8 +63,8 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
     page.goto(f"{address}llms.txt")  # the next page comes in this process, which is slowed down
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
     page.add_init_script(WATCH + planted)
-    page.goto(address + name)
-    page.wait_for_timeout(700)
+    page.goto(address + name, wait_until="networkidle")
+    page.wait_for_timeout(500)
     seen = page.evaluate(LOADED)
     page.close()
     return seen
