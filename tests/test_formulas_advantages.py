@@ -93,9 +93,11 @@ number = st.floats(-10, 10)
 responses = st.lists(st.tuples(number, number), min_size=1, max_size=6)
 
 
-@given(st.lists(responses, min_size=1, max_size=4), st.floats(0, 1), st.floats(0, 1))
-def test_gae_is_the_double_sum(batch, gamma, gae_lambda):
-    width = 1 + max(len(response) for response in batch)
+@given(
+    st.lists(responses, min_size=1, max_size=4), st.integers(0, 1), st.floats(0, 1), st.floats(0, 1)
+)
+def test_gae_is_the_double_sum(batch, padded, gamma, gae_lambda):
+    width = padded + max(len(response) for response in batch)
     rewards, values = torch.full((2, len(batch), width), math.nan, dtype=torch.float64)
     for i, response in enumerate(batch):
         rewards[i, : len(response)] = rows(*[r for r, _ in response])

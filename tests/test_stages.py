@@ -240,7 +240,7 @@ def of_few_words() -> GPT:
     gpt = GPT(GPTConfig(len(world_tokenizer()), width=16, layers=1, heads=2), generator=generator())
     with torch.no_grad():
         end = gpt.token_embedding.weight[EOS]
-        gpt.final_norm.bias.copy_(5 * end / end.square().sum())  # 5 more on its logit
+        gpt.final_norm.bias.copy_(9 * end / end.square().sum())  # 9 more on its logit
     return gpt
 
 
@@ -335,10 +335,11 @@ def test_ppos_loss_by_hand() -> None:
     old, guessed, advantages, returns = (
         torch.randn(now.shape, generator=generator(seed)) for seed in range(4)
     )
-    old = now + 0.3 * old
+    # near enough for clips to matter
+    old, guessed, returns = now + 0.3 * old, values + guessed, values + returns
     experience = Experience(answers, old, guessed, advantages, returns)
     loss, watched = ppo_loss(policy, experience.rows(torch.tensor([1, 0])), config)
-    policy_terms, value_terms, left = [], [], []
+    policy_terms, value_terms, left, held = [], [], [], []
     for row, length in ((1, 2), (0, 3)):
         for at in range(length):
             ratio = math.exp(now[row, at] - old[row, at])
@@ -349,10 +350,12 @@ def test_ppos_loss_by_hand() -> None:
             near = min(max(value, before - 0.2), before + 0.2)
             value_terms.append(max((value - target) ** 2, (near - target) ** 2) / 2)
             left.append(abs(ratio - 1) > 0.2)
+            held.append(abs(near - target) > abs(value - target))
     assert watched["policy_loss"] == pytest.approx(sum(policy_terms) / 5, rel=1e-4)
     assert watched["value_loss"] == pytest.approx(sum(value_terms) / 5, rel=1e-4)
     assert watched["clip_fraction"] == pytest.approx(sum(left) / 5)
     assert 0 < sum(left) < 5
+    assert 0 < sum(held) < 5
     expected = (sum(policy_terms) + 0.7 * sum(value_terms)) / 5
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 

@@ -185,20 +185,20 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # %%
 LOG = {
     "proxy": "mean score",
-    "kl": "mean over answers of Σ k1",
+    "kl": "mean answer's Σ k1",
     "length": "mean number of tokens",
     "entropy": "mean of −Σ p log p",
-    "clip_fraction": "share of tokens, |ρ − 1| > ε",
-    "policy_loss": "−mean of min(ρA, clip(ρ)A)",
-    "value_loss": "½ mean of max squared error",
+    "clip_fraction": "share with |ρ − 1| > ε",
+    "policy_loss": "−mean min(ρA, clip(ρ)A)",
+    "value_loss": "½ mean max sq. error",
     "value_error": "mean of (return − value)²",
-    "gold": "mean gold reward; only here",
+    "gold": "mean gold reward",
 }
-print(" " * 42, "  first    last  lowest highest")
+print(" " * 38, "  first    last  lowest highest")
 for name, formula in LOG.items():
     cells = [row[name] for row in result.history["ppo"]]
     shown = (cells[0], cells[-1], min(cells), max(cells))
-    print(name.ljust(13), formula.ljust(28), *(number(cell, 3).rjust(7) for cell in shown))
+    print(name.ljust(13), formula.ljust(24), *(number(cell, 3).rjust(7) for cell in shown))
 
 # %% [markdown]
 # Worry when

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +69,74 @@ class Outcome:
     survivors: dict[Mutant, str] = field(default_factory=dict)
 
 
-EXPLAINED: dict[Mutant, str] = {}
+NEVER_READ = "what was filled in here is multiplied by a probability of 0, or not read at all"
+ROUNDING = "where agreement ends is chosen, a few roundings from the next choice"
+ONE_AXIS = "the tensor has two dimensions here, or one: counted from either end it is the same"
+
+
+def _explained() -> Iterator[tuple[Mutant, str]]:
+    """The mutants that change nothing a test could see, and why."""
+
+    def change(function: str, line: str, old: str, new: str) -> Mutant:
+        assert line.count(old) == 1, line
+        return Mutant(function, line, line.replace(old, new))
+
+    ratio = "log_ratio = logprobs.masked_fill(~written, 0) - ref_logprobs.masked_fill(never, 0)"
+    yield change("kl.kl_exact", ratio, "written, 0", "written, 1"), NEVER_READ
+    yield change("kl.kl_exact", ratio, "never, 0", "never, 1"), NEVER_READ
+    finite = "check_finite(**{name: tensor.masked_fill(tensor == -math.inf, 0)})"
+    yield change("kl._check_distribution", finite, ", 0)", ", 1)"), "1 is as finite as 0"
+    wrong = "wrong = (total - 1).abs() > 0.05"
+    yield (
+        change("kl._check_distribution", wrong, ">", ">="),
+        "no number of 32 bits is exactly that far from 1",
+    )
+    surprise = "surprise = -logprobs.masked_fill(logprobs == -math.inf, 0)"
+    yield change("logprobs.entropy", surprise, ", 0", ", 1"), NEVER_READ
+    yield (
+        change("masking.masked_whiten", "filled = filled / scale.where(scale > 0, 1)", "1)", "2)"),
+        "the largest is 0, so all that is divided is",
+    )
+    rounds = "for _ in range(2):  # the second round takes out the first mean's rounding error"
+    yield (
+        change("masking.masked_whiten", rounds, "range(2)", "range(3)"),
+        "a third round takes out what is left of it, which is no more than the test allows",
+    )
+    agree = "agree = spread <= 4 * torch.finfo(values.dtype).eps"
+    yield change("masking.masked_whiten", agree, "<=", "<"), ROUNDING
+    yield change("masking.masked_whiten", agree, "4", "5"), ROUNDING
+    whitened = "return (centred / variance.where(~agree, 1).sqrt()).masked_fill(agree, 0)"
+    yield change("masking.masked_whiten", whitened, "1)", "2)"), NEVER_READ
+    for argument in ("None, ", ""):
+        yield (
+            change(
+                "advantages.kl_shaped_rewards", "check_tensors(1, scores=scores)", "1, ", argument
+            ),
+            "the tests run with jaxtyping's checks, which refuse such scores before",
+        )
+    std = "std = variance.where(~agree, 1).sqrt()"
+    yield change("advantages.group_advantages", std, "1)", "2)"), NEVER_READ
+    tokens = "tokens = tokens.long().masked_fill(~response_mask, 0)"
+    yield (
+        change("losses.sft_loss", tokens, ", 0", ", 1"),
+        "token 1 is as good as token 0 where none is read, but in a vocabulary of one",
+    )
+    counted = "logprobs = logits[response_mask].log_softmax(dim=-1)"
+    yield change("losses.sft_loss", counted, "-1", "+1"), ONE_AXIS
+    gathered = "logprobs = logprobs.gather(-1, tokens[response_mask].unsqueeze(-1))"
+    yield change("losses.sft_loss", gathered, "gather(-1", "gather(+1"), ONE_AXIS
+    yield change("losses.sft_loss", gathered, "squeeze(-1", "squeeze(+1"), ONE_AXIS
+    banned = "banned = logprobs.detach().squeeze(-1) == -math.inf"
+    yield change("losses.sft_loss", banned, "(-1", "(+1"), ONE_AXIS
+    yield (
+        change("checks.check_mask", "if mask.ndim > 1:", ">", ">="),
+        "of one dimension, a mask that counts nothing has been refused by then",
+    )
+    logits = "logits = logits.masked_fill(~mask.unsqueeze(-1), 0)"
+    yield change("checks.check_logits", logits, ", 0", ", 1"), "1 is as finite as 0"
+
+
+EXPLAINED = dict(_explained())
 
 
 def mutmut(folder: Path, *arguments: str) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Page
 
@@ -33,13 +34,15 @@ def copied(page: Page, block: str) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize("name", [page for page in PAGES if language(page, "python", "pycon")])
+CODE = [page for page in PAGES if language(page, "python", "pycon")]
+NOTEBOOKS = [page for page in CODE if page.startswith("notebooks/")]
+
+
+@pytest.mark.parametrize("name", [page for page in CODE if page not in NOTEBOOKS])
 def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path: Path) -> None:
     with visit(name) as page:
         texts = copied(page, ":is(.language-python, .language-pycon)")
     assert all(text.strip() for text in texts)
-    if name.startswith("notebooks/"):  # a command of notebooks, to get the package, which is here
-        texts = [text for text in texts if not text.startswith("%pip install")]
     settings = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-"],
@@ -51,6 +54,18 @@ def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebooks_page_copies_the_cells_that_the_build_ran(name: str, visit: Visit) -> None:
+    with visit(name) as page:
+        texts = copied(page, ".language-python")
+    notebook = nbformat.read(SITE / f"{name.rstrip('/')}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [text.strip() for text in texts] == [cell.source.strip() for cell in cells]
+    installs, *others = cells
+    assert installs.source.startswith("%pip install")
+    assert all(cell.execution_count for cell in others)
 
 
 def test_pages_offer_all_their_code(visit: Visit) -> None:
