@@ -8,6 +8,9 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   search:
+#     terms:
+#       page: download notebook, notebooks
 # ---
 
 # %% tags=["install", "skip-execution"]

@@ -8,6 +8,12 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   search:
+#     terms:
+#       how-many-comparisons-does-it-take: how much preference data, how many pairs
+#       label-noise-costs-data: preference label noise, noisy labels
+#       when-is-a-reward-model-good-enough: good enough reward model, reward model accuracy needed
+#       ranking-k-answers: ranking, K answers, Plackett-Luce
 # ---
 
 # %% tags=["install", "skip-execution"]

@@ -8,6 +8,11 @@
 #     display_name: Python 3
 #     language: python
 #     name: python3
+#   search:
+#     terms:
+#       page: ppo notebook, ppo from scratch, policy gradients from zero
+#       one-score-a-number-for-every-token: advantage table, per-token advantage, gae by hand
+#       take-one-part-away: ablation, ablations, without critic, without clipping, whitening
 # ---
 
 # %% tags=["install", "skip-execution"]

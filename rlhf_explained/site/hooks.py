@@ -221,10 +221,15 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def _finish_search(site: Path) -> None:
     """Hand over the words that pages say in `search: terms:` they should be found by."""
-    terms = {page.url: (page.meta.get("search") or {}).get("terms") or {} for page in _pages}
+    terms = {
+        page.url: notebooks.search_terms(_sources[page.file.dest_uri])
+        if _is_notebook(page.file)
+        else (page.meta.get("search") or {}).get("terms") or {}
+        for page in _pages
+    }
     by_url = {page.url: _sources[page.file.dest_uri] for page in _pages}
     for url, section in search.finish(site, terms):
         source = by_url[url]
-        line = faults.line_of(source, rf"(?m)^    {re.escape(section)}:") or 1
+        line = faults.line_of(source, rf"(?m)^[# ]* {re.escape(section)}:") or 1
         what = f"search terms of {section!r}: the page has no such id; name one of its headings"
         faults.logger.warning(f"{faults.shown(source)}:{line}: {what}")

@@ -346,6 +346,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="name one of its headings",
             old="    page: recap",
         ),
+        "search terms of no heading of a notebook": Fault(
+            "#       no-such-heading: recap\n#       page: download",
+            at="no-such-heading: recap",
+            says="search terms of 'no-such-heading': the page has no such id",
+            cure="name one of its headings",
+            page=NOTEBOOK,
+            old="#       page: download",
+        ),
     },
     "configuration": {
         "page not in nav": Fault(

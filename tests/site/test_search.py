@@ -15,6 +15,12 @@ from tests.site.conftest import DESK, PHONE, SITE, Visit
 OVER = ("guide/over-optimisation/", "guide/ppo/")
 HAND = "guide/ppo-by-hand/"
 METHODS = "guide/methods/"
+RM_DATA = "notebooks/02b_what_a_judge_is_worth/"
+FROM_ZERO, LOOKS_WRONG = (
+    "notebooks/03_ppo_for_language_models/",
+    "notebooks/03b_when_ppo_looks_wrong/",
+)
+DPO = "notebooks/04_dpo/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
 CRITIC = "repair-1-grade-against-expectation"
 GAE = "repair-2-find-the-word-that-earned-it"
@@ -74,7 +80,20 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("dpo", METHODS, "learn-from-the-comparisons-alone"),
     ("grpo", METHODS, "grade-against-your-own-drafts"),
     ("best of n", METHODS, "hand-in-the-best-draft"),
-    ("ipo", "reference/glossary/", "ipo"),
+    ("dpo vs ppo", METHODS, ""),
+    ("grpo vs ppo", METHODS, ""),
+    ("derive dpo", DPO, ""),
+    ("dpo loss 0.693", DPO, "why-the-loss-starts-at-06931-and-when-it-stays-there"),
+    ("chosen reward decreases", DPO, "why-the-chosen-answers-reward-falls"),
+    ("which way round is the kl", DPO, "which-way-round-and-the-kl"),
+    ("ipo loss", DPO, "ipo-and-kto-two-other-losses"),
+    ("preference label noise", RM_DATA, "label-noise-costs-data"),
+    ("ranking k answers", RM_DATA, "ranking-k-answers"),
+    ("reward not increasing", LOOKS_WRONG, "my-reward-does-not-rise-broken-or-noisy"),
+    ("same seed different results", LOOKS_WRONG, "same-seed-different-numbers"),
+    ("ablation", FROM_ZERO, "take-one-part-away"),
+    ("ppo notebook", FROM_ZERO, ""),
+    ("ipo", DPO, "ipo-and-kto-two-other-losses"),
     ("implicit reward", "reference/glossary/", "implicit-reward"),
     ("constitutional ai", "reference/glossary/", "constitutional-ai"),
     ("alignment tax", "reference/glossary/", "alignment-tax"),
