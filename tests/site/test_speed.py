@@ -73,17 +73,29 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_view_is_small_still_and_quick(name: str, browser: Browser, address: str) -> None:
-    """Small and still at every load; without a long task in one of twenty, not yet in each."""
+    """Small and still at every load, and without a long task in most."""
     longest = []
     kib = 100 if name.startswith("notebooks/") else 80
-    for _ in range(20):  # what else the machine does can only make a task longer: one is enough
+    for _ in range(20):  # what else the machine does can make a task longer, never shorter
         seen = loading(name, browser, address)
         assert seen["shift"] <= 0.02
         assert seen["bytes"] <= kib * KIB or name in EXEMPT, f"{seen['bytes'] / KIB:.0f} KiB"
         longest.append(max(seen["long"], default=0))
-        if longest[-1] <= 50:
+        if is_quick(longest):
             return
     pytest.fail(f"{name}: the longest tasks took {longest} ms")
+
+
+def is_quick(longest: list[float]) -> bool:
+    """Whether more loads went without a task of over 50 ms than with one."""
+    return sum(task <= 50 for task in longest) > len(longest) / 2
+
+
+@pytest.mark.parametrize(
+    ("longest", "quick"), [([50], True), ([51], False), ([51, 0], False), ([51, 0, 50], True)]
+)
+def test_most_loads_have_to_be_quick(longest: list[float], quick: bool) -> None:
+    assert is_quick(longest) is quick
 
 
 @pytest.mark.alone
