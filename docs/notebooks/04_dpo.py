@@ -484,7 +484,7 @@ assert (believed[order].diff() > -1e-9).all()  # the same order, another scale
 table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 
 # %% [markdown]
-# ## Take away
+# ## Three lines to take away
 #
 # 1. A policy *is* a reward model, β log π/π_ref. DPO is Bradley–Terry on that reward.
 # 2. 0.6931 is a coin toss. Watch the margin, not the chosen reward; and samples rather than either.

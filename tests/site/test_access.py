@@ -36,27 +36,48 @@ OPERABLE = """() => [...document.querySelectorAll("[href], button, input, summar
   .filter(e => !e.dataset.stop).map(e => e.outerHTML.slice(0, 150))"""
 
 
+def faults_by_keyboard(page: Page) -> list[str]:
+    """Go through a page with Tab: what does not show that it has the focus, or is not reached."""
+    met: set[str] = set()
+    wrong = []
+    for _ in range(1500):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(FOCUS)
+        for _ in range(10):  # search opens, and a page scrolls, in a moment
+            if not focus or not focus[1]:
+                break
+            page.wait_for_timeout(200)
+            focus = page.evaluate(FOCUS)
+        if focus is None or focus[0] in met:
+            break
+        met.add(focus[0])
+        wrong += [f"{focus[1]}: {focus[2]}"] if focus[1] else []
+    return wrong + [f"not reached: {html}" for html in page.evaluate(OPERABLE)]
+
+
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", PAGES)
 def test_by_keyboard(name: str, size: Any, visit: Visit) -> None:
     """Tab reaches all that can be operated, and what has the focus shows it."""
     with visit(name, viewport=size, reduced_motion="reduce") as page:
-        met: set[str] = set()
-        wrong = []
-        for _ in range(1500):
-            page.keyboard.press("Tab")
-            focus = page.evaluate(FOCUS)
-            for _ in range(10):  # search opens, and a page scrolls, in a moment
-                if not focus or not focus[1]:
-                    break
-                page.wait_for_timeout(200)
-                focus = page.evaluate(FOCUS)
-            if focus is None or focus[0] in met:
-                break
-            met.add(focus[0])
-            wrong += [f"{focus[1]}: {focus[2]}"] if focus[1] else []
-        wrong += [f"not reached: {html}" for html in page.evaluate(OPERABLE)]
+        wrong = faults_by_keyboard(page)
         assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("planted", "what"),
+    [
+        ('<button style="outline: none">x</button>', "no outline: <button"),
+        ('<button style="opacity: 0">x</button>', "invisible: <button"),
+        ('<button style="position: fixed; left: -99px">x</button>', "out of sight: <button"),
+        ("<div inert><button>x</button></div>", "not reached: <button"),
+    ],
+)
+def test_what_a_keyboard_misses_is_noticed(planted: str, what: str, visit: Visit) -> None:
+    with visit("guide/summary/", reduced_motion="reduce") as page:
+        page.evaluate("html => document.querySelector('article h1').outerHTML += html", planted)
+        (wrong,) = faults_by_keyboard(page)
+        assert wrong.startswith(what)
 
 
 def test_the_menu_by_keyboard(visit: Visit) -> None:
