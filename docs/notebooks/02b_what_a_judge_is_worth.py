@@ -12,7 +12,7 @@
 #     terms:
 #       how-many-comparisons-does-it-take: how much preference data, how many pairs
 #       label-noise-costs-data: preference label noise, noisy labels
-#       when-is-a-reward-model-good-enough: good enough reward model, reward model accuracy needed
+#       when-is-a-reward-model-good-enough: good enough reward model, accuracy needed
 #       ranking-k-answers: ranking, K answers, Plackett-Luce
 # ---
 

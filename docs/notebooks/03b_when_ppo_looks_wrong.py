@@ -14,7 +14,7 @@
 #       why-is-my-kl-negative: KL negative, negative KL
 #       why-is-it-not-zero-at-the-first-step: KL not zero at step 0, KL at first step
 #       my-kl-explodes: KL explodes, exploding KL, KL too high
-#       my-reward-does-not-rise-broken-or-noisy: reward not increasing, reward does not rise, reward not rising, flat reward
+#       my-reward-does-not-rise-broken-or-noisy: reward not increasing, flat reward
 #       what-to-log: what to log, metrics, monitoring
 #       same-seed-different-numbers: same seed different results, reproducibility
 # ---

@@ -12,7 +12,7 @@
 #     terms:
 #       page: notebook, derive, derivation, proof
 #       from-the-optimum-to-the-loss-in-five-steps: best policy closed form, optimal policy
-#       why-the-loss-starts-at-06931-and-when-it-stays-there: dpo loss 0.693, 0.6931, loss stuck, log 2
+#       why-the-loss-starts-at-06931-and-when-it-stays-there: dpo loss 0.693, loss stuck, log 2
 #       why-the-chosen-answers-reward-falls: chosen reward decreases, chosen reward falls
 #       which-way-round-and-the-kl: which way round is the kl, forward reverse kl
 #       one-frontier-for-all-methods: reward kl frontier, reward-KL frontier
