@@ -156,6 +156,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Finish notebooks. Lead links to what is published, which Markdown cannot place, there."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
+        page.meta["search"] = notebooks.search_settings(Path(page.file.abs_src_path or ""))
         about.check_notebook(page.meta.setdefault("description", metadata.description(html)))
 
     def way(address: re.Match[str]) -> str:
@@ -221,12 +222,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def _finish_search(site: Path) -> None:
     """Hand over the words that pages say in `search: terms:` they should be found by."""
-    terms = {
-        page.url: notebooks.search_terms(_sources[page.file.dest_uri])
-        if _is_notebook(page.file)
-        else (page.meta.get("search") or {}).get("terms") or {}
-        for page in _pages
-    }
+    terms = {page.url: (page.meta.get("search") or {}).get("terms") or {} for page in _pages}
     by_url = {page.url: _sources[page.file.dest_uri] for page in _pages}
     for url, section in search.finish(site, terms):
         source = by_url[url]

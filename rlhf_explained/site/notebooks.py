@@ -243,10 +243,9 @@ def first_lines(path: Path) -> list[int]:
     return [number + 2 for number, line in enumerate(lines) if line.startswith("# %%")]
 
 
-def search_terms(path: Path) -> dict[str, str]:
-    """What a py:percent file says under `search: terms:` in its header, as pages do in theirs."""
-    search = jupytext.read(path, fmt="py:percent").metadata.get("search", {})
-    return search.get("terms", {})
+def search_settings(path: Path) -> dict[str, Any]:
+    """What a py:percent file says under `search:` in its header, as pages do in theirs."""
+    return jupytext.read(path, fmt="py:percent").metadata.get("search") or {}
 
 
 def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:

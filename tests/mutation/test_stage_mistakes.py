@@ -88,6 +88,8 @@ def test_a_mistake_that_a_test_sees_is_killed_and_one_that_none_sees_is_not(copy
     unseen = Mistake("batches = document_batches(", "batches = list(", seen.test)
     assert killed(copy, "stages/pretrain.py", seen)
     assert not killed(copy, "stages/pretrain.py", unseen)
+    with pytest.raises(AssertionError, match="not found"):
+        killed(copy, "stages/pretrain.py", Mistake(seen.old, seen.new, "test_stages.py::test_no"))
 
 
 @pytest.mark.soak

@@ -73,7 +73,7 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_view_is_small_still_and_quick(name: str, browser: Browser, address: str) -> None:
-    """Small and still at every load, and without a long task in most."""
+    """Small and still at every load; loaded again until most loads had no long task."""
     longest = []
     kib = 100 if name.startswith("notebooks/") else 80
     for _ in range(20):  # what else the machine does can make a task longer, never shorter
