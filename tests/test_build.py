@@ -317,7 +317,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         shows("edited, with")
         page.write_text(f"{text}\nmended, {{{{ value: ppo-gold }}}}\n", encoding="utf-8")
         shows("mended, ")
-        values = copy / "rlhf_explained" / "measured.py"
+        values = copy / "rlhf_explained" / "measured" / "of_run.py"
         known = values.read_text(encoding="utf-8")
         values.write_text(known.replace(", standard error ", ", its error "), encoding="utf-8")
         shows(", its error ")

@@ -23,6 +23,7 @@ from places import place
 
 from rlhf_explained import figures, measured
 from rlhf_explained.figures import numbers, style
+from rlhf_explained.measured import of_run
 from rlhf_explained.pipeline import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -60,7 +61,7 @@ RUNS = {
     "alike": {"curves": {"ppo_no_kl": CURVES["ppo"]}, "noise": 0.3},
     "wild": {"noise": 25.0},
     "big": {
-        "seconds": {stage.replace("-", "_"): 12345.6 for stage in (*measured.STAGES, "total")},
+        "seconds": {stage.replace("-", "_"): 12345.6 for stage in (*of_run.STAGES, "total")},
         "curves": {"ppo": {name: lambda t: -1e3 * t for name in STILL}},
     },
     "all the same score": {
@@ -346,9 +347,10 @@ def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_names_all_it_is_drawn_by(name: str):
     sources = figures.sources(name)
-    assert {path.name for path in sources} >= {"style.py", "svg.py", "measured.py", "numbers.py"}
+    shared = ("style.py", "svg.py", "numbers.py", "text.py", "verdicts.py", "of_studies.py")
+    assert {path.name for path in sources} >= {*shared}
     assert all(path.is_file() for path in sources)
-    assert (len(sources) > 8) == bool(figures.FIGURES[name].reads)
+    assert (len(sources) > 10) == bool(figures.FIGURES[name].reads)
 
 
 def test_before_after_shows_the_measured_shares(run: Run):

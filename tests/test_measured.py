@@ -14,6 +14,8 @@ import pytest
 from made_up_run import CURVES, Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
+from rlhf_explained.measured import of_studies
+from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
 
@@ -128,16 +130,16 @@ def test_values_need_neither_torch_nor_matplotlib(run: Run):
 
 
 def test_smoothing_is_the_mean_of_the_neighbours():
-    assert measured.smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [1.0, 3.0, 16 / 3, 8.0]
-    assert measured.smoothed([7.0] * 9) == [7.0] * 9
-    assert measured.smoothed([1.0, 2.0, 3.0, 4.0, 5.0]) == [
+    assert smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [1.0, 3.0, 16 / 3, 8.0]
+    assert smoothed([7.0] * 9) == [7.0] * 9
+    assert smoothed([1.0, 2.0, 3.0, 4.0, 5.0]) == [
         1.0,
         2.0,
         3.0,
         4.0,
         5.0,
     ]  # no bias at the ends
-    assert measured.smoothed([]) == []
+    assert smoothed([]) == []
 
 
 # Conclusions
@@ -280,15 +282,16 @@ def test_a_verdict_is_whole_sentences(name: str, run: Run):
 
 def compared(monkeypatch: pytest.MonkeyPatch, **golds: list[float]) -> str:
     """The verdict on made-up methods, of which those that are not named have 1.0 and a little."""
-    usual = {method: [1.0, 1.01, 0.99] for method in measured.METHODS} | {"sft": [0.0, 0.1, 0.2]}
+    usual = {method: [1.0, 1.01, 0.99] for method in of_studies.METHODS} | {"sft": [0.0, 0.1, 0.2]}
     rows = [
         {"setting": method, "seed": seed, "gold": gold}
         for method, values in (usual | golds).items()
         for seed, gold in enumerate(values)
     ]
     results = Results("methods", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(measured, "stored", lambda name: results)
-    return measured.methods_verdict().text
+    monkeypatch.setattr(of_studies, "stored", lambda name: results)
+    text, _ = of_studies.methods_verdict()
+    return text
 
 
 def test_the_verdict_says_who_is_above_sft_on_every_seed(monkeypatch: pytest.MonkeyPatch):
@@ -317,13 +320,14 @@ def test_a_part_is_missed_only_beyond_the_noise(
 ):
     rows = [
         {"setting": setting, "seed": seed, "gold": gold, "gold_on_the_way": gold}
-        for setting in ("ppo", *measured.ABLATIONS)
+        for setting in ("ppo", *of_studies.ABLATIONS)
         for seed in range(3)
         for gold in [seed + (seed - 1) * 0.1 * (setting != "ppo") + gap * (setting == "no_critic")]
     ]
     results = Results("ablations", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(measured, "stored", lambda name: results)
-    assert measured.ablations_verdict().text.count(conclusion) == 2
+    monkeypatch.setattr(of_studies, "stored", lambda name: results)
+    text, _ = of_studies.ablations_verdict()
+    assert text.count(conclusion) == 2
 
 
 def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(
@@ -332,9 +336,9 @@ def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(
     golds = {"ppo": 1.0, "no_clip": 3.0, "eight_epochs": 10.0, "eight_epochs_no_clip": 9.0}
     rows = [{"setting": setting, "seed": 0, "gold": gold} for setting, gold in golds.items()]
     results = Results("ablations", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(measured, "stored", lambda name: results)
-    assert measured.ablation("no_clip", "gold") == [2.0]
-    assert measured.ablation("eight_epochs_no_clip", "gold") == [-1.0]
+    monkeypatch.setattr(of_studies, "stored", lambda name: results)
+    assert of_studies.ablation("no_clip", "gold") == [2.0]
+    assert of_studies.ablation("eight_epochs_no_clip", "gold") == [-1.0]
 
 
 def test_a_unit_stands_once_behind_a_mean_with_its_interval():

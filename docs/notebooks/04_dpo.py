@@ -154,7 +154,7 @@ say(
 )
 
 # %% [markdown]
-# **Step 2: solve for the reward.** Up to the constant β log Z it is β log π*/π_ref, the
+# **Step 2: solve for the reward.** Up to the constant β log Z it is β log π*/π<sub>ref</sub>, the
 # [implicit reward](../reference/glossary.md#implicit-reward). Every policy has one: the reward for
 # which this policy is the best.
 
@@ -301,8 +301,9 @@ table(("loss", "chosen", "rejected"), *measured.view(5, 10, 3).mean(1))
 # [#36](https://github.com/eric-mitchell/direct-preference-optimization/issues/36),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees the margin alone. Where
 # the rewards lie follows from who wrote the answers: the reference, both of them. Over what it
-# writes, the mean of log π/π_ref is −KL(π_ref ‖ π), below 0 for every other policy. So the middle
-# of a pair falls, and half the margin must make up for it. The best policy, which nobody trained:
+# writes, the mean of log π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), below 0 for every other
+# policy. So the middle of a pair falls, and half the margin must make up for it. The best policy,
+# which nobody trained:
 
 # %%
 labeled = pairs * prefers  # how often one answer is chosen and another rejected
@@ -325,8 +326,8 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # β is the price of a nat: a **large β holds closer**. That has been explained the other way round
 # ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and the KL had to
 # be put right too ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). What is paid is
-# KL(π ‖ π_ref), a mean over what the *policy* writes. Pay KL(π_ref ‖ π), and another policy is best
-# (on the right), where DPO's gradient is not zero:
+# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. Pay KL(π<sub>ref</sub> ‖ π), and
+# another policy is best (on the right), where DPO's gradient is not zero:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
@@ -341,8 +342,8 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # %% [markdown]
 # ## A decisive labeler makes β smaller
 #
-# A labeler *c* times as decisive prefers by σ(c Δr), as if rewards were *c* times as large. So the
-# price that DPO really pays is β/c.
+# A labeler *c* times as decisive prefers by σ(*c* Δ*r*), as if rewards were *c* times as large. So
+# the price that DPO really pays is β/*c*.
 
 # %%
 decisive = gaps(5 * rewards).sigmoid()
@@ -407,8 +408,8 @@ assert all(min(study.values(name, "share")) > 0.97 for name in ("ppo", "group", 
 # Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
 # reference. **PPO** and **RLOO** (group advantages, KL in the reward) arrive; **DPO** nearly, from
 # a million pairs, and [more steps](../reference/experiments.md) bring it nearer. **GRPO** as
-# published goes elsewhere: k₃ in its loss has the gradient of KL(π_ref ‖ π), and dividing by the
-# spread of rewards changes the price ([Tang and Munos
+# published goes elsewhere: k₃ in its loss has the gradient of KL(π<sub>ref</sub> ‖ π), and dividing
+# by the spread of rewards changes the price ([Tang and Munos
 # 2025](../reference/bibliography.md#tang2025)). Where *that* gradient is zero is its own optimum,
 # with a share of its own. In the mean GRPO ends fewer nats from it than from the best policy.
 # **Best-of-n** trains nothing and is mostly nearer to the frontier, at n answers for each one.
@@ -486,7 +487,7 @@ table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 # %% [markdown]
 # ## Three lines to take away
 #
-# 1. A policy *is* a reward model, β log π/π_ref. DPO is Bradley–Terry on that reward.
+# 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
 # 2. 0.6931 is a coin toss. Watch the margin, not the chosen reward; and samples rather than either.
 # 3. A large β holds closer. Its unit is the labeler's: five times as decisive, five times the β.
 #

@@ -213,7 +213,8 @@ def sources(name: str) -> tuple[Path, ...]:
         f"{__name__}.{part}"
         for part in ("style", "svg", "compact", "table", "numbers", figure.module)
     )
-    modules = (*own, "rlhf_explained.measured", "rlhf_explained.studies", *figure.reads)
+    said = (f"rlhf_explained.measured.{part}" for part in ("text", "verdicts", "of_studies"))
+    modules = (*own, *said, "rlhf_explained.studies", *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
     places = [_FOLDER.joinpath(*module.split(".")) for module in modules]
     return tuple(

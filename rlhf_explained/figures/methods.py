@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import METHODS, number
+from rlhf_explained.measured import number
+from rlhf_explained.measured.of_studies import METHODS
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import stored
 

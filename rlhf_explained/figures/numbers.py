@@ -12,7 +12,8 @@ from math import comb
 from typing import Any
 
 from rlhf_explained.figures.table import Column, Numbers, Table
-from rlhf_explained.measured import ABLATIONS, METHODS, ablation, smoothed
+from rlhf_explained.measured.of_studies import ABLATIONS, METHODS, ablation
+from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, stored
 

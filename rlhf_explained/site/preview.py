@@ -19,12 +19,14 @@ from typing import Any
 
 from rlhf_explained import figures, measured
 from rlhf_explained.figures import numbers
+from rlhf_explained.measured import of_run, of_studies, text, verdicts
 from rlhf_explained.site import drawings, faults, snippets, workers
 from rlhf_explained.site.current import current_run
 from rlhf_explained.site.publish import EDITION
 
 FIGURES = Path(figures.__file__).parent
-READ_ANEW = [measured, numbers, figures]  # what this process knows of the figures, and of values
+# What this process knows of the values and of the figures: each reads those before it.
+READ_ANEW = (text, verdicts, of_run, of_studies, measured, numbers, figures)
 PATIENCE = 60  # seconds that a page's code may take
 _PROCESSES = multiprocessing.get_context("forkserver")
 

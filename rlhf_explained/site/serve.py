@@ -89,8 +89,8 @@ class Edits:
 
     def __init__(self, root: Path) -> None:
         package = root / "rlhf_explained"
-        self.watched = (root / "docs", root / "mkdocs.yml", package / "figures")
-        self.watched += (package / "measured.py",)
+        self.watched = (root / "docs", root / "mkdocs.yml")
+        self.watched += (package / "figures", package / "measured")
         self._seen = self._now()
 
     def _now(self) -> dict[Path, float]:

@@ -112,7 +112,7 @@ def test_an_unknown_value_is_a_fault_at_its_own_line(show: Show, page: Path, cap
 def test_a_value_whose_code_raises_is_a_fault_at_its_own_line(
     show: Show, page: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    monkeypatch.setitem(measured._VALUES, "kl-coef", lambda run: run.facts["no_such_fact"])
+    monkeypatch.setitem(measured.of_run.VALUES, "kl-coef", lambda run: run.facts["no_such_fact"])
     assert 'class="fault"' in show("Text.\n\nIt is {{ value: kl-coef }}.\n")
     (record,) = caplog.records
     message = record.getMessage()
