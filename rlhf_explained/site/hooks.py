@@ -24,6 +24,7 @@ from mkdocs.structure.pages import Page
 
 from rlhf_explained.site import (
     about,
+    cells,
     check,
     docstrings,
     drawings,
@@ -183,7 +184,7 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
         f'<a download href="{download.url_relative_to(page.file)}">Download this notebook</a> and '
         f'<a download href="{package.url_relative_to(page.file)}">the package it uses</a>.'
     )
-    return notebooks.rebuilt(html, offer, page, files)
+    return cells.rebuilt(html, offer, page, files)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -16,7 +16,7 @@ from mkdocs_jupyter.plugin import NotebookFile
 
 from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import faults, notebooks
+from rlhf_explained.site import cells, faults, notebooks
 from rlhf_explained.site.notebooks import Execution
 from rlhf_explained.site.wheel import wheel
 from tests.made_up_run import made_up_run
@@ -111,7 +111,7 @@ def converted(path: Path) -> tuple[str, Page]:
     page = Page("Tiny", file, config)
     faults.rendering(path)
     content = notebooks.nb2html(str(path), execute=True, allow_errors=False)
-    return notebooks.rebuilt(content, "<em>Download</em>", page, files), page
+    return cells.rebuilt(content, "<em>Download</em>", page, files), page
 
 
 def test_a_notebook_from_source_to_page_and_download(
