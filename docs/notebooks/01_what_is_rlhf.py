@@ -136,14 +136,14 @@ figure("before-after")
 # %% [markdown]
 # Pretrained LLMs are trained on **one** objective:
 #
-# - → predict the next token (a piece of text: a word, or part of one)
+# - predict the next token (a piece of text: a word, or part of one)
 #
 # But we actually want:
 #
-# - → helpful responses
-# - → honest information
-# - → safe behaviour
-# - → instructions followed
+# - helpful responses
+# - honest information
+# - safe behaviour
+# - instructions followed
 #
 # RLHF narrows this gap by teaching the model human preferences.
 

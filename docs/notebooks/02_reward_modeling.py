@@ -176,23 +176,29 @@ say(
 #
 # ```text
 # ┌────────────────────────────────────────────────────────────────┐
+# │                A LANGUAGE MODEL BECOMES A JUDGE                │
+# ├────────────────────────────────────────────────────────────────┤
+# │                                                                │
 # │  prompt … ?   the  capital  of  france  is  paris  .  <eos>    │
+# │      │         │      │      │     │     │    │    │    │      │
 # │      ▼         ▼      ▼      ▼     ▼     ▼    ▼    ▼    ▼      │
 # │  TRUNK: embeddings and layers, copied from the SFT model       │
-# │      ▼         ▼      ▼      ▼     ▼     ▼    ▼    ▼    ▼      │
-# │  LANGUAGE MODEL HEAD: next word at each place; unused      │   │
-# │  REWARD HEAD: 64 weights and a bias, read here only:       ▼   │
-# │                                                          score │
+# │      │         │      │      │     │     │    │    │    │      │
+# │      ▼         ▼      ▼      ▼     ▼     ▼    ▼    ▼    │      │
+# │  LANGUAGE MODEL HEAD: next word at each place; unused   │      │
+# │                                                         ▼      │
+# │  REWARD HEAD: 64 weights and a bias, read here only:  score    │
+# │                                                                │
 # └────────────────────────────────────────────────────────────────┘
 # ```
 #
 # <details><summary>In words</summary>
 #
-# The tokens of the prompt, "… ?", and of the answer, "the capital of france is paris .", and the
-# `<eos>` after it all go into the trunk: embeddings and layers, copied from the SFT model. Above
-# it the language model head, which predicts the next word at each place, goes unused. The reward
-# head, 64 weights and a bias, is read here only: at the last token, `<eos>`. It gives the
-# score.
+# A language model becomes a judge. The tokens of the prompt, "… ?", and of the answer, "the capital
+# of france is paris .", and the `<eos>` after it all go into the trunk: embeddings and layers,
+# copied from the SFT model. Above it the language model head, which predicts the next word at each
+# place, goes unused. The reward head, 64 weights and a bias, is read here only: at the last token,
+# `<eos>`. It gives the score.
 #
 # </details>
 

@@ -13,10 +13,10 @@ from rlhf_explained.studies import stored
 # Of each method that was trained: colour and marker.
 LOOKS = {
     "PPO": (style.PPO, "o"),
-    "RLOO": (style.NOKL, "s"),
+    "RLOO": (style.INK, "s"),
     "DPO": (style.ALIGNED, "D"),
-    "GRPO": (style.BASE, "^"),
-    "GRPO, no std": (style.INK, "v"),
+    "GRPO": (style.INK, "v"),
+    "GRPO, no std": (style.MUTED, "v"),
 }
 
 

@@ -9,6 +9,8 @@ from rlhf_explained.figures import numbers, style
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 
+ROOM = 20  # between points of a path that are numbered
+
 
 @style.drawn
 def curves(run: Run) -> Figure:
@@ -104,7 +106,11 @@ def gold_against_kl(run: Run) -> Figure:
     for policy, path in paths.items():
         iterations, colour = runs[policy]["iteration"], style.COLOURS[policy]
         every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if 3 * step >= len(path))
-        for index in range(every - 1, len(path), every):
+        numbered = range(every - 1, len(path), every)
+        steps = np.diff(axes.transData.transform([path[index] for index in numbered]), axis=0)
+        if (np.hypot(*steps.T) < ROOM).any():
+            continue  # a tangle
+        for index in numbered:
             axes.plot(*path[index], "o", color=colour, markersize=3.5)
             marks.append((*path[index], f"{iterations[index]:g}", colour))
     names = {"sft": "SFT", **numbers.PENALTY}
@@ -123,6 +129,7 @@ def gold_against_kl(run: Run) -> Figure:
         )
         marks.insert(0, (kl, gold, name, style.COLOURS[policy]))
         points.append((kl, gold))
+    points += zip(table["KL"], table["gold"], strict=True)
     style.place_labels(axes, marks, clear_of=points)
     style.remark(figure, "△ ○ ✕ held-out result · small numbers: iteration")
     style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
