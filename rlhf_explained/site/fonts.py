@@ -29,12 +29,18 @@ MATH = (  # upright letters and digits come from the reader's serif font
 )
 
 
+# A browser makes room for the widest size of a root, whichever it draws: a hole would follow each.
+# With one size there is none. A root of a fraction would need another.
+ONE_SIZE = "√"
+
+
 def cut(whole: Path, glyphs: str, path: Path) -> None:
     """Write the part of a font that a text needs.
 
     Args:
         whole: A font file.
-        glyphs: All characters to keep, with the larger variants that the font has of them.
+        glyphs: All characters to keep, with the larger variants that the font has of them, but for
+            `ONE_SIZE`.
         path: The `.woff2` file to write.
     """
     from fontTools import subset
@@ -54,6 +60,12 @@ def cut(whole: Path, glyphs: str, path: Path) -> None:
     missing = [glyph for glyph in glyphs if ord(glyph) not in (font.getBestCmap() or {})]
     if missing:
         raise ValueError(f"glyphs: {whole.name} has no {''.join(missing)}")
+    if "MATH" in font:
+        variants = font["MATH"].table.MathVariants
+        for glyph in map(font.getBestCmap().get, map(ord, ONE_SIZE)):
+            sizes = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(glyph)]
+            sizes.MathGlyphVariantRecord = sizes.MathGlyphVariantRecord[:1]
+            sizes.GlyphAssembly, sizes.VariantCount = None, 1
     cutter = subset.Subsetter(options)
     cutter.populate(text=glyphs)
     cutter.subset(font)
