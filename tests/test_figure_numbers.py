@@ -374,6 +374,14 @@ def test_cells_are_written_for_people():
     assert Column("x").text(None) == "–"
 
 
+def test_how_far_a_mean_may_be_off_stands_behind_it():
+    columns = (Column("method"), Column("KL", "nats"), Column("± KL", "nats"), Column("seconds"))
+    rows = (("a", 1.5, 0.25, 3), ("b", 1.0, None, 4), ("c", 2.0, 0.0, 5))
+    headings, read = Table("t", "T", columns, rows).read
+    assert headings == ["method", "KL (nats)", "seconds"]
+    assert read == [["a", "1.50 ± 0.25", "3"], ["b", "1.00", "4"], ["c", "2.00", "5"]]
+
+
 @pytest.mark.parametrize(("module", "heavy"), [("numbers", False), ("style", True)])
 def test_numbers_need_no_matplotlib(module: str, heavy: bool):
     code = f"import sys, rlhf_explained.figures.{module}; sys.exit('matplotlib' in sys.modules)"

@@ -89,6 +89,22 @@ class Table:
         rows = self.rows[::-1][::step][::-1]
         return Table(self.name, self.title, self.columns, rows, self.lines)
 
+    @property
+    def read(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and rows as a person reads them: how far a mean may be off stands behind it."""
+        headings: list[str] = []
+        rows: list[list[str]] = [[] for _ in self.rows]
+        for place, column in enumerate(self.columns):
+            reaches = column.name.startswith("±")
+            if not reaches:
+                headings.append(column.heading)
+            for texts, row in zip(rows, self.rows, strict=True):
+                if not reaches:
+                    texts.append(column.text(row[place]))
+                elif row[place]:
+                    texts[-1] += f" ± {column.text(row[place])}"
+        return headings, rows
+
     def csv(self) -> str:
         """All of it as a file of comma-separated values; a single value is a column of its own."""
         written = io.StringIO()

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 from markdown.util import AtomicString, HtmlStash
 
 from rlhf_explained import figures
-from rlhf_explained.figures.table import Cell, Table
+from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import drawings
 from rlhf_explained.site.ways import PUBLISHED
@@ -82,16 +82,17 @@ def numbers(table: Table) -> str:
     for column, value in table.lines:
         unit = f"\N{NO-BREAK SPACE}{column.unit}" if column.unit else ""
         caption += f"; {html.escape(column.name)} {column.text(value)}{unit}"
-    words = [
-        all(isinstance(cell, str | None) for cell in column)
-        for column in zip(*part.rows, strict=True)
+    looks = [
+        ' class="word"' if all(isinstance(row[place], str | None) for row in part.rows) else ""
+        for place, column in enumerate(part.columns)
+        if not column.name.startswith("±")
     ]
-    looks = [' class="word"' if is_word else "" for is_word in words]
+    headings, rows = part.read
     heads = "".join(
-        f'<th scope="col"{look}>{html.escape(column.heading)}</th>'
-        for column, look in zip(part.columns, looks, strict=True)
+        f'<th scope="col"{look}>{html.escape(heading)}</th>'
+        for heading, look in zip(headings, looks, strict=True)
     )
-    body = "".join(f"<tr>{_row(part, row, looks)}</tr>" for row in part.rows)
+    body = "".join(f"<tr>{_row(row, looks)}</tr>" for row in rows)
     whole = "" if is_whole else f", all {len(table.rows)} rows"
     return (
         f'<div class="numbers" role="region" aria-label="Data: {title}" tabindex="0">'
@@ -102,10 +103,7 @@ def numbers(table: Table) -> str:
     )
 
 
-def _row(table: Table, row: tuple[Cell, ...], looks: list[str]) -> str:
-    cells = (
-        html.escape(column.text(cell)) for column, cell in zip(table.columns, row, strict=True)
-    )
-    first, *rest = zip(looks, cells, strict=True)
+def _row(row: list[str], looks: list[str]) -> str:
+    first, *rest = zip(looks, map(html.escape, row), strict=True)
     head = f'<th scope="row"{first[0]}>{first[1]}</th>'
     return head + "".join(f"<td{look}>{cell}</td>" for look, cell in rest)

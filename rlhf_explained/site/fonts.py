@@ -57,13 +57,15 @@ def cut(whole: Path, glyphs: str, path: Path) -> None:
         recalc_timestamp=False,
     )
     font = subset.load_font(str(whole), options)
-    missing = [glyph for glyph in glyphs if ord(glyph) not in (font.getBestCmap() or {})]
+    names = font.getBestCmap() or {}
+    missing = [glyph for glyph in glyphs if ord(glyph) not in names]
     if missing:
         raise ValueError(f"glyphs: {whole.name} has no {''.join(missing)}")
     if "MATH" in font:
         variants = font["MATH"].table.MathVariants
-        for glyph in map(font.getBestCmap().get, map(ord, ONE_SIZE)):
-            sizes = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(glyph)]
+        for glyph in ONE_SIZE:
+            place = variants.VertGlyphCoverage.glyphs.index(names[ord(glyph)])
+            sizes = variants.VertGlyphConstruction[place]
             sizes.MathGlyphVariantRecord = sizes.MathGlyphVariantRecord[:1]
             sizes.GlyphAssembly, sizes.VariantCount = None, 1
     cutter = subset.Subsetter(options)
