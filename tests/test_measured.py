@@ -79,6 +79,7 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
         ("seconds-total", f"65{SPACE}s"),
         ("seconds-sft", f"1.4{SPACE}s"),
         ("sft-loss-floor", f"0.84{SPACE}nats"),
+        ("heldout-questions", "26"),
         ("run-seed", "3"),
     ],
 )

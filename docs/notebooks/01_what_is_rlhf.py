@@ -28,7 +28,7 @@
 # - Why raw language models need alignment (with a talented but clueless student!)
 # - The three-stage RLHF pipeline, step by step
 # - How reward models learn human preferences
-# - Why PPO is used for fine-tuning
+# - What PPO rewards, and what its leash can do
 # - The history, from the first human rewards to ChatGPT and after
 # - Code for each concept
 #
@@ -403,7 +403,7 @@ for candidate, points in sorted(zip(candidates, scores.tolist(), strict=True), k
 # ├────────────────────────────────────────────────────────────────┤
 # │  STATE:  The prompt and the tokens so far                      │
 # │  ACTION: The next token                                        │
-# │  REWARD: RM_score - β × KL(policy || reference)                │
+# │  REWARD: RM_score - β × log( policy / reference )              │
 # │  POLICY: The LLM itself!                                       │
 # │  LIKE:   Writing essays, and being graded, again and again     │
 # └────────────────────────────────────────────────────────────────┘
@@ -415,7 +415,7 @@ for candidate, points in sorted(zip(candidates, scores.tolist(), strict=True), k
 #
 # - State: the prompt and the tokens so far.
 # - Action: the next token.
-# - Reward: RM_score - β × KL(policy || reference).
+# - Reward: RM_score - β × log( policy / reference ).
 # - Policy: the LLM itself!
 # - Like: writing essays, and being graded, again and again.
 #

@@ -481,7 +481,7 @@ for weight in (critic, surprise):
 # average. With λ = 0 its errors are learned. A λ between trades one for the other.
 
 # %% [markdown]
-# **3.** In the first epoch of a batch the clip changes nothing, whatever its range. Why?
+# **3.** In the first step on a batch the clip changes nothing, whatever its range. Why?
 
 # %% tags=["solution"]
 for objective in (ratio, clip):
@@ -495,7 +495,8 @@ for objective in (ratio, clip):
 # ---
 # ## Three lines to take away
 #
-# 1. From REINFORCE to PPO everything fights noise: baseline, critic, ratio, clip.
+# 1. Baseline and critic fight noise. The ratio keeps essays of an older student usable, and the
+#    clip keeps a few of them from being followed too far.
 # 2. A score becomes rewards per token, rewards surprises, surprises advantages.
 # 3. What is missed when it is gone depends on the model: take parts out and measure.
 #

@@ -100,7 +100,8 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 # [#256](https://github.com/huggingface/trl/issues/256),
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
-# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Some ways to get there:
+# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Four ways to draw answers that are
+# not the policy's own. Each spoils the number; which way it goes is another question:
 
 
 # %%
@@ -119,9 +120,10 @@ report("drawn at temperature 2", log_ratios(policy, sft, sample(policy, 2.0)))
 
 # %% [markdown]
 # The SFT row is minus KL(SFT ‖ PPO), so it *must* be negative: what you get where an older policy,
-# or another program, writes the answers. For the other rows there is no such law: which way they go
-# depends on the models, and they are wrong either way. Where the mean is negative, the penalty
-# *pays* the policy for leaving the reference.
+# or another program, writes the answers. For the other rows there is no such law: in [the guide's
+# example](../guide/over-optimisation.md#questions-that-people-ask) a forbidden end gives a KL below
+# 0. They are wrong either way. Where the mean is negative, the penalty *pays* the policy for
+# leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
@@ -185,7 +187,8 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # 1. Does the reward model tell your answers apart ([held-out accuracy](../guide/reward-model.md))?
 # 2. Are answers cut off before they end, and scored for that?
 # 3. Is β so large that only the timid answer pays?
-# 4. Is the clip fraction 0 (steps too small), or the entropy gone (nothing left to compare)?
+# 4. Does nothing move: clip fraction and KL both 0 from the start (steps too small, frozen
+#    weights)? Or is the entropy gone (nothing left to compare)?
 #
 # ## What to log
 #
@@ -216,8 +219,11 @@ for name, formula in LOG.items():
 # - the KL grows without end, or is not 0 in the first round,
 # - the length drifts: a reward model may like long answers,
 # - the entropy falls to 0: nothing is tried any more,
-# - the clip fraction passes a third: the steps are too large,
-# - the value error stays where it began: the critic learns nothing.
+# - the clip fraction grows from round to round: the steps get too large,
+# - the value error is no smaller than the variance of the returns: the critic explains nothing.
+#
+# That the value error falls, as here, proves little: the scores get more alike, so it falls by
+# itself. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) tells.
 #
 # The policy loss says little: with whitened advantages it stays near 0 whatever is learned.
 #

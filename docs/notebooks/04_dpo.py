@@ -356,8 +356,8 @@ table((1.0, BETA, BETA, kl_exact(best, reference)))
 table((5.0, BETA, BETA / 5, kl_exact(greedy, reference)))
 table((5.0, 5 * BETA, BETA, kl_exact(best, reference)))
 
-c, price = result.facts["decisiveness"], result.facts["kl_coef"]
-say(f"Our labeler's c is {c:g}, PPO's price {price}: DPO pays the same with β = {c * price:g}.")
+c = result.facts["decisiveness"]
+say(f"Our labeler's c is {c:g}, so DPO with β = 1 pays {1 / c:g} of gold for a nat.")
 
 # %% [markdown]
 # ## Too small a β over-optimises
@@ -407,12 +407,13 @@ assert all(min(study.values(name, "share")) > 0.97 for name in ("ppo", "group", 
 # %% [markdown]
 # Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
 # reference. **PPO** and **RLOO** (group advantages, KL in the reward) arrive; **DPO** nearly, from
-# a million pairs, and [more steps](../reference/experiments.md) bring it nearer. **GRPO** as
-# published goes elsewhere: k₃ in its loss has the gradient of KL(π<sub>ref</sub> ‖ π), and dividing
-# by the spread of rewards changes the price ([Tang and Munos
-# 2025](../reference/bibliography.md#tang2025)). Where *that* gradient is zero is its own optimum,
-# with a share of its own. In the mean GRPO ends fewer nats from it than from the best policy.
-# **Best-of-n** trains nothing and is mostly nearer to the frontier, at n answers for each one.
+# a million pairs, and [more steps](../reference/experiments.md) bring it nearer. **GRPO**, with k₃
+# in the loss and division by the spread as published, goes elsewhere: there k₃ has the gradient of
+# KL(π<sub>ref</sub> ‖ π) ([Tang and Munos 2025](../reference/bibliography.md#tang2025)), and the
+# division changes the price. Where *that* gradient is zero is its own optimum, with a share of its
+# own. In the mean GRPO ends fewer nats from it than from the best policy. (Ours counts all tokens
+# alike, as [DAPO](../reference/bibliography.md#yu2025) does.) **Best-of-n** trains nothing and is
+# mostly nearer to the frontier, at n answers for each one.
 #
 # ## IPO and KTO: two other losses
 #

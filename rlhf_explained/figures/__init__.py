@@ -135,7 +135,7 @@ FIGURES: dict[str, Figure] = {
         "frontier",
         "Two panels. In one exact world, reward against KL from the reference: the frontier rises "
         "from the reference, ever less steeply. PPO, RLOO and DPO lie on it, at the same place; "
-        "best-of-n, up to n = 64, runs a little below it; GRPO as published lies further right "
+        "best-of-n, up to n = 64, runs a little below it; GRPO lies further right "
         "and below it, without the division by the deviation nearer to it. In five worlds, the "
         "reward of each method as a share of the frontier’s at the same KL.",
         studies=("frontier",),

@@ -3,6 +3,9 @@
 PPO asks a value head what an answer was expected to be worth. GRPO asks several answers to one
 prompt: the mean of their scores is the expectation, and every token of an answer gets the same
 advantage. RLOO compares with the mean of the others alone, and divides by nothing.
+
+The losses average over all tokens of the batch, as DAPO's does (Yu et al. 2025); GRPO's first paper
+averages within each answer first.
 """
 
 import copy

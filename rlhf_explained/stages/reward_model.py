@@ -165,7 +165,7 @@ def train_reward_model(
     """Train a copy of the SFT policy to score responses.
 
     Only differences of scores are learned, so the result is shifted to a mean of zero over all
-    training responses, as Ziegler et al. 2019 do: the loss cannot tell.
+    training responses, as InstructGPT's authors do over demonstrations: the loss cannot tell.
 
     Args:
         sft: The SFT policy; it is not changed.

@@ -143,7 +143,9 @@ def grpo_optimum(
     beta: float,
     divide_by_std: bool,
 ) -> Float[Tensor, " responses"]:
-    r"""The policy at which GRPO as published stands still, groups without end and no clipping.
+    r"""The policy at which GRPO stands still, with its published penalty and no clipping.
+
+    Groups are without end, and all tokens count alike.
 
     It pays $k_3$ token by token in the loss, and no token pays for the divergence of later ones. So
     each token is chosen by `reverse_tilted`, with the value of what follows under this same policy
