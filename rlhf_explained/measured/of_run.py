@@ -58,9 +58,7 @@ VALUES: dict[str, _Entry] = {
     "run-seed": lambda run: (str(run.config.seed), "source of all the run's randomness"),
     "parameters": lambda run: (f"{run.parameters:,}", "parameters of the policy with value head"),
     "vocabulary": _fact("vocabulary", "words and marks the model knows"),
-    "heldout-questions": _fact(
-        "heldout_questions", "questions that only pretraining may have seen"
-    ),
+    "heldout-questions": _fact("heldout_questions", "questions that only pretraining has seen"),
     "pretrain-steps": _fact("pretrain_steps", "optimiser steps of pretraining"),
     "demonstrations": _fact("demonstrations", "demonstrations that SFT imitates"),
     "sft-steps": _fact("sft_steps", "optimiser steps of SFT"),
