@@ -298,14 +298,14 @@ def compared(monkeypatch: pytest.MonkeyPatch, **golds: list[float]) -> str:
 def test_the_verdict_says_who_is_above_sft_on_every_seed(monkeypatch: pytest.MonkeyPatch):
     text = compared(monkeypatch, ppo_no_kl=[-1.0, 0.05, 0.3])
     assert "best of 16, DPO, GRPO, RLOO and PPO end above SFT" in text
-    assert "PPO, no penalty does so on 1 of 3." in text
+    assert "PPO, no penalty does so on 1 of 3 seeds." in text
 
 
 def test_the_verdict_names_one_best_only_beyond_the_noise(monkeypatch: pytest.MonkeyPatch):
     alone = compared(monkeypatch, dpo=[2.0, 2.01, 1.99])
-    assert alone.endswith("DPO has most, beyond the noise.")
+    assert alone.endswith("DPO has the most, beyond the noise.")
     close = compared(monkeypatch, dpo=[2.0, 2.01, 1.99], rloo=[2.5, 1.5, 1.6])
-    assert close.endswith("DPO has most, but not beyond the noise more than RLOO.")
+    assert close.endswith("DPO has the most; its lead over RLOO is within the noise.")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@
 # # What is RLHF? The recipe behind ChatGPT
 #
 # Welcome to RLHF, reinforcement learning from human feedback: the technique that turned language
-# models into assistants like ChatGPT. This notebook is the whole guide as code. It trains a tiny
+# models into assistants like ChatGPT. This notebook is the three stages as code. It trains a tiny
 # language model through every stage, or reads the run if it was trained before.
 #
 # ## What you'll learn

@@ -59,7 +59,7 @@ def methods_verdict() -> tuple[str, str]:
             (above if wins == len(golds) else below).append((name, wins))
     text = f"On every seed, {listed([name for name, _ in above])} end above SFT in gold reward. "
     for name, wins in below:
-        text += f"{name} does so on {wins} of {len(start)}. "
+        text += f"{name} does so on {wins} of {len(start)} seeds. "
     trained = ("dpo", "grpo", "rloo", "ppo")
     best = max(trained, key=lambda method: results.interval(method, "gold").mean)
     rivals = [
@@ -67,10 +67,10 @@ def methods_verdict() -> tuple[str, str]:
         for method in trained
         if method != best and results.difference(best, method, "gold").has_zero
     ]
-    text += f"Of those that train with a penalty, {METHODS[best]} has most, "
-    text += (
-        f"but not beyond the noise more than {listed(rivals)}." if rivals else "beyond the noise."
+    lead = (
+        f"; its lead over {listed(rivals)} is within the noise" if rivals else ", beyond the noise"
     )
+    text += f"Of those that train with a penalty, {METHODS[best]} has the most{lead}."
     return text, f"{results.origin}; noise: the 95 % interval of the paired difference"
 
 

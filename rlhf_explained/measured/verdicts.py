@@ -83,7 +83,7 @@ def early_stopping_verdict(run: Run) -> tuple[str, str]:
         far = max(window.kl for window in held)
         text += f"The run with the penalty never has that KL: it reaches {nats(far)} at most. "
     gap = end.gold - best.gold
-    text += f"It ends at {number(end.gold)}. "
+    text += f"The run with the penalty ends at {number(end.gold)}. "
     if abs(gap) <= BEYOND_NOISE * error:
         text += (
             f"The difference of {_difference(gap, error)} is within the noise: here, stopping at "
