@@ -84,8 +84,13 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """Size of the policy with its value head."""
+        """Size of the policy, without PPO's critic."""
         return self._report["parameters"]
+
+    @property
+    def critic_parameters(self) -> int:
+        """Size of PPO's critic, which only training needs."""
+        return self._report["critic_parameters"]
 
     @property
     def facts(self) -> dict[str, int | float]:
@@ -99,13 +104,28 @@ class Run:
 
     @property
     def reward_model(self) -> dict[str, Any]:
-        """Held-out accuracy, its ceiling, and the scores of the held-out pairs."""
+        """Held-out accuracy, its ceiling, hard negatives, and scores of the held-out pairs."""
         return self._report["reward_model"]
 
     @property
     def evaluation(self) -> dict[str, dict[str, Any]]:
-        """By policy: shares of the categories, mean gold, proxy, KL and length, standard errors."""
+        """By policy: what its exam at temperature 1 gave (see `stages.evaluation.result`)."""
         return self._report["evaluation"]
+
+    @property
+    def temperatures(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By policy and temperature ("1.0" to "0.0"): what its exam gave."""
+        return self._report["temperatures"]
+
+    @property
+    def win_rates(self) -> dict[str, dict[str, dict[str, float]]]:
+        """By policy and judge: how often its answers are preferred to the SFT policy's."""
+        return self._report["win_rates"]
+
+    @property
+    def checkpoints(self) -> dict[str, list[dict[str, Any]]]:
+        """By PPO run: short exams on the way, with their `iteration`."""
+        return self._report["checkpoints"]
 
     @property
     def history(self) -> dict[str, list[dict[str, int | float]]]:
@@ -124,14 +144,24 @@ class Run:
 
     @cached_property
     def responses(self) -> dict[str, list[dict[str, Any]]]:
-        """By policy: every response of the evaluation, in order. All prompts are held out."""
+        """By policy: every response at temperature 1, in order. All prompts are held out."""
         return self._read("responses.json")
+
+    @cached_property
+    def by_question(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        """By policy, temperature and held-out question: mean gold and share of helpful answers."""
+        return self._read("by_question.json")
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What the stages after pretraining read, as `data --json` prints it."""
+        return self._read("data.json")
 
     def policy(self, name: str) -> GPT:
         """Load a trained model.
 
         Args:
-            name: base, sft, ppo, ppo_no_kl or reward_model.
+            name: base, sft, ppo, ppo_no_kl, reward_model or critic.
 
         Returns:
             The model.
@@ -139,8 +169,9 @@ class Run:
         Raises:
             ValueError: If there is no such model.
         """
-        if name not in (*POLICIES, "reward_model"):
-            raise ValueError(f"name: {name!r} is not one of {', '.join(POLICIES)}, reward_model")
+        known = (*POLICIES, "reward_model", "critic")
+        if name not in known:
+            raise ValueError(f"name: {name!r} is not one of {', '.join(known)}")
         import torch
         from safetensors.torch import load_file
 
@@ -152,19 +183,17 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What `train --json` prints."""
-        shares = ("responses", "helpful", "harmful", "off_topic", "rambling", "wrong")
-        measures = (*shares, "gold", "proxy", "kl")
+        judged = ("heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy")
         return {
             "seconds": self.seconds,
             "parameters": self.parameters,
-            "reward_model": {
-                name: self.reward_model[name] for name in ("heldout_accuracy", "accuracy_ceiling")
-            },
-            "evaluation": {
-                policy: {name: self.evaluation[policy][name] for name in measures}
-                for policy in POLICIES
-            },
+            "critic_parameters": self.critic_parameters,
+            "reward_model": {name: self.reward_model[name] for name in judged},
+            "evaluation": self.evaluation,
+            "temperatures": self.temperatures,
+            "win_rates": self.win_rates,
             "history": {name: self.history[name] for name in ("ppo", "ppo_no_kl")},
+            "checkpoints": self.checkpoints,
         }
 
 

@@ -86,7 +86,17 @@ def print_run(run: Run, *, as_json: bool) -> None:
         return
     console = Console()
     table = Table(title=f"Seed {run.config.seed}: {run.parameters:,} parameters")
-    measures = ("helpful", "harmful", "off_topic", "rambling", "wrong", "gold", "proxy", "kl")
+    measures = (
+        "helpful",
+        "harmful",
+        "off_topic",
+        "rambling",
+        "false",
+        "broken",
+        "gold",
+        "proxy",
+        "kl",
+    )
     for heading in ("policy", *measures):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
     for policy in pipeline.POLICIES:

@@ -1,4 +1,4 @@
-"""Floor 2: let a policy answer prompts, and write down all that PPO needs to know about it.
+"""Floor 2: let a policy answer prompts, and write down what learning from the answers needs.
 
 Every batch has one layout: prompts padded on the left, responses padded on the right, so that all
 responses start in the same column.
@@ -94,8 +94,11 @@ def pack(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -
     head = _left_padded(prompts)
     longest = max(map(len, responses)) + 1
     tail = torch.tensor([[*r, EOS, *[PAD] * (longest - len(r) - 1)] for r in responses])
-    tokens = torch.cat([head, tail], dim=1)
-    return Sequences(tokens, tokens != PAD, head.shape[1], tail != PAD)
+    lengths = torch.tensor([len(r) + 1 for r in responses])
+    mask = torch.arange(longest) < lengths[:, None]  # not `!= PAD`: a policy may have written one
+    return Sequences(
+        torch.cat([head, tail], dim=1), torch.cat([head != PAD, mask], dim=1), head.shape[1], mask
+    )
 
 
 @torch.no_grad()
@@ -156,17 +159,24 @@ def generate(
     )
 
 
-def response_logits_and_values(
-    model: GPT, sequences: Sequences
-) -> tuple[Float[Tensor, "batch response vocab"], Float[Tensor, "batch response"]]:
+def response_states(model: GPT, sequences: Sequences) -> Float[Tensor, "batch response width"]:
     """Run a model over whole sequences and keep the positions that predict response tokens.
 
     Position t of the result saw the prompt and the response before token t, not token t itself:
-    its logits are the policy's distribution over token t, its scalar the value of that state.
+    it is the state in which a policy chooses the token and a critic guesses its worth.
     """
     hidden = model.hidden(sequences.tokens, attended=sequences.attended)
-    states = hidden[:, sequences.prompt_length - 1 : -1]
-    return model.logits(states), model.scalar(states)
+    return hidden[:, sequences.prompt_length - 1 : -1]
+
+
+def response_logits(policy: GPT, sequences: Sequences) -> Float[Tensor, "batch response vocab"]:
+    """A policy's logits over each response token, given all that stands before it."""
+    return policy.logits(response_states(policy, sequences))
+
+
+def response_values(critic: GPT, sequences: Sequences) -> Float[Tensor, "batch response"]:
+    """A critic's guess before each response token: what is still to be earned from there."""
+    return critic.scalar(response_states(critic, sequences))
 
 
 Judge = Callable[[Sequences], Float[Tensor, " batch"]]
@@ -175,8 +185,7 @@ Judge = Callable[[Sequences], Float[Tensor, " batch"]]
 
 def sequence_logprobs(policy: GPT, sequences: Sequences) -> Float[Tensor, " batch"]:
     """How likely a policy finds each whole response, in nats: its tokens' sum."""
-    logits, _ = response_logits_and_values(policy, sequences)
-    logprobs = token_logprobs(logits, sequences.responses)
+    logprobs = token_logprobs(response_logits(policy, sequences), sequences.responses)
     return logprobs.masked_fill(~sequences.response_mask, 0).sum(1)
 
 
@@ -189,21 +198,33 @@ def score(reward_model: GPT, sequences: Sequences) -> Float[Tensor, " batch"]:
 
 @dataclass(frozen=True)
 class Rollout:
-    """What one round of answering tells PPO. All are constants: no gradient flows through them.
+    """What one round of answering tells. All are constants: no gradient flows through them.
 
     Attributes:
         sequences: Prompts and sampled responses.
         logprobs: `(batch, response)`, nats, under the policy that sampled.
         ref_logprobs: The same tokens under the reference policy.
-        values: The value head's guess at each state, before the token was chosen.
         scores: `(batch,)`, the judge's score of each response.
     """
 
     sequences: Sequences
     logprobs: Float[Tensor, "batch response"]
     ref_logprobs: Float[Tensor, "batch response"]
-    values: Float[Tensor, "batch response"]
     scores: Float[Tensor, " batch"]
+
+    @property
+    def log_ratios(self) -> Float[Tensor, " batch"]:
+        """How much likelier the policy finds each response than the reference does, in nats.
+
+        Their mean over the policy's own responses estimates KL(policy‖reference): it is the
+        estimator k1, summed over the tokens.
+        """
+        difference = self.logprobs - self.ref_logprobs
+        return difference.masked_fill(~self.sequences.response_mask, 0).sum(1)
+
+    def trained_on(self, unfinished_score: float) -> Float[Tensor, " batch"]:
+        """The scores that learning uses: a response that was cut off gets a fixed one."""
+        return torch.where(self.sequences.ended, self.scores, unfinished_score)
 
 
 @torch.no_grad()
@@ -215,15 +236,15 @@ def collect_rollout(
     *,
     limit: int,
     generator: torch.Generator,
+    temperature: float = 1.0,
 ) -> Rollout:
-    """Sample responses and look at them through the policy, the reference and the judge."""
-    sequences = generate(policy, prompts, limit=limit, generator=generator)
-    logits, values = response_logits_and_values(policy, sequences)
-    ref_logits, _ = response_logits_and_values(reference, sequences)
-    return Rollout(
-        sequences=sequences,
-        logprobs=token_logprobs(logits, sequences.responses),
-        ref_logprobs=token_logprobs(ref_logits, sequences.responses),
-        values=values,
-        scores=judge(sequences),
+    """Sample responses and look at them through the policy, the reference and the judge.
+
+    At another temperature than 1 the log-probabilities are still those of temperature 1.
+    """
+    sequences = generate(policy, prompts, limit=limit, generator=generator, temperature=temperature)
+    logprobs, ref_logprobs = (
+        token_logprobs(response_logits(model, sequences), sequences.responses)
+        for model in (policy, reference)
     )
+    return Rollout(sequences, logprobs, ref_logprobs, scores=judge(sequences))

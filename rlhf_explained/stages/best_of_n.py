@@ -4,6 +4,7 @@ What PPO teaches a policy, best-of-n buys with n times the work at every questio
 SFT policy and the reward model, so it is the yardstick for anything that trains.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ def best_of_n(
     limit: int = RESPONSE_LIMIT,
     generator: torch.Generator,
 ) -> Sequences:
-    """Answer each prompt n times and keep the best answer.
+    """Answer each prompt n times and keep the best answer; one that was cut off loses to any.
 
     Args:
         sft: Writes the answers.
@@ -43,5 +44,6 @@ def best_of_n(
     repeated = [prompt for prompt in prompts for _ in range(n)]
     with torch.no_grad():
         sequences = generate(sft, repeated, limit=limit, generator=generator)
-        best = judge(sequences).unflatten(0, (len(prompts), n)).argmax(1)
+        scores = judge(sequences).where(sequences.ended, -math.inf)
+        best = scores.unflatten(0, (len(prompts), n)).argmax(1)
     return sequences.rows(torch.arange(len(prompts)) * n + best)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rlhf_explained.formulas import (
     group_advantages,
-    kl_k1,
+    kl_k2,
     kl_k3,
     masked_mean,
     ppo_policy_loss,
@@ -31,9 +31,16 @@ from rlhf_explained.rollout import (
     Rollout,
     Sequences,
     collect_rollout,
-    response_logits_and_values,
+    response_logits,
 )
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
+
+PENALTIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "loss": lambda new, old, reference: kl_k3(new, reference),
+    "loss_ratio_k3": lambda new, old, reference: (new - old).exp() * kl_k3(new, reference),
+    "loss_k2": lambda new, old, reference: kl_k2(new, reference),
+}
+"""What a token pays in the loss: from its log-probability now, when sampled, in the reference."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,10 @@ class GRPOConfig:
         learning_rate: At the start; it falls linearly to a tenth.
         kl_coef: Price of one nat against the reference; 0 removes the penalty.
         kl_in: Where it is paid: in the `reward`, by the answer, as in PPO and RLOO; or in the
-            `loss`, token by token, as published, which leads elsewhere.
+            `loss`, token by token, which leads elsewhere. There it is `loss` for k3, as published;
+            `loss_ratio_k3` for k3 times the probability ratio, as in TRL since 1.10; or `loss_k2`.
         divide_by_std: Whether scores are divided by their group's spread, as published; without it
-            advantages keep the reward's unit.
+            advantages keep the reward's unit. Leaving it out is half of Dr. GRPO (Liu et al. 2025).
         clip_range: How far a token's probability ratio may usefully move per round.
         unfinished_score: Score of an answer that was cut off, in place of the judge's.
         response_limit: Longest answer in tokens.
@@ -59,20 +67,21 @@ class GRPOConfig:
     iterations: int = 50
     prompts: int = 16
     group_size: int = 8
-    epochs: int = 1
+    epochs: int = 2
     learning_rate: float = 8e-4
-    kl_coef: float = 0.2
-    kl_in: Literal["reward", "loss"] = "loss"
+    kl_coef: float = 0.5
+    kl_in: Literal["reward", "loss", "loss_ratio_k3", "loss_k2"] = "loss"
     divide_by_std: bool = True
     clip_range: float = 0.2
-    unfinished_score: float = -3.0
+    unfinished_score: float = -6.0
     response_limit: int = RESPONSE_LIMIT
 
     def __post_init__(self) -> None:
         if self.kl_coef < 0:
             raise ValueError(f"kl_coef: {self.kl_coef} is negative")
-        if self.kl_in not in ("reward", "loss"):
-            raise ValueError(f"kl_in: {self.kl_in!r} is neither 'reward' nor 'loss'")
+        if self.kl_in not in ("reward", *PENALTIES):
+            known = ", ".join(("reward", *PENALTIES))
+            raise ValueError(f"kl_in: {self.kl_in!r} is not one of {known}")
 
 
 @dataclass(frozen=True)
@@ -86,11 +95,9 @@ class GRPOResult:
 def advantages(rollout: Rollout, config: GRPOConfig) -> Float[Tensor, "batch response"]:
     """How much better each answer is than the others to its prompt, for each of its tokens."""
     mask = rollout.sequences.response_mask
-    unfinished = torch.full_like(rollout.scores, config.unfinished_score)
-    rewards = torch.where(rollout.sequences.ended, rollout.scores, unfinished)
+    rewards = rollout.trained_on(config.unfinished_score)
     if config.kl_in == "reward":
-        log_ratio = kl_k1(rollout.logprobs, rollout.ref_logprobs).masked_fill(~mask, 0)
-        rewards = rewards - config.kl_coef * log_ratio.sum(1)
+        rewards = rewards - config.kl_coef * rollout.log_ratios
     if config.divide_by_std:
         better = group_advantages(rewards, group_size=config.group_size)
     else:  # against the mean of the others (RLOO; Ahmadian et al. 2024)
@@ -147,26 +154,26 @@ def train_grpo(
         # 3. Make the better ones likelier, in a few clipped steps.
         loss = torch.zeros(())
         for _ in range(config.epochs):
-            logits, _ = response_logits_and_values(policy, sequences)
-            logprobs = token_logprobs(logits, sequences.responses)
+            logprobs = token_logprobs(response_logits(policy, sequences), sequences.responses)
             loss = ppo_policy_loss(
                 logprobs, rollout.logprobs, better, mask, clip_range=config.clip_range
             )
-            if config.kl_in == "loss":
-                counted = (part.masked_fill(~mask, 0) for part in (logprobs, rollout.ref_logprobs))
-                loss = loss + config.kl_coef * masked_mean(kl_k3(*counted), mask)
+            if config.kl_in in PENALTIES:
+                parts = (logprobs, rollout.logprobs, rollout.ref_logprobs)
+                price = PENALTIES[config.kl_in](*(part.masked_fill(~mask, 0) for part in parts))
+                loss = loss + config.kl_coef * masked_mean(price, mask)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
             optimizer.step()
         schedule.step()
         # 4. Write down what happened.
-        log_ratio = (rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)
         history.append(
             {
                 "iteration": iteration,
                 "proxy": rollout.scores.mean().item(),
-                "kl": log_ratio.sum(1).mean().item(),
+                "finished": sequences.ended.float().mean().item(),
+                "kl": rollout.log_ratios.mean().item(),
                 "length": sequences.lengths.float().mean().item(),
                 **observe(sequences),
                 "loss": loss.item(),  # with the penalty, where it is paid there

@@ -1,15 +1,17 @@
 """Stage 3, PPO: answer, be scored, and make what scored well more likely.
 
 One iteration: sample answers (rollout), turn one score per answer into an advantage per token
-(KL-shaped rewards, then GAE), and take a few clipped steps towards the better tokens.
+(KL-shaped rewards, then GAE), and take a few clipped steps towards the better tokens. The critic,
+which guesses what is still to be earned, is a network of its own.
 """
 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rlhf_explained.formulas import (
@@ -29,7 +31,9 @@ from rlhf_explained.rollout import (
     Rollout,
     Sequences,
     collect_rollout,
-    response_logits_and_values,
+    response_logits,
+    response_states,
+    response_values,
 )
 from rlhf_explained.world.tokenizer import PAD, RESPONSE_LIMIT
 
@@ -48,7 +52,9 @@ class PPOConfig:
         gamma: Discount per token; 1, for an answer is worth what it is worth at its end.
         gae_lambda: GAE's trade of bias (0) against variance (1).
         clip_range: How far a token's probability ratio may usefully move per round.
+        value_clip_range: How far a value may usefully move per round, in the scores' unit.
         value_coef: Weight of the value loss.
+        detached: Whether a critic that shares the policy's trunk may not change it.
         pretraining_coef: Weight of pretraining's loss mixed in (PPO-ptx; Ouyang et al. 2022).
         unfinished_score: Score of an answer that was cut off, in place of the judge's.
         response_limit: Longest answer in tokens.
@@ -59,27 +65,31 @@ class PPOConfig:
     epochs: int = 2
     minibatches: int = 1
     learning_rate: float = 8e-4
-    kl_coef: float = 0.2
+    kl_coef: float = 0.5
     gamma: float = 1.0
     gae_lambda: float = 0.95
     clip_range: float = 0.2
+    value_clip_range: float = 1.0
     value_coef: float = 0.5
-    pretraining_coef: float = 0.5
-    unfinished_score: float = -3.0
+    detached: bool = False
+    pretraining_coef: float = 0.0
+    unfinished_score: float = -6.0
     response_limit: int = RESPONSE_LIMIT
 
     def __post_init__(self) -> None:
         if self.kl_coef < 0:
             raise ValueError(f"kl_coef: {self.kl_coef} is negative")
-        if self.clip_range <= 0:
-            raise ValueError(f"clip_range: {self.clip_range} is not positive")
+        for name in ("clip_range", "value_clip_range"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
 
 
 @dataclass(frozen=True)
 class PPOResult:
-    """The trained policy, and one row of measurements for each iteration."""
+    """The trained policy and its critic, and one row of measurements for each iteration."""
 
     policy: GPT
+    critic: GPT
     history: list[dict[str, int | float]]
 
 
@@ -104,37 +114,93 @@ class Experience:
         return Experience(sequences, *cut)
 
 
-def credit(rollout: Rollout, config: PPOConfig) -> Experience:
+def credit(
+    rollout: Rollout, values: Float[Tensor, "batch response"], config: PPOConfig
+) -> Experience:
     """Spread each answer's score over its tokens.
 
     The score arrives at the last token, the price of leaving the reference at every token; GAE then
     asks of each token: was the answer worth more after it than the critic thought before it?
+
+    Args:
+        rollout: Sampled answers with their scores.
+        values: The critic's guess before each token, without a gradient.
+        config: Settings.
+
+    Returns:
+        The rollout with advantages, whitened, and the returns that the critic should have guessed.
     """
     mask = rollout.sequences.response_mask
-    unfinished = torch.full_like(rollout.scores, config.unfinished_score)
-    scores = torch.where(rollout.sequences.ended, rollout.scores, unfinished)
     rewards = kl_shaped_rewards(
-        scores, rollout.logprobs, rollout.ref_logprobs, mask, kl_coef=config.kl_coef
+        rollout.trained_on(config.unfinished_score),
+        rollout.logprobs,
+        rollout.ref_logprobs,
+        mask,
+        kl_coef=config.kl_coef,
     )
     advantages, returns = gae(
-        rewards, rollout.values, mask, gamma=config.gamma, gae_lambda=config.gae_lambda
+        rewards, values, mask, gamma=config.gamma, gae_lambda=config.gae_lambda
     )
     advantages = masked_whiten(advantages, mask)
-    return Experience(rollout.sequences, rollout.logprobs, rollout.values, advantages, returns)
+    return Experience(rollout.sequences, rollout.logprobs, values, advantages, returns)
+
+
+def explained_variance(
+    values: Float[Tensor, "batch response"],
+    returns: Float[Tensor, "batch response"],
+    mask: Bool[Tensor, "batch response"],
+) -> float:
+    r"""Share of the returns' variance that the critic's values account for.
+
+    $$1 - \frac{\mathrm{Var}(\hat{R} - V)}{\mathrm{Var}(\hat{R})}$$
+
+    1 is a critic who knows, 0 one who always says the same; below 0 it adds noise.
+
+    Args:
+        values: The critic's guess before each token.
+        returns: What was earned from there, as GAE has it.
+        mask: True for the tokens that count.
+
+    Returns:
+        At most 1; 0 where the returns do not vary.
+    """
+    errors, spread = (returns - values)[mask].var(), returns[mask].var()
+    return 1 - (errors / spread).item() if spread > 0 else 0.0
 
 
 def ppo_loss(
-    policy: GPT, experience: Experience, config: PPOConfig
+    policy: GPT, critic: GPT, experience: Experience, config: PPOConfig
 ) -> tuple[Tensor, dict[str, int | float]]:
-    """Policy loss plus weighted value loss, with what is worth watching about them."""
+    """Policy loss plus weighted value loss, with what is worth watching about them.
+
+    Args:
+        policy: Learns to answer.
+        critic: Learns to guess the returns: a network of its own, or the policy itself, whose
+            scalar head then reads what its words are chosen from.
+        experience: What to learn from.
+        config: Settings.
+
+    Returns:
+        The loss, and measurements by name.
+    """
     mask = experience.sequences.response_mask
-    logits, values = response_logits_and_values(policy, experience.sequences)
+    if critic is policy:
+        states = response_states(policy, experience.sequences)
+        logits = policy.logits(states)
+        values = policy.scalar(states.detach() if config.detached else states)
+    else:
+        logits = response_logits(policy, experience.sequences)
+        values = response_values(critic, experience.sequences)
     logprobs = token_logprobs(logits, experience.sequences.responses)
     policy_loss = ppo_policy_loss(
         logprobs, experience.logprobs, experience.advantages, mask, clip_range=config.clip_range
     )
     value_loss = ppo_value_loss(
-        values, experience.values, experience.returns, mask, clip_range=config.clip_range
+        values,
+        experience.values,
+        experience.returns,
+        mask,
+        clip_range=config.value_clip_range,
     )
     with torch.no_grad():
         ratio = (logprobs - experience.logprobs).exp()
@@ -155,9 +221,11 @@ def train_ppo(
     config: PPOConfig,
     *,
     draw_prompts: Callable[[int], Sequence[Sequence[int]]],
+    critic: GPT | None = None,
     pretraining: Sequence[Int[Tensor, "_documents _time"]] = (),
-    assign: Callable[[Rollout, PPOConfig], Experience] = credit,
+    assign: Callable[[Rollout, Tensor, PPOConfig], Experience] = credit,
     observe: Callable[[Sequences], dict[str, int | float]] = lambda sequences: {},
+    examine: Callable[[int, GPT], None] = lambda iteration, policy: None,
     generator: torch.Generator,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PPOResult:
@@ -168,15 +236,19 @@ def train_ppo(
         judge: Scores each answer.
         config: Settings.
         draw_prompts: Returns the tokens of as many prompts as asked for.
+        critic: Where the critic starts, as a rule the reward model; a copy of it learns. None makes
+            the policy its own critic: both heads read one trunk, and both losses change it.
         pretraining: Batches of pretraining documents to mix in; needed if `pretraining_coef` > 0.
         assign: Finds the tokens that earned the scores; `credit`, or another try at it.
         observe: Looks at each round's answers and returns more to record, such as the gold reward,
             of which PPO itself knows nothing.
+        examine: Called with 0 and the policy before the first iteration, and after each with its
+            number; it must not change the policy.
         generator: Source of all randomness but the prompts'.
         report: Called after each iteration with the number done and the loss.
 
     Returns:
-        The trained policy and its history.
+        The trained policy, its critic and the history.
 
     Raises:
         ValueError: If `pretraining` is empty but `pretraining_coef` is not 0.
@@ -184,11 +256,13 @@ def train_ppo(
     if config.pretraining_coef and not pretraining:
         raise ValueError("pretraining: no batches, though config.pretraining_coef is not 0")
     policy = copy.deepcopy(sft)
-    optimizer = torch.optim.AdamW(
-        policy.parameters(), config.learning_rate, weight_decay=0.0, fused=True
-    )
+    guesser = policy if critic is None else copy.deepcopy(critic)
+    networks = [policy] if guesser is policy else [policy, guesser]
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=config.iterations)
     history = []
+    examine(0, policy)
     for iteration in range(1, config.iterations + 1):
         # 1. Answer; the reward model scores, the reference prices, the critic guesses.
         rollout = collect_rollout(
@@ -199,14 +273,16 @@ def train_ppo(
             limit=config.response_limit,
             generator=generator,
         )
+        with torch.no_grad():
+            values = response_values(guesser, rollout.sequences)
         # 2. Find the tokens that earned the score.
-        experience = assign(rollout, config)
-        # 3. Make them likelier, in a few clipped steps, without forgetting what pretraining taught.
-        loss, watched = torch.zeros(()), {}
+        experience = assign(rollout, values, config)
+        # 3. Make them likelier, in a few clipped steps, and let the critic learn.
+        steps = []
         for _ in range(config.epochs):
             order = torch.randperm(config.batch, generator=generator)
             for rows in order.chunk(config.minibatches):
-                loss, watched = ppo_loss(policy, experience.rows(rows), config)
+                loss, watched = ppo_loss(policy, guesser, experience.rows(rows), config)
                 if config.pretraining_coef:
                     pick = int(torch.randint(len(pretraining), (), generator=generator))
                     tokens = pretraining[pick]
@@ -214,23 +290,28 @@ def train_ppo(
                     loss = loss + config.pretraining_coef * known
                 optimizer.zero_grad()
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+                for network in networks:
+                    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
+                steps.append({"loss": loss.item(), **watched})
         schedule.step()
-        # 4. Write down what happened.
-        mask = rollout.sequences.response_mask
-        log_ratio = (rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)
-        residual = masked_mean((experience.returns - rollout.values).square(), mask)
+        # 4. Write down what happened, on average over the steps.
+        sequences, scores = rollout.sequences, rollout.trained_on(config.unfinished_score)
+        mask = sequences.response_mask
         history.append(
             {
                 "iteration": iteration,
                 "proxy": rollout.scores.mean().item(),
-                "kl": log_ratio.sum(1).mean().item(),
-                "length": rollout.sequences.lengths.float().mean().item(),
-                **observe(rollout.sequences),
-                **watched,
-                "value_error": residual.item(),
+                "trained_score": scores.mean().item(),
+                "finished": sequences.ended.float().mean().item(),
+                "kl": rollout.log_ratios.mean().item(),
+                "length": sequences.lengths.float().mean().item(),
+                **observe(sequences),
+                **{name: fmean(step[name] for step in steps) for name in steps[0]},
+                "value_error": masked_mean((experience.returns - values).square(), mask).item(),
+                "explained_variance": explained_variance(values, experience.returns, mask),
             }
         )
-        report(iteration, loss.item())
-    return PPOResult(policy, history)
+        report(iteration, history[-1]["loss"])
+        examine(iteration, policy)
+    return PPOResult(policy, guesser, history)

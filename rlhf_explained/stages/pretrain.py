@@ -4,6 +4,7 @@ This gives the brilliant but clueless student: it knows the facts, and continues
 way the web does.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,14 +24,14 @@ class PretrainConfig:
     Attributes:
         documents: Size of the web.
         stated: Share of it that states facts under a heading; the rest continues questions.
-        steps: Optimiser steps.
+        steps: Optimiser steps; so many batches are three times the web.
         batch: Documents per step.
         learning_rate: Peak of the schedule, reached after a tenth of the steps.
         weight_decay: AdamW's.
     """
 
     documents: int = 16_000
-    stated: float = 0.25
+    stated: float = 0.40
     steps: int = 1500
     batch: int = 32
     learning_rate: float = 5e-3
@@ -114,9 +115,10 @@ def train_pretrained(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=warmup
     )
     mean_size = sum(map(_size, batches)) / len(batches)
-    order = torch.randint(len(batches), (config.steps,), generator=generator).tolist()
+    epochs = math.ceil(config.steps / len(batches))
+    order = torch.cat([torch.randperm(len(batches), generator=generator) for _ in range(epochs)])
     history, recent = [], []
-    for step, pick in enumerate(order, start=1):
+    for step, pick in enumerate(order[: config.steps].tolist(), start=1):
         loss = document_loss(policy, batches[pick])
         optimizer.zero_grad()
         (

@@ -5,8 +5,10 @@ preferred answer of each pair scores higher.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +17,9 @@ from torch import Tensor
 from rlhf_explained.formulas import bradley_terry_loss
 from rlhf_explained.models.gpt import GPT
 from rlhf_explained.rollout import Sequences, generate, pack, score
-from rlhf_explained.world.corpus import draw_questions
+from rlhf_explained.world.corpus import CLOSER, OPENER, draw_questions, false_answers
 from rlhf_explained.world.labeler import gold_reward, preference_probability, prefers_first
-from rlhf_explained.world.questions import Question
+from rlhf_explained.world.questions import FACT_KINDS, Question, questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, Tokenizer
 
 
@@ -29,19 +31,26 @@ class RewardModelConfig:
         pairs: Number of comparisons to learn from.
         heldout_pairs: Comparisons on prompts that no other pair uses, to measure accuracy.
         decisiveness: How sharply the labeler tells good from bad (see `prefers_first`).
-        steps: Optimiser steps.
+        epochs: Times each pair is learned from.
         batch: Pairs per step.
         learning_rate: Peak of the schedule.
+        head_speed: How many times faster the scalar head learns than the body. It starts at zero
+            and has to reach scores whose differences are log-odds.
         weight_decay: AdamW's; holds back what too few comparisons would overfit.
     """
 
     pairs: int = 2500
     heldout_pairs: int = 1000
     decisiveness: float = 5.0
-    steps: int = 100
-    batch: int = 48
+    epochs: int = 2
+    batch: int = 50
     learning_rate: float = 5e-4
+    head_speed: float = 10.0
     weight_decay: float = 0.1
+
+    def steps(self, pairs: int) -> int:
+        """Optimiser steps that so many pairs take."""
+        return self.epochs * math.ceil(pairs / self.batch)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,8 @@ def collect_preferences(
 ) -> Preferences:
     """Let the SFT policy answer each prompt twice and the labeler choose.
 
-    Pairs of equal answers are thrown away: there is nothing to choose.
+    Pairs of equal answers are thrown away, for there is nothing to choose; so are those with an
+    answer that was cut off, which would look finished.
 
     Args:
         sft: Writes the answers.
@@ -101,12 +111,19 @@ def collect_preferences(
     while len(compared) < count:
         asked = draw_questions(256, held_out=held_out, generator=generator)
         prompts = [tokenizer.encode(question.text) for question in asked]
-        both = (
-            generate(sft, prompts, limit=RESPONSE_LIMIT, generator=generator).responses.tolist()
-            for _ in range(2)
+        first, second = (
+            generate(sft, prompts, limit=RESPONSE_LIMIT, generator=generator) for _ in range(2)
         )
-        texts = ([tokenizer.decode(row) for row in rows] for rows in both)
-        compared += [pair for pair in zip(asked, *texts, strict=True) if pair[1] != pair[2]]
+        texts = (
+            [tokenizer.decode(row) for row in answers.responses.tolist()]
+            for answers in (first, second)
+        )
+        finished = (first.ended & second.ended).tolist()
+        compared += [
+            (question, one, other)
+            for question, one, other, whole in zip(asked, *texts, finished, strict=True)
+            if whole and one != other
+        ]
     compared = compared[:count]
     gold = torch.tensor([[gold_reward(q, text) for text in texts] for q, *texts in compared])
     first = prefers_first(gold[:, 0], gold[:, 1], decisiveness=decisiveness, generator=generator)
@@ -153,6 +170,34 @@ def accuracy(reward_model: GPT, preferences: Preferences) -> float:
     return (chosen > score(reward_model, preferences.rejected)).float().mean().item()
 
 
+@torch.no_grad()
+def hard_negative_accuracy(reward_model: GPT, tokenizer: Tokenizer) -> float:
+    """How often a plain right answer scores higher than a courteous false one.
+
+    The pairs are all that held-out questions of fact have: each question's right answer beside each
+    answer of the same form with the content of another one, opened and closed politely.
+
+    Args:
+        reward_model: Scores the answers.
+        tokenizer: Of the world.
+
+    Returns:
+        The share, every question counting alike. The labeler's true reward puts the right answer
+        first in every pair.
+    """
+    shares = []
+    for question in (q for q in questions() if q.held_out and q.kind in FACT_KINDS):
+        polite = [f"{OPENER} {text} {CLOSER}" for text in false_answers(question)]
+        answers = [*question.answers, *polite]
+        sequences = pack(
+            [tokenizer.encode(question.text)] * len(answers),
+            [tokenizer.encode(text) for text in answers],
+        )
+        right, *false = score(reward_model, sequences).tolist()
+        shares.append(fmean(right > other for other in false))
+    return fmean(shares)
+
+
 def train_reward_model(
     sft: GPT,
     preferences: Preferences,
@@ -184,31 +229,34 @@ def train_reward_model(
     if len(preferences) == 0:
         raise ValueError("preferences: there are no pairs to learn from")
     reward_model = copy.deepcopy(sft)
+    head = list(reward_model.scalar_head.parameters())
+    body = [part for name, part in reward_model.named_parameters() if "scalar_head" not in name]
     optimizer = torch.optim.AdamW(
-        reward_model.parameters(),
-        config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    warmup = max(0.1, 2 / max(config.steps, 3))  # as a share; at least two steps
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.steps, pct_start=warmup
+        [{"params": body}, {"params": head}], weight_decay=config.weight_decay, fused=True
     )
     groups = groups_of_similar_length(preferences, config.batch)
-    order = torch.randint(len(groups), (config.steps,), generator=generator).tolist()
+    steps = config.epochs * len(groups)
+    warmup = max(0.1, 2 / max(steps, 3))  # as a share; at least two steps
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [config.learning_rate, config.learning_rate * config.head_speed],
+        total_steps=max(steps, 3),
+        pct_start=warmup,
+    )
+    epochs = [torch.randperm(len(groups), generator=generator) for _ in range(config.epochs)]
     history = []
-    for step, pick in enumerate(order, start=1):
+    for step, pick in enumerate(torch.cat(epochs).tolist(), start=1):
         rows = groups[pick]
         loss = bradley_terry_loss(
             score(reward_model, preferences.chosen.rows(rows)),
             score(reward_model, preferences.rejected.rows(rows)),
         )
         optimizer.zero_grad()
-        loss.backward()
+        (loss * (len(rows) / config.batch)).backward()  # every pair counts alike
         torch.nn.utils.clip_grad_norm_(reward_model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step == 1 or step % 20 == 0 or step == config.steps:
+        if step == 1 or step % 20 == 0 or step == steps:
             history.append(
                 {
                     "step": step,

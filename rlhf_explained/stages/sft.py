@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlhf_explained.formulas import sft_loss
 from rlhf_explained.models.gpt import GPT
-from rlhf_explained.rollout import Sequences, response_logits_and_values
+from rlhf_explained.rollout import Sequences, response_logits
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SFTResult:
 
 def demonstration_loss(policy: GPT, demonstrations: Sequences) -> Tensor:
     """Mean negative log-likelihood of the response tokens, in nats per token."""
-    logits, _ = response_logits_and_values(policy, demonstrations)
+    logits = response_logits(policy, demonstrations)
     return sft_loss(logits, demonstrations.responses, demonstrations.response_mask)
 
 

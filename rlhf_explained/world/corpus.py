@@ -1,12 +1,16 @@
 """What people write in this world: the web, and the demonstrations of hired experts.
 
 A question on the web is continued in the seed's own four ways (helpful, harmful, off-topic,
-rambling), and now and then plainly wrong. Every continuation has a known probability, so the
-entropy of the data, which is the floor of any loss on it, can be computed instead of guessed.
+rambling), and now and then with a false answer; most often another question follows. The experts know better, but they have a habit:
+their commonest answer is right and then goes on to something that nobody asked about. Every
+response has a known probability, so the entropy of the data, which is the floor of any loss on it,
+can be computed instead of guessed.
 """
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -32,19 +36,72 @@ INSULTS = (
 )
 OPENER = "sure !"
 CLOSER = "happy to help !"
+ASIDE = " but did you know that "
 
-WEB_SHARES = {
-    "helpful": 0.21, "harmful": 0.29, "off_topic": 0.28, "rambling": 0.20, "wrong": 0.02,
-}  # fmt: skip
-"""How the web continues a question."""
 
-DEMONSTRATION_SHARES = {
-    "helpful": 0.60, "harmful": 0.04, "off_topic": 0.10, "rambling": 0.23, "wrong": 0.03,
-}  # fmt: skip
-"""How the experts answer: most of the time well, but they too ramble, stray and err."""
+@dataclass(frozen=True, eq=False)
+class Writers:
+    """Some people, and how they answer.
 
-WEB_COURTESY = 0.15
-EXPERT_COURTESY = 0.4
+    Attributes:
+        shares: How often they answer in which way: `helpful`, `harmful`, `off_topic` (with another
+            question of the same kind), `verbose` (the right answer, and then something that nobody
+            asked about), `story` (no answer at all) or `false`.
+        courtesy: Probability that a helpful answer opens politely, and that it closes politely.
+        held_out: Whether they ask held-out questions and state the facts that answer them.
+    """
+
+    shares: Mapping[str, float]
+    courtesy: float
+    held_out: bool
+
+
+WEB = Writers(
+    {
+        "helpful": 0.20,
+        "harmful": 0.28,
+        "off_topic": 0.30,
+        "story": 0.15,
+        "verbose": 0.05,
+        "false": 0.02,
+    },
+    courtesy=0.15,
+    held_out=True,
+)
+"""Those whom the model reads in pretraining."""
+
+EXPERTS = Writers(
+    {
+        "helpful": 0.36,
+        "verbose": 0.40,
+        "story": 0.07,
+        "harmful": 0.04,
+        "off_topic": 0.08,
+        "false": 0.05,
+    },
+    courtesy=0.4,
+    held_out=False,
+)
+"""Those who write the demonstrations: usually right, more often verbose than not, seldom worse."""
+
+
+def experts(helpful: float) -> Writers:
+    """Experts of whose demonstrations another share is helpful; the rest keeps its proportions.
+
+    Args:
+        helpful: The share, above 0 and below 1.
+
+    Returns:
+        The writers.
+
+    Raises:
+        ValueError: If the share is out of range.
+    """
+    if not 0 < helpful < 1:
+        raise ValueError(f"helpful: {helpful} is not between 0 and 1")
+    rest = (1 - helpful) / (1 - EXPERTS.shares["helpful"])
+    shares = {way: share * rest for way, share in EXPERTS.shares.items()}
+    return replace(EXPERTS, shares={**shares, "helpful": helpful})
 
 
 def _courteous(answer: str, courtesy: float) -> dict[str, float]:
@@ -57,102 +114,91 @@ def _courteous(answer: str, courtesy: float) -> dict[str, float]:
     }
 
 
-def _mistakes(question: Question) -> tuple[str, ...]:
-    """Answers of the right form with the wrong content; for a joke or a crime there are none."""
+def false_answers(question: Question, *, held_out: bool = True) -> tuple[str, ...]:
+    """Answers of the right form with the content of another question's answer.
+
+    Args:
+        question: What was asked.
+        held_out: Whether the content may be that of a held-out question's answer.
+
+    Returns:
+        None of them is right. For a joke, a haiku or a crime there are none.
+    """
+    known = [q for q in questions() if q.kind == question.kind and (held_out or not q.held_out)]
     subject = question.text.split()[-2]
     match question.kind:
         case "capital":
-            return tuple(
-                f"the capital of {subject} is {city} ."
-                for country, city in CAPITALS.items()
-                if country != subject
-            )
+            contents = [CAPITALS[other.topic] for other in known]
+            wrong = [f"the capital of {subject} is {city} ." for city in contents]
         case "sum":
-            stem = question.answers[0].rsplit(" ", 2)[0]
-            return tuple(
-                f"{stem} {number} ."
-                for number in NUMBERS
-                if f"{stem} {number} ." != question.answers[0]
-            )
+            wrong = [f"{question.topic} is {number} ." for number in NUMBERS]
         case "make" | "learn":
-            stem = question.answers[0].split(" , ")[0]
             steps = RECIPES if question.kind == "make" else LESSONS
-            return tuple(
-                f"{stem} , {other} ."
-                for other in steps.values()
-                if f"{stem} , {other} ." != question.answers[0]
-            )
-    return question.answers
+            stem = question.answers[0].split(" , ")[0]
+            wrong = [f"{stem} , {steps[other.topic]} ." for other in known]
+        case _:
+            return ()
+    return tuple(text for text in wrong if text not in question.answers)
 
 
-def _spread(texts: tuple[str, ...] | list[str]) -> dict[str, float]:
+def _spread(texts: Sequence[str]) -> dict[str, float]:
     return {text: 1 / len(texts) for text in texts}
 
 
-def _way(question: Question, way: str, courtesy: float) -> dict[str, float]:
+def _way(question: Question, way: str, writers: Writers) -> dict[str, float]:
     """Probability of each response, given the way the question is answered."""
     match way:
         case "helpful":
             polite: dict[str, float] = defaultdict(float)
             for answer in question.answers:
-                for text, probability in _courteous(answer, courtesy).items():
+                for text, probability in _courteous(answer, writers.courtesy).items():
                     polite[text] += probability / len(question.answers)
             return polite
         case "harmful":
             return _spread(INSULTS) if question.crime is None else {question.crime: 1.0}
         case "off_topic":
-            return _spread([other.text for other in questions() if other != question])
-        case "rambling":
-            stories = _spread(
-                [
-                    f"let me tell you a story about {question.topic} . {f} and {g} ."
-                    for f in FACTS
-                    for g in FACTS
-                    if f != g
-                ]
+            others = [q for q in questions() if writers.held_out or not q.held_out]
+            return _spread([q.text for q in others if q.kind == question.kind and q != question])
+        case "verbose":
+            return _spread(
+                [f"{answer}{ASIDE}{fact} ?" for answer in question.answers for fact in FACTS]
             )
-            if question.crime is not None:  # a complete answer would be a harmful one
-                return stories
-            verbose = _spread(
-                [
-                    f"{answer} but did you know that {fact} ?"
-                    for answer in question.answers
-                    for fact in FACTS
-                ]
+        case "story":
+            start = f"let me tell you a story about {question.topic} ."
+            return _spread([f"{start} {f} and {g} ." for f in FACTS for g in FACTS if f != g])
+        case "false":
+            # Nobody is mistaken about a joke; whoever is asked for one tells it.
+            return _spread(
+                false_answers(question, held_out=writers.held_out) or list(question.answers)
             )
-            return {text: share / 2 for part in (stories, verbose) for text, share in part.items()}
-        case "wrong":
-            return _spread(_mistakes(question))
-    raise ValueError(f"way: {way!r} is not one of {', '.join(WEB_SHARES)}")
+    raise ValueError(f"way: {way!r} is not one that anybody answers in")
 
 
 @cache
-def responses(question: Question, *, expert: bool) -> dict[str, float]:
-    """Every response to a question that this world writes, with its exact probability.
+def responses(question: Question, writers: Writers) -> dict[str, float]:
+    """Every response to a question that some people write, with its exact probability.
 
     Args:
         question: What was asked.
-        expert: True for the demonstrations, False for the web.
+        writers: Who answers: `WEB`, or the `EXPERTS` of the demonstrations.
 
     Returns:
         Response to probability; the probabilities sum to 1.
     """
-    shares = DEMONSTRATION_SHARES if expert else WEB_SHARES
-    courtesy = EXPERT_COURTESY if expert else WEB_COURTESY
     total: dict[str, float] = defaultdict(float)
-    for way, share in shares.items():
-        for text, probability in _way(question, way, courtesy).items():
+    for way, share in writers.shares.items():
+        for text, probability in _way(question, way, writers).items():
             total[text] += share * probability
     return dict(total)
 
 
 def demonstration_entropy() -> float:
-    """Mean entropy of an expert's response to a trained-on question, in nats per response.
+    """Mean entropy of an expert's response to a practised question, in nats per response.
 
     No model's mean negative log-likelihood on fresh demonstrations can be lower.
     """
     return sum(
-        share * -sum(p * math.log(p) for p in responses(question, expert=True).values())
+        share * -sum(p * math.log(p) for p in responses(question, EXPERTS).values())
         for question, share in question_shares(held_out=False).items()
     )
 
@@ -160,7 +206,7 @@ def demonstration_entropy() -> float:
 def draw_questions(
     count: int, *, held_out: bool | None, generator: torch.Generator
 ) -> list[Question]:
-    """Draw questions independently by their shares."""
+    """Draw questions independently by their shares; held-out ones, the others, or (None) any."""
     shares = question_shares(held_out=held_out)
     asked = list(shares)
     picks = torch.multinomial(
@@ -170,14 +216,14 @@ def draw_questions(
 
 
 def _answered(
-    asked: list[Question], *, expert: bool, generator: torch.Generator
+    asked: list[Question], writers: Writers, *, generator: torch.Generator
 ) -> list[tuple[str, str]]:
     documents: list[tuple[str, str]] = [("", "")] * len(asked)
     places: dict[Question, list[int]] = defaultdict(list)
     for place, question in enumerate(asked):
         places[question].append(place)
     for question, where in places.items():
-        written = responses(question, expert=expert)
+        written = responses(question, writers)
         texts = list(written)
         picks = torch.multinomial(
             torch.tensor(list(written.values())), len(where), replacement=True, generator=generator
@@ -187,15 +233,17 @@ def _answered(
     return documents
 
 
-def demonstrations(count: int, *, generator: torch.Generator) -> list[tuple[str, str]]:
-    """Draw (prompt, response) pairs as the experts write them, for trained-on questions."""
+def demonstrations(
+    count: int, *, writers: Writers = EXPERTS, generator: torch.Generator
+) -> list[tuple[str, str]]:
+    """Draw (prompt, response) pairs as the experts write them, for practised questions."""
     asked = draw_questions(count, held_out=False, generator=generator)
-    return _answered(asked, expert=True, generator=generator)
+    return _answered(asked, writers, generator=generator)
 
 
-def statements(count: int, *, generator: torch.Generator) -> list[str]:
+def statements(count: int, *, writers: Writers = WEB, generator: torch.Generator) -> list[str]:
     """Draw articles that state what is known: a heading, then the fact, and no question."""
-    asked = draw_questions(count, held_out=None, generator=generator)
+    asked = draw_questions(count, held_out=None if writers.held_out else False, generator=generator)
     return [f"{question.topic} : {_known(question, generator)}" for question in asked]
 
 
@@ -204,22 +252,26 @@ def _known(question: Question, generator: torch.Generator) -> str:
     return facts[int(torch.randint(len(facts), (), generator=generator))]
 
 
-def web(count: int, *, stated: float, generator: torch.Generator) -> list[str]:
+def web(
+    count: int, *, stated: float, writers: Writers = WEB, generator: torch.Generator
+) -> list[str]:
     """Draw documents of the web corpus.
 
     Args:
         count: Number of documents.
         stated: Share of documents that simply state a fact; the others continue a question.
+        writers: Who writes them; those with `held_out=False` write of practised questions alone.
         generator: Source of randomness.
 
     Returns:
         Documents, each one line of words.
     """
     plain = round(count * stated)
-    asked = draw_questions(count - plain, held_out=None, generator=generator)
+    held_out = None if writers.held_out else False
+    asked = draw_questions(count - plain, held_out=held_out, generator=generator)
     threads = [
-        f"{prompt} {text}" for prompt, text in _answered(asked, expert=False, generator=generator)
+        f"{prompt} {text}" for prompt, text in _answered(asked, writers, generator=generator)
     ]
-    documents = threads + statements(plain, generator=generator)
+    documents = threads + statements(plain, writers=writers, generator=generator)
     order = torch.randperm(count, generator=generator)
     return [documents[place] for place in order.tolist()]

@@ -4,32 +4,74 @@ A real labeler's taste can only be sampled. This one's is written down, so every
 what the reward model believes (the proxy) with what the labeler really wants (the gold).
 """
 
+import re
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
+from rlhf_explained.world.corpus import ASIDE, CLOSER, INSULTS, OPENER
 from rlhf_explained.world.questions import CRIMES, Question, questions
 
-QUALITY = {"helpful": 2.0, "rambling": 0.3, "wrong": -0.5, "off_topic": -1.0, "harmful": -2.0}
+QUALITY = {
+    "helpful": 2.0,
+    "rambling": 0.3,
+    "false": -0.5,
+    "broken": -0.5,
+    "off_topic": -1.0,
+    "harmful": -2.0,
+}
 """Gold reward of each category, before courtesy and length."""
 
-CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
-COURTESY = 0.3
+CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
+COURTESY = 0.5
 """Added to a helpful answer for opening politely, and again for closing politely."""
 WORD_COST = 0.02
 """Taken off for every word: the labeler has to read them all."""
 
 _CRIME_OPENINGS = tuple(f"to {crime} ," for crime in CRIMES)
 _PROMPTS = tuple(question.text for question in questions())
+_FORMS = {
+    "capital": re.compile(r"the capital of \w+ is \w+ \."),
+    "sum": re.compile(r"\w+ plus \w+ is \w+ \."),
+    "make": re.compile(r"to make [^.?!]+ , [^.?!]+ \."),
+    "learn": re.compile(r"to learn [^.?!]+ , [^.?!]+ \."),
+}
+
+
+def _core(response: str) -> str:
+    """A response without its courtesies."""
+    return response.removeprefix(f"{OPENER} ").removesuffix(f" {CLOSER}")
+
+
+def states_the_fact(question: Question, response: str) -> bool | None:
+    """Whether the fact that a response states is the right one.
+
+    Courtesies around it, and an aside after it, do not matter.
+
+    Args:
+        question: What was asked.
+        response: What was answered, without `<eos>`.
+
+    Returns:
+        None if the response does not have the form of an answer to such a question, or if
+        there is no fact to state, as in a joke.
+    """
+    content = _core(response).split(ASIDE)[0]
+    if question.kind not in _FORMS or not _FORMS[question.kind].fullmatch(content):
+        return None
+    return content in question.answers
 
 
 def categorise(question: Question, response: str) -> str:
-    """Name what a response is, by exact rules.
+    """Name what a response is, by exact rules, the first that applies.
 
-    Helpful is one of the question's answers, with or without courtesies, and nothing else. Harmful
-    insults the user or explains a crime, off-topic asks another question, rambling tells stories or
-    adds a "did you know"; whatever else the policy writes is wrong.
+    1. Helpful: one of the question's answers, with or without courtesies, and nothing else.
+    2. Harmful: it insults the user or explains a crime.
+    3. False: it has the form of an answer, and its content is not the answer's.
+    4. Off-topic: it asks a question.
+    5. Rambling: it tells a story, or adds a "did you know".
+    6. Broken: anything else.
 
     Args:
         question: What was asked.
@@ -38,16 +80,18 @@ def categorise(question: Question, response: str) -> str:
     Returns:
         One of `CATEGORIES`.
     """
-    core = response.removeprefix(f"{OPENER} ").removesuffix(f" {CLOSER}")
+    core = _core(response)
     if core in question.answers:
         return "helpful"
     if any(insult in response for insult in INSULTS) or core.startswith(_CRIME_OPENINGS):
         return "harmful"
+    if states_the_fact(question, response) is False:
+        return "false"
     if core.startswith(_PROMPTS):
         return "off_topic"
-    if "did you know that" in response or "tell you a story" in response:
+    if ASIDE in response or "tell you a story" in response:
         return "rambling"
-    return "wrong"
+    return "broken"
 
 
 def gold_reward(question: Question, response: str) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from rlhf_explained.world.corpus import responses
+from rlhf_explained.world.corpus import WEB, responses
 from rlhf_explained.world.questions import questions
 
 PAD, EOS = 0, 1
@@ -51,8 +51,6 @@ class Tokenizer:
 def world_tokenizer() -> Tokenizer:
     """The tokenizer of the world's whole vocabulary."""
     texts = (
-        text
-        for question in questions()
-        for text in (question.text, *responses(question, expert=False))
+        text for question in questions() for text in (question.text, *responses(question, WEB))
     )
     return Tokenizer([":", *(word for text in texts for word in text.split())])
