@@ -29,7 +29,7 @@ POLICIES = ("base", "sft", "ppo", "ppo_no_kl")
 STAGES = ("pretrain", "sft", "preferences", "reward_model", "ppo", "ppo_no_kl", "evaluation")
 
 _PACKAGE = Path(__file__).parent
-_TRAINING = ("formulas", "world", "models", "stages", "rollout", "training")
+_TRAINING = ("formulas", "world", "models", "stages", "rollout", "training", "studies")
 _IMPORT = re.compile(r"(?m)^from rlhf_explained\.([\w.]+) import (\([^)]*\)|.*)")
 
 Progress = Callable[[str, int, int, float], None]

@@ -24,7 +24,7 @@ from typing import Any
 
 from rlhf_explained import memo, pipeline
 
-STUDIES = ("methods", "ablations", "reward_data", "frontier")
+STUDIES = ("methods", "early_stopping", "ablations", "curation", "reward_data", "frontier")
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
 returns numbers by name; and `SAMPLE`, the setting that `make test` measures again."""
 
@@ -281,5 +281,13 @@ def _in_json(setting: Any) -> Any:
     return asdict(setting) if is_dataclass(setting) and not isinstance(setting, type) else setting
 
 
-def _rounded(row: Row) -> Row:
-    return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+def _rounded(value: Any) -> Any:
+    """Six digits of every number, however deep it lies."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case dict():
+            return {key: _rounded(part) for key, part in value.items()}
+        case list():
+            return [_rounded(part) for part in value]
+    return value

@@ -52,12 +52,12 @@ _GROUPS = {"iterations": 200, "prompts": 64, "epochs": 2, "learning_rate": 2e-3,
 SEEDS = range(5)
 SAMPLE = "ppo"
 SETTINGS: dict[str, Any] = {
-    "ppo": PPOConfig(
-        iterations=200, batch=512, learning_rate=2e-3, pretraining_coef=0.0, **_PRICED
-    ),
+    "ppo": PPOConfig(iterations=200, batch=512, learning_rate=2e-3, **_PRICED),
     "group": GRPOConfig(kl_in="reward", divide_by_std=False, **_GROUPS),
     "grpo": GRPOConfig(**_GROUPS),
     "grpo_no_std": GRPOConfig(divide_by_std=False, **_GROUPS),
+    "ratio_k3": GRPOConfig(divide_by_std=False, kl_in="loss_ratio_k3", **_GROUPS),
+    "k2": GRPOConfig(divide_by_std=False, kl_in="loss_k2", **_GROUPS),
     "dpo": DPOConfig(steps=800, batch=4096, learning_rate=1e-2, beta=BETA),
     **{f"best_of_{n}": {"n": n} for n in (2, 4, 8, 16, 32, 64)},
     **{
@@ -209,6 +209,7 @@ def learn(world: World, setting: PPOConfig | GRPOConfig | DPOConfig) -> GPT:
         world.judge,
         setting,
         draw_prompts=draw_prompts,
+        critic=world.reference,
         generator=generator,
     ).policy
 
@@ -309,11 +310,11 @@ def in_the_miniature(beta: float, seed: int) -> dict[str, float]:
         seed: Of the run, and of the order of pairs.
 
     Returns:
-        Mean gold, proxy and KL (k1) from SFT in nats, the shares of helpful and wrong answers; over
+        Mean gold, proxy and KL (k1) from SFT in nats, the shares of helpful and false answers; over
         the last steps of training the loss, and how much likelier than under SFT chosen and
         rejected responses were, in nats.
     """
-    start, lesson = run(RunConfig(seed=seed)), Lesson(seed, 1.0, lambda *_: None)
+    start, lesson = run(RunConfig(seed=seed)), Lesson(seed)
     sft = start.policy("sft")
     preferences, _ = lesson.compare(sft)
     trained = train_dpo(
@@ -327,7 +328,7 @@ def in_the_miniature(beta: float, seed: int) -> dict[str, float]:
     last = trained.history[-20:]
     at_the_end = {name: fmean(row[name] for row in last) for name in last[0]}
     return {
-        **{name: exam[name] for name in ("gold", "proxy", "kl", "helpful", "wrong")},
+        **{name: exam[name] for name in ("gold", "proxy", "kl", "helpful", "false")},
         "loss": at_the_end["loss"],
         "chosen": at_the_end["chosen_reward"] / beta,
         "rejected": at_the_end["rejected_reward"] / beta,

@@ -1,7 +1,13 @@
-"""Every method from the same start: the run's SFT policy, its reward model, its preference pairs.
+"""Every method from the same start, beside the simplest things that could explain its gain.
 
-Each policy sits the same exam. Seconds are those of one core, for what the method needs beside the
-SFT policy and the reward model; for best-of-n they are those of its answers to the exam.
+All start from the run's SFT policy, its reward model and its preference pairs, and sit the same
+exam at temperature 1 and at 0. The trivial rivals are the SFT policy itself at colder temperatures,
+which learns nothing more, and SFT on those demonstrations alone that were marked good. What trains
+is trained twice from each start, with other draws, and the mean of both is stored.
+
+Seconds are those of one core, for what the method needs beside the SFT policy and the reward model;
+for best-of-n they are those of its answers to the exam. Labels are the human judgements that the
+method needs beside the 400 demonstrations: a mark for each, or the comparisons.
 """
 
 from __future__ import annotations
@@ -9,28 +15,42 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
 
+from rlhf_explained.formulas import token_logprobs
+from rlhf_explained.models.gpt import GPT
 from rlhf_explained.pipeline import RunConfig, run
-from rlhf_explained.rollout import score
+from rlhf_explained.rollout import Rollout, collect_rollout, response_logits, score
 from rlhf_explained.stages.best_of_n import best_of_n
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
-from rlhf_explained.stages.evaluation import mark, result
+from rlhf_explained.stages.evaluation import TEMPERATURES, Marked, marked, result
 from rlhf_explained.stages.grpo import GRPOConfig, train_grpo
 from rlhf_explained.stages.ppo import PPOConfig
+from rlhf_explained.stages.sft import train_sft
 from rlhf_explained.training import Lesson
-from rlhf_explained.world.labeler import CATEGORIES
+from rlhf_explained.world.corpus import draw_questions
+from rlhf_explained.world.labeler import CATEGORIES, categorise
 from rlhf_explained.world.optima import best_of_n_bound
+from rlhf_explained.world.questions import evaluation_questions, questions
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
+
+N = 16
+REHEARSED = 400
+"""Prompts whose best of `N` answers are imitated: as many answers as PPO samples."""
+DRAWS = ("", "/2")
 
 SEEDS = range(5)
-SAMPLE = "best_of_16"
+SAMPLE = "sft_0.5"
 SETTINGS: dict[str, Any] = {
-    "sft": {},
-    "best_of_16": {"n": 16},
+    **{f"sft_{temperature}": {"temperature": temperature} for temperature in TEMPERATURES},
+    "sft_good": {"labels": "marks"},
+    "rejection_sampling": {"n": N, "prompts": REHEARSED},
+    "best_of_16": {"n": N},
     "dpo": DPOConfig(),
-    "grpo": GRPOConfig(),
+    "grpo": GRPOConfig(kl_coef=0.3),
     "rloo": GRPOConfig(kl_in="reward", divide_by_std=False),
     "ppo": PPOConfig(),
     "ppo_no_kl": replace(PPOConfig(), kl_coef=0.0),
@@ -45,53 +65,160 @@ def measure(name: str, seed: int) -> dict[str, float]:
         seed: Of the run it starts from, and of the method's own randomness.
 
     Returns:
-        Mean gold, proxy and KL (k1) from SFT in nats, the shares of the categories, seconds of one
-        core. Best-of-n's KL is its bound.
+        At temperature 1 the mean gold, proxy, length and KL (k1) from SFT in nats, the shares of
+        the categories, the accuracy of stated facts, and the gold of the kinds of question that ask
+        for facts; the gold when it always takes the likeliest word (`gold_greedy`); how far the
+        golds of two draws lie apart (`draws_apart`); seconds of one core, and labels.
     """
-    start = run(RunConfig(seed=seed))
-    sft, reward_model = start.policy("sft"), start.policy("reward_model")
-    lesson = Lesson(seed, 1.0, lambda stage, step, steps, loss: None)
-    setting, randomness = SETTINGS[name], lesson.generator(name)
-    policy, began = sft, time.process_time()
-    if name == "best_of_16":
-        return pick(lesson, sft, reward_model, **setting)
-    if name == "dpo":
-        preferences, _ = lesson.compare(sft)
+    start = Start(seed)
+    setting = SETTINGS[name]
+    if name == f"best_of_{N}":
+        return {**picked(start), "labels": float(start.lesson.comparison.pairs)}
+    if name.startswith("sft_") and name != "sft_good":
+        exam = start.colder(setting["temperature"])
+        return row(exam, start.exam(start.sft, 0.0), labels=0.0)
+    exams, seconds = [], []
+    for draw in DRAWS:
         began = time.process_time()
-        pairs = preferences.chosen, preferences.rejected
-        policy = train_dpo(sft, *pairs, setting, generator=randomness).policy
-    elif isinstance(setting, GRPOConfig):
-        draw_prompts, _ = lesson.classroom(randomness)
-        policy = train_grpo(
-            sft,
-            partial(score, reward_model),
-            setting,
-            draw_prompts=draw_prompts,
-            generator=randomness,
-        ).policy
-    elif isinstance(setting, PPOConfig):
-        policy = lesson.reinforce(name, sft, reward_model, setting).policy
-    seconds = time.process_time() - began
-    return numbers(result(lesson.examine(policy, sft, reward_model)), seconds)
+        policy = learn(start, name, setting, draw)
+        seconds.append(time.process_time() - began)
+        exams.append(row(result(start.exam(policy)), start.exam(policy, 0.0)))
+    labels = len(start.lesson.shown) if name == "sft_good" else start.lesson.comparison.pairs
+    golds = [exam["gold"] for exam in exams]
+    return {
+        **{quantity: fmean(exam[quantity] for exam in exams) for quantity in exams[0]},
+        "draws_apart": max(golds) - min(golds),
+        "seconds": fmean(seconds),
+        "labels": float(labels),
+    }
 
 
-def pick(lesson: Lesson, sft: Any, reward_model: Any, n: int) -> dict[str, float]:
-    """Best-of-n's exam: no policy answers it, so its KL is what it is at most."""
-    judge, randomness = partial(score, reward_model), lesson.generator("best_of_n")
-    prompts = lesson.tokens([question.text for question in lesson.exam])
+class Start:
+    """Where every method begins: the models of one run, and its lesson."""
+
+    def __init__(self, seed: int) -> None:
+        start = run(RunConfig(seed=seed))
+        self.lesson = Lesson(seed)
+        self.base, self.sft, self.reward_model = (
+            start.policy(name) for name in ("base", "sft", "reward_model")
+        )
+        self.judge = partial(score, self.reward_model)
+
+    def exam(self, policy: GPT, temperature: float = 1.0) -> list[Marked]:
+        """What a policy answers to the held-out questions."""
+        return self.lesson.examine(policy, self.sft, self.reward_model, temperature=temperature)
+
+    def colder(self, temperature: float) -> dict[str, Any]:
+        """The exam of the SFT policy at a temperature, with its KL from temperature 1."""
+        if temperature == 0:
+            return {**result(self.exam(self.sft, 0.0)), "kl": None}
+        rollout, asked = self.answered(temperature)
+        logits = response_logits(self.sft, rollout.sequences)
+        cold = replace(
+            rollout, logprobs=token_logprobs(logits / temperature, rollout.sequences.responses)
+        )
+        return result(marked(asked, cold, self.lesson.tokenizer))
+
+    @torch.no_grad()
+    def answered(self, temperature: float) -> tuple[Rollout, list[Any]]:
+        """The SFT policy's answers to the exam at a temperature."""
+        asked = evaluation_questions(self.lesson.answers)
+        rollout = collect_rollout(
+            self.sft,
+            self.sft,
+            self.judge,
+            self.lesson.tokens([question.text for question in asked]),
+            limit=RESPONSE_LIMIT,
+            temperature=temperature,
+            generator=self.lesson.generator("evaluation"),
+        )
+        return rollout, asked
+
+
+def learn(start: Start, name: str, setting: Any, draw: str) -> GPT:
+    """Train one policy.
+
+    Args:
+        start: Where it begins.
+        name: Of the setting.
+        setting: Its value in `SETTINGS`.
+        draw: Names the method's own randomness.
+
+    Returns:
+        The trained policy.
+    """
+    lesson, sft = start.lesson, start.sft
+    randomness = lesson.generator(f"{name}{draw}")
+    match setting:
+        case DPOConfig():
+            pairs, _ = lesson.compare(sft)
+            return train_dpo(
+                sft, pairs.chosen, pairs.rejected, setting, generator=randomness
+            ).policy
+        case GRPOConfig():
+            draw_prompts, _ = lesson.classroom(randomness)
+            return train_grpo(
+                sft, start.judge, setting, draw_prompts=draw_prompts, generator=randomness
+            ).policy
+        case PPOConfig():
+            judge = start.reward_model
+            return lesson.reinforce(name, sft, judge, setting, critic=judge, draw=draw).policy
+        case {"labels": "marks"}:
+            return imitate(lesson, start.base, marked_good(lesson), randomness)
+    return imitate(lesson, sft, rehearsed(start, randomness), randomness)
+
+
+def imitate(
+    lesson: Lesson, start: GPT, pairs: list[tuple[str, str]], randomness: torch.Generator
+) -> GPT:
+    """SFT with the run's settings on other (prompt, response) pairs."""
+    return train_sft(
+        start,
+        lesson.packed(pairs),
+        lesson.packed(lesson.unseen[:1]),
+        lesson.imitation,
+        generator=randomness,
+    ).policy
+
+
+def marked_good(lesson: Lesson) -> list[tuple[str, str]]:
+    """The demonstrations that somebody who looks at each would keep: the helpful ones."""
+    asked = {question.text: question for question in questions()}
+    return [pair for pair in lesson.shown if categorise(asked[pair[0]], pair[1]) == "helpful"]
+
+
+def rehearsed(start: Start, randomness: torch.Generator) -> list[tuple[str, str]]:
+    """Practised prompts, each with the best of `N` answers by the reward model."""
+    lesson = start.lesson
+    asked = draw_questions(REHEARSED, held_out=False, generator=randomness)
+    prompts = [question.text for question in asked]
+    best = best_of_n(
+        start.sft, start.judge, lesson.tokens(prompts), N, generator=randomness
+    ).responses
+    return list(zip(prompts, map(lesson.tokenizer.decode, best.tolist()), strict=True))
+
+
+def picked(start: Start) -> dict[str, float]:
+    """Best-of-n's exam. Its KL is what it is at most."""
+    lesson, asked = start.lesson, evaluation_questions(start.lesson.answers)
+    prompts, randomness = (
+        lesson.tokens([question.text for question in asked]),
+        lesson.generator("best_of_n"),
+    )
     began = time.process_time()
-    picked = best_of_n(sft, judge, prompts, n, generator=randomness)
+    best = best_of_n(start.sft, start.judge, prompts, N, generator=randomness)
     seconds = time.process_time() - began
-    marks = mark(lesson.exam, picked, lesson.tokenizer)
     with torch.no_grad():
-        proxy = judge(picked).mean().item()
-    shares = {c: sum(category == c for _, category, _ in marks) / len(marks) for c in CATEGORIES}
-    gold = sum(gold for *_, gold in marks) / len(marks)
-    measures = {"gold": gold, "proxy": proxy, "kl": best_of_n_bound(n), **shares}
-    return numbers(measures, seconds)
+        nothing = torch.zeros(best.response_mask.shape)
+        rollout = Rollout(best, nothing, nothing, start.judge(best))
+    exam = {**result(marked(asked, rollout, lesson.tokenizer)), "kl": best_of_n_bound(N)}
+    return {**row(exam, None), "seconds": seconds}
 
 
-def numbers(measures: dict[str, Any], seconds: float) -> dict[str, float]:
-    """What is stored of an exam."""
-    names = ("gold", "proxy", "kl", *CATEGORIES)
-    return {**{name: measures[name] for name in names}, "seconds": seconds}
+def row(exam: dict[str, Any], greedy: list[Marked] | None, **more: float) -> dict[str, float]:
+    """What is stored of an exam at temperature 1 and of one at 0."""
+    names = ("gold", "proxy", "length", "kl", *CATEGORIES, "accuracy", "facts_gold")
+    stored = {name: exam[name] for name in names if exam[name] is not None}
+    if greedy is not None:
+        stored["gold_greedy"] = result(greedy, temperature=0.0)["gold"]
+    return {**stored, **more}

@@ -4,10 +4,9 @@ Three labelers of one taste compare the SFT policy's answers. The careful one is
 hesitant one tells good from bad less sharply. The distracted one is careful, but some choices are
 turned round, whatever the answers are. Besides, the careful one ranks four answers to each prompt.
 
-Four times the pairs are learned from in twice the steps, up to 200. Longer training was found to
-teach more about the practised prompts than about new ones, and on one of the seeds that settings
-were tried on, 10, to ruin the judgement of new ones. One setting shows what comes of it on the
-others.
+Every comparison is learned from equally often, at least twice. The fewer there are, the more often:
+from 50, twenty-five times, so that there are steps enough to learn anything. One setting learns
+from each of 12,800 once.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from rlhf_explained.stages.reward_model import (
     RewardModelConfig,
     accuracy,
     collect_preferences,
+    hard_negative_accuracy,
     train_reward_model,
 )
 from rlhf_explained.training import Lesson
@@ -41,7 +41,7 @@ from rlhf_explained.world.tokenizer import PAD, RESPONSE_LIMIT
 
 BATCH = 50
 HELDOUT_PAIRS = 1000
-EXAM = 240  # prompts, each answered so often:
+EXAM = 4  # times each held-out question is put, and answered each time so often:
 N = 16
 RANKED = 4  # answers to each prompt that is ranked
 
@@ -55,14 +55,14 @@ class Comparisons:
         rankings: How many prompts whose answers are ranked.
         decisiveness: How sharply the labeler tells good from bad (see `prefers_first`).
         flipped: Share of the choices that are turned round.
-        steps: Of training; 0 for as many as the pairs are worth.
+        epochs: Times each pair is learned from; 0 for as often as so many pairs are worth.
     """
 
     pairs: int = 0
     rankings: int = 0
     decisiveness: float = 5.0
     flipped: float = 0.0
-    steps: int = 0
+    epochs: int = 0
 
 
 SEEDS = range(5)
@@ -72,7 +72,7 @@ SETTINGS: dict[str, Comparisons] = {
     **{f"hesitant_{n}": Comparisons(n, decisiveness=0.45) for n in (100, 400, 1600, 6400)},
     **{f"distracted_{n}": Comparisons(n, flipped=0.3) for n in (100, 400, 1600, 6400)},
     **{f"ranked_{n}": Comparisons(rankings=n) for n in (100, 400)},
-    "two_passes_12800": Comparisons(12_800, steps=512),
+    "one_pass_12800": Comparisons(12_800, epochs=1),
 }
 
 
@@ -86,16 +86,16 @@ def measure(name: str, seed: int) -> dict[str, float]:
     Returns:
         The `pairs` it learned from; its `accuracy` on held-out pairs as this labeler chose, and the
         `ceiling` of that. Of each two among 16 answers to a held-out prompt, how many it orders as
-        the gold reward does (`gold_accuracy`), and how many of those that are a helpful and a wrong
-        one; the mean gold of the answer it likes best (`best_of_16`), of any, and of the best.
+        the gold reward does (`gold_accuracy`), and how many of those that are a helpful and a false
+        one (`helpful_over_false`); how often it puts a plain right answer above a courteous false
+        one (`hard_negative_accuracy`); the mean gold of the answer it likes best (`best_of_16`), of
+        any, and of the best.
         `practised_accuracy` is the gold accuracy on prompts that it was trained on.
     """
     setting, (lesson, sft) = SETTINGS[name], start(seed)
     learned = compare(seed, setting, held_out=False)
     heldout = examined(seed, setting.decisiveness, setting.flipped)
-    config = RewardModelConfig(
-        steps=setting.steps or min(200, round(100 * math.sqrt(len(learned) / 800))), batch=BATCH
-    )
+    config = RewardModelConfig(epochs=setting.epochs or worth(len(learned)), batch=BATCH)
     reward_model = train_reward_model(
         sft, learned, first(heldout, BATCH), config, generator=lesson.generator(name)
     ).reward_model
@@ -103,6 +103,7 @@ def measure(name: str, seed: int) -> dict[str, float]:
         "pairs": float(len(learned)),
         "accuracy": accuracy(reward_model, heldout),
         "ceiling": heldout.ceiling,
+        "hard_negative_accuracy": hard_negative_accuracy(reward_model, lesson.tokenizer),
         **sorted_out(reward_model, answered(seed, held_out=True)),
         "practised_accuracy": sorted_out(reward_model, answered(seed, held_out=False))[
             "gold_accuracy"
@@ -110,10 +111,15 @@ def measure(name: str, seed: int) -> dict[str, float]:
     }
 
 
+def worth(pairs: int) -> int:
+    """How often so many pairs are learned from: four times the pairs, twice the steps."""
+    return max(2, round(100 * math.sqrt(pairs / 800) / math.ceil(pairs / BATCH)))
+
+
 @lru_cache(maxsize=1)
 def start(seed: int) -> tuple[Lesson, GPT]:
     """The seed's lesson, and the SFT policy that came out of it."""
-    lesson = Lesson(seed, 1.0, lambda stage, step, steps, loss: None)
+    lesson = Lesson(seed)
     return lesson, run(RunConfig(seed=seed)).policy("sft")
 
 
@@ -151,7 +157,10 @@ def turned(pairs: Preferences, flipped: float, *, generator: torch.Generator) ->
     count, prompt = len(pairs), pairs.chosen.prompt_length
     both = [*pairs.chosen.tokens, *pairs.rejected.tokens]
     tokens = pad_sequence(both, batch_first=True, padding_value=PAD)
-    answers = Sequences(tokens, tokens != PAD, prompt, tokens[:, prompt:] != PAD)
+    lengths = torch.cat([pairs.chosen.lengths, pairs.rejected.lengths])
+    mask = torch.arange(tokens.shape[1] - prompt) < lengths[:, None]
+    asked = torch.cat([side.attended[:, :prompt] for side in (pairs.chosen, pairs.rejected)])
+    answers = Sequences(tokens, torch.cat([asked, mask], 1), prompt, mask)
     gold = torch.cat([pairs.chosen_gold, pairs.rejected_gold])
     wrong = torch.rand(count, generator=generator) < flipped
     chosen = torch.arange(count) + count * wrong
@@ -216,7 +225,7 @@ class Answers:
     sequences: Sequences
     gold: Float[Tensor, "prompts answers"]
     helpful: Bool[Tensor, "prompts answers"]
-    wrong: Bool[Tensor, "prompts answers"]
+    false: Bool[Tensor, "prompts answers"]
 
 
 @lru_cache(maxsize=2)
@@ -224,7 +233,7 @@ def answered(seed: int, *, held_out: bool) -> Answers:
     """Let the SFT policy answer the exam, or prompts that reward models were trained on."""
     lesson, sft = start(seed)
     randomness = lesson.generator(f"reward data/answers/{held_out}")
-    practised = draw_questions(EXAM // 2, held_out=False, generator=randomness)
+    practised = draw_questions(120, held_out=False, generator=randomness)
     prompts = evaluation_questions(EXAM) if held_out else practised
     asked = [question for question in prompts for _ in range(N)]
     tokens = lesson.tokens([question.text for question in asked])
@@ -232,7 +241,7 @@ def answered(seed: int, *, held_out: bool) -> Answers:
     _, categories, golds = zip(*mark(asked, sequences, lesson.tokenizer), strict=True)
     kinds = {
         which: torch.tensor([category == which for category in categories]).view(-1, N)
-        for which in ("helpful", "wrong")
+        for which in ("helpful", "false")
     }
     return Answers(sequences, torch.tensor(golds).view(-1, N), **kinds)
 
@@ -242,10 +251,10 @@ def sorted_out(reward_model: GPT, answers: Answers) -> dict[str, float]:
     """How a reward model sorts the answers to each prompt."""
     scores, gold = score(reward_model, answers.sequences).view(-1, N), answers.gold
     lead, gold_lead = (value[:, :, None] - value[:, None, :] for value in (scores, gold))
-    helpful_and_wrong = answers.helpful[:, :, None] & answers.wrong[:, None, :]
+    helpful_and_false = answers.helpful[:, :, None] & answers.false[:, None, :]
     return {
         "gold_accuracy": share((lead * gold_lead)[gold_lead != 0] > 0),
-        "helpful_over_wrong": share(lead[helpful_and_wrong] > 0),
+        "helpful_over_false": share(lead[helpful_and_false] > 0),
         "best_of_16": gold.gather(1, scores.argmax(1, keepdim=True)).mean().item(),
         "any_of_16": gold.mean().item(),
         "gold_of_16": gold.amax(1).mean().item(),
