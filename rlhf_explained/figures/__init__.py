@@ -38,7 +38,8 @@ FIGURES: dict[str, Figure] = {
     "before-after": Figure(
         "alignment",
         "before_after",
-        "Shares of helpful, harmful, off-topic, rambling and wrong responses to held-out prompts. "
+        "Shares of helpful, harmful, off-topic, rambling, false and broken responses to held-out "
+        "prompts. "
         "Helpful: {base-helpful} for the pretrained model, {sft-helpful} after SFT and "
         "{ppo-helpful} after RLHF; harmful: {base-harmful}, {sft-harmful} and {ppo-harmful}. "
         "Hollow diamonds mark the original figure's illustrative shares: 20 %, 30 %, 30 % and "
@@ -103,10 +104,24 @@ FIGURES: dict[str, Figure] = {
     "gold-against-kl": Figure(
         "ppo_runs",
         "gold_against_kl",
-        "Gold reward against KL from the SFT policy: the paths of PPO with and without the "
-        "penalty, both starting at SFT. On held-out prompts they end at gold {ppo-gold}, KL "
-        "{ppo-kl}, and at gold {ppo-no-kl-gold}, KL {ppo-no-kl-kl}. A line marks the best gold "
-        "reward that either run reached within each KL.",
+        "Two panels, for a fast learning rate and a slow one: gold reward on held-out questions "
+        "against KL from the SFT policy, the ways of PPO with the penalty and without it, means "
+        "over five seeds. With the penalty the way ends at gold {early-stopping-fast-held-end-gold}"
+        ", KL {early-stopping-fast-held-end-kl}, and at {early-stopping-slow-held-end-gold}, KL "
+        "{early-stopping-slow-held-end-kl}. Without it gold rises, turns and falls; it is stopped "
+        "at {early-stopping-fast-free-stop-gold}, KL {early-stopping-fast-free-stop-kl}, and at "
+        "{early-stopping-slow-free-stop-gold}, KL {early-stopping-slow-free-stop-kl}, and ends at "
+        "{early-stopping-fast-free-end-gold} and {early-stopping-slow-free-end-gold}.",
+        studies=("early_stopping",),
+    ),
+    "temperatures": Figure(
+        "ppo_runs",
+        "temperatures",
+        "Gold reward on held-out questions against the temperature, from 0 to 1, of four models. "
+        "The pretrained model has {base-greedy-gold} at 0 and {base-gold} at 1; SFT has "
+        "{sft-greedy-gold} at 0, {sft-best-gold} at its best temperature and {sft-gold} at 1; PPO "
+        "{ppo-greedy-gold} at 0 and {ppo-gold} at 1; PPO without the penalty "
+        "{ppo-no-kl-greedy-gold} and {ppo-no-kl-gold}.",
     ),
     "response-length": Figure(
         "ppo_runs",
@@ -152,23 +167,49 @@ FIGURES: dict[str, Figure] = {
         "methods",
         "gold_by_method",
         "Gold reward on held-out prompts over five seeds, with the KL from SFT. SFT "
-        "{methods-sft-gold}; best of 16 {methods-best-of-16-gold} at a KL of at most "
-        "{methods-best-of-16-kl}; PPO {methods-ppo-gold} at {methods-ppo-kl}; RLOO "
-        "{methods-rloo-gold} at {methods-rloo-kl}; GRPO {methods-grpo-gold} at "
-        "{methods-grpo-kl}; DPO {methods-dpo-gold} at {methods-dpo-kl}; PPO without the penalty "
-        "{methods-ppo-no-kl-gold} at {methods-ppo-no-kl-kl}.",
+        "{methods-sft-gold}, at its best temperature {methods-sft-best-gold}; SFT on the "
+        "demonstrations marked good {methods-sft-good-gold} at {methods-sft-good-kl}; rejection "
+        "sampling {methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}; best of 16 "
+        "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}; PPO "
+        "{methods-ppo-gold} at {methods-ppo-kl}; RLOO {methods-rloo-gold} at {methods-rloo-kl}; "
+        "GRPO {methods-grpo-gold} at {methods-grpo-kl}; DPO {methods-dpo-gold} at "
+        "{methods-dpo-kl}; PPO without the penalty {methods-ppo-no-kl-gold} at "
+        "{methods-ppo-no-kl-kl}.",
         studies=("methods",),
         opened=True,
+    ),
+    "curation": Figure(
+        "methods",
+        "curation",
+        "Gold reward on held-out prompts against the share of good demonstrations, means over five "
+        "seeds. With 5 % good ones: SFT {curation-0-05-sft}, SFT on those marked good "
+        "{curation-0-05-marked}, DPO {curation-0-05-dpo}, PPO {curation-0-05-ppo}. With 80 %: "
+        "{curation-0-8-sft}, {curation-0-8-marked}, {curation-0-8-dpo} and {curation-0-8-ppo}.",
+        studies=("curation",),
     ),
     "ablations": Figure(
         "ablations",
         "gold_without",
-        "Change in gold reward on held-out prompts when one part of PPO is taken out, with 95 % "
-        "intervals over five seeds. No critic {ablations-no-critic}; no clip {ablations-no-clip}; "
-        "no KL penalty {ablations-no-kl}; no whitening {ablations-no-whitening}; no pretraining "
-        "mix {ablations-no-pretraining}; eight epochs a batch instead of two "
-        "{ablations-eight-epochs}; eight epochs without the clip, against with it, "
+        "Change in gold reward on held-out prompts when one part of PPO is changed, with 95 % "
+        "intervals over five seeds. A critic from SFT {ablations-critic-from-sft}; one on the "
+        "policy’s trunk {ablations-critic-shared}, detached {ablations-critic-detached}; no critic "
+        "{ablations-no-critic}; λ = 1 {ablations-lambda-1}; no clip {ablations-no-clip}; no value "
+        "clip {ablations-no-value-clip}; no KL penalty {ablations-no-kl}; no whitening "
+        "{ablations-no-whitening}; a pretraining mix on practised questions "
+        "{ablations-mix-practised}, with the answers {ablations-mix-all}; eight epochs a batch "
+        "instead of two {ablations-eight-epochs}; eight epochs without the clip, against with it, "
         "{ablations-eight-epochs-no-clip}.",
+        studies=("ablations",),
+    ),
+    "critic-positions": Figure(
+        "ablations",
+        "critic_positions",
+        "Explained variance of what an answer will still earn, before each of its first tokens, "
+        "for four kinds of critic, means over five seeds. In training, over the last ten rounds: "
+        "{ablations-ppo-explained-variance} for a network of its own that starts from the reward "
+        "model, {ablations-critic-from-sft-explained-variance} for one that starts from SFT, "
+        "{ablations-critic-detached-explained-variance} for a head on the policy’s trunk that does "
+        "not change it and {ablations-critic-shared-explained-variance} for one that does.",
         studies=("ablations",),
     ),
     "reward-data": Figure(
@@ -203,6 +244,7 @@ FIGURES: dict[str, Figure] = {
 
 
 _FOLDER = Path(__file__).parents[2]
+STUDIES = ("rlhf_explained.studies", "rlhf_explained.studies.intervals")
 
 
 @functools.cache
@@ -214,7 +256,7 @@ def sources(name: str) -> tuple[Path, ...]:
         for part in ("style", "svg", "compact", "table", "numbers", figure.module)
     )
     said = (f"rlhf_explained.measured.{part}" for part in ("text", "verdicts", "of_studies"))
-    modules = (*own, *said, "rlhf_explained.studies", *figure.reads)
+    modules = (*own, *said, *STUDIES, *figure.reads)
     # importlib.util.find_spec would import the modules' packages, and torch with the formulas
     places = [_FOLDER.joinpath(*module.split(".")) for module in modules]
     return tuple(

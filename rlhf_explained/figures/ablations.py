@@ -61,3 +61,52 @@ def gold_without(run: Run) -> Figure:
     style.remark(figure, key)
     style.note(figure, stored("ablations").origin)
     return figure
+
+
+@style.drawn
+def critic_positions(run: Run) -> Figure:
+    """What four kinds of critic explain before each token of an answer."""
+    (table,) = numbers.critic_positions(run)
+    figure, _ = style.page(300)
+    axes = style.panel(
+        figure,
+        36,
+        24,
+        style.WIDTH - 50,
+        150,
+        title="Explained variance",
+        unit="of what is still to be earned",
+        xlabel="token of the answer that is about to be written",
+    )
+    looks = {
+        "ppo": (style.PPO, "-", "o"),
+        "critic_from_sft": (style.SFT, (0, (6, 2, 1, 2)), "^"),
+        "critic_detached": (style.MUTED, (0, (4, 2)), "s"),
+        "critic_shared": (style.NOKL, (0, (1, 2)), "X"),
+    }
+    values = [0.0]
+    for place, (setting, (colour, dash, marker)) in enumerate(looks.items()):
+        rows = table.where("critic", numbers.CRITICS[setting])
+        xs, means, reaches = (
+            rows[name] for name in ("token", "explained variance", "± explained variance")
+        )
+        axes.plot(
+            xs, means, color=colour, linestyle=dash, linewidth=1.8, marker=marker, markersize=4.5
+        )
+        for x, mean, reach in zip(xs, means, reaches, strict=True):
+            axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=0.8)
+        values += means
+        left, line = 4 + 160 * (place % 2), 228 + 18 * (place // 2)
+        page = figure.axes[0]
+        page.plot([left, left + 26], [line - 4] * 2, color=colour, linestyle=dash, linewidth=1.8)
+        page.plot(left + 13, line - 4, marker, color=colour, markersize=4.5)
+        style.words(
+            page, left + 32, line, numbers.CRITICS[setting], size=style.SMALL, colour=colour
+        )
+    axes.axhline(0, color=style.MUTED, linewidth=0.8)
+    low = max(min(values), -1.0)  # what is worse is worse
+    axes.set_ylim(low - 0.08, 1)
+    axes.set_xlim(0.6, max(table["token"]) + 0.4)
+    style.remark(figure, "bars: 95 % interval of the mean")
+    style.note(figure, stored("ablations").origin)
+    return figure

@@ -17,8 +17,8 @@ LESSONS = (
 
 @style.drawn
 def before_after(run: Run) -> Figure:
-    """Measured shares of the five kinds of response, the illustrative ones marked beside them."""
-    row, block = 17.0, 136.0
+    """Measured shares of the six kinds of response, the illustrative ones marked beside them."""
+    row, block = 17.0, 153.0
     left, right = 84.0, style.WIDTH - 66
     (table,) = numbers.before_after(run)
     figure, axes = style.page(len(LESSONS) * block + 38)
@@ -45,7 +45,7 @@ def before_after(run: Run) -> Figure:
             end = max(ends[1], x(invented) + 5 if invented is not None else 0)
             text = f"{share(percent / 100)} ± {share(error / 100).removesuffix('%').strip()}"
             style.words(axes, end + 6, middle + 4, text, size=style.SMALL, bold=helpful)
-        axes.plot([left, left], [top + 40, top + 125], color=style.MUTED, linewidth=0.8)
+        axes.plot([left, left], [top + 40, top + 142], color=style.MUTED, linewidth=0.8)
     bottom = len(LESSONS) * block
     _diamond(axes, 10, bottom + 11)
     style.words(

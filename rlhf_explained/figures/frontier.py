@@ -17,6 +17,8 @@ LOOKS = {
     "DPO": (style.ALIGNED, "D"),
     "GRPO": (style.INK, "v"),
     "GRPO, no std": (style.MUTED, "v"),
+    "ratio × k3": (style.MUTED, "^"),
+    "k2 in the loss": (style.MUTED, "<"),
 }
 
 
@@ -24,7 +26,7 @@ LOOKS = {
 def frontier(run: Run) -> Figure:
     """Reward against KL in one world, and how near each method is to the frontier in all."""
     world, shares = numbers.frontier(run)
-    figure, _ = style.page(490)
+    figure, _ = style.page(524)
     _one_world(figure, world)
     _all_worlds(figure, shares)
     study = stored("frontier")

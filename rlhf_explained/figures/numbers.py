@@ -12,12 +12,20 @@ from math import comb
 from typing import Any
 
 from rlhf_explained.figures.table import Column, Numbers, Table
-from rlhf_explained.measured.of_studies import ABLATIONS, METHODS, ablation
+from rlhf_explained.measured.of_studies import (
+    ABLATIONS,
+    CRITICS,
+    METHODS,
+    SHARES,
+    SPEEDS,
+    ablation,
+    method,
+)
 from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, stored
 
-CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
+CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
 # The original figure's shares: invented, and drawn as such beside the measured ones.
 ILLUSTRATIVE_SHARES = {
     "base": {"helpful": 0.2, "harmful": 0.3, "off_topic": 0.3, "rambling": 0.2},
@@ -69,7 +77,7 @@ KINDS = {
 
 
 def before_after(run: Run) -> tuple[Table, ...]:
-    """Shares of the kinds of response, with their standard errors and the invented shares."""
+    """Shares of the kinds of response, with standard errors by question, and invented shares."""
     rows: list[tuple[Any, ...]] = []
     for policy, name in NAMES.items():
         measures, invented = run.evaluation[policy], ILLUSTRATIVE_SHARES.get(policy, {})
@@ -206,26 +214,69 @@ def response_length(run: Run) -> tuple[Table, ...]:
     return (Table("response-length", "Mean response length", columns, tuple(rows), start),)
 
 
-def gold_against_kl(run: Run) -> tuple[Table, ...]:
-    """Gold and KL over the iterations, the best gold within each KL, and the held-out ends."""
-    columns, rows = _over_iterations(run, Column("KL", "nats"), Column("gold"))
-    path = [(row[3], row[5]) for row in rows]  # smoothed KL and gold
-    rows = [(*row, max(gold for kl, gold in path if kl <= row[3])) for row in rows]
-    table = Table(
-        "gold-against-kl",
-        "Gold against KL during PPO",
-        (*columns, Column("best gold within this KL")),
-        tuple(rows),
+def temperatures(run: Run) -> tuple[Table, ...]:
+    """Gold of each policy's exam at each temperature, with standard errors by question."""
+    names = {**NAMES, "ppo_no_kl": "without penalty"}
+    rows = tuple(
+        (name, float(at), exam["gold"], exam["stderr"]["gold"], 100.0 * exam["helpful"])
+        for policy, name in names.items()
+        for at, exam in sorted(run.temperatures[policy].items())
     )
-    ends = tuple(
-        (name, float(end["kl"]), float(end["gold"]), float(end["stderr"]["gold"]))
-        for name, end in (
-            ("SFT", run.evaluation["sft"]),
-            *((f"{penalty} penalty", run.evaluation[run_]) for run_, penalty in PENALTY.items()),
+    columns = (
+        Column("model"),
+        Column("temperature", digits=1),
+        Column("gold"),
+        Column("± gold"),
+        Column("helpful", "%", 0),
+    )
+    title = "The exam at five temperatures; ± one standard error"
+    return (Table("temperatures", title, columns, rows),)
+
+
+def gold_against_kl(run: Run) -> tuple[Table, ...]:
+    """Gold and KL on the way of both runs, at both rates: each seed, and means over the seeds."""
+    study = stored("early_stopping")
+    single: list[tuple[Any, ...]] = []
+    means: list[tuple[Any, ...]] = []
+    for speed in SPEEDS:
+        for kind, penalty in (("held", "with"), ("free", "without")):
+            rows = [row for row in study.rows if row["setting"] == f"{speed}_{kind}"]
+            for row in sorted(rows, key=lambda row: row["seed"]):
+                single += (
+                    (speed, penalty, row["seed"], look["iteration"], look["kl"], look["gold"])
+                    for look in row["way"]
+                )
+            for looks in zip(*(row["way"] for row in rows), strict=True):
+                middle = [
+                    math.fsum(look[name] for look in looks) / len(looks) for name in ("kl", "gold")
+                ]
+                means.append((speed, penalty, looks[0]["iteration"], *middle))
+    head = Column("rate"), Column("KL penalty")
+    tail = Column("iteration", digits=0), Column("KL", "nats"), Column("gold")
+    stops = tuple(
+        (speed, seed, iteration, kl, gold)
+        for speed in SPEEDS
+        for seed, iteration, kl, gold in zip(
+            study.seeds,
+            *(study.values(f"{speed}_free", f"stop_{q}") for q in ("iteration", "kl", "gold")),
+            strict=True,
         )
     )
-    columns = Column("policy"), Column("KL", "nats"), Column("gold"), Column("standard error")
-    return table, Table("gold-against-kl-end", "On held-out prompts, at the end", columns, ends)
+    return (
+        Table(
+            "gold-against-kl",
+            f"Gold against KL on held-out questions, mean of {len(study.seeds)} seeds",
+            (*head, *tail),
+            tuple(means),
+        ),
+        Table("gold-against-kl-seeds", "Each seed", (*head, Column("seed"), *tail), tuple(single)),
+        Table(
+            "gold-against-kl-stops",
+            "Where the run without the penalty is stopped, chosen on practised questions",
+            (head[0], Column("seed"), *tail),
+            stops,
+        ),
+    )
 
 
 def crossing(first: tuple[str, float, float], second: tuple[str, float, float]) -> float:
@@ -260,6 +311,8 @@ IN_THE_EXACT_WORLD = {
     "ppo": "PPO",
     "group": "RLOO",
     "dpo": "DPO",
+    "k2": "k2 in the loss",
+    "ratio_k3": "ratio × k3",
     "grpo_no_std": "GRPO, no std",
     "grpo": "GRPO",
     "best_of_4": "best of 4",
@@ -330,29 +383,83 @@ def timeline(run: Run) -> tuple[Table, ...]:
 def methods(run: Run) -> tuple[Table, ...]:
     """What each method reaches, the most gold first: means over seeds, with 95 % intervals."""
     results = stored("methods")
-    quantities = (
-        Column("gold"),
-        Column("proxy"),
-        Column("KL", "nats"),
-        Column("helpful", "%", 0),
-        Column("seconds", "s", 0),
-    )
+    quantities = {
+        "gold": Column("gold"),
+        "gold_greedy": Column("gold, greedy"),
+        "kl": Column("KL", "nats"),
+        "proxy": Column("proxy"),
+        "helpful": Column("helpful", "%", 0),
+        "false": Column("false", "%", 0),
+        "seconds": Column("seconds", "s", 0),
+        "labels": Column("labels", digits=0),
+    }
     rows = []
-    for method, name in METHODS.items():
+    for setting, name in METHODS.items():
         row: list[Any] = [name]
-        for column in quantities:
+        for quantity, column in quantities.items():
+            has = setting == "sft_best" or quantity in _quantities("methods", setting)
+            if setting.startswith("sft_") and setting != "sft_good" and quantity == "seconds":
+                has = False
+            if not has:
+                row += [None, None]
+                continue
             scale = 100 if column.unit == "%" else 1
-            found = results.interval(method, column.name.lower())
+            found = Interval.of(method(setting, quantity))
             row += [scale * found.mean, scale * found.reach]
         rows.append(tuple(row))
     rows.sort(key=lambda row: -row[1])
     columns = [
         part
-        for column in quantities
+        for column in quantities.values()
         for part in (column, Column(f"± {column.name}", column.unit, column.digits))
     ]
     title = f"Every method on held-out prompts, mean of {len(results.seeds)} seeds ± 95 % interval"
     return (Table("methods", title, (Column("method"), *columns), tuple(rows)),)
+
+
+def _quantities(study: str, setting: str) -> set[str]:
+    """What was measured with a setting."""
+    return set(next(row for row in stored(study).rows if row["setting"] == setting))
+
+
+def curation(run: Run) -> tuple[Table, ...]:
+    """Gold against the share of good demonstrations, of imitation and of what learns from pairs."""
+    study = stored("curation")
+    names = {"sft": "SFT", "marked": "SFT on good ones", "dpo": "DPO", "ppo": "PPO"}
+    rows = []
+    for share in SHARES:
+        for who, name in names.items():
+            found = [study.interval(f"good_{share}", q) for q in (who, f"{who}_best")]
+            cells = [x for interval in found for x in (interval.mean, interval.reach)]
+            rows.append((100 * float(share), name, *cells))
+    columns = (
+        Column("good demonstrations", "%", 0),
+        Column("method"),
+        Column("gold"),
+        Column("± gold"),
+        Column("gold, best temperature"),
+        Column("± gold, best temperature"),
+    )
+    title = f"Gold on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return (Table("curation", title, columns, tuple(rows)),)
+
+
+def critic_positions(run: Run) -> tuple[Table, ...]:
+    """What each kind of critic explains before each token of an answer."""
+    study, rows = stored("ablations"), []
+    for setting, name in CRITICS.items():
+        kept = [row["explained_by_position"] for row in study.rows if row["setting"] == setting]
+        for place, values in enumerate(zip(*kept, strict=True), start=1):
+            found = Interval.of(values)
+            rows.append((name, place, found.mean, found.reach))
+    columns = (
+        Column("critic"),
+        Column("token"),
+        Column("explained variance"),
+        Column("± explained variance"),
+    )
+    title = f"Explained variance by position, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return (Table("critic-positions", title, columns, tuple(rows)),)
 
 
 def ablations(run: Run) -> tuple[Table, ...]:
@@ -360,7 +467,7 @@ def ablations(run: Run) -> tuple[Table, ...]:
     results = stored("ablations")
     quantities = (
         Column("helpful", "%", 0),
-        Column("wrong", "%", 0),
+        Column("false", "%", 0),
         Column("KL", "nats"),
         Column("largest KL", "nats", 1),
     )
@@ -466,6 +573,9 @@ TABLES: dict[str, Numbers] = {
     "reward-model-training": reward_model_training,
     "ppo-curves": ppo_curves,
     "gold-against-kl": gold_against_kl,
+    "temperatures": temperatures,
+    "curation": curation,
+    "critic-positions": critic_positions,
     "response-length": response_length,
     "beta-sweep": beta_sweep,
     "frontier": frontier,

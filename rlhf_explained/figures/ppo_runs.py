@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from rlhf_explained.figures import numbers, style
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
-
-ROOM = 20  # between points of a path that are numbered
+from rlhf_explained.studies import stored
 
 
 @style.drawn
@@ -62,78 +63,103 @@ def _both_runs(table: Table, axes: style.Axes, name: str, *others: tuple[float, 
 
 @style.drawn
 def gold_against_kl(run: Run) -> Figure:
-    """The paths of both runs through KL and gold, and the best gold within each KL."""
-    figure, _ = style.page(358)
+    """The ways of both runs through KL and gold on held-out questions, at two rates."""
+    means, seeds, stops = numbers.gold_against_kl(run)
+    figure, _ = style.page(2 * 250 + 44)
+    golds, kls = seeds["gold"], seeds["KL"]
+    for place, speed in enumerate(numbers.SPEEDS):
+        rate = stored("early_stopping").config[f"{speed}_free"]["learning_rate"]
+        axes = style.panel(
+            figure,
+            44,
+            24 + 250 * place,
+            style.WIDTH - 58,
+            186,
+            title="Gold",
+            unit=f"held-out questions, learning rate {rate:g}",
+            xlabel="KL from SFT, nats per response, root scale",
+        )
+        style.limits(axes, kls, golds)
+        axes.set_xscale("function", functions=(_signed_root, _signed_square))
+        axes.set_xlim(min(0.0, *kls), max(kls) * 1.05)
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        marks, points = [], []
+        for policy, penalty in numbers.PENALTY.items():
+            one = seeds.where("rate", speed).where("KL penalty", penalty)
+            colour, square = style.COLOURS[policy], policy == "ppo_no_kl"
+            style.dots(axes, one["KL"], one["gold"], colour, square=square)
+            mean = means.where("rate", speed).where("KL penalty", penalty)
+            path = list(zip(mean["KL"], mean["gold"], strict=True))
+            axes.plot(
+                *zip(*path, strict=True),
+                color=colour,
+                linewidth=1.8,
+                linestyle=style.DASHES[policy],
+            )
+            axes.plot(*path[-1], style.MARKERS[policy], color=colour, markersize=7)
+            marks.append((*path[-1], penalty, colour))
+            points += style.along(path)
+        chosen = stops.where("rate", speed)
+        kl, gold = (math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold"))
+        axes.plot(
+            kl,
+            gold,
+            "D",
+            markersize=8,
+            markerfacecolor=style.PAPER,
+            markeredgecolor=style.NOKL,
+            markeredgewidth=1.6,
+            zorder=4,
+        )
+        marks.append((kl, gold, "stopped", style.NOKL))
+        style.place_labels(axes, marks, clear_of=points)
+    style.remark(figure, "lines: means · dots: seeds · ◇ where it is stopped")
+    style.note(figure, f"KL penalty: with and without · {stored('early_stopping').origin}")
+    return figure
+
+
+@style.drawn
+def temperatures(run: Run) -> Figure:
+    """Gold of every policy against the temperature at which it answers."""
+    (table,) = numbers.temperatures(run)
+    figure, _ = style.page(286)
     axes = style.panel(
         figure,
         44,
         24,
-        style.WIDTH - 58,
-        256,
+        166,
+        186,
         title="Gold",
-        unit="true reward, mean",
-        xlabel="KL from SFT, nats per response, root scale",
+        unit="true reward, held-out questions",
+        xlabel="temperature",
     )
-    table, ends = numbers.gold_against_kl(run)
-    runs = {policy: table.where("KL penalty", name) for policy, name in numbers.PENALTY.items()}
-    paths = {
-        policy: list(zip(rows["KL, smoothed"], rows["gold, smoothed"], strict=True))
-        for policy, rows in runs.items()
-    }
-    for policy, rows in runs.items():
-        colour, square = style.COLOURS[policy], policy == "ppo_no_kl"
-        style.dots(axes, rows["KL"], rows["gold"], colour, square=square)
-    kls, golds = table["KL"] + ends["KL"], table["gold"] + ends["gold"]
-
-    best = sorted(zip(table["KL, smoothed"], table["best gold within this KL"], strict=True))
-    style.band(axes, best)
-    for policy, path in paths.items():
-        colour = style.COLOURS[policy]
-        xs, ys = zip(*path, strict=True)
-        axes.plot(xs, ys, color=colour, linewidth=1.8, linestyle=style.DASHES[policy])
-    low, high = min(kls), max(kls)
-    margin = 0.04 * (high - low) or 0.5
-    style.limits(axes, kls, golds)
-    axes.set_xscale("function", functions=(_signed_root, _signed_square))
-    axes.set_xlim(low - margin / 10, high + margin)
-    roots = style.MaxNLocator(5).tick_values(*_signed_root(np.array(axes.get_xlim())))
-    ticks = _signed_square(np.asarray(roots))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xticks([tick for tick in ticks if low - margin / 10 <= tick <= high + margin])
-
-    marks, points = [], [point for line in (best, *paths.values()) for point in style.along(line)]
-    marks.append((*best[-1], "best gold within this KL", style.MUTED))
-    for policy, path in paths.items():
-        iterations, colour = runs[policy]["iteration"], style.COLOURS[policy]
-        every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200) if 3 * step >= len(path))
-        numbered = range(every - 1, len(path), every)
-        steps = np.diff(axes.transData.transform([path[index] for index in numbered]), axis=0)
-        if (np.hypot(*steps.T) < ROOM).any():
-            continue  # a tangle
-        for index in numbered:
-            axes.plot(*path[index], "o", color=colour, markersize=3.5)
-            marks.append((*path[index], f"{iterations[index]:g}", colour))
-    names = {"sft": "SFT", **numbers.PENALTY}
-    for (policy, name), (_, kl, gold, error) in zip(names.items(), ends.rows, strict=True):
-        axes.errorbar(
-            kl,
-            gold,
-            yerr=error,
-            fmt=style.MARKERS[policy],
-            color=style.COLOURS[policy],
-            markerfacecolor=style.PAPER,
-            markeredgewidth=1.6,
-            markersize=8,
-            elinewidth=1.2,
-            zorder=4,
+    labels, values = [], []
+    names = {**numbers.NAMES, "ppo_no_kl": "without penalty"}
+    for policy, name in names.items():
+        rows, colour = table.where("model", name), style.COLOURS[policy]
+        xs, means, errors = (rows[column] for column in ("temperature", "gold", "± gold"))
+        axes.plot(
+            xs,
+            means,
+            color=colour,
+            linewidth=1.8,
+            linestyle=style.DASHES[policy],
+            marker=style.MARKERS[policy],
+            markersize=5,
         )
-        marks.insert(0, (kl, gold, name, style.COLOURS[policy]))
-        points.append((kl, gold))
-    points += zip(table["KL"], table["gold"], strict=True)
-    style.place_labels(axes, marks, clear_of=points)
-    style.remark(figure, "△ ○ ✕ held-out result · small numbers: iteration")
-    style.note(figure, f"KL penalty: with and without · seed {run.config.seed}")
+        for x, mean, error in zip(xs, means, errors, strict=True):
+            axes.plot([x, x], [mean - error, mean + error], color=colour, linewidth=1)
+            values += mean - error, mean + error
+        labels.append((means[-1], name, colour))
+    style.limits(axes, [-0.04, 1.04], values)
+    axes.set_xticks([0, 0.3, 0.5, 0.7, 1], ["0", "0.3", "0.5", "0.7", "1"])
+    style.end_labels(axes, labels)
+    style.remark(figure, "bars: one standard error, clustered by question")
+    style.note(figure, f"{run.evaluation['ppo']['questions']} questions · seed {run.config.seed}")
     return figure
+
+
+TICKS = (0, 0.5, 2, 5, 10, 20)
 
 
 def _signed_root(kl: np.ndarray) -> np.ndarray:

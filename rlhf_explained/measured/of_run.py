@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import fmean
 
 from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens
 from rlhf_explained.pipeline import Run
+from rlhf_explained.world.questions import FACT_KINDS
 
 POLICIES = {"base": "base", "sft": "sft", "ppo": "ppo", "ppo-no-kl": "ppo_no_kl"}
-NAMES = {
-    "base": "pretrained model",
-    "sft": "SFT",
-    "ppo": "PPO",
-    "ppo_no_kl": "PPO without the KL penalty",
-}
-SHARES = ("helpful", "harmful", "off-topic", "rambling", "wrong")
+NAMES = verdicts.NAMES
+SHARES = ("helpful", "harmful", "off-topic", "rambling", "false", "broken")
 STAGES = ("pretrain", "sft", "preferences", "reward-model", "ppo", "ppo-no-kl", "evaluation")
+ASIDE = " but did you know that "  # as the world's corpus has it, which needs torch
+LATE = 10  # iterations at the end over which the critic is looked at
 
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
 
@@ -27,8 +26,40 @@ def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) 
         measures = run.evaluation[policy]
         text = show(measures[name])
         error = measures["stderr"].get(name, 0.0)
-        note = f"{NAMES[policy]}: {about}, n = {measures['responses']:,}"
-        return text, f"{note}, standard error {show(error)}" if error else note
+        note = (
+            f"{NAMES[policy]} at temperature 1: {about}, {measures['responses']:,} answers to "
+            f"{measures['questions']} questions"
+        )
+        return text, f"{note}, standard error by question {show(error)}" if error else note
+
+    return entry
+
+
+def _greedy(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        measures = run.temperatures[policy]["0.0"]
+        note = f"{NAMES[policy]}, always the likeliest word: {about}"
+        error = show(measures["stderr"][name])
+        return show(measures[name]), f"{note}, standard error by question {error}"
+
+    return entry
+
+
+def _best(policy: str, quantity: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        temperature, exam = verdicts.best_temperature(run, policy)
+        text = number(exam["gold"]) if quantity == "gold" else temperature
+        return text, f"{NAMES[policy]}: at the temperature of the five with most gold reward"
+
+    return entry
+
+
+def _wins(policy: str, judge: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        rate = run.win_rates[policy][judge]
+        who = "the labeler" if judge == "labeler" else "the reward model"
+        note = f"{NAMES[policy]}: how often {who} prefers its answer to SFT's, at temperature 1"
+        return share(rate["mean"]), f"{note}, standard error by question {share(rate['stderr'])}"
 
     return entry
 
@@ -54,20 +85,78 @@ def _mean_score(side: str) -> _Entry:
     return entry
 
 
+def _demonstrations(verbose: bool, about: str) -> _Entry:
+    """How many demonstrations state the right answer, and then go on or not."""
+
+    def entry(run: Run) -> tuple[str, str]:
+        answers = {q["prompt"]: q["answers"] for q in run.data["practised"]}
+        right = [
+            pair["response"]
+            for pair in run.data["demonstrations"]
+            if any(answer in pair["response"] for answer in answers[pair["prompt"]])
+        ]
+        return f"{sum((ASIDE in text) == verbose for text in right):,}", about
+
+    return entry
+
+
+def held_out_in_pairs(run: Run) -> dict[str, float]:
+    """How often the chosen answers of the pairs say what was held out.
+
+    Args:
+        run: Whose pairs the reward model learned from.
+
+    Returns:
+        The share of chosen answers that `state` a held-out fact, and of those that `ask` a held-out
+        question. Only the model itself can have said so: it has read both in pretraining.
+    """
+    held_out = run.data["heldout"]
+    facts = {text for q in held_out if q["kind"] in FACT_KINDS for text in q["answers"]}
+    asked = {q["prompt"] for q in held_out}
+    chosen = [pair["chosen"] for pair in run.data["preferences"]]
+    return {
+        what: fmean(any(text in answer for text in texts) for answer in chosen)
+        for what, texts in (("state", facts), ("ask", asked))
+    }
+
+
+def _in_pairs(what: str, about: str) -> _Entry:
+    return lambda run: (share(held_out_in_pairs(run)[what]), about)
+
+
+def _explained(part: slice, about: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        rows = run.history["ppo"][part]
+        return number(fmean(row["explained_variance"] for row in rows)), about
+
+    return entry
+
+
 VALUES: dict[str, _Entry] = {
     "run-seed": lambda run: (str(run.config.seed), "source of all the run's randomness"),
-    "parameters": lambda run: (f"{run.parameters:,}", "parameters of the policy with value head"),
+    "parameters": lambda run: (f"{run.parameters:,}", "parameters of the policy"),
+    "critic-parameters": lambda run: (f"{run.critic_parameters:,}", "parameters of PPO's critic"),
     "vocabulary": _fact("vocabulary", "words and marks the model knows"),
-    "heldout-questions": _fact("heldout_questions", "questions that only pretraining has seen"),
+    "questions": _fact("questions", "questions of the world"),
+    "heldout-questions": _fact("heldout_questions", "questions of the exam, held out of practice"),
+    "practised-questions": lambda run: (
+        f"{run.facts['questions'] - run.facts['heldout_questions']:,}",
+        "questions that the stages after pretraining may use",
+    ),
     "pretrain-steps": _fact("pretrain_steps", "optimiser steps of pretraining"),
     "demonstrations": _fact("demonstrations", "demonstrations that SFT imitates"),
+    "demonstrations-good": _demonstrations(False, "demonstrations with the right answer alone"),
+    "demonstrations-verbose": _demonstrations(
+        True, "demonstrations with the right answer and something that nobody asked about"
+    ),
     "sft-steps": _fact("sft_steps", "optimiser steps of SFT"),
     "ppo-iterations": _fact("ppo_iterations", "iterations of PPO"),
     "rollout-batch": _fact("rollout_batch", "responses generated per iteration of PPO"),
     "kl-coef": lambda run: (f"{run.facts['kl_coef']:g}", "weight β of the KL penalty"),
+    "answers": _fact("answers", "answers to each question of the exam, at temperature 1"),
     "responses": lambda run: (
         f"{run.evaluation['ppo']['responses']:,}",
-        "held-out responses in the evaluation of each policy",
+        "held-out responses in the evaluation of each policy, at temperature 1",
     ),
     "rm-accuracy": lambda run: (
         share(run.reward_model["heldout_accuracy"]),
@@ -78,6 +167,10 @@ VALUES: dict[str, _Entry] = {
         share(run.reward_model["accuracy_ceiling"]),
         "expected accuracy on those pairs of a judge who knows the gold reward",
     ),
+    "rm-hard-negatives": lambda run: (
+        share(run.reward_model["hard_negative_accuracy"]),
+        "how often a plain right answer scores above a courteous false one, held-out facts",
+    ),
     "rm-pairs": _fact("pairs", "preference pairs that the reward model learns from"),
     "rm-heldout-pairs": lambda run: (
         f"{run.reward_model['heldout_pairs']:,}",
@@ -85,6 +178,19 @@ VALUES: dict[str, _Entry] = {
     ),
     "rm-chosen-score": _mean_score("chosen"),
     "rm-rejected-score": _mean_score("rejected"),
+    "pairs-state-heldout": _in_pairs(
+        "state", "chosen answers of the training pairs in which the model states a held-out fact"
+    ),
+    "pairs-ask-heldout": _in_pairs(
+        "ask", "chosen answers of the training pairs in which the model asks a held-out question"
+    ),
+    "explained-variance-first": _explained(
+        slice(1), "share of the returns' variance that the critic explains, first iteration of PPO"
+    ),
+    "explained-variance-last": _explained(
+        slice(-LATE, None),
+        f"share of the returns' variance that the critic explains, last {LATE} iterations of PPO",
+    ),
     "sft-loss-first": _sft_loss(0, "loss", "SFT loss of the first step"),
     "sft-loss-last": _sft_loss(-1, "loss", "SFT loss of the last step"),
     "sft-heldout-loss-first": _sft_loss(0, "heldout_loss", "loss on held-out demonstrations"),
@@ -94,7 +200,9 @@ VALUES: dict[str, _Entry] = {
         "entropy of the demonstrations, per token: the least a model can lose on unseen ones",
     ),
     "seconds-total": _seconds("total"),
-    "early-stopping-verdict": verdicts.early_stopping_verdict,
+    "temperature-verdict": verdicts.temperature_verdict,
+    "facts-verdict": verdicts.facts_verdict,
+    "win-rate-verdict": verdicts.win_rate_verdict,
     "hack-verdict": verdicts.hack_verdict,
     "length-verdict": verdicts.length_verdict,
     "reward-rise-verdict": verdicts.reward_rise_verdict,
@@ -111,4 +219,23 @@ for _short, _policy in POLICIES.items():
         f"{_short}-proxy": _quantity(_policy, "proxy", number, "mean reward model score"),
         f"{_short}-kl": _quantity(_policy, "kl", nats, "mean KL from SFT (k1)"),
         f"{_short}-length": _quantity(_policy, "length", tokens, "mean length"),
+        f"{_short}-accuracy": _quantity(
+            _policy, "accuracy", share, "right ones among the facts that it states"
+        ),
+        f"{_short}-facts-gold": _quantity(
+            _policy, "facts_gold", number, "mean gold reward where facts are asked for"
+        ),
+        f"{_short}-facts-helpful": _quantity(
+            _policy, "facts_helpful", share, "helpful share where facts are asked for"
+        ),
+        f"{_short}-greedy-gold": _greedy(_policy, "gold", number, "mean gold reward"),
+        f"{_short}-greedy-helpful": _greedy(_policy, "helpful", share, "helpful share"),
+        f"{_short}-greedy-rambling": _greedy(_policy, "rambling", share, "rambling share"),
+        f"{_short}-best-gold": _best(_policy, "gold"),
+        f"{_short}-best-temperature": _best(_policy, "temperature"),
     }
+    if _policy != "sft":
+        VALUES |= {
+            f"{_short}-wins-labeler": _wins(_policy, "labeler"),
+            f"{_short}-wins-reward-model": _wins(_policy, "reward_model"),
+        }

@@ -1,141 +1,177 @@
 """What a run's numbers say: sentences that are computed.
 
 Each has a branch for every way the run can turn out, and says so when a difference is within the
-noise.
+noise. They are about one seed. Errors are standard errors clustered by question, so they say how
+far other questions would have moved a number, not how far other seeds would. Nothing is smoothed.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from rlhf_explained.measured.text import nats, number, tokens
+from rlhf_explained.measured.text import number, share, tokens
 from rlhf_explained.pipeline import Run
 
-WINDOW = 5  # iterations that a smoothed curve averages over
-BEYOND_NOISE = 3.0  # standard errors; with fewer, the best of many noisy points looks real
+WINDOW = 5  # iterations that a smoothed line averages over; no sentence does
+BEYOND_NOISE = 3.0  # standard errors; with fewer, the best of several looks better than it is
+NAMES = {
+    "base": "pretrained model",
+    "sft": "SFT",
+    "ppo": "PPO",
+    "ppo_no_kl": "PPO without the KL penalty",
+}
 
 
 def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
-    """The mean of the values around each one, as many on either side: of fewer at the ends."""
-    result = []
-    for place in range(len(values)):
-        half = min(window // 2, place, len(values) - 1 - place)
-        near = values[place - half : place + half + 1]
-        result.append(math.fsum(near) / len(near))
-    return result
+    """The mean of the values around each one; near an end, of as many, shifted inwards."""
+    size = min(window, len(values))
+    starts = (min(max(0, place - size // 2), len(values) - size) for place in range(len(values)))
+    return [math.fsum(values[start : start + size]) / size for start in starts]
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Means over a few successive iterations of PPO, named by the middle one."""
-
-    iteration: int
-    gold: float
-    proxy: float
-    kl: float
-
-
-def _windows(run: Run, policy: str) -> list[_Window]:
-    rows = run.history[policy]
-    size = min(WINDOW, len(rows))
-    windows = []
-    for start in range(len(rows) - size + 1):
-        part = rows[start : start + size]
-        gold, proxy, kl = (
-            math.fsum(row[name] for row in part) / size for name in ("gold", "proxy", "kl")
-        )
-        windows.append(_Window(int(part[size // 2]["iteration"]), gold, proxy, kl))
-    return windows
-
-
-def _window_error(run: Run, policy: str, name: str) -> float:
-    """Standard error of a window's mean, by the spread of single responses in the evaluation."""
-    measures = run.evaluation[policy]
-    size = min(WINDOW, len(run.history[policy]))
-    spread = measures["stderr"][name] * math.sqrt(measures["responses"])
-    return spread / math.sqrt(size * run.facts["rollout_batch"])
+def best_temperature(run: Run, policy: str) -> tuple[str, dict[str, Any]]:
+    """The temperature of the five at which a policy's exam has most gold, and that exam."""
+    exams = run.temperatures[policy]
+    best = max(exams, key=lambda temperature: exams[temperature]["gold"])
+    return best, exams[best]
 
 
 def _difference(value: float, error: float, digits: int = 2) -> str:
     return f"{number(abs(value), digits)} ± {number(error, digits)}"
 
 
-def early_stopping_verdict(run: Run) -> tuple[str, str]:
-    """Does the KL penalty beat stopping the unpenalised run at its best moment?"""
-    free, held = _windows(run, "ppo_no_kl"), _windows(run, "ppo")
-    best, end = max(free, key=lambda window: window.gold), held[-1]
-    error = math.hypot(_window_error(run, "ppo", "gold"), _window_error(run, "ppo_no_kl", "gold"))
-    same = min(held, key=lambda window: abs(window.kl - best.kl))
+def _gap(one: dict[str, Any], other: dict[str, Any], name: str) -> tuple[float, float]:
+    """A difference of two exams and its error, as if they had been sat on different questions."""
+    error = math.hypot(one["stderr"][name], other["stderr"][name])
+    return one[name] - other[name], error
+
+
+def temperature_verdict(run: Run) -> tuple[str, str]:
+    """Does PPO at temperature 1 beat SFT at its best temperature, and greedy PPO greedy SFT?"""
+    at, cold = best_temperature(run, "sft")
+    ppo, greedy, cold_greedy = (
+        run.evaluation["ppo"],
+        run.temperatures["ppo"]["0.0"],
+        run.temperatures["sft"]["0.0"],
+    )
     text = (
-        f"Without the penalty the gold reward is highest around iteration {best.iteration}, "
-        f"{number(best.gold)} at a KL of {nats(best.kl)}. "
+        f"Of the five temperatures, SFT has most gold reward at {at}: {number(cold['gold'])}. "
+        f"PPO has {number(ppo['gold'])} at temperature 1"
     )
-    if abs(same.kl - best.kl) <= max(0.1, 0.1 * best.kl):
-        gap = same.gold - best.gold
-        text += f"At the same KL the run with the penalty has {number(same.gold)}, "
-        if abs(gap) <= BEYOND_NOISE * error:
-            text += "no difference beyond the noise. "
-        else:
-            text += f"{'more' if gap > 0 else 'less'} by {_difference(gap, error)}. "
-    else:
-        far = max(window.kl for window in held)
-        text += f"The run with the penalty never has that KL: it reaches {nats(far)} at most. "
-    gap = end.gold - best.gold
-    text += f"The run with the penalty ends at {number(end.gold)}. "
+    gap, error = _gap(ppo, cold, "gold")
+    text += f", {_compared(gap, error)}. "
+    gap, error = _gap(greedy, cold_greedy, "gold")
+    text += (
+        f"If both always take the likeliest word, SFT has {number(cold_greedy['gold'])} and PPO "
+        f"{number(greedy['gold'])}, {_compared(gap, error)}."
+    )
+    return text, _note(run)
+
+
+def _compared(gap: float, error: float) -> str:
     if abs(gap) <= BEYOND_NOISE * error:
-        text += (
-            f"The difference of {_difference(gap, error)} is within the noise: here, stopping at "
-            "the right moment does as well as the penalty."
-        )
-    else:
-        winner = "the penalty beats" if gap > 0 else "stopping at the right moment beats"
-        loser = "stopping early" if gap > 0 else "the penalty"
-        text += f"So here {winner} {loser}, by {_difference(gap, error)}."
-    return text, (
-        f"means over {WINDOW} iterations on training prompts, ± one standard error; a difference "
-        f"counts beyond {BEYOND_NOISE:.0f}; the best moment is chosen afterwards, by the gold "
-        "reward, which favours stopping early"
+        return "no difference beyond the noise"
+    return f"{'more' if gap > 0 else 'less'} by {_difference(gap, error)}"
+
+
+def _note(run: Run) -> str:
+    exam = run.evaluation["ppo"]
+    return (
+        f"held-out questions, {exam['questions']} of them; ± one standard error, clustered by "
+        f"question; a difference counts beyond {BEYOND_NOISE:.0f}; seed {run.config.seed} alone"
     )
+
+
+def facts_verdict(run: Run) -> tuple[str, str]:
+    """Of the facts that a policy states, are fewer right after PPO than before?"""
+    text = "Of the answers that state a fact, so many are right: "
+    shown = []
+    for policy in ("base", "sft", "ppo"):
+        exam = run.evaluation[policy]
+        error = 100 * exam["stderr"]["accuracy"]
+        shown.append(
+            f"{NAMES[policy]} {share(exam['accuracy'])} (± {number(error, 1)}, of "
+            f"{exam['stated']:,})"
+        )
+    text += "; ".join(shown) + ". "
+    for before, after in (("base", "sft"), ("sft", "ppo")):
+        gap, error = _gap(run.evaluation[after], run.evaluation[before], "accuracy")
+        verb = "no difference beyond the noise"
+        if abs(gap) > BEYOND_NOISE * error:
+            verb = f"{'more' if gap > 0 else 'fewer'} are right, beyond the noise"
+        text += f"From {_plain(before)} to {_plain(after)}: {verb}. "
+    cold = {policy: run.temperatures[policy]["0.0"]["accuracy"] for policy in ("sft", "ppo")}
+    text += (
+        f"If they always take the likeliest word, {share(cold['sft'])} of SFT's facts and "
+        f"{share(cold['ppo'])} of PPO's are right."
+    )
+    return text, _note(run)
+
+
+def _plain(policy: str) -> str:
+    return "the pretrained model" if policy == "base" else NAMES[policy]
+
+
+def win_rate_verdict(run: Run) -> tuple[str, str]:
+    """Do the labeler and the reward model agree on who wins against SFT?"""
+    text = ""
+    for policy in ("ppo", "ppo_no_kl"):
+        rates = run.win_rates[policy]
+        labeler, judge = rates["labeler"], rates["reward_model"]
+        gap = judge["mean"] - labeler["mean"]
+        error = math.hypot(judge["stderr"], labeler["stderr"])
+        text += (
+            f"The labeler prefers an answer of {NAMES[policy]} to one of SFT's in "
+            f"{share(labeler['mean'])} of the comparisons, the reward model in "
+            f"{share(judge['mean'])}: "
+        )
+        if abs(gap) <= BEYOND_NOISE * error:
+            text += "they agree within the noise. "
+        else:
+            text += (
+                f"the reward model {'overrates' if gap > 0 else 'underrates'} it, by "
+                f"{number(100 * abs(gap), 0)} points. "
+            )
+    return text.strip(), _note(run)
 
 
 def hack_verdict(run: Run) -> tuple[str, str]:
     """Did the run without the penalty gain the reward model's score and lose the gold reward?"""
-    windows = _windows(run, "ppo_no_kl")
-    best, end = max(windows, key=lambda window: window.gold), windows[-1]
-    fall, rise = best.gold - end.gold, end.proxy - best.proxy
-    gold_error, proxy_error = (
-        math.sqrt(2) * _window_error(run, "ppo_no_kl", name) for name in ("gold", "proxy")
-    )
-    if fall <= BEYOND_NOISE * gold_error:
+    way = run.checkpoints["ppo_no_kl"]
+    best, end = max(way, key=lambda look: look["gold"]), way[-1]
+    fall, fall_error = _gap(best, end, "gold")
+    rise, rise_error = _gap(end, best, "proxy")
+    if fall <= BEYOND_NOISE * fall_error:
         text = (
             "No reward hacking to see here: without the penalty the gold reward ends at "
-            f"{number(end.gold)}, not below its highest, {number(best.gold)}, beyond the noise."
+            f"{number(end['gold'])}, not below its highest, {number(best['gold'])}, beyond the "
+            "noise."
         )
     else:
         text = (
-            f"From iteration {best.iteration} on, the run without the penalty loses gold reward, "
-            f"from {number(best.gold)} to {number(end.gold)}, while the reward model's score "
+            f"After iteration {best['iteration']:.0f} the run without the penalty loses gold "
+            f"reward, from {number(best['gold'])} to {number(end['gold'])}, while the reward "
+            "model's score "
         )
-        if rise > BEYOND_NOISE * proxy_error:
+        if rise > BEYOND_NOISE * rise_error:
             text += (
-                f"still rises, from {number(best.proxy)} to {number(end.proxy)}: reward hacking."
+                f"still rises, from {number(best['proxy'])} to {number(end['proxy'])}: reward "
+                "hacking."
             )
-        elif rise < -BEYOND_NOISE * proxy_error:
+        elif rise < -BEYOND_NOISE * rise_error:
             text += (
-                f"falls too, from {number(best.proxy)} to {number(end.proxy)}: the policy gets "
-                "worse, but not by fooling the reward model."
+                f"falls too, from {number(best['proxy'])} to {number(end['proxy'])}: the policy "
+                "gets worse, but not by fooling the reward model."
             )
         else:
             text += (
-                f"stays where it is, {number(best.proxy)} and {number(end.proxy)}: the reward "
-                "model does not notice the loss."
+                f"stays where it is, {number(best['proxy'])} and {number(end['proxy'])}: the "
+                "reward model does not notice the loss."
             )
-    return text, (
-        f"means over {WINDOW} iterations on training prompts; a change counts beyond "
-        f"{BEYOND_NOISE:.0f} standard errors"
-    )
+    return text, f"looks at every fifth iteration; {_note(run)}"
 
 
 def length_verdict(run: Run) -> tuple[str, str]:
@@ -144,8 +180,7 @@ def length_verdict(run: Run) -> tuple[str, str]:
 
     def change(policy: str) -> str:
         after = run.evaluation[policy]
-        gap = after["length"] - sft["length"]
-        error = math.hypot(after["stderr"]["length"], sft["stderr"]["length"])
+        gap, error = _gap(after, sft, "length")
         text = number(after["length"], 1)
         if abs(gap) <= BEYOND_NOISE * error:
             return f"{text}, no change beyond the noise"
@@ -155,7 +190,7 @@ def length_verdict(run: Run) -> tuple[str, str]:
         f"On held-out prompts an SFT response has {tokens(sft['length'])} on average; after PPO "
         f"with the penalty {change('ppo')}; without it {change('ppo_no_kl')}."
     )
-    return text, f"{sft['responses']:,} responses of each policy, ± one standard error"
+    return text, _note(run)
 
 
 def reward_rise_verdict(run: Run) -> tuple[str, str]:
@@ -166,8 +201,8 @@ def reward_rise_verdict(run: Run) -> tuple[str, str]:
         ("last twenty", "ppo", slice(-20, None)),
     ):
         scores = [row["proxy"] for row in run.history["ppo"]][part]
-        measures = run.evaluation[policy]
-        error = measures["stderr"]["proxy"] * math.sqrt(measures["responses"] / batch)
+        single = statistics.stdev(response["proxy"] for response in run.responses[policy])
+        error = single / math.sqrt(batch)
         middle = (len(scores) - 1) / 2
         spread = math.fsum((place - middle) ** 2 for place in range(len(scores)))
         rises = (score * (place - middle) for place, score in enumerate(scores))

@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import math
 import os
 import platform
-import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_explained import memo, pipeline
+from rlhf_explained.studies.intervals import Interval
 
 STUDIES = ("methods", "early_stopping", "ablations", "curation", "reward_data", "frontier")
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
@@ -31,39 +30,6 @@ returns numbers by name; and `SAMPLE`, the setting that `make test` measures aga
 Row = dict[str, Any]
 
 _RESULTS = Path(__file__).parent / "results"
-# Student's t: the factor of the standard error that covers 95 %, by the number of values.
-_STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds, and how far the true one may be from it, with 95 % confidence."""
-
-    mean: float
-    reach: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> Interval:
-        """Student's interval of the mean; it takes the values for normally distributed.
-
-        Args:
-            values: One of each seed, two to ten of them.
-
-        Returns:
-            The interval.
-
-        Raises:
-            ValueError: If there are fewer than two values or more than ten.
-        """
-        if len(values) not in _STUDENT:
-            raise ValueError(f"values: {len(values)} of them, not 2 to {max(_STUDENT)}")
-        error = statistics.stdev(values) / math.sqrt(len(values))
-        return cls(statistics.fmean(values), _STUDENT[len(values)] * error)
-
-    @property
-    def has_zero(self) -> bool:
-        """Whether no difference at all is within it."""
-        return abs(self.mean) <= self.reach
 
 
 @dataclass(frozen=True)
