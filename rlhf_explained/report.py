@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rlhf_explained import pipeline, studies
+from rlhf_explained.measured.of_run import SHARES, held_out_in_pairs
 from rlhf_explained.pipeline import Run, RunConfig
 
 
@@ -85,24 +86,43 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print()
         return
     console = Console()
-    table = Table(title=f"Seed {run.config.seed}: {run.parameters:,} parameters")
-    measures = (
-        "helpful",
-        "harmful",
-        "off_topic",
-        "rambling",
-        "false",
-        "broken",
-        "gold",
-        "proxy",
-        "kl",
-    )
+    table = Table(title=f"Seed {run.config.seed}: {run.parameters:,} parameters", box=None, pad_edge=False)
+    measures = (*(name.replace("-", "_") for name in SHARES), "gold", "proxy", "kl")
     for heading in ("policy", *measures):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
     for policy in pipeline.POLICIES:
         table.add_row(policy, *(f"{run.evaluation[policy][name]:.2f}" for name in measures))
     console.print(table)
-    accuracy, ceiling = (run.reward_model[n] for n in ("heldout_accuracy", "accuracy_ceiling"))
-    console.print(f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}")
+    accuracy, ceiling, hard = (
+        run.reward_model[name]
+        for name in ("heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy")
+    )
+    console.print(
+        f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}, "
+        f"{hard:.3f} on hard negatives"
+    )
+    colder = Table(title="Mean gold by temperature", box=None, pad_edge=False)
+    temperatures = list(run.temperatures["sft"])
+    for heading in ("policy", *temperatures):
+        colder.add_column(heading, justify="left" if heading == "policy" else "right")
+    for policy in pipeline.POLICIES:
+        golds = (run.temperatures[policy][at]["gold"] for at in temperatures)
+        colder.add_row(policy, *(f"{gold:.2f}" for gold in golds))
+    console.print(colder)
     spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in run.seconds.items())
     console.print(f"seconds: {spent}")
+
+
+def print_data(run: Run, *, as_json: bool) -> None:
+    """Print what the stages after pretraining read: one JSON object, or counts for people."""
+    if as_json:
+        json.dump(run.data, sys.stdout)
+        print()
+        return
+    for name, texts in run.data.items():
+        print(f"{name:16s}{len(texts):6,}")
+    said = held_out_in_pairs(run)
+    print(
+        f"{said['state']:.2%} of the chosen answers state a held-out fact and {said['ask']:.2%} "
+        "ask a held-out question: the model itself wrote them"
+    )
