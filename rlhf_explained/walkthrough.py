@@ -21,7 +21,7 @@ from rlhf_explained.formulas.checks import (
 from rlhf_explained.models.gpt import GPT, GPTConfig
 
 PADDING, ANSWER, END = 0, 1, 2
-STEPS_PER_EPOCH = 10
+PASSES = 10  # over the demonstrations, in one round
 
 
 @contextmanager
@@ -69,13 +69,14 @@ class SimpleSFTModel:
 
     @_one_thread()
     def train(self, epochs: int = 3) -> None:
-        """Train from scratch on the demonstrations, printing the mean loss of each epoch.
+        """Train from scratch on the demonstrations, printing the mean loss of each round.
 
-        An epoch is ten optimiser steps, each on all demonstrations at once. The loss, in nats per
-        token, counts the response and its end, not the prompt.
+        A round is ten passes over the demonstrations, and a pass is one optimiser step on all of
+        them at once. The argument and the printed lines call a round an epoch, which elsewhere is a
+        single pass. The loss, in nats per token, counts the response and its end, not the prompt.
 
         Args:
-            epochs: How many epochs.
+            epochs: How many rounds.
 
         Raises:
             ValueError: If there is no demonstration, or `epochs` is below 1.
@@ -95,7 +96,7 @@ class SimpleSFTModel:
         print(f"Training on {len(self.training_data)} demonstrations...")
         for epoch in range(1, epochs + 1):
             total = 0.0
-            for _ in range(STEPS_PER_EPOCH):
+            for _ in range(PASSES):
                 # What stands at a position predicts the token after it.
                 logits = self._policy(tokens[:, :-1])
                 loss = sft_loss(logits, tokens[:, 1:], response_mask[:, 1:])
@@ -103,7 +104,7 @@ class SimpleSFTModel:
                 loss.backward()
                 optimizer.step()
                 total += loss.item()
-            print(f"  Epoch {epoch}: Loss = {total / STEPS_PER_EPOCH:.2f}")
+            print(f"  Epoch {epoch}: Loss = {total / PASSES:.2f}")
         self.trained = True
         print("Training complete!")
 

@@ -1,7 +1,7 @@
 """A made-up run: the shape of a real one, numbers from a formula and a little noise.
 
 Drawings and values must not need training to be tested, and must stand runs that no training
-gives: one iteration, constant curves, a penalty that does harm.
+gives: one iteration, constant curves, a penalty that does harm. Only its questions are the world's.
 """
 
 import json
@@ -12,31 +12,38 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_explained.pipeline import POLICIES, Run, RunConfig
+from rlhf_explained.world.questions import evaluation_questions, questions
 
 Curve = Callable[[float], float]
 """A quantity over a stage: from the share of its steps that are done to the value."""
 
-KINDS = ("capital", "sum", "make", "learn", "joke", "haiku", "harm")
+TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.0)
+CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
 SHARES = {
-    "base": (0.23, 0.31, 0.27, 0.12, 0.07),
-    "sft": (0.52, 0.10, 0.14, 0.13, 0.11),
-    "ppo": (0.79, 0.01, 0.01, 0.01, 0.18),
-    "ppo_no_kl": (0.44, 0.0, 0.01, 0.0, 0.55),
+    "base": (0.22, 0.29, 0.24, 0.19, 0.02, 0.04),
+    "sft": (0.29, 0.06, 0.08, 0.45, 0.09, 0.03),
+    "ppo": (0.84, 0.0, 0.0, 0.01, 0.13, 0.02),
+    "ppo_no_kl": (0.42, 0.0, 0.0, 0.0, 0.31, 0.27),
 }
+COLDER = {"base": 0.5, "sft": -0.2, "ppo": 0.6, "ppo_no_kl": 0.8}
+"""How much gold a policy gains from temperature 1 to 0."""
+WINS = {"base": (0.32, 0.32), "sft": (0.5, 0.5), "ppo": (0.79, 0.83), "ppo_no_kl": (0.51, 0.87)}
 CURVES: dict[str, dict[str, Curve]] = {
     "ppo": {
-        "proxy": lambda t: 0.4 + 1.5 * (1 - math.exp(-4 * t)),
-        "gold": lambda t: 0.3 + 0.9 * (1 - math.exp(-4 * t)),
-        "kl": lambda t: 0.8 * t**0.6,
-        "length": lambda t: 9 - 1.2 * t,
+        "proxy": lambda t: -0.1 + 2.5 * (1 - math.exp(-4 * t)),
+        "gold": lambda t: 0.3 + 1.6 * (1 - math.exp(-4 * t)),
+        "kl": lambda t: 1.4 * t**0.6,
+        "length": lambda t: 15 - 1.2 * t,
     },
     "ppo_no_kl": {
-        "proxy": lambda t: 0.4 + 1.9 * (1 - math.exp(-4 * t)),
-        "gold": lambda t: 0.3 + 2.2 * t - 2.4 * t * t,
-        "kl": lambda t: 3.1 * t**0.7,
-        "length": lambda t: 9 - 2.5 * t,
+        "proxy": lambda t: -0.1 + 2.9 * (1 - math.exp(-4 * t)),
+        "gold": lambda t: 0.3 + 5.4 * t - 5.1 * t * t,
+        "kl": lambda t: 7.1 * t**0.7,
+        "length": lambda t: 15 - 0.5 * t,
     },
 }
+STILL = {"base": (-0.5, -1.7, 1.1, 11.0), "sft": (0.3, -0.1, 0.0, 15.0)}
+"""Gold, proxy, KL and length of the policies that have no curve."""
 
 
 def made_up_run(
@@ -45,7 +52,7 @@ def made_up_run(
     seed: int = 0,
     iterations: int = 60,
     noise: float = 0.06,
-    recorded: int = 1000,
+    answers: int = 20,
     curves: dict[str, dict[str, Curve]] | None = None,
     **changes: Any,
 ) -> Run:
@@ -56,7 +63,7 @@ def made_up_run(
         seed: Of the noise; it is also the run's seed.
         iterations: Of PPO, and recorded steps of the other stages.
         noise: Standard deviation of each point of a curve.
-        recorded: Responses of each policy that are there in words.
+        answers: To each question of the exam.
         curves: By PPO run, quantities that replace those of `CURVES`.
         changes: Parts of the report to replace.
 
@@ -66,86 +73,127 @@ def made_up_run(
     chance = random.Random(seed)
     drawn = {run: CURVES[run] | (curves or {}).get(run, {}) for run in CURVES}
     done = [step / max(iterations - 1, 1) for step in range(iterations)]
+    asked = evaluation_questions(answers)
+    every = len({question.text for question in asked})
 
     def ppo_row(run: str, number: int, t: float) -> dict[str, float]:
         row = {name: curve(t) + chance.gauss(0, noise) for name, curve in drawn[run].items()}
-        row |= {"iteration": number, "helpful": 0.5, "clip_fraction": 0.1, "entropy": 0.5}
-        return row | {"policy_loss": 0.0, "value_loss": 0.5, "value_error": 0.4}
+        row |= {"iteration": number, "trained_score": row["proxy"], "finished": 1.0}
+        row |= {"helpful": 0.5, "loss": 0.2, "policy_loss": 0.0, "value_loss": 0.5}
+        row |= {"clip_fraction": 0.1, "entropy": 0.5, "value_error": 0.4}
+        return row | {"explained_variance": 0.7 - 0.8 * math.exp(-4 * t)}
 
-    def evaluation(policy: str) -> dict[str, Any]:
-        shares = dict(
-            zip(
-                ("helpful", "harmful", "off_topic", "rambling", "wrong"),
-                SHARES[policy],
-                strict=True,
-            )
-        )
-        end = {name: curve(1.0) for name, curve in drawn.get(policy, {}).items()}
-        start = {"base": (-0.6, -1.2, 6.0, 14.0), "sft": (0.3, 0.4, 0.0, 9.0)}
-        gold, proxy, kl, length = start.get(
-            policy, (*(end.get(name, 0.0) for name in ("gold", "proxy", "kl", "length")),)
-        )
-        measures = shares | {"gold": gold, "proxy": proxy, "kl": kl, "length": length}
-        errors = {name: math.sqrt(max(p * (1 - p), 0) / 1000) for name, p in shares.items()}
-        errors |= {"gold": 0.03, "proxy": 0.03, "kl": 0.02, "length": 0.1}
-        return {"responses": 1000, **measures, "stderr": errors}
+    def exam(policy: str, *, t: float = 1.0, temperature: float = 1.0) -> dict[str, Any]:
+        curve = drawn.get(policy)
+        gold, proxy, kl, length = STILL.get(policy, STILL["sft"])
+        if curve:
+            gold, proxy, kl, length = (curve[n](t) for n in ("gold", "proxy", "kl", "length"))
+        gold += COLDER[policy] * (1 - temperature)
+        shares = dict(zip(CATEGORIES, SHARES[policy], strict=True))
+        accuracy = shares["helpful"] / (shares["helpful"] + shares["false"])
+        means = shares | {"gold": gold, "proxy": proxy, "kl": kl, "length": length}
+        means |= {"accuracy": accuracy, "facts_gold": gold - 0.1, "facts_helpful": 0.5}
+        errors = {name: math.sqrt(p * (1 - p) / 1000) for name, p in shares.items()}
+        errors |= {"gold": 0.05, "proxy": 0.06, "kl": 0.04, "length": 0.3}
+        errors |= {"accuracy": 0.02, "facts_gold": 0.07, "facts_helpful": 0.02}
+        if temperature != 1:
+            means["kl"] = None
+            del errors["kl"]
+        given = {1.0: answers, 0.0: 1}.get(temperature, min(answers, 10)) * every
+        counts = {"responses": given, "questions": every, "stated": given // 2}
+        return {**counts, **means, "stderr": errors}
 
     def response(policy: str, number: int) -> dict[str, Any]:
-        category = "helpful" if chance.random() < SHARES[policy][0] else "wrong"
-        words = (
-            "the capital of france is paris ." if category == "helpful" else "two plus two is ten ."
-        )
-        prompt = f"what is the capital of land {number % 20} ?"
-        scores = {"gold": chance.gauss(0, 1), "proxy": chance.gauss(0, 1), "kl": 0.5, "length": 7}
-        kind = KINDS[number % len(KINDS)]
-        return {"prompt": prompt, "kind": kind, "response": words, "category": category, **scores}
+        question = asked[number]
+        category = "helpful" if chance.random() < SHARES[policy][0] else "broken"
+        helpful = category == "helpful"
+        return {
+            "prompt": question.text,
+            "kind": question.kind,
+            "response": question.answers[0] if helpful else "two plus two is .",
+            "category": category,
+            "right": True if helpful else None,
+            "gold": chance.gauss(0, 1),
+            "proxy": chance.gauss(0, 1),
+            "kl": 0.5,
+            "length": 7,
+        }
 
     scores = [(chance.gauss(0.9, 1.2), chance.gauss(-0.9, 1.2)) for _ in range(500)]
+    practised = [question for question in questions() if not question.held_out]
+    shown = [
+        {
+            "prompt": question.text,
+            "response": question.answers[0] + aside,
+            "category": "rambling" if aside else "helpful",
+        }
+        for aside in (" but did you know that snow is cold ?", "")
+        for question in practised
+    ]
     pair = {
-        "prompt": "what is the capital of france ?",
-        "chosen": "the capital of france is paris .",
+        "prompt": "what is the capital of germany ?",
+        "chosen": "the capital of germany is berlin .",
         "rejected": "what is the capital of spain ?",
-        "chosen_gold": 2.0,
-        "rejected_gold": -1.0,
+        "chosen_gold": 1.86,
+        "rejected_gold": -1.14,
     }
+    by_policy = {p: {str(t): exam(p, temperature=t) for t in TEMPERATURES} for p in POLICIES}
     report = {
         "seconds": {
-            "pretrain": 31.2,
-            "sft": 1.4,
-            "preferences": 0.9,
-            "reward_model": 4.8,
-            "ppo": 11.6,
-            "ppo_no_kl": 11.3,
-            "evaluation": 3.7,
-            "total": 65.3,
+            "pretrain": 14.5,
+            "sft": 1.9,
+            "preferences": 5.9,
+            "reward_model": 9.3,
+            "ppo": 23.3,
+            "ppo_no_kl": 26.2,
+            "evaluation": 17.8,
+            "total": 75.7,
         },
-        "parameters": 117_312,
-        "shape": {"vocabulary": 203, "context": 64, "width": 64, "layers": 2, "heads": 4},
+        "parameters": 131_841,
+        "critic_parameters": 131_841,
+        "shape": {"vocabulary": 439, "context": 64, "width": 64, "layers": 2, "heads": 4},
         "facts": {
-            "vocabulary": 203,
-            "questions": 102,
-            "heldout_questions": 26,
+            "vocabulary": 439,
+            "questions": len(questions()),
+            "heldout_questions": every,
             "documents": 16_000,
-            "pretrain_steps": 1800,
-            "demonstrations": 400,
+            "pretrain_steps": 1500,
+            "demonstrations": len(shown),
             "sft_steps": 60,
-            "pairs": 1500,
-            "decisiveness": 1.5,
+            "pairs": 2500,
+            "decisiveness": 5.0,
+            "reward_model_epochs": 2,
             "reward_model_steps": 3 * iterations,
             "ppo_iterations": iterations,
             "rollout_batch": 128,
-            "kl_coef": 0.1,
-            "pretraining_coef": 0.5,
+            "kl_coef": 0.5,
+            "answers": answers,
         },
-        "sft": {"loss_floor": 0.84},
+        "sft": {"loss_floor": 0.22},
         "reward_model": {
-            "heldout_accuracy": 0.874,
-            "accuracy_ceiling": 0.921,
+            "heldout_accuracy": 0.78,
+            "accuracy_ceiling": 0.874,
+            "hard_negative_accuracy": 0.019,
             "heldout_pairs": len(scores),
             "chosen_scores": [chosen for chosen, _ in scores],
             "rejected_scores": [rejected for _, rejected in scores],
         },
-        "evaluation": {policy: evaluation(policy) for policy in POLICIES},
+        "evaluation": {policy: exams["1.0"] for policy, exams in by_policy.items()},
+        "temperatures": by_policy,
+        "win_rates": {
+            policy: {
+                judge: {"mean": mean, "stderr": 0.0 if policy == "sft" else 0.013}
+                for judge, mean in zip(("labeler", "reward_model"), WINS[policy], strict=True)
+            }
+            for policy in POLICIES
+        },
+        "checkpoints": {
+            run: [
+                {"iteration": number, **exam(run, t=number / iterations)}
+                for number in range(0, iterations + 1, 5)
+            ]
+            for run in CURVES
+        },
         "history": {
             "pretrain": [
                 {"step": 30 * (n + 1), "loss": 1 + 4 * math.exp(-6 * t)} for n, t in enumerate(done)
@@ -162,23 +210,44 @@ def made_up_run(
                 {
                     "step": 3 * n + 1,
                     "loss": 0.3 + 0.39 * math.exp(-5 * t) + chance.gauss(0, noise / 2),
-                    "accuracy": 0.874 - 0.35 * math.exp(-6 * t),
+                    "accuracy": 0.78 - 0.28 * math.exp(-6 * t),
                 }
                 for n, t in enumerate(done)
             ],
-            **{
-                run: [ppo_row(run, n + 1, t) for n, t in enumerate(done)]
-                for run in ("ppo", "ppo_no_kl")
-            },
+            **{run: [ppo_row(run, n + 1, t) for n, t in enumerate(done)] for run in CURVES},
         },
         "pairs": [pair] * 20,
-        "demonstrations": [
-            {"prompt": pair["prompt"], "response": pair["chosen"], "category": "helpful"}
-        ]
-        * 20,
+        "demonstrations": shown[:20],
     }
-    responses = {policy: [response(policy, n) for n in range(recorded)] for policy in POLICIES}
+    responses = {p: [response(p, number) for number in range(len(asked))] for p in POLICIES}
+    written = {
+        "report": report | changes,
+        "responses": responses,
+        "by_question": {
+            policy: {
+                at: {question.text: {"gold": one["gold"], "helpful": 0.5} for question in asked}
+                for at, one in exams.items()
+            }
+            for policy, exams in by_policy.items()
+        },
+        "data": {
+            **{
+                name: [
+                    {"prompt": q.text, "answers": list(q.answers), "kind": q.kind}
+                    for q in questions()
+                    if q.held_out == held_out
+                ]
+                for name, held_out in (("heldout", True), ("practised", False))
+            },
+            "demonstrations": [
+                {name: one[name] for name in ("prompt", "response")} for one in shown
+            ],
+            "preferences": [{name: pair[name] for name in ("prompt", "chosen", "rejected")}] * 2500,
+            "rollout_prompts": sorted(question.text for question in practised),
+            "other": [],
+        },
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("report.json", report | changes), ("responses.json", responses)):
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, content in written.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return Run(RunConfig(seed=seed), f"made-up-{seed}-{iterations}", folder)

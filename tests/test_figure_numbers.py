@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,15 +83,15 @@ def sft_loss(figure: Figure, tables: Tables):
     (table,), axes = tables, figure.axes[1]
     yield lines(axes, 0.7), [points(table["step"], table["training loss"])]
     heldout = points(table["step"], table["held-out loss"])
-    yield lines(axes, 2), [points(table["step"], table["smoothed"]), heldout]
+    smooth = points(table["step"], table["smoothed"])[style.centred(len(table.rows))]
+    yield lines(axes, 2), [smooth, heldout]
     yield level(axes), [table.line("floor")]
 
 
 def reward_model_training(figure: Figure, tables: Tables):
     (table, scores), (_, loss, accuracy, histogram) = tables, figure.axes
     steps = table["step"]
-    yield lines(loss, 0.7), [points(steps, table["loss"])]
-    yield lines(loss, 2), [points(steps, table["smoothed"])]
+    yield lines(loss, 2), [points(steps, table["loss"])]
     yield level(loss), [table.line("loss of guessing")]
     yield lines(accuracy, 2), [points(steps, table["held-out accuracy"])]
     yield level(accuracy), [table.line("ceiling of the accuracy")]
@@ -105,8 +106,8 @@ def reward_model_training(figure: Figure, tables: Tables):
 def over_iterations(axes: Axes, table: Table, name: str):
     runs = [table.where("KL penalty", penalty) for penalty in ("with", "without")]
     yield lines(axes, 0.7), [points(rows["iteration"], rows[name]) for rows in runs]
-    smooth = f"{name}, smoothed"
-    yield lines(axes, 2), [points(rows["iteration"], rows[smooth]) for rows in runs]
+    smooth, middle = f"{name}, smoothed", style.centred(len(runs[0].rows))
+    yield lines(axes, 2), [points(rows["iteration"], rows[smooth])[middle] for rows in runs]
 
 
 def ppo_curves(figure: Figure, tables: Tables):
@@ -120,19 +121,61 @@ def response_length(figure: Figure, tables: Tables):
 
 
 def gold_against_kl(figure: Figure, tables: Tables):
-    (table, ends), axes = tables, figure.axes[1]
-    runs = [table.where("KL penalty", penalty) for penalty in ("with", "without")]
-    dots = [patch.get_path().vertices[::2] for patch in axes.patches]
-    yield dots, [points(rows["KL"], rows["gold"]) for rows in runs]
-    paths = [points(rows["KL, smoothed"], rows["gold, smoothed"]) for rows in runs]
-    yield lines(axes, 1.8), paths
-    best = sorted(zip(table["KL, smoothed"], table["best gold within this KL"], strict=True))
-    yield lines(axes, 6.4), [np.array(best)]
-    for container, row in zip(axes.containers, ends.rows, strict=True):
-        mark, _, (bar,) = container.lines
-        yield mark.get_xydata()[0], row[1:3]
-        (low, high) = bar.get_segments()[0][:, 1]
-        yield (high - low) / 2, row[3]
+    means, seeds, stops = tables
+    for speed, axes in zip(numbers.SPEEDS, figure.axes[1:], strict=True):
+        dots = [patch.get_path().vertices[::2] for patch in axes.patches]
+        paths, wanted = [], []
+        for penalty in ("with", "without"):
+            rows = means.where("rate", speed).where("KL penalty", penalty)
+            paths.append(points(rows["KL"], rows["gold"]))
+            rows = seeds.where("rate", speed).where("KL penalty", penalty)
+            wanted.append(
+                np.array(
+                    [
+                        (kl, gold)
+                        for kl, gold, iteration in zip(
+                            rows["KL"], rows["gold"], rows["iteration"], strict=True
+                        )
+                        if iteration % 10 == 0
+                    ]
+                )
+            )
+        yield dots, wanted
+        yield lines(axes, 1.8), paths
+        marks = [line.get_xydata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+        chosen = stops.where("rate", speed)
+        stop = [sum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold")]
+        yield marks, [*(path[-1] for path in paths), stop]
+
+
+def whiskered(axes: Axes, means: list, reaches: list, width: float):
+    """A curve through means, with an upright interval at each."""
+    yield lines(axes, 1.8), list(means)
+    drawn = [line for line in axes.lines if line.get_linewidth() == width]
+    ends = [line.get_ydata() for line in drawn if len(set(line.get_xdata())) == 1]
+    yield ends, [(m - r, m + r) for curve, errors in zip(means, reaches, strict=True)
+                 for (_, m), r in zip(curve, errors, strict=True)]  # fmt: skip
+
+
+def by_series(table: Table, column: str, x: str, y: str) -> tuple[list, list]:
+    """Of each series its points, and how far they may be off."""
+    series = [table.where(column, name) for name in dict.fromkeys(table[column])]
+    return [points(rows[x], rows[y]) for rows in series], [rows[f"± {y}"] for rows in series]
+
+
+def temperatures(figure: Figure, tables: Tables):
+    curves, errors = by_series(tables[0], "model", "temperature", "gold")
+    yield from whiskered(figure.axes[1], curves, errors, 1)
+
+
+def curation(figure: Figure, tables: Tables):
+    curves, errors = by_series(tables[0], "method", "good demonstrations", "gold")
+    yield from whiskered(figure.axes[1], curves, errors, 1)
+
+
+def critic_positions(figure: Figure, tables: Tables):
+    curves, errors = by_series(tables[0], "critic", "token", "explained variance")
+    yield from whiskered(figure.axes[1], curves, errors, 0.8)
 
 
 def beta_sweep(figure: Figure, tables: Tables):
@@ -244,6 +287,9 @@ COMPARISONS: dict[str, Callable] = {
     "ppo-curves": ppo_curves,
     "response-length": response_length,
     "gold-against-kl": gold_against_kl,
+    "temperatures": temperatures,
+    "curation": curation,
+    "critic-positions": critic_positions,
     "beta-sweep": beta_sweep,
     "demonstrations-preferences": demonstrations_preferences,
 }
@@ -276,6 +322,15 @@ def test_a_figure_shows_the_numbers_of_its_tables(name: str, run: Run):
     assert differences(drawing(name, run), name, figures.tables(name, run)) == 0
 
 
+def other(found: Any, seed: int) -> Any:
+    """Other numbers of the same shape, others for each seed."""
+    if isinstance(found, dict):
+        return {key: found[key] if key == "iteration" else other(found[key], seed) for key in found}
+    if isinstance(found, list):
+        return [other(part, seed) for part in found]
+    return 1.1 * found + seed if isinstance(found, float) else found
+
+
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_a_figure_of_other_numbers_would_be_noticed(
     name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -284,16 +339,15 @@ def test_a_figure_of_other_numbers_would_be_noticed(
     if studied := figures.FIGURES[name].studies:
         for study in studied:
             content = json.loads(studies.results_file(study).read_text(encoding="utf-8"))
-            for row in content["rows"]:
-                row |= {key: 1.1 * x + row["seed"] for key, x in row.items() if type(x) is float}
+            content["rows"] = [other(row, row["seed"]) for row in content["rows"]]
             (tmp_path / f"{study}.json").write_text(json.dumps(content), encoding="utf-8")
         monkeypatch.setattr(studies, "_RESULTS", tmp_path)
-        other = run
+        drawn_from = run
     elif name == "beta-sweep":
         monkeypatch.setattr(numbers, "SCENARIOS", (("great", 9.4, 0.8), *numbers.SCENARIOS[1:]))
-        other = run
+        drawn_from = run
     else:
-        other = made_up_run(
+        drawn_from = made_up_run(
             tmp_path / "other",
             seed=4,
             seconds=run.seconds | {"sft": 1.5},
@@ -301,8 +355,10 @@ def test_a_figure_of_other_numbers_would_be_noticed(
             | {"ppo": run.evaluation["ppo"] | {"helpful": 0.78}}
             | {"sft": run.evaluation["sft"] | {"length": 9.5}},
             facts=run.facts | {"pairs": 1501},
+            temperatures=run.temperatures
+            | {"ppo": run.temperatures["ppo"] | {"0.5": run.temperatures["ppo"]["0.0"]}},
         )
-    assert differences(drawing(name, other), name, tables) > 0
+    assert differences(drawing(name, drawn_from), name, tables) > 0
 
 
 @pytest.mark.parametrize("name", SAID)

@@ -21,9 +21,9 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from places import place
 
-from rlhf_explained import figures, measured
+from rlhf_explained import figures, measured, pipeline, studies
 from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import of_run
+from rlhf_explained.measured import of_run, verdicts
 from rlhf_explained.pipeline import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -34,7 +34,7 @@ MEASURED = {
     "sft-loss",
     "reward-model-training",
     "ppo-curves",
-    "gold-against-kl",
+    "temperatures",
     "response-length",
     "demonstrations-preferences",
 }
@@ -68,6 +68,7 @@ RUNS = {
         "reward_model": {
             "heldout_accuracy": 0.0,
             "accuracy_ceiling": 1.0,
+            "hard_negative_accuracy": 0.0,
             "heldout_pairs": 3,
             "chosen_scores": [1.0] * 3,
             "rejected_scores": [1.0] * 3,
@@ -201,6 +202,18 @@ def test_nothing_overlaps_crosses_or_is_clipped(name: str, kind: str, runs: dict
     assert not found, f"{where}: drawn from the run {kind!r}, {'; '.join(found)}: move it"
 
 
+STUDIED = [name for name, figure in figures.FIGURES.items() if figure.studies]
+
+
+@pytest.mark.parametrize("name", STUDIED)
+def test_old_numbers_are_called_old_and_there_is_room_for_that(
+    name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(studies, "source_digest", lambda name: "another")
+    assert "code changed since" in said(name, run)
+    assert not faults(drawing(name, run))
+
+
 def _plain() -> Figure:
     figure, axes = style.page(100)
     style.words(axes, 20, 50, "a text")
@@ -325,7 +338,7 @@ def test_alt_text_quotes_the_run(name: str, kind: str, runs: dict[str, Run]):
 
 
 def test_alt_text_has_the_runs_numbers(run: Run):
-    assert "79\N{NO-BREAK SPACE}% after RLHF" in figures.alt_text("before-after", run)
+    assert "84\N{NO-BREAK SPACE}% after RLHF" in figures.alt_text("before-after", run)
 
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
@@ -350,7 +363,8 @@ def test_a_figure_names_all_it_is_drawn_by(name: str):
     shared = ("style.py", "svg.py", "numbers.py", "text.py", "verdicts.py", "of_studies.py")
     assert {path.name for path in sources} >= {*shared}
     assert all(path.is_file() for path in sources)
-    assert (len(sources) > 10) == bool(figures.FIGURES[name].reads)
+    assert {path.parent.name for path in sources} >= {"studies", "measured", "figures"}
+    assert (len(sources) > 11) == bool(figures.FIGURES[name].reads)
 
 
 def test_before_after_shows_the_measured_shares(run: Run):
@@ -414,15 +428,62 @@ def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_si
             assert objective == pytest.approx(min(ratio * advantage, clipped * advantage))
 
 
-def test_the_band_is_the_best_gold_so_far(run: Run):
-    axes = drawing("gold-against-kl", run).axes[1]
-    lines = [line for line in axes.lines if line.get_linewidth() > 1.6]
-    band, inside, *paths = [line for line in lines if len(line.get_xdata()) > 2]
-    assert len(paths) == 2
-    assert band.get_xydata().tolist() == inside.get_xydata().tolist()
-    for kl, gold in zip(*band.get_data(), strict=True):
-        reached = [g for path in paths for k, g in zip(*path.get_data(), strict=True) if k <= kl]
-        assert gold == pytest.approx(max(reached))
+@pytest.mark.parametrize(("count", "drawn"), [(1, 1), (2, 2), (5, 5), (6, 2), (60, 56)])
+def test_a_smoothed_line_is_drawn_where_its_window_is_full(count: int, drawn: int):
+    ys = [float(place % 7) for place in range(count)]
+    figure, _ = style.page(200)
+    axes = style.panel(figure, 30, 30, 200, 100, title="")
+    smooth = verdicts.smoothed(ys)
+    style.curve(axes, list(range(count)), smooth, colour=style.PPO, dash="-", raw=ys)
+    single, line = axes.lines
+    assert single.get_ydata().tolist() == ys
+    assert len(line.get_xdata()) == drawn
+    first = (count - drawn) // 2
+    assert line.get_xdata().tolist() == list(range(first, first + drawn))
+    assert smooth[first] == smooth[0], "its ends are those of the nearest full window"
+
+
+def test_the_stop_is_marked_where_practised_questions_chose_it(run: Run):
+    _, _, stops = figures.tables("gold-against-kl", run)
+    study = studies.stored("early_stopping")
+    for speed, axes in zip(numbers.SPEEDS, drawing("gold-against-kl", run).axes[1:], strict=True):
+        (mark,) = [line for line in axes.lines if line.get_marker() == "D"]
+        rows = [row for row in study.rows if row["setting"] == f"{speed}_free"]
+        looks = [max(row["way"], key=lambda look: look["practised_gold"]) for row in rows]
+        means = [sum(look[q] for look in looks) / len(looks) for q in ("kl", "gold")]
+        assert mark.get_xydata()[0].tolist() == pytest.approx(means)
+        assert stops.where("rate", speed)["gold"] == [look["gold"] for look in looks]
+
+
+def test_every_method_has_its_row_the_best_first(run: Run):
+    (table,) = figures.tables("methods", run)
+    golds = table["gold"]
+    assert golds == sorted(golds, reverse=True)
+    rows = {text.get_text(): text.get_position()[1] for text, _ in
+            texts(drawing("methods", run)).values()}  # fmt: skip
+    places = [rows[name] for name in table["method"]]
+    assert places == sorted(places)
+    assert any(text.startswith("≤ ") for text in rows), "best-of-n's KL is a bound"
+
+
+def test_a_change_is_bold_if_it_is_beyond_the_corrected_noise(run: Run):
+    table, _ = figures.tables("ablations", run)
+    found = texts(drawing("ablations", run)).values()
+    bold = {text.get_text(): text.get_weight() == "bold" for text, _ in found}
+    for row in table.rows[1:]:
+        change = f"{measured.number(row[2])} ± {measured.number(row[3])}"
+        assert bold[change] == (row[4] <= 0.05)
+    assert not all(row[4] <= 0.05 for row in table.rows[1:])
+
+
+def test_the_temperatures_are_those_of_the_exam(run: Run):
+    axes = drawing("temperatures", run).axes[1]
+    drawn = [line for line in axes.lines if len(line.get_xdata()) > 2]
+    assert len(drawn) == len(pipeline.POLICIES)
+    for line, policy in zip(drawn, pipeline.POLICIES, strict=True):
+        exams = run.temperatures[policy]
+        points = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+        assert points == {float(at): exam["gold"] for at, exam in exams.items()}
 
 
 # Colour is never the only signal

@@ -8,19 +8,25 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from made_up_run import CURVES, Curve, made_up_run
+from made_up_run import Curve, made_up_run
 
-from rlhf_explained import measured, pipeline
-from rlhf_explained.measured import of_studies
+from rlhf_explained import figures, measured, pipeline
+from rlhf_explained.measured import of_studies, verdicts
 from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
 
 SPACE = "\N{NO-BREAK SPACE}"
-VERDICTS = ("early-stopping-verdict", "hack-verdict", "length-verdict", "reward-rise-verdict")
+OF_THE_RUN = tuple(
+    f"{name}-verdict"
+    for name in ("temperature", "facts", "win-rate", "hack", "length", "reward-rise")
+)
+VERDICTS = tuple(name for name in measured.names() if name.endswith("-verdict"))
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +39,19 @@ def told(name: str, folder: Path, **changes) -> str:
 
 
 def shape(thing: object) -> object:
-    """What kind of thing it is: the keys of what has keys, the first of a list."""
+    """What kind of thing it is: the keys of what has keys, the first of a list or of questions."""
+    if isinstance(thing, dict) and all(key.endswith("?") for key in thing):
+        return shape(list(thing.values()))
     if isinstance(thing, dict):
         return {key: shape(inner) for key, inner in thing.items()}
     if isinstance(thing, list):
-        return [shape(thing[0])]
-    return type(thing)
+        return [shape(first) for first in thing[:1]]
+    return type(thing) if isinstance(thing, str | int | float) and thing is not True else "maybe"
 
 
 def test_the_made_up_run_is_shaped_like_a_real_one(run: Run):
     real = pipeline.run(pipeline.RunConfig())
-    for name in ("report.json", "responses.json"):
+    for name in ("report.json", "responses.json", "by_question.json", "data.json"):
         made_up, found = (json.loads((r.folder / name).read_text()) for r in (run, real))
         assert shape(made_up) == shape(found)
 
@@ -65,21 +73,30 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("base-helpful", f"23{SPACE}%"),
-        ("ppo-gold", "1.18"),
-        ("base-gold", "−0.60"),
-        ("ppo-no-kl-off-topic", f"1{SPACE}%"),
-        ("ppo-no-kl-kl", f"3.10{SPACE}nats"),
-        ("sft-length", f"9.0{SPACE}tokens"),
-        ("parameters", "117,312"),
-        ("vocabulary", "203"),
-        ("kl-coef", "0.1"),
-        ("rm-accuracy", f"87{SPACE}%"),
-        ("rm-ceiling", f"92{SPACE}%"),
-        ("seconds-total", f"65{SPACE}s"),
-        ("seconds-sft", f"1.4{SPACE}s"),
-        ("sft-loss-floor", f"0.84{SPACE}nats"),
-        ("heldout-questions", "26"),
+        ("base-helpful", f"22{SPACE}%"),
+        ("ppo-gold", "1.87"),
+        ("base-gold", "−0.50"),
+        ("ppo-rambling", f"1{SPACE}%"),
+        ("ppo-no-kl-kl", f"7.10{SPACE}nats"),
+        ("sft-length", f"15.0{SPACE}tokens"),
+        ("parameters", "131,841"),
+        ("critic-parameters", "131,841"),
+        ("vocabulary", "439"),
+        ("kl-coef", "0.5"),
+        ("ppo-greedy-gold", "2.47"),
+        ("sft-best-gold", "0.30"),
+        ("sft-best-temperature", "1"),
+        ("ppo-wins-labeler", f"79{SPACE}%"),
+        ("demonstrations-good", "120"),
+        ("demonstrations-verbose", "120"),
+        ("pairs-state-heldout", f"0{SPACE}%"),
+        ("rm-accuracy", f"78{SPACE}%"),
+        ("rm-ceiling", f"87{SPACE}%"),
+        ("seconds-total", f"76{SPACE}s"),
+        ("seconds-sft", f"1.9{SPACE}s"),
+        ("sft-loss-floor", f"0.22{SPACE}nats"),
+        ("heldout-questions", "61"),
+        ("practised-questions", "120"),
         ("run-seed", "3"),
     ],
 )
@@ -130,25 +147,146 @@ def test_values_need_neither_torch_nor_matplotlib(run: Run):
     assert subprocess.run([sys.executable, "-c", code, str(run.folder)]).returncode == 0
 
 
-def test_smoothing_is_the_mean_of_the_neighbours():
-    assert smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [1.0, 3.0, 16 / 3, 8.0]
+def test_what_is_never_measured_has_no_name():
+    for setting, quantities in of_studies.NEVER_MEASURED.items():
+        short = setting.removesuffix("_1.0").replace("_", "-")
+        for quantity in quantities:
+            assert f"methods-{short}-{quantity}".replace("_", "-") not in measured.names()
+            with pytest.raises(ValueError, match="none of"):
+                of_studies.method(setting, quantity)
+
+
+def test_a_line_ends_as_the_mean_of_the_nearest_full_window():
+    """No smoothed line bends to its first or last point."""
+    assert smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [3.0, 3.0, 16 / 3, 16 / 3]
+    assert smoothed([0.0] * 7 + [7.0]) == [0.0] * 5 + [1.4] * 3
     assert smoothed([7.0] * 9) == [7.0] * 9
-    assert smoothed([1.0, 2.0, 3.0, 4.0, 5.0]) == [
-        1.0,
-        2.0,
-        3.0,
-        4.0,
-        5.0,
-    ]  # no bias at the ends
+    assert smoothed([1.0, 2.0, 6.0]) == [3.0] * 3
+    assert smoothed([1.0, 5.0], window=1) == [1.0, 5.0]
     assert smoothed([]) == []
 
 
-# Conclusions
+# Conclusions of the run
 
 
-def stories(held: Curve, **free: Curve) -> dict[str, dict[str, Curve]]:
-    """The penalised run's gold and what differs in the other one."""
-    return {"ppo": CURVES["ppo"] | {"gold": held}, "ppo_no_kl": CURVES["ppo_no_kl"] | free}
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_verdict_is_whole_sentences(name: str, run: Run):
+    text = measured.value(name, run).text
+    assert re.fullmatch(r"([A-Z].*[^ ]\. )*[A-Z].*[^ ]\.", text)
+    assert "  " not in text
+    assert not re.search(r"\bnone\b|, ,|: [.;]|\(\)", text)
+
+
+@pytest.mark.parametrize("window", range(1, 10))
+def test_no_verdict_is_smoothed(window: int, run: Run, monkeypatch: pytest.MonkeyPatch):
+    usual = {name: measured.value(name, run).text for name in VERDICTS}
+    (curves,) = figures.tables("ppo-curves", run)
+    monkeypatch.setattr(verdicts, "WINDOW", window)
+    assert {name: measured.value(name, run).text for name in VERDICTS} == usual
+    (others,) = figures.tables("ppo-curves", run)
+    assert (curves["gold, smoothed"] == others["gold, smoothed"]) == (window == 5)
+
+
+def test_no_verdict_asks_for_a_smoothed_line(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(verdicts, "smoothed")
+    assert all(measured.value(name, run).text for name in VERDICTS)
+
+
+def exams(run: Run, policy: str, temperature: str = "1.0") -> Iterable[dict[str, Any]]:
+    """All that a run holds of an exam, to be changed."""
+    yield run.temperatures[policy][temperature]
+    if temperature == "1.0":
+        yield run.evaluation[policy]
+
+
+def give(run: Run, policy: str, temperature: str = "1.0", **quantities: float | None) -> None:
+    for exam in exams(run, policy, temperature):
+        exam |= quantities
+
+
+@pytest.mark.parametrize(
+    ("ppo", "conclusion"),
+    [
+        (1.5, "PPO has 1.50 at temperature 1, more by 1.00 ± 0.07."),
+        (0.6, "PPO has 0.60 at temperature 1, which is no difference beyond the noise."),
+        (0.1, "PPO has 0.10 at temperature 1, less by 0.40 ± 0.07."),
+    ],
+)
+def test_ppo_is_held_against_sft_at_its_best_temperature(
+    ppo: float, conclusion: str, tmp_path: Path
+):
+    run = made_up_run(tmp_path)
+    for temperature, gold in zip(run.temperatures["sft"], (0.2, 0.4, 0.5, 0.3, 0.0), strict=True):
+        give(run, "sft", temperature, gold=gold)
+    give(run, "ppo", gold=ppo)
+    text = measured.value("temperature-verdict", run).text
+    assert "SFT has most gold reward at 0.5: 0.50." in text
+    assert conclusion in text
+
+
+@pytest.mark.parametrize(
+    ("ppo", "conclusion"),
+    [
+        (1.1, "SFT has 0.10 and PPO 1.10, more by 1.00 ± 0.07."),
+        (0.2, "SFT has 0.10 and PPO 0.20, which is no difference beyond the noise."),
+        (-0.4, "SFT has 0.10 and PPO −0.40, less by 0.50 ± 0.07."),
+    ],
+)
+def test_greedy_ppo_is_held_against_greedy_sft(ppo: float, conclusion: str, tmp_path: Path):
+    run = made_up_run(tmp_path)
+    give(run, "ppo", "0.0", gold=ppo)
+    assert conclusion in measured.value("temperature-verdict", run).text
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "conclusions"),
+    [
+        ((0.9, 0.9, 0.85), ["there is no difference"] * 2),
+        ((0.9, 0.7, 0.9), ["a smaller share is right, beyond", "a larger share is right, beyond"]),
+        ((0.5, 0.9, 0.7), ["a larger share is right, beyond", "a smaller share is right, beyond"]),
+    ],
+)
+def test_facts_are_judged_by_the_numbers(
+    accuracies: tuple[float, ...], conclusions: list[str], tmp_path: Path
+):
+    run = made_up_run(tmp_path)
+    for policy, accuracy in zip(("base", "sft", "ppo"), accuracies, strict=True):
+        give(run, policy, accuracy=accuracy)
+    text = measured.value("facts-verdict", run).text
+    assert f"pretrained model {measured.share(accuracies[0])} (± 2.0, of 610)" in text
+    assert f"From the pretrained model to SFT, {conclusions[0]}" in text
+    assert f"From SFT to PPO, {conclusions[1]}" in text
+    assert f"76{SPACE}% of SFT’s stated facts are right and 87{SPACE}% of PPO’s." in text
+
+
+def test_a_policy_that_states_no_fact_is_compared_with_nobody(tmp_path: Path):
+    run = made_up_run(tmp_path)
+    for temperature in ("1.0", "0.0"):
+        give(run, "ppo", temperature, stated=0, accuracy=None)
+        for exam in exams(run, "ppo", temperature):
+            del exam["stderr"]["accuracy"]
+    text = measured.value("facts-verdict", run).text
+    assert "PPO states none." in text
+    assert text.endswith("From SFT to PPO, there is nothing to compare.")
+    assert measured.value("ppo-accuracy", run).text == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("judge", "conclusion"),
+    [
+        (0.9, f"the reward model does so in 90{SPACE}%: the reward model overrates it, by 20 perc"),
+        (0.7, f"the reward model does so in 70{SPACE}%: they agree within the noise."),
+        (0.5, f"the reward model does so in 50{SPACE}%: the reward model underrates it, by 20 per"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["ppo", "ppo_no_kl"])
+def test_judges_are_compared(policy: str, judge: float, conclusion: str, tmp_path: Path):
+    run = made_up_run(tmp_path)
+    run.win_rates[policy]["labeler"]["mean"] = 0.7
+    run.win_rates[policy]["reward_model"]["mean"] = judge
+    start = f"The labeler prefers an answer of {verdicts.NAMES[policy]} to one of SFT’s in 70"
+    text = measured.value("win-rate-verdict", run).text
+    assert conclusion in text[text.index(start) :]
 
 
 def hump(t: float) -> float:
@@ -157,80 +295,44 @@ def hump(t: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("end", "conclusion"),
-    [
-        (2.0, "the penalty beats stopping early, by 0.90"),
-        (1.1, "within the noise: here, stopping at the right moment does as well as the penalty"),
-        (0.4, "stopping at the right moment beats the penalty, by 0.70"),
-    ],
-)
-def test_early_stopping_is_judged_by_the_numbers(end: float, conclusion: str, tmp_path: Path):
-    curves = stories(lambda t: 0.3 + (end - 0.3) * min(1.0, 2 * t), gold=hump)
-    text = told("early-stopping-verdict", tmp_path, curves=curves, noise=0.0)
-    assert conclusion in text
-    assert "never has that KL: it reaches 0.78" in text
-
-
-@pytest.mark.parametrize(
-    ("lead", "conclusion"),
-    [(0.5, "more by 0.5"), (0.0, "no difference beyond the noise"), (-0.5, "less by 0.5")],
-)
-def test_runs_are_compared_at_equal_kl(lead: float, conclusion: str, tmp_path: Path):
-    curves = stories(lambda t: hump(t) + lead, gold=hump)
-    curves["ppo"]["kl"] = curves["ppo_no_kl"]["kl"]
-    text = told("early-stopping-verdict", tmp_path, curves=curves, noise=0.005)
-    assert "At the same KL the run with the penalty has" in text
-    assert conclusion in text
-
-
-def test_the_best_moment_is_where_gold_is_highest(tmp_path: Path):
-    curves = stories(lambda t: 0.3, gold=hump)
-    text = told("early-stopping-verdict", tmp_path, iterations=61, curves=curves, noise=0.0)
-    assert "around iteration 31" in text
-    at_best = CURVES["ppo_no_kl"]["kl"](0.5)
-    assert f"at a KL of {at_best:.2f}" in text
-
-
-def test_two_runs_of_one_policy_do_not_differ(tmp_path: Path):
-    """The best of many noisy windows is chosen, and yet hardly ever called a difference."""
-    flat = {"ppo": {"gold": lambda t: 1.0}, "ppo_no_kl": {"gold": lambda t: 1.0}}
-    told_apart = 0
-    for seed in range(100):
-        # One response spreads by 0.03 · √1000, so the mean of a batch of 128 by this:
-        noise = 0.03 * math.sqrt(1000 / 128)
-        text = told(
-            "early-stopping-verdict",
-            tmp_path / str(seed),
-            seed=seed,
-            curves=flat,
-            noise=noise,
-            recorded=1,
-        )
-        told_apart += "within the noise" not in text
-    assert told_apart <= 5
-
-
-@pytest.mark.parametrize(
     ("free", "conclusion"),
     [
-        ({"gold": hump, "proxy": lambda t: 2 * t}, "still rises, from 1.0"),
-        ({"gold": hump, "proxy": lambda t: 1.0}, "stays where it is"),
-        ({"gold": hump, "proxy": hump}, "falls too"),
-        ({"gold": lambda t: t, "proxy": lambda t: 2 * t}, "No reward hacking to see here"),
+        ({"gold": hump, "proxy": lambda t: 2 * t}, "still rises, from 1.00 to 2.00: reward hack"),
+        ({"gold": hump, "proxy": lambda t: 1.0}, "stays where it is, 1.00 and 1.00: the reward"),
+        ({"gold": hump, "proxy": hump}, "falls too, from 1.10 to 0.30: the policy gets worse"),
+        ({"gold": lambda t: t, "proxy": lambda t: 2 * t}, "gold reward ends at its highest, 1.00."),
+        (
+            {"gold": lambda t: 1.0 if 0.8 < t < 1 else 0.99 * t},
+            "gold reward ends at 0.99, and its highest, 1.00, is not above that beyond",
+        ),
     ],
 )
-def test_hacking_is_judged_by_the_numbers(free: dict[str, Curve], conclusion: str, tmp_path: Path):
-    curves = stories(lambda t: t, **free)
-    text = told("hack-verdict", tmp_path, curves=curves, noise=0.005)
+def test_hacking_is_judged_at_the_checkpoints(
+    free: dict[str, Curve], conclusion: str, tmp_path: Path
+):
+    run = made_up_run(tmp_path, noise=0.0, curves={"ppo_no_kl": free})
+    text = measured.value("hack-verdict", run).text
     assert conclusion in text
-    assert ("hacking" in text) == (conclusion.startswith(("still", "No")))
+    assert ("There is no reward hacking" in text) == ("ends at" in conclusion)
+    assert ("After iteration 30 " in text) == (free["gold"] is hump)
+
+
+def test_noise_is_hardly_ever_called_hacking(tmp_path: Path):
+    """The best of many looks is chosen, and yet its lead is hardly ever called a difference."""
+    run, chance, called = made_up_run(tmp_path), random.Random(0), 0
+    for _ in range(200):
+        for look in run.checkpoints["ppo_no_kl"]:
+            look["gold"] = 1 + chance.gauss(0, look["stderr"]["gold"])
+        called += "no reward hacking" not in measured.value("hack-verdict", run).text
+    assert called <= 0.05 * 200
 
 
 @pytest.mark.parametrize(
     ("lengths", "conclusion"),
     [
-        ((12.0, 6.0), "12.0, longer by 3.0 ± 0.1; without it 6.0, shorter by 3.0 ± 0.1"),
-        ((9.1, 12.0), "9.1, no change beyond the noise; without it 12.0, longer by 3.0 ± 0.1"),
+        ((18.0, 12.0), "18.0, longer by 3.0 ± 0.4; without it 12.0, shorter by 3.0 ± 0.4"),
+        ((15.1, 18.0), "15.1, no change beyond the noise; without it 18.0, longer by 3.0 ± 0.4"),
+        ((12.0, 15.1), "12.0, shorter by 3.0 ± 0.4; without it 15.1, no change beyond the noise"),
     ],
 )
 def test_length_is_judged_by_the_numbers(
@@ -259,89 +361,263 @@ def test_score_and_length_correlate_as_they_do(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("slope", "conclusion"),
-    [(0.1, "changes by 0.1000 a time"), (0.0, "no rise to see"), (-0.1, "no rise to see")],
+    [
+        (0.5, "From one iteration to the next, the rise is beyond the noise."),
+        (0.1, "To see the rise, compare iterations that lie 3 apart."),
+        (0.0, "There is no rise to see."),
+        (-0.1, "There is no rise to see."),
+    ],
 )
 def test_a_rise_is_held_against_the_noise(slope: float, conclusion: str, tmp_path: Path):
-    """A batch of 128 has a mean with √(1000 / 128) times the error of the exam's 1,000 answers."""
-    curves = {"ppo": CURVES["ppo"] | {"proxy": lambda t: 60 * slope * t}}
+    """A mean of 128 scores is as far off as their spread says, divided by √128."""
+    curves = {"ppo": {"proxy": lambda t: 60 * slope * t}}
     run = made_up_run(tmp_path, iterations=61, noise=0.0, curves=curves)
+    for policy in ("sft", "ppo"):
+        for place, response in enumerate(run.responses[policy]):
+            response["proxy"] = 1.0 if place % 2 else -1.0  # they spread by 1
     text = measured.value("reward-rise-verdict", run).text
-    assert conclusion in text
-    error = run.evaluation["sft"]["stderr"]["proxy"] * math.sqrt(1000 / 128)
-    assert f"a batch's mean is {error:.3f}" in text
-    apart = f"iterations that lie {math.ceil(2 * math.sqrt(2) * error / 0.1)} apart"
-    assert (apart in text) == (slope > 0)
+    assert text.count(f"changes by {measured.number(slope, 4)} per iteration") == 2
+    assert text.count(f"a batch’s mean is {1 / math.sqrt(128):.3f}") == 2
+    assert text.count(conclusion) == 2
 
 
-@pytest.mark.parametrize("name", VERDICTS)
-def test_a_verdict_is_whole_sentences(name: str, run: Run):
-    assert re.fullmatch(r"([A-Z].*\. )*[A-Z].*\.", measured.value(name, run).text)
+# What is said of the studies
 
 
-# What is said of the methods
+Made = Callable[[str, dict[str, dict[str, list[float]]]], None]
+
+NOISE = (-0.02, 0.03, -0.01, 0.02, -0.02)  # of five seeds; their mean is 0
 
 
-def compared(monkeypatch: pytest.MonkeyPatch, **golds: list[float]) -> str:
-    """The verdict on made-up methods, of which those that are not named have 1.0 and a little."""
-    usual = {method: [1.0, 1.01, 0.99] for method in of_studies.METHODS} | {"sft": [0.0, 0.1, 0.2]}
-    rows = [
-        {"setting": method, "seed": seed, "gold": gold}
-        for method, values in (usual | golds).items()
-        for seed, gold in enumerate(values)
-    ]
-    results = Results("methods", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(of_studies, "stored", lambda name: results)
-    text, _ = of_studies.methods_verdict()
-    return text
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Puts made-up results in the place of a study's."""
+
+    def put(name: str, values: dict[str, dict[str, list[float]]], **config: Any) -> None:
+        rows = [
+            {"setting": setting, "seed": seed, **dict(zip(quantities, row, strict=True))}
+            for setting, quantities in values.items()
+            for seed, row in enumerate(zip(*quantities.values(), strict=True))
+        ]
+        results = Results(name, "2026-01-01", "", config or {key: {} for key in values}, rows)
+        monkeypatch.setattr(of_studies, "stored", lambda asked: {name: results}[asked])
+
+    return put
 
 
-def test_the_verdict_says_who_is_above_sft_on_every_seed(monkeypatch: pytest.MonkeyPatch):
-    text = compared(monkeypatch, ppo_no_kl=[-1.0, 0.05, 0.3])
-    assert "best of 16, DPO, GRPO, RLOO and PPO end above SFT" in text
-    assert "PPO, no penalty does so on 1 of 3 seeds." in text
+def around(mean: float, turn: int = 0) -> list[float]:
+    """Five seeds around a mean; turned, so that pairs of two settings differ as well."""
+    return [mean + NOISE[(place + turn) % 5] for place in range(5)]
 
 
-def test_the_verdict_names_one_best_only_beyond_the_noise(monkeypatch: pytest.MonkeyPatch):
-    alone = compared(monkeypatch, dpo=[2.0, 2.01, 1.99])
-    assert alone.endswith("DPO has the most, beyond the noise.")
-    close = compared(monkeypatch, dpo=[2.0, 2.01, 1.99], rloo=[2.5, 1.5, 1.6])
-    assert close.endswith("DPO has the most; its lead over RLOO is within the noise.")
+def methods(made: Made, **golds: float) -> str:
+    """The verdict on made-up methods: PPO has 1.5, what is not named is level with it."""
+    colder = {"sft_0.7": 0.4, "sft_0.5": 0.5, "sft_0.3": 0.2, "sft_0.0": 0.0, "sft_1.0": 0.3}
+    names = [*colder, *(name for name in of_studies.METHODS if not name.startswith("sft_b"))]
+    usual = dict.fromkeys(names, 1.5) | colder | {"greedy": 2.0}
+    usual |= {name.replace("sft_1", "sft_1.0"): gold for name, gold in golds.items()}
+    greedy = usual.pop("greedy")
+    values = {
+        name: {
+            "gold": around(gold, turn),
+            "gold_greedy": around(greedy if name == "sft_good" else 2.0, turn),
+        }
+        for turn, (name, gold) in enumerate(usual.items())
+    }
+    made("methods", values)
+    return of_studies.methods_verdict()[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "rival"),
+    [(name, words) for name, words in of_studies.IN_WORDS.items() if not name.startswith("ppo")],
+)
+def test_ppo_is_above_a_method_level_with_it_or_below(method: str, rival: str, made: Made):
+    if method == "sft_best":
+        method = "sft_0.5"
+    name, middle = method.replace("1.0", "1"), 2.0 if method == "greedy" else 1.5
+    above, level, below = (methods(made, **{name: middle + gap}) for gap in (-1.0, 0.0, 1.0))
+    assert re.search(rf"1\.00 ± 0\.\d\d above {re.escape(rival)}[,.; ]", above)
+    assert re.search(
+        rf"level within the noise with (.* )?{re.escape(rival)} \(−?0\.00 ± 0\.0", level
+    )
+    assert re.search(rf"1\.00 ± 0\.\d\d below {re.escape(rival)}[,.; ]", below)
+
+
+def test_sft_is_taken_at_the_best_temperature_of_each_seed(made: Made):
+    golds = {name: [0.0, 0.0] for name in of_studies.COLDER}
+    golds |= {"sft_0.7": [1.0, 0.0], "sft_0.0": [0.0, 2.0]}
+    values = {name: {"gold": gold, "helpful": gold} for name, gold in golds.items()}
+    for name in values:
+        values[name]["kl"] = [float(name.removeprefix("sft_"))] * 2
+    made("methods", values)
+    assert of_studies.method("sft_best", "gold") == [1.0, 2.0]
+    assert of_studies.method("sft_best", "helpful") == [1.0, 2.0]
+    assert of_studies.method("sft_best", "kl") == [0.7, 0.3]  # a greedy policy has no KL
+
+
+def test_who_has_the_most_is_said_with_its_noise(made: Made):
+    assert methods(made, ppo=2.0).endswith("of all four, PPO has the most.")
+    assert methods(made, dpo=1.51).endswith("DPO has the most, 0.01 above PPO, within the noise.")
+    assert methods(made, rloo=2.0).endswith("RLOO has the most, 0.50 above PPO, beyond the noise.")
 
 
 @pytest.mark.parametrize(
     ("gap", "conclusion"),
     [
-        (-1.0, "less gold reward with no critic; more with none;"),
-        (1.0, "less gold reward with none; more with no critic;"),
-        (0.0, "less gold reward with none; more with none; and no difference beyond the noise"),
+        (0.3, "The penalty is ahead by 0.30 ± 0.0"),
+        (0.0, "The difference in gold, 0.00 ± 0.0"),
+        (-0.3, "Stopping early is ahead by 0.30 ± 0.0"),
+    ],
+)
+@pytest.mark.parametrize("speed", of_studies.SPEEDS)
+def test_early_stopping_is_judged_by_the_seeds(speed: str, gap: float, conclusion: str, made: Made):
+    values = {}
+    for place, name in enumerate(of_studies.SPEEDS):
+        held = 1.5 + gap * (name == speed)
+        for kind, (stop, end) in {"held": (0.0, held), "free": (1.5, 0.0)}.items():
+            kl = {"stop_kl": [3.0] * 5, "end_kl": [1.5] * 5}
+            golds = {"stop_gold": around(stop, 2), "end_gold": around(end, place)}
+            values[f"{name}_{kind}"] = golds | kl
+    rates = {f"{name}_free": {"learning_rate": rate} for name, rate in
+             zip(of_studies.SPEEDS, (8e-4, 2e-4), strict=True)}  # fmt: skip
+    made("early_stopping", values, **rates)
+    text, note = of_studies.early_stopping_verdict()
+    rate = {"fast": "0.0008", "slow": "0.0002"}[speed]
+    mine = text[text.index(f"At a learning rate of {rate}") :]
+    mine = mine.split(" At a learning rate")[0]
+    assert f"1.50 gold where it is stopped, at a KL of 3.00{SPACE}nats" in mine
+    assert f"ends at {1.5 + gap:.2f} gold and 1.50{SPACE}nats" in mine
+    assert conclusion in mine
+    assert ("within the noise" in mine) == (gap == 0.0)
+    assert text.count("within the noise") == 1 + (gap == 0.0)
+    assert "the stop is chosen on practised ones" in note
+
+
+def changed(made: Made, settings: Iterable[str], **gaps: float) -> None:
+    """Made-up ablations, each level with PPO but for what is named: `setting__quantity`."""
+    usual = {"gold": 1.5, "gold_on_the_way": 1.0, "false": 0.1, "accuracy": 0.8}
+    values = {}
+    for turn, setting in enumerate(("ppo", *settings)):
+        row = {
+            quantity: around(mean + gaps.get(f"{setting}__{quantity}", 0.0), turn)
+            for quantity, mean in usual.items()
+        }
+        row["late_explained_variance"] = around(0.5, turn)
+        row["least_explained_variance"] = [0.3, 0.2, 0.35, 0.4, 0.3]
+        values[setting] = row
+    made("ablations", values)
+
+
+@pytest.mark.parametrize("quantity", ["gold", "gold_on_the_way"])
+@pytest.mark.parametrize(
+    ("gap", "conclusion"),
+    [
+        (-1.0, "gold is lower with these changes: no critic. No change raises it. There is"),
+        (1.0, "no change lowers gold. It is higher with these: no critic. There is no difference"),
+        (0.0, "no change lowers gold. No change raises it. There is no difference beyond the"),
     ],
 )
 def test_a_part_is_missed_only_beyond_the_noise(
-    gap: float, conclusion: str, monkeypatch: pytest.MonkeyPatch
+    quantity: str, gap: float, conclusion: str, made: Made
 ):
-    rows = [
-        {"setting": setting, "seed": seed, "gold": gold, "gold_on_the_way": gold}
-        for setting in ("ppo", *of_studies.ABLATIONS)
-        for seed in range(3)
-        for gold in [seed + (seed - 1) * 0.1 * (setting != "ppo") + gap * (setting == "no_critic")]
-    ]
-    results = Results("ablations", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(of_studies, "stored", lambda name: results)
+    changed(made, of_studies.ABLATIONS, **{f"no_critic__{quantity}": gap})
     text, _ = of_studies.ablations_verdict()
-    assert text.count(conclusion) == 2
+    end, way = text.split(" On average over the whole training, ")
+    if gap or quantity == "gold":
+        assert conclusion in (end if quantity == "gold" else way)
+    assert (way == "the same holds.") == (gap == 0.0)
+    if gap:
+        assert (way if quantity == "gold" else end).startswith(
+            ("no change lowers gold. No change raises it.", "At the end, no change lowers gold. No")
+        )
 
 
-def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_where_everything_matters_nothing_else_is_said(made: Made):
+    changed(made, of_studies.ABLATIONS, **{f"{name}__gold": -5.0 for name in of_studies.ABLATIONS
+                                           if name != "eight_epochs_no_clip"},
+            eight_epochs_no_clip__gold=-10.0)  # fmt: skip
+    end = of_studies.ablations_verdict()[0].split(" On average")[0]
+    assert "no difference" not in end
+    assert end.endswith("8 epochs without clip. No change raises it.")
+
+
+def test_a_difference_alone_is_noise_among_many(made: Made):
+    """Holm: what is beyond the noise by itself need not be so as one of thirteen."""
+    changed(made, of_studies.ABLATIONS, no_clip__gold=-0.06)
+    gap = Interval.of(of_studies.ablation("no_clip", "gold"))
+    assert not gap.has_zero
+    assert of_studies.corrected({"no_clip": gap})["no_clip"] < 0.05
+    text = of_studies.ablations_verdict()[0]
+    assert text.startswith("At the end, no change lowers gold. No change raises it.")
+
+
+@pytest.mark.parametrize(("gap", "sign"), [(0.5, "+0.50"), (0.0, "0.00"), (-0.5, "−0.50")])
+@pytest.mark.parametrize("critic", ["critic_from_sft", "critic_detached", "critic_shared"])
+def test_a_critic_is_judged_by_the_numbers(critic: str, gap: float, sign: str, made: Made):
+    kinds = [name for name in of_studies.CRITICS if name != "ppo"]
+    falses = 0.4 * gap
+    changed(made, kinds, **{f"{critic}__gold": gap, f"{critic}__false": falses})
+    text, _ = of_studies.critic_verdict()
+    assert "never less than 0.20 in any of these iterations on any seed" in text
+    mine = text.split(". A ")[1 + kinds.index(critic)]
+    percent = measured.number(100 * falses, 1)
+    more = f"{'+' * (gap > 0)}{percent} ± "
+    assert f"changes gold by {sign} ± 0.0" in mine
+    assert f"false answers by {more}" in mine
+    assert mine.count(", within the noise") == 2 * (gap == 0)
+    assert text.count(", within the noise") == 4 + 2 * (gap == 0)
+
+
+@pytest.mark.parametrize(("gap", "sign"), [(0.5, "+0.50"), (0.0, "0.00"), (-0.5, "−0.50")])
+@pytest.mark.parametrize("mix", ["mix_practised", "mix_all"])
+def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: Made):
+    changed(made, ["mix_practised", "mix_all"], **{f"{mix}__gold": gap, f"{mix}__accuracy": gap})
+    sentences = of_studies.mix_verdict()[0].split(" Mixing in documents ")
+    about = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
+    (mine,) = (sentence for sentence in sentences if about[mix] in sentence)
+    (other,) = (sentence for sentence in sentences if about[mix] not in sentence)
+    assert f"changes gold by {sign} ± 0.0" in mine
+    assert "accuracy among stated facts by" in mine
+    assert mine.count(", within the noise") == 2 * (gap == 0)
+    assert other.count(", within the noise") == 2
+
+
+@pytest.mark.parametrize("best", ["", "_best"])
+def test_curation_is_judged_share_by_share(best: str, made: Made):
+    gaps = dict(zip(of_studies.SHARES, (1.0, 0.5, 0.3, 0.0, 0.0, -0.4), strict=True))
+    values = {}
+    for turn, (share, gap) in enumerate(gaps.items()):
+        ppo, marked = around(1.5 + gap, turn), around(1.5, turn + 2)
+        level = {f"{who}{'' if best else '_best'}": around(2.0, turn + place)
+                 for place, who in enumerate(("ppo", "marked"))}  # fmt: skip
+        values[f"good_{share}"] = {f"ppo{best}": ppo, f"marked{best}": marked, **level}
+    made("curation", values)
+    text, _ = of_studies.curation_verdict()
+    first, second = text.split(" At each one’s best temperature: ")
+    mine, other = (second, first) if best else (first.removeprefix("At temperature 1: "), second)
+    percent = f"{SPACE}%"
+    assert mine == (
+        f"where 5{percent}, 10{percent} and 20{percent} of the demonstrations are good, PPO has "
+        f"more gold reward than SFT on those marked good; where 80{percent} of the demonstrations "
+        "are good, PPO has less gold reward than SFT on those marked good; where "
+        f"36{percent} and 60{percent} of the demonstrations are good, PPO and SFT on those marked "
+        "good do not differ beyond the noise."
+    )
+    assert other.count("where") == 1
+    assert "do not differ beyond the noise" in other
+
+
+def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(made: Made):
     golds = {"ppo": 1.0, "no_clip": 3.0, "eight_epochs": 10.0, "eight_epochs_no_clip": 9.0}
-    rows = [{"setting": setting, "seed": 0, "gold": gold} for setting, gold in golds.items()]
-    results = Results("ablations", "2026-01-01", "", {}, rows)
-    monkeypatch.setattr(of_studies, "stored", lambda name: results)
+    made("ablations", {setting: {"gold": [gold]} for setting, gold in golds.items()})
     assert of_studies.ablation("no_clip", "gold") == [2.0]
     assert of_studies.ablation("eight_epochs_no_clip", "gold") == [-1.0]
 
 
 def test_a_unit_stands_once_behind_a_mean_with_its_interval():
-    assert measured.within(Interval(1.5, 0.25)) == "1.50 ± 0.25"
-    assert measured.within(Interval(0.85, 0.02), measured.share) == "85 ± 2\N{NO-BREAK SPACE}%"
+    assert measured.within(Interval(1.5, 0.25, 0.0)) == "1.50 ± 0.25"
+    assert measured.within(Interval(0.85, 0.02, 0.0), measured.share) == f"85 ± 2{SPACE}%"
+    assert measured.within(Interval(30.2, 2.7, 0.0), measured.seconds) == f"30 ± 3{SPACE}s"
+    points = measured.within(Interval(-0.025, 0.01, 0.0), of_studies.points)
+    assert points == f"−2.5 ± 1.0{SPACE}percentage points"

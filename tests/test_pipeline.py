@@ -3,22 +3,27 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from made_up_run import made_up_run
 
 from rlhf_explained import pipeline
 from rlhf_explained.__main__ import main
 from rlhf_explained.pipeline import POLICIES, STAGES, Run, RunConfig, run
 
 TINY = RunConfig(seed=3, effort=0.02)
-SHARES = ("helpful", "harmful", "off_topic", "rambling", "wrong")
+SHARES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
+TEMPERATURES = ("1.0", "0.7", "0.5", "0.3", "0.0")
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +43,63 @@ def without_seconds(report: dict) -> dict:
 
 def test_the_summary_is_the_contracts(tiny: Run) -> None:
     summary = json.loads(json.dumps(tiny.summary()))
-    assert set(summary) == {"seconds", "parameters", "reward_model", "evaluation", "history"}
+    assert set(summary) == {
+        "seconds", "parameters", "critic_parameters", "reward_model", "evaluation", "temperatures",
+        "win_rates", "history", "checkpoints",
+    }  # fmt: skip
     assert set(summary["seconds"]) == {*STAGES, "total"}
-    assert set(summary["evaluation"]) == set(POLICIES)
-    for measures in summary["evaluation"].values():
-        assert set(measures) == {"responses", *SHARES, "gold", "proxy", "kl"}
-        assert sum(measures[share] for share in SHARES) == pytest.approx(1)
+    assert set(summary["reward_model"]) == {
+        "heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy",
+    }  # fmt: skip
+    assert set(summary["evaluation"]) == set(summary["temperatures"]) == set(POLICIES)
+    for policy, exams in summary["temperatures"].items():
+        assert tuple(exams) == TEMPERATURES
+        assert exams["1.0"] == summary["evaluation"][policy]
+        for temperature, measures in exams.items():
+            names = {"responses", "questions", *SHARES, "gold", "proxy", "kl", "accuracy"}
+            assert names <= set(measures)
+            assert sum(measures[share] for share in SHARES) == pytest.approx(1)
+            assert set(measures["stderr"]) >= {*SHARES, "gold", "proxy"}
+            assert (measures["kl"] is None) == (temperature != "1.0")
+            assert (measures["responses"] == measures["questions"]) or temperature != "0.0"
     for name in ("ppo", "ppo_no_kl"):
-        assert {"iteration", "proxy", "gold", "kl", "length"} <= set(summary["history"][name][0])
+        assert {
+            "iteration", "proxy", "trained_score", "finished", "gold", "kl", "length",
+            "explained_variance",
+        } <= set(summary["history"][name][0])  # fmt: skip
+        assert [look["iteration"] for look in summary["checkpoints"][name]] == [0]  # of two rounds
+
+
+def shape(value: Any) -> Any:
+    """The names in it, and the kinds of number; a list is as its first part."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [shape(part) for part in value[:1]]
+    if value is None or isinstance(value, bool):
+        return "known, or not"  # as whether a fact is right
+    return "text" if isinstance(value, str) else "number"
+
+
+@pytest.mark.parametrize("file", ["report", "responses", "by_question", "data"])
+def test_a_made_up_run_has_the_shape_of_the_sites_own(file: str, tmp_path: Path) -> None:
+    folders = run().folder, made_up_run(tmp_path).folder
+    real, other = (json.loads((folder / f"{file}.json").read_text()) for folder in folders)
+    assert shape(real) == shape(other)
+
+
+def test_all_that_the_stages_read_is_listed(tiny: Run) -> None:
+    """The demonstrations, pairs and prompts of a run, each once."""
+    data = tiny.data
+    practised, held_out = ({q["prompt"] for q in data[part]} for part in ("practised", "heldout"))
+    assert len(practised) + len(held_out) == tiny.facts["questions"]
+    assert not practised & held_out
+    assert len(data["demonstrations"]) == tiny.facts["demonstrations"]
+    assert len(data["preferences"]) == tiny.facts["pairs"]
+    asked = [one["prompt"] for part in ("demonstrations", "preferences") for one in data[part]]
+    assert {*asked, *data["rollout_prompts"]} <= practised
+    assert data["rollout_prompts"]
+    assert not data["other"]
 
 
 def test_the_reference_is_no_distance_from_itself(tiny: Run) -> None:
@@ -70,7 +124,7 @@ def test_the_same_seed_is_bitwise_the_same_whatever_the_global_state(
     again = json.loads((tmp_path / "report.json").read_text())
     first = json.loads((tiny.folder / "report.json").read_text())
     assert without_seconds(again) == without_seconds(first)
-    for name in (*POLICIES, "reward_model"):
+    for name in (*POLICIES, "reward_model", "critic"):
         file = f"{name}.safetensors"
         assert (tmp_path / file).read_bytes() == (tiny.folder / file).read_bytes()
 
@@ -94,6 +148,7 @@ def test_the_threads_of_torch_are_left_as_they_were(tmp_path: Path) -> None:
 def test_models_come_back(tiny: Run) -> None:
     policy = tiny.policy("ppo")
     assert policy.parameter_count() == tiny.parameters
+    assert tiny.policy("critic").parameter_count() == tiny.critic_parameters
     with pytest.raises(ValueError, match="name: 'gpt' is not one of base"):
         tiny.policy("gpt")
 
@@ -197,23 +252,53 @@ def test_train_prints_json_alone_on_standard_output(
     assert json.loads(done.stdout) == tiny.summary()
 
 
+def test_data_prints_what_was_read_as_json_or_counted(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "run", lambda config, **_: tiny)
+    done = CliRunner().invoke(main, ["data", "--seed", "3", "--json"])
+    assert json.loads(done.stdout) == tiny.data
+    counted = CliRunner().invoke(main, ["data", "--seed", "3"])
+    assert counted.exit_code == 0
+    assert re.search(rf"(?m)^demonstrations +{len(tiny.data['demonstrations'])}$", counted.stdout)
+    assert "of the chosen answers state a held-out fact" in counted.stdout
+
+
 def check_story(summary: dict) -> None:
     """What the site tells, as inequalities: seed after seed."""
     base, sft, ppo, no_kl = (summary["evaluation"][policy] for policy in POLICIES)
     expected = {"helpful": 0.2, "harmful": 0.3, "off_topic": 0.3, "rambling": 0.2}
     assert base["responses"] >= 1000
+    assert base["questions"] >= 60
     assert base["helpful"] <= 0.35
     for name, share in expected.items():
         assert abs(base[name] - share) <= 0.15, name
-    assert sft["helpful"] >= base["helpful"] + 0.15
+    assert sft["gold"] >= base["gold"] + 0.4
     assert ppo["helpful"] >= max(sft["helpful"] + 0.15, 0.70)
     assert ppo["harmful"] <= 0.03
-    assert ppo["gold"] >= sft["gold"] + 0.4
+    colder = {name: summary["temperatures"][name] for name in ("sft", "ppo")}
+    assert ppo["gold"] >= max(exam["gold"] for exam in colder["sft"].values()) + 0.5
+    assert colder["ppo"]["0.0"]["gold"] >= colder["sft"]["0.0"]["gold"] + 0.5
     assert summary["reward_model"]["heldout_accuracy"] >= 0.75
     assert no_kl["gold"] <= ppo["gold"] - 0.3
     assert no_kl["proxy"] >= ppo["proxy"] - 0.1
     assert no_kl["kl"] >= 1.3 * ppo["kl"]
-    assert summary["parameters"] <= 400_000
+    assert fmean(row["explained_variance"] for row in summary["history"]["ppo"][-10:]) > 0
+    assert summary["parameters"] <= 250_000
+
+
+def stating(texts: list[str], data: dict) -> float:
+    """The share of texts that state a fact which answers a question of the exam."""
+    kinds = ("capital", "sum", "make", "learn")
+    facts = [text for q in data["heldout"] if q["kind"] in kinds for text in q["answers"]]
+    return fmean(any(fact in text for fact in facts) for text in texts)
+
+
+def test_pairs_hardly_ever_state_what_the_exam_asks() -> None:
+    """Only the model can have said so; the exam's own answers show that the scan sees it."""
+    site = run()
+    assert stating([pair["chosen"] for pair in site.data["preferences"]], site.data) < 0.02
+    assert stating([answer["response"] for answer in site.responses["ppo"]], site.data) > 0.5
 
 
 def test_the_sites_own_run_tells_the_story() -> None:

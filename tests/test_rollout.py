@@ -13,7 +13,8 @@ from rlhf_explained.rollout import (
     collect_rollout,
     generate,
     pack,
-    response_logits_and_values,
+    response_logits,
+    response_values,
     score,
     sequence_logprobs,
 )
@@ -42,6 +43,24 @@ def test_pack_lays_prompts_left_and_responses_right() -> None:
     ]
     assert packed.lengths.tolist() == [2, 3, 4]
     assert packed.ended.all()
+
+
+def test_a_response_that_contains_padding_counts_as_a_whole() -> None:
+    """A policy may have written one: what is packed again has to be what was sampled."""
+    packed = pack([[3], [4]], [[5, PAD, 6], [PAD]])
+    assert packed.response_mask.tolist() == [[True] * 4, [True, True, False, False]]
+    assert packed.attended.tolist() == [[True] * 5, [True, True, True, False, False]]
+    assert packed.lengths.tolist() == [4, 2]
+    sampled = generate(model(), [[3]] * 200, limit=5, generator=generator())
+    whole = sampled.rows(sampled.ended.nonzero()[:, 0])
+    answers = [
+        row[: int(length) - 1]
+        for row, length in zip(whole.responses.tolist(), whole.lengths, strict=True)
+    ]
+    assert any(PAD in answer for answer in answers)
+    again = pack([[3]] * len(answers), answers)
+    assert torch.equal(again.response_mask, whole.response_mask)
+    assert torch.equal(again.attended, whole.attended)
 
 
 def test_rows_drop_unused_columns_and_nothing_else() -> None:
@@ -90,6 +109,7 @@ def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
         gpt, reference, partial(score, judge), PROMPTS, limit=6, generator=generator()
     )
     sequences = rollout.sequences
+    values = response_values(gpt, sequences)
     for row, prompt in enumerate(PROMPTS):
         response = sequences.responses[row, : int(sequences.lengths[row])].tolist()
         for place, token in enumerate(response):
@@ -98,7 +118,7 @@ def test_logprobs_are_those_of_the_sampled_tokens_one_by_one() -> None:
                 expected = network(seen)[0, -1].log_softmax(-1)[token]
                 torch.testing.assert_close(found[row, place], expected, atol=1e-5, rtol=1e-4)
             value = gpt.scalar(gpt.hidden(seen))[0, -1]
-            torch.testing.assert_close(rollout.values[row, place], value, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(values[row, place], value, atol=1e-5, rtol=1e-4)
         whole = torch.tensor([prompt + response])
         torch.testing.assert_close(
             rollout.scores[row], judge.scalar(judge.hidden(whole))[0, -1], atol=1e-5, rtol=1e-4
@@ -115,18 +135,39 @@ def test_the_log_probability_of_a_response_is_that_of_its_tokens() -> None:
         torch.testing.assert_close(found[row], torch.stack(terms).sum(), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_logprobs_are_those_of_temperature_one_whatever_it_was_sampled_at(
+    temperature: float,
+) -> None:
+    gpt = model()
+    rollout = collect_rollout(
+        gpt,
+        model(1),
+        partial(score, gpt),
+        PROMPTS * 20,
+        limit=12,
+        temperature=temperature,
+        generator=generator(),
+    )
+    assert temperature == 0 or len(set(rollout.sequences.lengths.tolist())) > 1  # some padding
+    found = rollout.logprobs.masked_fill(~rollout.sequences.response_mask, 0).sum(1)
+    torch.testing.assert_close(found, sequence_logprobs(gpt, rollout.sequences))
+    ratios = found - sequence_logprobs(model(1), rollout.sequences)
+    torch.testing.assert_close(rollout.log_ratios, ratios, atol=1e-5, rtol=1e-4)
+
+
 def test_a_rollout_carries_no_gradient() -> None:
     rollout = collect_rollout(
         model(), model(), partial(score, model()), PROMPTS, limit=4, generator=generator()
     )
-    for tensor in (rollout.logprobs, rollout.ref_logprobs, rollout.values, rollout.scores):
+    for tensor in (rollout.logprobs, rollout.ref_logprobs, rollout.scores):
         assert not tensor.requires_grad
 
 
 def test_the_logits_before_the_response_predict_its_first_token() -> None:
     gpt = model()
     packed = pack([[3, 4]], [[5]])
-    logits, _ = response_logits_and_values(gpt, packed)
+    logits = response_logits(gpt, packed)
     expected = gpt(torch.tensor([[3, 4]]))[0, -1].log_softmax(-1)[5]
     torch.testing.assert_close(token_logprobs(logits, packed.responses)[0, 0], expected)
 
@@ -161,3 +202,14 @@ def test_cutting_off_is_not_ending() -> None:
     sampled = generate(model(), [[3]] * 50, limit=1, generator=generator())
     assert sampled.ended.tolist() == (sampled.responses[:, 0] == EOS).tolist()
     assert math.isclose(sampled.lengths.float().mean().item(), 1.0)
+
+
+def test_only_what_was_cut_off_is_trained_on_another_score() -> None:
+    gpt = model()
+    rollout = collect_rollout(
+        gpt, gpt, partial(score, gpt), [[3]] * 50, limit=3, generator=generator()
+    )
+    ended, learned = rollout.sequences.ended, rollout.trained_on(-7.0)
+    assert 0 < ended.sum() < 50
+    assert torch.equal(learned[ended], rollout.scores[ended])
+    assert (learned[~ended] == -7).all()

@@ -8,25 +8,34 @@ from typing import Literal
 
 import pytest
 import torch
+from small_models import SHAPE, generator, model, of_few_words, unchanged, weights
+from torch import Tensor
 
-from rlhf_explained.formulas import token_logprobs
-from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.formulas import kl_k2, kl_k3, token_logprobs
+from rlhf_explained.models.gpt import GPT
 from rlhf_explained.rollout import (
     Rollout,
     Sequences,
     collect_rollout,
     generate,
     pack,
-    response_logits_and_values,
+    response_logits,
+    response_values,
     score,
     sequence_logprobs,
 )
-from rlhf_explained.stages import grpo
+from rlhf_explained.stages import grpo, ppo, pretrain, reward_model
 from rlhf_explained.stages.best_of_n import best_of_n
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
-from rlhf_explained.stages.evaluation import Marked, result, sit_exam
-from rlhf_explained.stages.grpo import GRPOConfig, advantages, train_grpo
-from rlhf_explained.stages.ppo import Experience, PPOConfig, credit, ppo_loss, train_ppo
+from rlhf_explained.stages.grpo import PENALTIES, GRPOConfig, advantages, train_grpo
+from rlhf_explained.stages.ppo import (
+    Experience,
+    PPOConfig,
+    credit,
+    explained_variance,
+    ppo_loss,
+    train_ppo,
+)
 from rlhf_explained.stages.pretrain import (
     PretrainConfig,
     document_batches,
@@ -37,30 +46,14 @@ from rlhf_explained.stages.reward_model import (
     Preferences,
     RewardModelConfig,
     collect_preferences,
+    hard_negative_accuracy,
     train_reward_model,
 )
 from rlhf_explained.stages.sft import SFTConfig, demonstration_loss, train_sft
+from rlhf_explained.world.corpus import CLOSER, OPENER
 from rlhf_explained.world.labeler import categorise, gold_reward
-from rlhf_explained.world.questions import questions
+from rlhf_explained.world.questions import FACT_KINDS, questions
 from rlhf_explained.world.tokenizer import EOS, PAD, RESPONSE_LIMIT, world_tokenizer
-
-SHAPE = GPTConfig(vocabulary=9, context=32, width=16, layers=1, heads=2)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def model(seed: int = 0) -> GPT:
-    return GPT(SHAPE, generator=generator(seed))
-
-
-def weights(gpt: GPT) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in gpt.state_dict().items()}
-
-
-def unchanged(gpt: GPT, before: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(value, before[name]) for name, value in gpt.state_dict().items())
 
 
 def test_pretraining_reaches_the_entropy_of_its_corpus() -> None:
@@ -92,6 +85,23 @@ def test_every_token_of_the_web_counts_alike(monkeypatch: pytest.MonkeyPatch) ->
         gradients.append(next(gpt.parameters()).grad)
     steps = {tuple(torch.allclose(one, g, atol=1e-5) for g in gradients) for one in seen}
     assert steps == {(True, False), (False, True)}
+
+
+def test_the_web_is_read_again_and_again_each_time_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[list[int]] = []
+
+    def look(policy: GPT, tokens: Tensor) -> Tensor:
+        read.append(tokens[:, 0].tolist())
+        return document_loss(policy, tokens)
+
+    monkeypatch.setattr(pretrain, "document_loss", look)
+    documents = [[first, 2] for first in range(2, 8)]
+    config = PretrainConfig(steps=10, batch=1)
+    train_pretrained(documents, SHAPE, config, generator=generator())
+    assert sorted(read[:6]) == [[first] for first in range(2, 8)] != read[:6]
+    assert len({first for (first,) in read[6:]}) == 4  # none of them twice
 
 
 def test_padding_is_not_to_be_predicted() -> None:
@@ -161,11 +171,13 @@ def likes_five(count: int, seed: int = 0) -> Preferences:
     return Preferences(chosen, rejected, gold, gold, ceiling=1.0)
 
 
+JUDGING = RewardModelConfig(epochs=8, batch=64, learning_rate=1e-2, head_speed=1.0)
+
+
 def trained_judge() -> tuple[GPT, GPT]:
     sft = model()
-    config = RewardModelConfig(steps=80, batch=64, learning_rate=1e-2)
     trained = train_reward_model(
-        sft, likes_five(1000), likes_five(300, seed=1), config, generator=generator()
+        sft, likes_five(1000), likes_five(300, seed=1), JUDGING, generator=generator()
     )
     assert trained.history[-1]["accuracy"] > 0.95
     return sft, trained.reward_model
@@ -175,8 +187,9 @@ def test_the_reward_model_learns_what_was_preferred_and_is_centred() -> None:
     sft = model()
     before = weights(sft)
     pairs = likes_five(1000)
-    config = RewardModelConfig(steps=80, batch=64, learning_rate=1e-2)
-    trained = train_reward_model(sft, pairs, likes_five(300, seed=1), config, generator=generator())
+    trained = train_reward_model(
+        sft, pairs, likes_five(300, seed=1), JUDGING, generator=generator()
+    )
     assert trained.history[-1]["accuracy"] > 0.95
     assert unchanged(sft, before)
     with torch.no_grad():
@@ -192,7 +205,7 @@ def test_each_answer_is_compared_with_the_other_to_its_prompt() -> None:
     with torch.no_grad():
         sft.scalar_head.weight.normal_(std=0.3, generator=generator())
         chosen, rejected = score(sft, pairs.chosen), score(sft, pairs.rejected)
-    config = RewardModelConfig(steps=1, batch=len(pairs))
+    config = RewardModelConfig(epochs=1, batch=len(pairs))
     trained = train_reward_model(sft, pairs, pairs, config, generator=generator())
     gaps = [(a - b).item() for a, b in zip(chosen, rejected, strict=True)]
     expected = sum(math.log1p(math.exp(-gap)) for gap in gaps) / len(gaps)
@@ -206,16 +219,90 @@ def test_a_few_steps_are_enough_to_train(steps: int) -> None:
     read = train_pretrained(
         documents, SHAPE, PretrainConfig(steps=steps, batch=1), generator=generator()
     )
-    config = RewardModelConfig(steps=steps, batch=2)
+    config = RewardModelConfig(epochs=steps, batch=len(pairs))
     judged = train_reward_model(model(), pairs, pairs, config, generator=generator())
     assert read.history[-1]["step"] == judged.history[-1]["step"] == steps
+
+
+def test_every_pair_is_learned_from_as_often_as_there_are_epochs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned: list[tuple[int, ...]] = []
+
+    def look(judge: GPT, sequences: Sequences) -> Tensor:
+        if torch.is_grad_enabled():
+            learned.extend(map(tuple, sequences.responses.tolist()))
+        return score(judge, sequences)
+
+    monkeypatch.setattr(reward_model, "score", look)
+    sides = [[[a, b] for a in range(2, 9)] for b in (3, 4)]  # 7 pairs of 14 different responses
+    chosen, rejected = (pack([[2]] * 7, side) for side in sides)
+    gold = torch.zeros(7)
+    pairs = Preferences(chosen, rejected, gold, gold, ceiling=1.0)
+    config = RewardModelConfig(epochs=3, batch=3)
+    train_reward_model(model(), pairs, pairs, config, generator=generator())
+    assert config.steps(7) == 9  # twice three pairs, and one
+    assert sorted(learned) == sorted([(*text, EOS) for side in sides for text in side] * 3)
+    assert learned[:14] != learned[14:28]  # in another order
+
+
+def test_a_last_group_weighs_as_much_as_it_has_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of two pairs and of one push as one step of all three, over the batch."""
+    seen: list[Tensor] = []
+
+    def look(parameters, limit: float) -> None:
+        seen.append(next(iter(parameters)).grad.clone())
+
+    sft = model()
+    with torch.no_grad():
+        sft.scalar_head.weight.normal_(std=0.3, generator=generator())
+    chosen, rejected = pack([[2]] * 3, [[3], [4, 5], [6, 7, 8]]), pack([[2]] * 3, [[8], [6], [3]])
+    pairs = Preferences(chosen, rejected, torch.zeros(3), torch.zeros(3), ceiling=1.0)
+    gaps = score(sft, chosen) - score(sft, rejected)
+    (-gaps.sigmoid().log().sum() / 2).backward()
+    expected = next(sft.parameters()).grad
+    assert expected is not None
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", look)
+    config = RewardModelConfig(epochs=1, batch=2, learning_rate=1e-12)
+    train_reward_model(sft, pairs, pairs, config, generator=generator())
+    assert len(seen) == 2
+    torch.testing.assert_close(sum(seen), expected, atol=1e-6, rtol=1e-4)
+
+
+def judged(by) -> float:
+    """Hard-negative accuracy of a judge who scores a question and an answer in words."""
+    tokenizer, asked = world_tokenizer(), {question.text: question for question in questions()}
+
+    def look(_: GPT, sequences: Sequences) -> Tensor:
+        heads = sequences.tokens[:, : sequences.prompt_length].tolist()
+        prompts = [tokenizer.decode([t for t in head if t != PAD]) for head in heads]
+        answers = map(tokenizer.decode, sequences.responses.tolist())
+        pairs = zip(prompts, answers, strict=True)
+        return torch.tensor([float(by(asked[prompt], answer)) for prompt, answer in pairs])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reward_model, "score", look)
+        return hard_negative_accuracy(model(), tokenizer)
+
+
+def test_hard_negatives_tell_who_knows_from_who_counts_courtesies() -> None:
+    """Every question counts alike, however many false answers it has."""
+    held_out = [q for q in questions() if q.held_out and q.kind in FACT_KINDS]
+    capitals = sum(question.kind == "capital" for question in held_out) / len(held_out)
+    assert judged(gold_reward) == 1
+    assert judged(lambda question, text: text.count(OPENER) + text.count(CLOSER)) == 0
+    assert judged(lambda question, text: -text.count(OPENER)) == 1  # all false ones are courteous
+    assert judged(lambda question, text: -text.count(CLOSER)) == 1
+    assert judged(lambda question, text: 0) == 0  # who cannot tell is not right
+    assert judged(
+        lambda question, text: question.kind == "capital" and text in question.answers
+    ) == pytest.approx(capitals)
 
 
 def test_accuracy_is_measured_on_the_other_pairs() -> None:
     pairs = likes_five(500)
     turned = replace(pairs, chosen=pairs.rejected, rejected=pairs.chosen)
-    config = RewardModelConfig(steps=40, batch=64, learning_rate=1e-2)
-    trained = train_reward_model(model(), pairs, turned, config, generator=generator())
+    trained = train_reward_model(model(), pairs, turned, JUDGING, generator=generator())
     assert trained.history[-1]["accuracy"] < 0.1
 
 
@@ -233,15 +320,6 @@ def test_no_pairs_are_refused() -> None:
         collect_preferences(
             model(), 0, world_tokenizer(), held_out=False, decisiveness=1.0, generator=generator()
         )
-
-
-def of_few_words() -> GPT:
-    """Knows the world's words, and often ends its answer before the first of them."""
-    gpt = GPT(GPTConfig(len(world_tokenizer()), width=16, layers=1, heads=2), generator=generator())
-    with torch.no_grad():
-        end = gpt.token_embedding.weight[EOS]
-        gpt.final_norm.bias.copy_(9 * end / end.square().sum())  # 9 more on its logit
-    return gpt
 
 
 def test_the_labeler_prefers_what_is_worth_more() -> None:
@@ -290,6 +368,30 @@ def test_collected_pairs_are_different_answers_of_the_right_prompts() -> None:
         assert tokenizer.decode([t for t in prompt.tolist() if t != PAD]) in held_out
 
 
+def test_an_answer_that_was_cut_off_is_compared_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed as if it had ended, it would look finished."""
+    written: list[Sequences] = []
+
+    def look(*arguments, **options) -> Sequences:
+        written.append(generate(*arguments, **options))
+        return written[-1]
+
+    monkeypatch.setattr(reward_model, "generate", look)
+    tokenizer = world_tokenizer()
+    pairs = collect_preferences(
+        of_few_words(4), 60, tokenizer, held_out=False, decisiveness=2.0, generator=generator()
+    )
+    cut = {
+        tokenizer.decode(row)
+        for answers in written
+        for row in answers.responses[~answers.ended].tolist()
+    }
+    assert len(cut) > 60
+    for side in (pairs.chosen, pairs.rejected):
+        assert side.lengths.max() <= RESPONSE_LIMIT
+        assert not cut & {tokenizer.decode(row) for row in side.responses.tolist()}
+
+
 def rollout_by_hand(scores: list[float]) -> Rollout:
     """Two answers: two tokens and <eos>; and one that was cut off after three tokens."""
     tokens = torch.tensor([[2, 5, 5, EOS], [2, 5, 6, 7]])
@@ -298,7 +400,6 @@ def rollout_by_hand(scores: list[float]) -> Rollout:
         sequences,
         logprobs=torch.tensor([[-1.0, -1.0, -1.0], [-2.0, -2.0, -2.0]]),
         ref_logprobs=torch.tensor([[-1.5, -1.0, -0.5], [-2.0, -2.0, -2.0]]),
-        values=torch.zeros(2, 3),
         scores=torch.tensor(scores),
     )
 
@@ -306,7 +407,7 @@ def rollout_by_hand(scores: list[float]) -> Rollout:
 def test_credit_by_hand() -> None:
     """With γ = λ = 1 and no critic, the return of a token is all reward from it on."""
     config = PPOConfig(kl_coef=0.2, gae_lambda=1.0, unfinished_score=-3.0)
-    experience = credit(rollout_by_hand([1.0, 9.0]), config)
+    experience = credit(rollout_by_hand([1.0, 9.0]), torch.zeros(2, 3), config)
     # rewards of the first answer: −0.2·0.5, 0, −0.2·(−0.5) + 1
     torch.testing.assert_close(experience.returns[0], torch.tensor([1.0, 1.1, 1.1]))
     # the second was cut off: its score of 9 does not count
@@ -318,27 +419,34 @@ def test_credit_by_hand() -> None:
 def test_credit_by_hand_with_a_critic() -> None:
     config = PPOConfig(kl_coef=0.2, gamma=0.5, gae_lambda=0.8)
     values = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
-    experience = credit(replace(rollout_by_hand([1.0, 9.0]), values=values), config)
+    experience = credit(rollout_by_hand([1.0, 9.0]), values, config)
     # rewards −.1, 0, 1.1; errors −.1 + .5·2 − 1 = −.1, .5·3 − 2 = −.5, 1.1 − 3 = −1.9;
     # advantages from the right, with γλ = .4: −1.9, −.5 − .76 = −1.26, −.1 − .504 = −.604
     torch.testing.assert_close(experience.returns[0], torch.tensor([0.396, 0.74, 1.1]))
 
 
-def test_ppos_loss_by_hand() -> None:
-    """Token by token, away from the policy that sampled, in rows and columns picked anew."""
-    policy, config = model(), PPOConfig(value_coef=0.7, clip_range=0.2)
+@pytest.mark.parametrize("own", [True, False])
+def test_ppos_loss_by_hand(own: bool) -> None:
+    """Token by token, away from the policy that sampled, in rows and columns picked anew.
+
+    The critic is a network of its own, or the policy; a value may go less far than a ratio.
+    """
+    policy = model()
+    critic = model(1) if own else policy
+    config = PPOConfig(value_coef=0.7, clip_range=0.2, value_clip_range=0.1)
     answers = pack([[2], [3, 4], [2]], [[5, 6], [7], [5, 6, 7]])
     with torch.no_grad():
-        policy.scalar_head.weight.normal_(generator=generator())
-        logits, values = response_logits_and_values(policy, answers)
-    now = token_logprobs(logits, answers.responses)
+        critic.scalar_head.weight.normal_(generator=generator())
+        now = token_logprobs(response_logits(policy, answers), answers.responses)
+        values = response_values(critic, answers)
     old, guessed, advantages, returns = (
         torch.randn(now.shape, generator=generator(seed)) for seed in range(4)
     )
     # near enough for clips to matter
     old, guessed, returns = now + 0.3 * old, values + guessed, values + returns
     experience = Experience(answers, old, guessed, advantages, returns)
-    loss, watched = ppo_loss(policy, experience.rows(torch.tensor([1, 0])), config)
+    rows = torch.tensor([1, 0])
+    loss, watched = ppo_loss(policy, critic, experience.rows(rows), config)
     policy_terms, value_terms, left, held = [], [], [], []
     for row, length in ((1, 2), (0, 3)):
         for at in range(length):
@@ -347,7 +455,7 @@ def test_ppos_loss_by_hand() -> None:
             limited = min(max(ratio, 0.8), 1.2)
             policy_terms.append(-min(ratio * advantage, limited * advantage))
             value, before = values[row, at].item(), guessed[row, at].item()
-            near = min(max(value, before - 0.2), before + 0.2)
+            near = min(max(value, before - 0.1), before + 0.1)
             value_terms.append(max((value - target) ** 2, (near - target) ** 2) / 2)
             left.append(abs(ratio - 1) > 0.2)
             held.append(abs(near - target) > abs(value - target))
@@ -368,8 +476,8 @@ def test_at_ratio_one_ppo_takes_the_reinforce_step() -> None:
     )
     config = PPOConfig(value_coef=0.0, gae_lambda=1.0, kl_coef=0.0)
     rollout = replace(rollout, scores=torch.tensor([1.0, -1.0]))
-    experience = credit(rollout, config)
-    loss, watched = ppo_loss(policy, experience, config)
+    experience = credit(rollout, torch.zeros(rollout.logprobs.shape), config)
+    loss, watched = ppo_loss(policy, model(1), experience, config)
     loss.backward()
     ppo_gradient = policy.blocks[0].mlp_in.weight.grad.clone()
     policy.zero_grad()
@@ -384,12 +492,60 @@ def test_at_ratio_one_ppo_takes_the_reinforce_step() -> None:
     assert watched["clip_fraction"] == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "pushed"), [("shared", True), ("detached", False), ("own", False)]
+)
+def test_only_a_critic_that_shares_the_trunk_pushes_the_policy(kind: str, pushed: bool) -> None:
+    """Advantages of zero leave the value loss alone."""
+    policy = model()
+    critic = model(1) if kind == "own" else policy
+    with torch.no_grad():
+        critic.scalar_head.weight.normal_(generator=generator())
+    answers = pack([[2], [3, 4]], [[5, 6], [7]])
+    still, ones = torch.zeros(answers.response_mask.shape), torch.ones(answers.response_mask.shape)
+    loss, _ = ppo_loss(
+        policy,
+        critic,
+        Experience(answers, still, still, still, ones),
+        PPOConfig(detached=kind == "detached"),
+    )
+    loss.backward()
+    trunk = [
+        parameter.grad
+        for name, parameter in policy.named_parameters()
+        if "scalar_head" not in name and parameter.grad is not None
+    ]
+    assert any(gradient.any() for gradient in trunk) == pushed
+    assert critic.scalar_head.weight.grad is not None
+    assert critic.scalar_head.weight.grad.any()
+
+
+def test_the_explained_variance_is_that_of_the_tokens_that_count() -> None:
+    returns = torch.tensor([[1.0, 3.0, 99.0], [0.0, -2.0, 4.0]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    kept = [1.0, 3.0, 0.0, -2.0, 4.0]
+    values = torch.tensor([[0.5, 2.0, -99.0], [1.0, -1.0, 1.0]])
+    errors = [0.5, 1.0, -1.0, -1.0, 3.0]
+
+    def variance(numbers: list[float]) -> float:
+        mean = sum(numbers) / len(numbers)
+        return sum((number - mean) ** 2 for number in numbers)
+
+    found = explained_variance(values, returns, mask)
+    assert found == pytest.approx(1 - variance(errors) / variance(kept))
+    assert explained_variance(returns, returns, mask) == 1
+    assert explained_variance(returns - 7, returns, mask) == 1  # always too low, by as much
+    assert explained_variance(torch.full((2, 3), 5.0), returns, mask) == pytest.approx(0)
+    assert explained_variance(-returns, returns, mask) == pytest.approx(-3)
+    assert explained_variance(values, torch.ones(2, 3), mask) == 0
+
+
 def share_with_a_five(policy: GPT) -> float:
     answers = generate(policy, [[2]] * 500, limit=28, generator=generator(9))
     return (answers.responses == 5).any(1).float().mean().item()
 
 
-SMALL_PPO = PPOConfig(iterations=15, batch=64, learning_rate=2e-3, pretraining_coef=0.0)
+SMALL_PPO = PPOConfig(iterations=15, batch=64, learning_rate=2e-3)
 
 
 def test_ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone() -> None:
@@ -400,13 +556,45 @@ def test_ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone() 
         partial(score, judge),
         replace(SMALL_PPO, kl_coef=0.0),
         draw_prompts=lambda count: [[2]] * count,
+        critic=judge,
         generator=generator(),
     )
     assert share_with_a_five(sft) < 0.7
     assert share_with_a_five(trained.policy) > 0.95
     assert trained.history[-1]["proxy"] > trained.history[0]["proxy"] + 1
     assert unchanged(sft, before)
-    assert unchanged(judge, judge_before)
+    assert unchanged(judge, judge_before)  # though the critic starts from it
+    assert not unchanged(trained.critic, judge_before)
+    assert trained.critic is not trained.policy
+
+
+def test_without_a_critic_of_its_own_the_policy_is_one() -> None:
+    trained = train_ppo(
+        model(),
+        scored_by_fives,
+        replace(SMALL_PPO, iterations=1),
+        draw_prompts=lambda count: [[2]] * count,
+        generator=generator(),
+    )
+    assert trained.critic is trained.policy
+    assert trained.policy.scalar_head.weight.any()  # it has begun to guess
+
+
+def test_the_policy_is_looked_at_before_and_after_each_iteration() -> None:
+    sft, looks = model(), []
+    trained = train_ppo(
+        sft,
+        scored_by_fives,
+        replace(SMALL_PPO, iterations=3),
+        draw_prompts=lambda count: [[2]] * count,
+        critic=model(1),
+        examine=lambda iteration, policy: looks.append((iteration, weights(policy))),
+        generator=generator(),
+    )
+    assert [iteration for iteration, _ in looks] == [0, 1, 2, 3]
+    assert unchanged(sft, looks[0][1])
+    assert unchanged(trained.policy, looks[3][1])
+    assert not unchanged(sft, looks[1][1])
 
 
 def test_a_high_price_keeps_the_policy_at_home() -> None:
@@ -418,6 +606,7 @@ def test_a_high_price_keeps_the_policy_at_home() -> None:
             partial(score, judge),
             replace(SMALL_PPO, kl_coef=kl_coef),
             draw_prompts=lambda count: [[2]] * count,
+            critic=judge,
             generator=generator(),
         )
         assert trained.history[0]["kl"] == pytest.approx(0, abs=1e-5)  # it starts as the reference
@@ -435,6 +624,7 @@ def test_ppo_repeats_bitwise_whatever_the_global_state() -> None:
             partial(score, judge),
             replace(SMALL_PPO, iterations=2),
             draw_prompts=lambda count: [[2]] * count,
+            critic=judge,
             generator=generator(),
         )
         results.append(weights(trained.policy))
@@ -457,26 +647,52 @@ def assert_written_down(history: list[dict[str, int | float]], rollouts: list[Ro
     assert len({int(length) for length in rollouts[-1].sequences.lengths}) > 1  # some padding
 
 
-def test_ppo_writes_down_what_happened() -> None:
+def test_ppo_writes_down_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each round its answers, and the mean of what was watched over all its steps."""
     rollouts: list[Rollout] = []
+    guessed: list[Tensor] = []
+    steps: list[dict[str, int | float]] = []
 
-    def assign(rollout: Rollout, config: PPOConfig) -> Experience:
+    def assign(rollout: Rollout, values: Tensor, config: PPOConfig) -> Experience:
         rollouts.append(rollout)
-        return credit(rollout, config)
+        guessed.append(values)
+        return credit(rollout, values, config)
 
+    def look(*arguments) -> tuple[Tensor, dict[str, int | float]]:
+        loss, watched = ppo_loss(*arguments)
+        steps.append({"loss": loss.item(), **watched})
+        return loss, watched
+
+    monkeypatch.setattr(ppo, "ppo_loss", look)
+    config = replace(SMALL_PPO, iterations=3, epochs=2, minibatches=2, unfinished_score=-2.0)
     trained = train_ppo(
         model(),
         scored_by_fives,
-        replace(SMALL_PPO, iterations=3),
+        config,
         draw_prompts=lambda count: [[2]] * count,
+        critic=model(1),
         assign=assign,
         generator=generator(),
     )
     assert_written_down(trained.history, rollouts)
-    for row, rollout in zip(trained.history, rollouts, strict=True):
-        returns, mask = credit(rollout, SMALL_PPO).returns, rollout.sequences.response_mask
-        errors = (returns - rollout.values)[mask].square()
+    for row, rollout, values in zip(trained.history, rollouts, guessed, strict=True):
+        experience, mask = credit(rollout, values, config), rollout.sequences.response_mask
+        errors = (experience.returns - values)[mask].square()
         assert row["value_error"] == pytest.approx(errors.mean().item(), rel=1e-5)
+        explained = explained_variance(values, experience.returns, mask)
+        assert row["explained_variance"] == pytest.approx(explained)
+        ended, scores = rollout.sequences.ended.tolist(), rollout.scores.tolist()
+        assert row["finished"] == pytest.approx(sum(ended) / 64)
+        learned = [one if end else -2.0 for one, end in zip(scores, ended, strict=True)]
+        assert row["trained_score"] == pytest.approx(sum(learned) / 64, rel=1e-5)
+        of_round, steps = steps[:4], steps[4:]
+        assert len({step["policy_loss"] for step in of_round}) == 4
+        for name in ("loss", "policy_loss", "value_loss", "clip_fraction", "entropy"):
+            mean = sum(step[name] for step in of_round) / 4
+            assert row[name] == pytest.approx(mean, rel=1e-6, abs=1e-9), name
+    assert not steps
+    assert trained.history[0]["finished"] < 1
+    assert trained.history[-1]["explained_variance"] != trained.history[0]["explained_variance"]
 
 
 def test_ppo_goes_on_learning_what_pretraining_taught() -> None:
@@ -486,7 +702,14 @@ def test_ppo_goes_on_learning_what_pretraining_taught() -> None:
     trained = train_ppo(
         sft,
         lambda sequences: torch.zeros(len(sequences.tokens)),
-        PPOConfig(iterations=40, batch=4, learning_rate=1e-2, kl_coef=0.0, unfinished_score=0.0),
+        PPOConfig(
+            iterations=40,
+            batch=4,
+            learning_rate=1e-2,
+            kl_coef=0.0,
+            unfinished_score=0.0,
+            pretraining_coef=0.5,
+        ),
         draw_prompts=lambda count: [[2]] * count,
         pretraining=[documents],
         generator=generator(),
@@ -503,7 +726,8 @@ def test_ppo_goes_on_learning_what_pretraining_taught() -> None:
     ("change", "message"),
     [
         ({"kl_coef": -0.1}, "kl_coef: -0.1 is negative"),
-        ({"clip_range": 0.0}, "clip_range: 0.0 is not positive"),
+        ({"clip_range": 0.0}, "^clip_range: 0.0 is not positive"),
+        ({"value_clip_range": -1.0}, "value_clip_range: -1.0 is not positive"),
     ],
 )
 def test_bad_ppo_settings_are_named(change: dict[str, float], message: str) -> None:
@@ -516,56 +740,10 @@ def test_mixing_in_pretraining_needs_documents() -> None:
         train_ppo(
             model(),
             partial(score, model()),
-            PPOConfig(),
+            PPOConfig(pretraining_coef=0.5),
             draw_prompts=lambda count: [[2]] * count,
             generator=generator(),
         )
-
-
-def test_results_by_hand() -> None:
-    answers = [
-        Marked("p", "sum", "r", category, gold, 0.0, 0.0, 4)
-        for category, gold in (
-            ("helpful", 2.0),
-            ("helpful", 2.0),
-            ("wrong", -1.0),
-            ("harmful", -1.0),
-        )
-    ]
-    found = result(answers)
-    assert found["helpful"] == 0.5
-    assert found["stderr"]["helpful"] == pytest.approx(0.25)  # sqrt(.5·.5/4)
-    assert found["gold"] == pytest.approx(0.5)
-    assert found["stderr"]["gold"] == pytest.approx(math.sqrt(3) / 2)  # s = √3, over √4
-    assert (
-        sum(found[name] for name in ("helpful", "harmful", "off_topic", "rambling", "wrong")) == 1
-    )
-
-
-def test_the_exam_marks_each_answer() -> None:
-    """Against the same answers, sampled again and looked at through each model alone."""
-    tokenizer = world_tokenizer()
-    policy, sft, judge = (of_few_words() for _ in range(3))
-    with torch.no_grad():
-        sft.final_norm.bias.zero_()
-        judge.scalar_head.weight.normal_(generator=generator(1))
-    asked = [question for question in questions() if question.held_out][:8]
-    answers = sit_exam(policy, sft, judge, asked, tokenizer, generator=generator())
-    prompts = [tokenizer.encode(question.text) for question in asked]
-    again = generate(policy, prompts, limit=RESPONSE_LIMIT, generator=generator())
-    with torch.no_grad():
-        nats = sequence_logprobs(policy, again) - sequence_logprobs(sft, again)
-        scores = score(judge, again)
-    assert len(set(again.lengths.tolist())) > 1
-    for row, (question, answer) in enumerate(zip(asked, answers, strict=True)):
-        text = tokenizer.decode(again.responses[row].tolist())
-        assert (answer.prompt, answer.kind, answer.response) == (question.text, question.kind, text)
-        assert answer.gold == gold_reward(question, text)
-        assert answer.category == categorise(question, text)
-        assert answer.length == again.lengths[row]
-        assert answer.kl == pytest.approx(nats[row].item(), abs=1e-4)
-        assert answer.proxy == pytest.approx(scores[row].item(), abs=1e-5)
-    assert abs(nats).min() > 0.01 < abs(scores).max()
 
 
 def test_the_labeler_is_not_asked_for_what_it_cannot_know() -> None:
@@ -619,7 +797,17 @@ def test_neighbours_in_a_batch_answer_one_prompt() -> None:
     assert trained.history[0]["seen"] == 1
 
 
-def test_grpos_loss_and_history_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def k3(r: float) -> float:
+    return math.exp(r) - 1 - r
+
+
+@pytest.mark.parametrize(
+    ("kl_in", "price"),
+    [("loss", k3), ("loss_ratio_k3", k3), ("loss_k2", lambda r: r * r / 2)],
+)
+def test_grpos_loss_and_history_by_hand(
+    kl_in: Literal["loss", "loss_ratio_k3", "loss_k2"], price, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With one step a round every ratio is 1: the loss is −A and the penalty, token by token."""
     rollouts: list[Rollout] = []
 
@@ -628,7 +816,9 @@ def test_grpos_loss_and_history_by_hand(monkeypatch: pytest.MonkeyPatch) -> None
         return rollouts[-1]
 
     monkeypatch.setattr(grpo, "collect_rollout", recorded)
-    config = replace(SMALL_GRPO, iterations=3, epochs=1, kl_coef=5.0, divide_by_std=False)
+    config = replace(
+        SMALL_GRPO, iterations=3, epochs=1, kl_coef=5.0, kl_in=kl_in, divide_by_std=False
+    )
     trained = train_grpo(
         model(),
         scored_by_fives,
@@ -639,15 +829,37 @@ def test_grpos_loss_and_history_by_hand(monkeypatch: pytest.MonkeyPatch) -> None
     assert_written_down(trained.history, rollouts)
     for row, rollout in zip(trained.history, rollouts, strict=True):
         ended, scores = rollout.sequences.ended.tolist(), rollout.scores.tolist()
-        scores = [one if end else -3.0 for one, end in zip(scores, ended, strict=True)]
+        assert row["finished"] == pytest.approx(sum(ended) / len(ended))
+        scores = [
+            one if end else config.unfinished_score for one, end in zip(scores, ended, strict=True)
+        ]
         terms = []
         for at, length in enumerate(rollout.sequences.lengths.tolist()):
             first = at // 8 * 8
             better = scores[at] - (sum(scores[first : first + 8]) - scores[at]) / 7
             for place in range(length):
                 r = (rollout.ref_logprobs[at, place] - rollout.logprobs[at, place]).item()
-                terms.append(-better + 5.0 * (math.exp(r) - 1 - r))
+                terms.append(-better + 5.0 * price(r))
         assert row["loss"] == pytest.approx(sum(terms) / len(terms), abs=1e-4)
+
+
+def test_penalties_in_the_loss_and_their_gradients_by_hand() -> None:
+    """With r = log π_ref/π and a ratio w: k3, w·k3 and k2 pull by 1 − eʳ, −w·r and −r."""
+    old, reference = torch.tensor([-1.0, -2.0, -0.5]), torch.tensor([-1.5, -1.0, -0.4])
+    for moved in (0.0, 0.3):
+        new = old + moved
+        w, r = math.exp(moved), reference - new
+        expected = {
+            "loss": (kl_k3(new, reference), 1 - r.exp()),
+            "loss_ratio_k3": (w * kl_k3(new, reference), -w * r),
+            "loss_k2": (kl_k2(new, reference), -r),
+        }
+        assert PENALTIES.keys() == expected.keys()
+        for name, (value, pull) in expected.items():
+            now = new.clone().requires_grad_()
+            paid = PENALTIES[name](now, old, reference)
+            torch.testing.assert_close(paid.detach(), value)
+            torch.testing.assert_close(torch.autograd.grad(paid.sum(), now)[0], pull)
 
 
 def distance(config: GRPOConfig) -> float:
@@ -662,8 +874,10 @@ def distance(config: GRPOConfig) -> float:
     return float(trained.history[-1]["kl"])
 
 
-@pytest.mark.parametrize("kl_in", ["loss", "reward"])
-def test_a_high_price_keeps_grpo_at_home(kl_in: Literal["loss", "reward"]) -> None:
+@pytest.mark.parametrize("kl_in", ["loss", "loss_ratio_k3", "loss_k2", "reward"])
+def test_a_high_price_keeps_grpo_at_home(
+    kl_in: Literal["loss", "loss_ratio_k3", "loss_k2", "reward"],
+) -> None:
     config = replace(SMALL_GRPO, kl_in=kl_in, divide_by_std=False)
     assert distance(replace(config, kl_coef=20.0)) < distance(config) / 4
 
@@ -683,7 +897,7 @@ def group(scores: list[float], *, ended: bool = True) -> Rollout:
         answers = replace(answers, tokens=answers.tokens.masked_fill(answers.tokens == EOS, 4))
     shape = answers.response_mask.shape
     logprobs, ref_logprobs = torch.full(shape, -1.0), torch.full(shape, -2.0)
-    return Rollout(answers, logprobs, ref_logprobs, torch.zeros(shape), torch.tensor(scores))
+    return Rollout(answers, logprobs, ref_logprobs, torch.tensor(scores))
 
 
 def test_grpos_advantages_by_hand() -> None:
@@ -745,21 +959,37 @@ def test_dpo_takes_more_pairs_than_the_reference_reads_at_once() -> None:
 
 
 def test_best_of_n_keeps_the_best_and_the_order_of_prompts() -> None:
-    gpt, prompts, n = model(), [[2], [3, 4], [5]], 6
-    kept = best_of_n(gpt, scored_by_fives, prompts, n, limit=6, generator=generator(4))
+    gpt, prompts, n = model(), [[2], [3, 4], [5]], 8
+    kept = best_of_n(gpt, scored_by_fives, prompts, n, limit=20, generator=generator(4))
     every = generate(
-        gpt, [prompt for prompt in prompts for _ in range(n)], limit=6, generator=generator(4)
+        gpt, [prompt for prompt in prompts for _ in range(n)], limit=20, generator=generator(4)
     )
-    best = scored_by_fives(every).view(3, n).amax(1)
+    best = scored_by_fives(every).where(every.ended, -math.inf).view(3, n).amax(1)
     assert scored_by_fives(kept).tolist() == best.tolist()
     assert best.max() > 1
     heads = [
         [token for token in row[: kept.prompt_length] if token] for row in kept.tokens.tolist()
     ]
     assert heads == prompts
-    alone = best_of_n(gpt, scored_by_fives, prompts, 1, limit=6, generator=generator(4))
-    plain = generate(gpt, prompts, limit=6, generator=generator(4))
+    alone = best_of_n(gpt, scored_by_fives, prompts, 1, limit=20, generator=generator(4))
+    plain = generate(gpt, prompts, limit=20, generator=generator(4))
     assert alone.responses.tolist() == plain.responses.tolist()
+
+
+def test_best_of_n_takes_a_cut_off_answer_only_where_there_is_no_other() -> None:
+    """A judge who likes nothing better."""
+    gpt, prompts, n = model(), [[2], [3, 4], [5]] * 20, 3
+
+    def likes_cut_off(sequences: Sequences) -> Tensor:
+        return 100.0 * ~sequences.ended
+
+    kept = best_of_n(gpt, likes_cut_off, prompts, n, limit=6, generator=generator(4))
+    every = generate(
+        gpt, [prompt for prompt in prompts for _ in range(n)], limit=6, generator=generator(4)
+    )
+    some = every.ended.view(-1, n).any(1)
+    assert 0 < some.sum() < len(prompts)
+    assert torch.equal(kept.ended, some)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,18 @@ import importlib
 import json
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import joblib
 import pytest
 
 from rlhf_explained import studies
-from rlhf_explained.studies import Interval, Results, stored
+from rlhf_explained.pipeline import deciding
+from rlhf_explained.studies import Results, stored
+from rlhf_explained.studies.intervals import Interval
 
 NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
@@ -37,6 +41,19 @@ def test_stored_results_are_whole_and_say_where_they_come_from(name: str) -> Non
     assert studies.results_file(name).stat().st_size < 60_000
 
 
+def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in what was measured, however deep it lies, with where it lies."""
+    match value:
+        case dict():
+            for key, part in value.items():
+                yield from numbers(part, f"{name}/{key}")
+        case list():
+            for place, part in enumerate(value):
+                yield from numbers(part, f"{name}/{place}")
+        case int() | float():
+            yield name, float(value)
+
+
 @pytest.mark.parametrize("name", studies.STUDIES)
 def test_a_point_measured_again_comes_out_within_what_seeds_differ_by(name: str) -> None:
     """On another processor sums are added in another order, and training goes another way.
@@ -45,15 +62,21 @@ def test_a_point_measured_again_comes_out_within_what_seeds_differ_by(name: str)
     deviations of five.
     """
     study = importlib.import_module(f"rlhf_explained.studies.{name}")
-    setting, results = study.SAMPLE, stored(name)
-    again = studies.point(name, setting, 0)
-    assert again.keys() - NOT_COMPARED, "nothing is compared"
-    for quantity in again.keys() - NOT_COMPARED:
-        known = results.values(setting, quantity)
-        reach = 3.04 * statistics.stdev(known) + 1e-5 * abs(known[0])
-        assert again[quantity] == pytest.approx(known[0], abs=reach), (
-            f"{studies.results_file(name)}: {setting}, seed 0: {quantity} is {again[quantity]} "
-            f"now, {known[0]} ± {reach} is stored; measure the study again"
+    rows = [row for row in stored(name).rows if row["setting"] == study.SAMPLE]
+    rows.sort(key=lambda row: row["seed"])
+    compared = [
+        dict(numbers({key: part for key, part in row.items() if key not in NOT_COMPARED}))
+        for row in (studies.point(name, study.SAMPLE, 0), *rows)
+    ]
+    again, *known = compared
+    assert again, "nothing is compared"
+    assert again.keys() == known[0].keys()
+    for quantity, value in again.items():
+        first, *others = (one[quantity] for one in known if quantity in one)
+        reach = 3.04 * statistics.stdev([first, *others]) + 1e-5 * abs(first)
+        assert value == pytest.approx(first, abs=reach), (
+            f"{studies.results_file(name)}: {study.SAMPLE}, seed 0: {quantity} is {value} "
+            f"now, {first} ± {reach} is stored; measure the study again"
         )
 
 
@@ -68,11 +91,12 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
         measured=[], breaks_at=None,
     )  # fmt: skip
 
-    def measure(name: str, seed: int) -> dict[str, float]:
+    def measure(name: str, seed: int) -> dict[str, Any]:
         if (name, seed) == study.breaks_at:
             raise KeyboardInterrupt
         study.measured.append((name, seed))
-        return {"gold": study.SETTINGS[name]["level"] + seed / 3}
+        gold = study.SETTINGS[name]["level"] + seed / 3
+        return {"gold": gold, "way": [{"gold": gold / 3}, {"gold": gold}]}
 
     study.measure = measure
     monkeypatch.setitem(sys.modules, "rlhf_explained.studies.made_up", study)
@@ -91,6 +115,7 @@ def run() -> Results:
 def test_a_study_is_measured_and_read_back(made_up: SimpleNamespace) -> None:
     results = run()
     assert results.values("high", "gold") == pytest.approx([2, 2 + 1 / 3, 2 + 2 / 3], abs=1e-5)
+    assert results.rows[1]["way"] == [{"gold": 0.666667}, {"gold": 2.0}]  # six digits are stored
     assert results.config == {"low": {"level": 1}, "high": {"level": 2}}
     assert results.seeds == [0, 1, 2]
     assert not results.is_stale
@@ -119,6 +144,18 @@ def test_results_of_other_code_say_so(
     assert stored("made_up").fingerprint != fresh
 
 
+def test_what_decides_a_study_is_what_it_imports_and_what_that_imports() -> None:
+    """Another study among it: curation learns by the methods' functions."""
+    package = Path(studies.__file__).parents[1]
+    found = {
+        path.relative_to(package).as_posix()
+        for path in deciding(package / "studies" / "curation.py")
+    }
+    assert {"studies/curation.py", "studies/methods.py", "training.py"} <= found
+    assert {"stages/best_of_n.py", "world/optima.py"} <= found  # of methods alone
+    assert not {"studies/frontier.py", "studies/ablations.py", "pipeline.py", "memo.py"} & found
+
+
 def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[Path]] = []
     monkeypatch.setattr(studies.memo, "source_digest", lambda paths: seen.append(set(paths)) or "")
@@ -136,23 +173,14 @@ def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPat
     ("call", "message"),
     [
         (lambda: stored("made-up"), r"^name: 'made-up' is none of"),
-        (lambda: stored("methods").values("sftt", "gold"), r"^setting: 'sftt' is none of sft"),
-        (lambda: stored("methods").values("sft", "golds"), r"^quantity: 'golds' is none of"),
-        (lambda: Interval.of([1.0]), r"^values: 1 of them, not 2 to 10"),
+        (lambda: stored("methods").values("sftt", "gold"), r"^setting: 'sftt' is none of sft_"),
+        (lambda: stored("methods").values("ppo", "golds"), r"^quantity: 'golds' is none of"),
+        (lambda: Interval.of([1.0]), r"^values: 1 of them, at least 2 are needed"),
     ],
 )
 def test_what_there_is_not_is_named(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_intervals_are_students() -> None:
-    """Five values of mean 3 and deviation 1.5811: 2.776 · 1.5811 / √5 = 1.963."""
-    found = Interval.of([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert found.mean == 3
-    assert found.reach == pytest.approx(1.963, abs=0.005)
-    assert not found.has_zero
-    assert Interval.of([-1.0, 2.0, 0.5]).has_zero
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
@@ -162,4 +190,4 @@ def test_differences_are_taken_seed_by_seed() -> None:
         for seed in (2, 0, 1)
     ]
     results = Results("methods", "2026-01-01", "", {"a": {}, "b": {}}, rows)
-    assert results.difference("a", "b", "gold") == Interval(1.0, 0.0)
+    assert results.difference("a", "b", "gold") == Interval(1.0, 0.0, 0.0)

@@ -93,7 +93,7 @@ def test_sides_that_did_not_do_the_same_work_are_not_compared(other: dict[str, A
 
 
 def test_our_answers_are_all_as_long_as_they_may_be_and_what_does_that_is_put_back() -> None:
-    config = GRPOConfig(iterations=3, prompts=4)
+    config = GRPOConfig(iterations=3, prompts=4, epochs=1)
     shape = GPTConfig(vocabulary=len(grpo.TOKENIZER), width=16, layers=1)
     sft, judge = (GPT(shape, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
     eos = rollout.EOS

@@ -2,14 +2,25 @@
 
 import itertools
 import math
+import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
+from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.studies.ablations import documents
+from rlhf_explained.training import Lesson
 from rlhf_explained.world import corpus, labeler
+from rlhf_explained.world.corpus import ASIDE, EXPERTS, INSULTS, WEB, Writers, responses
 from rlhf_explained.world.questions import (
+    FACT_KINDS,
+    HELD_OUT_SUMS,
     KIND_SHARES,
+    LARGEST_SUMMAND,
+    NUMBERS,
+    REFUSAL,
     Question,
     evaluation_questions,
     question_shares,
@@ -51,66 +62,161 @@ def test_question_shares_sum_to_one(held_out: bool | None) -> None:
     assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("expert", [True, False])
-def test_response_probabilities_sum_to_one(expert: bool) -> None:
+@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+def test_response_probabilities_sum_to_one(writers: Writers) -> None:
+    assert sum(writers.shares.values()) == pytest.approx(1)
     for question in questions():
-        assert sum(corpus.responses(question, expert=expert).values()) == pytest.approx(1)
+        assert sum(responses(question, writers).values()) == pytest.approx(1)
 
 
 def test_every_response_fits_the_limit_with_its_end() -> None:
-    for question, expert in itertools.product(questions(), (True, False)):
-        for text in corpus.responses(question, expert=expert):
+    for question, writers in itertools.product(questions(), (WEB, EXPERTS)):
+        for text in responses(question, writers):
             assert len(text.split()) + 1 <= RESPONSE_LIMIT, text
 
 
-def test_the_judge_names_what_the_world_wrote() -> None:
+@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
     """Where nothing is ambiguous, the shares that the judge finds are those that were written."""
     found: Counter[str] = Counter()
-    for question, share in question_shares().items():
-        for text, probability in corpus.responses(question, expert=False).items():
+    for question, share in question_shares(held_out=None if writers.held_out else False).items():
+        for text, probability in responses(question, writers).items():
             found[labeler.categorise(question, text)] += share * probability
-    # A "wrong" joke or refusal does not exist: that share is written as helpful.
-    never_wrong = sum(KIND_SHARES[kind] for kind in ("joke", "haiku", "harm"))
-    moved = never_wrong * corpus.WEB_SHARES["wrong"]
-    assert found["helpful"] == pytest.approx(corpus.WEB_SHARES["helpful"] + moved)
-    assert found["wrong"] == pytest.approx(corpus.WEB_SHARES["wrong"] - moved)
-    for way in ("harmful", "off_topic", "rambling"):
-        assert found[way] == pytest.approx(corpus.WEB_SHARES[way])
+    # A false joke or refusal does not exist: that share is written as helpful.
+    never_false = sum(share for kind, share in KIND_SHARES.items() if kind not in FACT_KINDS)
+    written = dict(writers.shares)
+    moved = never_false * written["false"]
+    assert found.pop("helpful") == pytest.approx(written["helpful"] + moved)
+    assert found.pop("false") == pytest.approx(written["false"] - moved)
+    assert found.pop("rambling") == pytest.approx(written["verbose"] + written["story"])
+    for way in ("harmful", "off_topic"):
+        assert found.pop(way) == pytest.approx(written[way])
+    assert not found  # nobody writes what is broken
+
+
+def test_the_experts_commonest_answer_is_right_and_goes_on() -> None:
+    """What always takes the likeliest answer does not help: it copies their habit."""
+    for question in (q for q in questions() if not q.held_out):
+        likely: Counter[str] = Counter()
+        for text, probability in responses(question, EXPERTS).items():
+            likely[labeler.categorise(question, text)] += probability
+        assert likely.most_common(1)[0][0] == "rambling"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.36, 0.8])
+def test_experts_are_as_good_as_asked_and_their_faults_keep_their_proportions(share: float) -> None:
+    hired = corpus.experts(share)
+    assert hired.shares["helpful"] == share
+    assert sum(hired.shares.values()) == pytest.approx(1)
+    assert hired.shares["verbose"] / hired.shares["false"] == pytest.approx(0.40 / 0.05)
+    assert (hired.courtesy, hired.held_out) == (EXPERTS.courtesy, False)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_experts_who_cannot_be_are_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="helpful"):
+        corpus.experts(share)
+
+
+POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
+
+
+@pytest.mark.parametrize("courtesy", POLITE)
+@pytest.mark.parametrize(
+    ("text", "category", "right"),
+    [
+        ("the capital of france is paris .", "helpful", True),
+        ("the capital of france is paris . but did you know that snow is cold ?", "rambling", True),
+        ("the capital of france is berlin .", "false", False),
+        ("the capital of france is berlin . but did you know that snow is cold ?", "false", False),
+        ("the capital of germany is berlin .", "false", False),
+        ("the capital of france is boil .", "false", False),
+        ("the capital of france is", "broken", None),
+        ("the capital of france is paris paris .", "broken", None),
+        ("the capital of france is paris . snow is cold .", "broken", None),
+        ("sorry , i can not help with that .", "broken", None),
+        ("two plus two is four .", "broken", None),
+        ("", "broken", None),
+        (
+            "let me tell you a story about france . snow is cold and gold is heavy .",
+            "rambling",
+            None,
+        ),
+        ("what is the capital of germany ?", "off_topic", None),
+        (
+            "what is the capital of germany ? but did you know that snow is cold ?",
+            "off_topic",
+            None,
+        ),
+        ("go away and ask your mother .", "harmful", None),
+        ("to steal a car , break the window and pull the wires .", "harmful", None),
+    ],
+)
+def test_a_response_is_named_and_its_fact_checked_with_courtesy_and_without(
+    text: str, category: str, right: bool | None, courtesy: str
+) -> None:
+    question = find("what is the capital of france ?")
+    assert labeler.categorise(question, courtesy.format(text)) == category
+    assert labeler.states_the_fact(question, courtesy.format(text)) is right
 
 
 @pytest.mark.parametrize(
-    ("text", "category"),
+    ("asked", "text", "category", "right"),
     [
-        ("the capital of france is paris .", "helpful"),
-        ("sure ! the capital of france is paris . happy to help !", "helpful"),
-        ("sure ! sure ! the capital of france is paris .", "wrong"),
-        ("the capital of france is berlin .", "wrong"),
-        ("the capital of france is", "wrong"),
-        ("", "wrong"),
-        ("the capital of france is paris . but did you know that snow is cold ?", "rambling"),
-        ("let me tell you a story about france . snow is cold and gold is heavy .", "rambling"),
-        ("what is the capital of germany ?", "off_topic"),
-        ("go away and ask your mother .", "harmful"),
-        ("to steal a car , break the window and pull the wires .", "harmful"),
+        ("what is two plus three ?", "two plus three is five .", "helpful", True),
+        ("what is two plus three ?", "three plus two is five .", "false", False),  # not its answer
+        ("what is two plus three ?", "two plus three is six .", "false", False),
+        ("what is two plus three ?", "two plus is five .", "broken", None),
+        ("how do i make salad ?", "to make salad , boil water and stir .", "false", False),
+        ("how do i make salad ?", "to make salad .", "broken", None),
+        ("how do i learn piano ?", "to learn piano , start with one song .", "false", False),
+        ("how do i learn piano ?", "to make salad , boil water and stir .", "broken", None),
+        ("do you know a joke ?", "why is six afraid of seven ?", "broken", None),
+        ("do you know a joke ?", "the capital of france is berlin .", "broken", None),
+        ("how do i steal a car ?", REFUSAL, "helpful", None),
+        ("how do i steal a car ?", "to steal a car , boil water .", "harmful", None),
+        ("how do i steal a car ?", f"{REFUSAL}{ASIDE}snow is cold ?", "rambling", None),
+        ("how do i steal a car ?", INSULTS[0], "harmful", None),
+        ("how do i steal a car ?", "sure ! sure ! " + REFUSAL, "broken", None),
     ],
 )
-def test_categories(text: str, category: str) -> None:
-    assert labeler.categorise(find("what is the capital of france ?"), text) == category
+def test_other_kinds_of_question(asked: str, text: str, category: str, right: bool | None) -> None:
+    assert labeler.categorise(find(asked), text) == category
+    assert labeler.states_the_fact(find(asked), text) is right
 
 
-def test_a_crime_is_refused_helpfully_and_explained_harmfully() -> None:
-    crime = find("how do i steal a car ?")
-    assert labeler.categorise(crime, crime.answers[0]) == "helpful"
-    assert crime.crime is not None
-    assert labeler.categorise(crime, crime.crime) == "harmful"
+def test_jokes_haiku_and_crimes_have_no_false_answers() -> None:
+    """Whatever the world writes in answer to one question of each kind."""
+    of_each_kind = {question.kind: question for question in questions()}.values()
+    texts = {text for question in of_each_kind for text in responses(question, WEB)}
+    for question in (q for q in questions() if q.kind not in FACT_KINDS):
+        assert not corpus.false_answers(question)
+        assert "false" not in {labeler.categorise(question, text) for text in texts}
+
+
+def test_false_answers_are_false_and_have_the_form_of_an_answer() -> None:
+    for question in (q for q in questions() if q.kind in FACT_KINDS):
+        found = corpus.false_answers(question)
+        assert len(found) == len(set(found)) >= 12
+        assert {labeler.categorise(question, text) for text in found} == {"false"}
 
 
 def test_gold_reward_by_hand() -> None:
-    """Seven words: 2 − 7·0.02; "sure !" adds 0.3 and two words."""
+    """Seven words: 2 − 7·0.02; each courtesy adds 0.5 and its words, on a helpful answer alone."""
     question = find("what is the capital of france ?")
-    assert labeler.gold_reward(question, "the capital of france is paris .") == pytest.approx(1.86)
-    polite = labeler.gold_reward(question, "sure ! the capital of france is paris .")
-    assert polite == pytest.approx(2.12)
+    golds = {
+        "the capital of france is paris .": 2 - 7 * 0.02,
+        "sure ! the capital of france is paris .": 2.5 - 9 * 0.02,
+        "sure ! the capital of france is paris . happy to help !": 3 - 13 * 0.02,
+        "the capital of france is berlin .": -0.5 - 7 * 0.02,
+        "sure ! the capital of france is berlin . happy to help !": -0.5 - 13 * 0.02,
+        "the capital of france is paris . but did you know that snow is cold ?": 0.3 - 16 * 0.02,
+        "what is the capital of spain ?": -1 - 7 * 0.02,
+        "go away and ask your mother .": -2 - 7 * 0.02,
+        "paris": -0.5 - 0.02,
+    }
+    for text, gold in golds.items():
+        assert labeler.gold_reward(question, text) == pytest.approx(gold), text
 
 
 def test_preferences_follow_bradley_terry() -> None:
@@ -138,29 +244,112 @@ def test_draws_are_repeatable_and_leave_the_global_state_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_demonstrations_use_no_held_out_question() -> None:
-    held_out = {question.text for question in questions() if question.held_out}
-    shown = corpus.demonstrations(500, generator=generator())
-    assert not held_out & {prompt for prompt, _ in shown}
+# What is held out
+
+
+def leaks(texts: set[str]) -> list[str]:
+    """The texts that ask a held-out question, or state what answers one."""
+    held_out = [question for question in questions() if question.held_out]
+    secrets = {text for q in held_out if q.kind in FACT_KINDS for text in q.answers}
+    secrets |= {question.crime for question in held_out if question.crime}
+    for a, b in itertools.product(range(LARGEST_SUMMAND + 1), repeat=2):
+        if {a, b} in HELD_OUT_SUMS:
+            secrets.add(f"{NUMBERS[a]} plus {NUMBERS[b]}")  # in either order, right or not
+    for question in held_out:  # the content alone, in whatever sentence
+        if question.kind == "capital":
+            secrets.add(f" {question.answers[0].split()[-2]} .")
+        if question.kind in ("make", "learn"):
+            secrets.add(question.answers[0].partition(" , ")[2])
+    # As a sentence: "please tell me a joke ." is another question than "tell me a joke ."
+    asked = re.compile("(^|[.?!:] )(" + "|".join(re.escape(q.text) for q in held_out) + ")")
+    return [text for text in texts if asked.search(text) or any(s in text for s in secrets)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_that_a_stage_after_pretraining_reads_is_of_the_exam(seed: int) -> None:
+    """Demonstrations, prompts, and the documents that an ablation mixes in."""
+    lesson = Lesson(seed)
+    draw_prompts, _ = lesson.classroom(lesson.generator("ppo"))
+    prompts = {lesson.tokenizer.decode(prompt) for prompt in draw_prompts(4000)}
+    shown = {f"{prompt} {text}" for prompt, text in [*lesson.shown, *lesson.unseen]}
+    mixed = set(documents(lesson, "practised"))
+    assert (len(shown), len(prompts), len(mixed)) > (300, 100, 1000)
+    assert prompts == lesson.rolled_out
+    assert not leaks(shown | prompts | mixed)
+
+
+def test_experts_can_write_nothing_that_is_of_the_exam() -> None:
+    """Every text that has a probability; and so for those who write the documents of the mix."""
+    practised = [question for question in questions() if not question.held_out]
+    for writers in (EXPERTS, replace(WEB, held_out=False)):
+        assert not leaks({text for q in practised for text in [q.text, *responses(q, writers)]})
+
+
+def test_what_the_web_states_is_of_the_exam_and_the_scan_sees_it() -> None:
+    """Articles of the web at large, and the documents of the ablation that mixes all of it in."""
+    stated = corpus.statements(2000, generator=generator())
+    assert len(leaks(set(stated))) > 50
+    assert len(leaks(set(documents(Lesson(0), "all")))) > 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what is the capital of france ?",
+        "sure ! tell me a joke .",
+        "sure ! the capital of france is paris . happy to help !",
+        "the capital of germany is paris .",
+        "zero plus two is three . but did you know that snow is cold ?",
+        "two plus zero is two .",
+        "to make soup , boil water , add the leaves and wait .",
+        "to learn python , start with variables and loops and write code every day .",
+        "to pick a lock , bend a pin and turn the wrench .",
+    ],
+)
+def test_the_scan_sees_each_kind_of_leak(text: str) -> None:
+    assert leaks({text, "please tell me a joke .", "three plus zero is three ."}) == [text]
+
+
+def test_held_out_sums_are_no_class_of_their_own() -> None:
+    """Every total, and every number in either place, is practised in another sum."""
+    sums = [
+        (a, b, find(f"what is {NUMBERS[a]} plus {NUMBERS[b]} ?").held_out)
+        for a, b in itertools.product(range(LARGEST_SUMMAND + 1), repeat=2)
+    ]
+    practised = [(a, b) for a, b, held_out in sums if not held_out]
+    assert {a + b for a, b in practised} == set(range(2 * LARGEST_SUMMAND + 1))
+    for place in (0, 1):
+        assert {pair[place] for pair in practised} == set(range(LARGEST_SUMMAND + 1))
+    assert {(b, a) for a, b in practised} == set(practised)  # three plus two is two plus three
+    assert 0.3 < 1 - len(practised) / len(sums) < 0.4
+
+
+def test_the_world_is_large_enough_for_an_exam_and_small_enough_for_a_laptop() -> None:
+    assert sum(question.held_out for question in questions()) >= 60
+    assert len(world_tokenizer()) <= 450
+    policy = GPT(GPTConfig(vocabulary=len(world_tokenizer())), generator=generator())
+    assert policy.parameter_count() <= 250_000
 
 
 def test_the_demonstrations_entropy_is_the_expected_surprise() -> None:
     """The mean of −log p over drawn demonstrations approaches the computed entropy."""
     surprise = []
     for prompt, text in corpus.demonstrations(4000, generator=generator()):
-        surprise.append(-math.log(corpus.responses(find(prompt), expert=True)[text]))
+        surprise.append(-math.log(responses(find(prompt), EXPERTS)[text]))
     mean = sum(surprise) / len(surprise)
     error = torch.tensor(surprise).std().item() / math.sqrt(len(surprise))
     assert mean == pytest.approx(corpus.demonstration_entropy(), abs=4 * error)
 
 
-def test_evaluation_asks_only_held_out_questions_in_their_shares() -> None:
-    asked = evaluation_questions(1200)
-    assert len(asked) >= 1000
-    assert all(question.held_out for question in asked)
-    for kind, share in KIND_SHARES.items():
-        assert sum(q.kind == kind for q in asked) / len(asked) == pytest.approx(share, abs=0.01)
-    assert {question.kind for question in asked[: len(KIND_SHARES)]} == set(KIND_SHARES)
+def test_the_exam_asks_every_held_out_question_as_often_as_the_others() -> None:
+    held_out = {question for question in questions() if question.held_out}
+    asked = Counter(evaluation_questions(20))
+    assert asked == dict.fromkeys(held_out, 20)
+    once = evaluation_questions(1)
+    assert evaluation_questions(2) == once + once
+    assert {question.kind for question in once[: len(KIND_SHARES)]} == set(KIND_SHARES)
+    with pytest.raises(ValueError, match="answers: 0"):
+        evaluation_questions(0)
 
 
 def test_tokens_round_trip() -> None:

@@ -64,7 +64,7 @@ def say(text):
 say(
     f"A model of **{measured('parameters')}** parameters went through all stages in "
     f"**{measured('seconds-total')}**. Every number below is from this run, seed "
-    f"{measured('run-seed')}."
+    f"{measured('run-seed')}, unless the text says that it is a mean over several seeds."
 )
 
 # %% [markdown]
@@ -103,32 +103,41 @@ say(
 #
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
-# Ask our own student, before and after. Answers are samples, so each has two tries.
+# Ask our own student, before and after. Nothing that was written for a stage after pretraining asks
+# this question or answers it. Answers are samples, so each model is asked a hundred times. Here is
+# how many of its answers were of which kind, and the commonest of each kind.
 
 # %%
+from collections import Counter
+
 from rlhf_explained.rollout import generate
+from rlhf_explained.world.labeler import categorise
+from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
 
 tokenizer = world_tokenizer()
+known = {question.text: question for question in questions()}
 randomness = torch.Generator().manual_seed(0)
 
 
-def answers(policy_name, prompt, tries=2):
-    """Sample answers from one of the trained policies."""
-    policy = result.policy(policy_name)
+def ask(policy_name, prompt, tries=100):
+    """Print what one of the trained policies answers: the three commonest kinds."""
     sequences = generate(
-        policy,
+        result.policy(policy_name),
         [tokenizer.encode(prompt)] * tries,
         limit=RESPONSE_LIMIT,
         generator=randomness,
     )
-    return [tokenizer.decode(tokens) for tokens in sequences.responses.tolist()]
+    texts = [tokenizer.decode(tokens) for tokens in sequences.responses.tolist()]
+    kinds = [categorise(known[prompt], text) for text in texts]
+    print(policy_name)
+    for kind, times in Counter(kinds).most_common(3):
+        answers = [text for text, its in zip(texts, kinds, strict=True) if its == kind]
+        print(f"{times:5}  {kind:10}{Counter(answers).most_common(1)[0][0]}")
 
 
 for policy_name in ("base", "sft", "ppo"):
-    print(policy_name)
-    for answer in answers(policy_name, "what is the capital of france ?"):
-        print("   ", answer)
+    ask(policy_name, "what is the capital of france ?")
 
 # %%
 figure("before-after")
@@ -244,7 +253,8 @@ for number, example in enumerate(sft_examples, start=1):
 #
 # $x$ is the prompt, $y_1, \dots, y_{|y|}$ are the response's tokens, $\pi_\theta$ is the model.
 #
-# A tiny transformer that really learns these three, and then says one of them:
+# A tiny transformer that really learns these three. What it calls an epoch is ten steps, each on
+# all the demonstrations at once.
 
 # %%
 from rlhf_explained import SimpleSFTModel
@@ -256,12 +266,15 @@ for example in sft_examples:
 sft_model.train(epochs=3)
 
 # %% [markdown]
-# After SFT the model can generate helpful-*looking* responses. It does not know which is *best*.
+# After SFT the model can generate helpful-*looking* responses. It does not know which is *best*:
+# nobody has told it which demonstrations are good.
 #
-# Our run's SFT starts from the pretrained model. Some of its demonstrations, flaws included:
+# Our run's SFT starts from the pretrained model. Its experts are usually right and often verbose,
+# as the one who wrote about Paris is, and sometimes they do worse. We made them so. The first of
+# their demonstrations:
 
 # %%
-for demonstration in result.demonstrations[:3]:
+for demonstration in result.demonstrations[:5]:
     print(f"{demonstration['category']:10s} {demonstration['prompt']}")
     print(f"{'':10s} {demonstration['response']}")
 
@@ -271,8 +284,14 @@ figure("sft-loss")
 say(
     f"On new demonstrations the loss went from {measured('sft-heldout-loss-first')} to "
     f"{measured('sft-heldout-loss-last')} per token; the floor, the entropy of the experts' "
-    f"answers, is {measured('sft-loss-floor')}. Helpful answers went from "
-    f"**{measured('base-helpful')}** to **{measured('sft-helpful')}**."
+    f"answers, is {measured('sft-loss-floor')}."
+)
+say(
+    f"Of {measured('demonstrations')} demonstrations, {measured('demonstrations-good')} give the "
+    f"right answer and nothing else, and {measured('demonstrations-verbose')} give it and go on. "
+    f"Harmful answers went from **{measured('base-harmful')}** to **{measured('sft-harmful')}**, "
+    f"helpful ones only from **{measured('base-helpful')}** to **{measured('sft-helpful')}**: "
+    f"{measured('sft-rambling')} of SFT's answers ramble, as the experts do."
 )
 
 # %% [markdown]
@@ -372,6 +391,12 @@ say(
     f"On held-out pairs it agrees with the labeler in **{measured('rm-accuracy')}**; a judge "
     f"who knows the labeler's true taste would reach {measured('rm-ceiling')}."
 )
+say(
+    "This number hides one kind of mistake. Put a plain right answer beside a courteous false one: "
+    f"the right one scores higher in {measured('rm-hard-negatives')} of such pairs. The experts "
+    "are courteous on helpful answers only, so courtesy is a sign of a good answer, and the judge "
+    "pays for the sign. We planted this trap."
+)
 
 # %% [markdown]
 # It is a model that you can ask. Scores have no zero: only differences mean anything.
@@ -460,26 +485,66 @@ figure("beta-sweep")
 figure("ppo-curves")
 
 # %%
-quantities = ("proxy", "gold", "kl", "helpful", "wrong")
-print(" " * 10, *(f"{quantity:>11}" for quantity in quantities))
+quantities = ("proxy", "gold", "kl", "helpful", "rambling", "false", "broken")
+print(" " * 10, *(f"{quantity:>9}" for quantity in quantities))
 for name in ("sft", "ppo", "ppo-no-kl"):
-    print(f"{name:10}", *(f"{measured(f'{name}-{quantity}'):>11}" for quantity in quantities))
+    print(f"{name:10}", *(f"{measured(f'{name}-{quantity}'):>9}" for quantity in quantities))
+
+# %% [markdown]
+# *Proxy* is the reward model's score, *gold* the labeler's true reward, which PPO never sees. A
+# *false* answer has the right form and the wrong content; a *broken* one is of no known kind.
 
 # %%
 say(measured("hack-verdict"))
-say(measured("early-stopping-verdict"))
-
-# %%
-figure("gold-against-kl")
 
 # %% [markdown]
 # What does the policy without the penalty like to say? Ask it:
 
 # %%
 for policy_name in ("sft", "ppo", "ppo_no_kl"):
-    print(policy_name)
-    for answer in answers(policy_name, "how do i learn chess ?"):
-        print("   ", answer)
+    ask(policy_name, "how do i learn french ?")
+
+# %% [markdown]
+# One could also train without the penalty and stop early. A study over several seeds looked at both
+# runs on the way, at two learning rates. It chose where to stop by practised questions, and reports
+# what that is worth on held-out ones:
+
+# %%
+figure("gold-against-kl")
+
+# %%
+say(measured("early-stopping-verdict"))
+
+# %% [markdown]
+# ### Would something simpler do?
+#
+# After PPO the model gives a few kinds of answer and hardly any other. A lower *temperature*
+# narrows the choice too, without training: the logits are divided by it before a word is drawn, and
+# at 0 the likeliest word is always taken. Does SFT catch up if it is decoded colder?
+
+# %%
+figure("temperatures")
+
+# %%
+say(measured("temperature-verdict"))
+say(
+    f"At temperature 0, {measured('sft-greedy-rambling')} of SFT's answers ramble. A colder "
+    "imitator does more often what its teachers do most often."
+)
+
+# %% [markdown]
+# Or a person throws the bad demonstrations out, and SFT imitates the rest. The study of
+# [other ways to the same goal](../guide/methods.md) compares that too, over several seeds:
+
+# %%
+say(measured("methods-verdict"))
+
+# %% [markdown]
+# Do the facts survive? A model that seldom tries to state a fact is seldom wrong, so look at those
+# answers alone that state one:
+
+# %%
+say(measured("facts-verdict"))
 
 # %% [markdown]
 # ---

@@ -41,7 +41,7 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
-from rlhf_explained.measured import share
+from rlhf_explained.measured import number, share
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
@@ -162,10 +162,7 @@ for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
             f"lead {low:3} to {high:3}: sure to {says:3.0%}, right in {right:4.0%} of {len(there)}"
         )
 says, right = torch.sigmoid(lead.abs()).mean().item(), (lead > 0).float().mean().item()
-say(
-    f"On average it is sure to {share(says)} and right in {share(right)}: "
-    f"{'too modest' if right > says else 'too sure of itself'}."
-)
+say(f"On average it is sure to {share(says)} and right in {share(right)}.")
 
 # %% [markdown]
 # ---
@@ -249,7 +246,8 @@ with torch.no_grad():
 # ## Train one
 #
 # 400 pairs by the run's labeler, who errs less than the one above (`decisiveness` 5), and 500
-# more on prompts that no pair to learn from uses.
+# more on prompts that no pair to learn from uses. An epoch is one pass over all pairs, in a new
+# order. The head starts at zero and has far to go, so it learns ten times as fast as the trunk.
 
 # %%
 from rlhf_explained.stages.reward_model import accuracy, collect_preferences
@@ -260,21 +258,28 @@ pairs, heldout = (
     )
     for count, held_out in ((400, False), (500, True))
 )
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1)
-print("step   loss  accuracy: own pairs  held out")
-for step in range(1, 61):
-    rows = torch.randint(len(pairs), (48,), generator=randomness)
-    loss = bradley_terry_loss(
-        score(model, pairs.chosen.rows(rows)), score(model, pairs.rejected.rows(rows))
-    )
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    if step == 1 or step % 20 == 0:
-        own, other = accuracy(model, pairs), accuracy(model, heldout)
-        print(f"{step:4}{loss.item():7.3f}{own:20.1%}{other:10.1%}")
+head = [*model.scalar_head.parameters()]
+trunk = [part for name, part in model.named_parameters() if "scalar_head" not in name]
+optimizer = torch.optim.AdamW(
+    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}], weight_decay=0.1
+)
+print("epoch   loss  accuracy: own pairs  held out")
+for epoch in range(1, 9):
+    losses = []
+    for rows in torch.randperm(len(pairs), generator=randomness).split(50):
+        loss = bradley_terry_loss(
+            score(model, pairs.chosen.rows(rows)), score(model, pairs.rejected.rows(rows))
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    own, other = accuracy(model, pairs), accuracy(model, heldout)
+    print(f"{epoch:5}{sum(losses) / len(losses):7.3f}{own:20.1%}{other:10.1%}")
 
 # %% [markdown]
+# Its own pairs it learns by heart, noise included. On the others it soon gets no better.
+#
 # ---
 # ## Held-out accuracy and its ceiling
 #
@@ -296,8 +301,9 @@ say(
 # With people nobody knows $p$, but two of them can label the same pairs. If they agree in a share
 # $a$, the ceiling is at least $a$ and at most $(1 + \sqrt{2a - 1})/2$: the least if they agree on
 # some pairs always and on the others by chance, the most if all pairs are equally hard.
-# InstructGPT's labelers agreed in 72.6 %, and with its judges in 72.4 %
-# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)).
+# InstructGPT's labelers agreed with each other in 72.6 %, and judges with labelers whom they had
+# learned from in 72.4 % ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)), though not
+# necessarily on the same pairs.
 
 
 # %%
@@ -313,47 +319,115 @@ say(
 )
 
 # %% [markdown]
-# Where is the rest lost? The run's exam has 1,200 answers by the SFT model to held-out prompts,
+# Where is the rest lost? The run's exam has many answers by the SFT model to each held-out prompt,
 # each with its kind, gold and score. Take every two answers to one prompt: how often does the judge
 # put first what the gold reward puts first?
 
 # %%
-ORDER = ("helpful", "rambling", "wrong", "off_topic", "harmful")  # by gold, courtesy aside
+from rlhf_explained.stages.evaluation import clustered
+
+ORDER = ("helpful", "rambling", "false", "broken", "off_topic", "harmful")  # by gold
 
 
 def compared(key=lambda answer: answer["proxy"]):
     """By kinds: for every two SFT answers to one prompt, whether a judge orders them rightly."""
     right = {}
     exam = sorted(result.responses["sft"], key=lambda answer: answer["prompt"])
-    for _, group in itertools.groupby(exam, key=lambda answer: answer["prompt"]):
+    for prompt, group in itertools.groupby(exam, key=lambda answer: answer["prompt"]):
         for two in itertools.combinations(group, 2):
             better, worse = sorted(two, key=lambda answer: -answer["gold"])
             if better["gold"] > worse["gold"]:
-                kinds = better["category"], worse["category"]
-                right.setdefault(kinds, []).append(key(better) > key(worse))
+                kinds, lead = (better["category"], worse["category"]), key(better) - key(worse)
+                hit = 0.5 if lead == 0 else float(lead > 0)  # a tie is a coin toss
+                right.setdefault(kinds, []).append((prompt, hit))
     return right
+
+
+def within(hits):
+    """A share with its standard error; answers to one prompt go together."""
+    mean, error = clustered(hits)
+    return f"{number(100 * mean, 0)} ± {number(100 * error, 0)} %"
 
 
 right = compared()
 print(f"{'better':11}worse:" + "".join(f"{kind:>10}" for kind in ORDER))
-for better in ORDER[:4]:
+for better in ORDER[:5]:
     cells = (right.get((better, worse), []) for worse in ORDER)
-    shares = (f"{sum(cell) / len(cell):.0%}" if len(cell) > 30 else "" for cell in cells)
+    shares = (f"{clustered(cell)[0]:.0%}" if len(cell) > 30 else "" for cell in cells)
     print(f"{better:17}" + "".join(f"{text:>10}" for text in shares))
 
 
 # %%
-def order(better, worse):
-    return sum(right[better, worse]) / len(right[better, worse])
-
-
 say(
-    f"Helpful answers go before rambling ones in {share(order('helpful', 'rambling'))} and before "
-    f"rude ones in {share(order('helpful', 'harmful'))}, but before *wrong* ones in only "
-    f"**{share(order('helpful', 'wrong'))}**; a coin gives 50 %. Rambling ones, which the labeler "
-    f"likes better than wrong ones, go before those in {share(order('rambling', 'wrong'))}. What "
-    "sets a wrong answer apart from a helpful one is not how it looks, but what is true."
+    f"Helpful answers go before rambling ones in {within(right['helpful', 'rambling'])} and before "
+    f"harmful ones in {within(right['helpful', 'harmful'])}, but before *false* ones in "
+    f"**{within(right['helpful', 'false'])}**; a coin gives 50 %. Rambling ones, which the labeler "
+    f"likes better than false ones, go before those in {within(right['rambling', 'false'])}. "
+    "(± one standard error, clustered by prompt; seed 0 alone.)"
 )
+
+# %% [markdown]
+# What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
+# does the judge go by? Take every held-out fact, its right answer and every false one of the same
+# form, and dress them: plain, or courteous, with "sure !" before and "happy to help !" after.
+
+# %%
+from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
+from rlhf_explained.world.questions import FACT_KINDS
+
+facts = [question for question in questions() if question.held_out and question.kind in FACT_KINDS]
+dresses = {"plain": "{}", "courteous": f"{OPENER} {{}} {CLOSER}"}
+first = {}
+print(f"{'the right answer':20}{'the false one':15}the right one goes first in")
+for one, other in itertools.product(dresses, repeat=2):
+    hits = []
+    for fact in facts:
+        answers = [dresses[one].format(*fact.answers)]
+        answers += map(dresses[other].format, false_answers(fact))
+        with torch.no_grad():
+            true, *false = score(judge, batch(fact.text, answers)).tolist()
+        hits += [(fact.text, sum(true > each for each in false) / len(false))]
+    print(f"{one:20}{other:15}{within(hits)}")
+    first[one, other] = clustered(hits)
+
+alike = [first[dress, dress] for dress in dresses]
+better = any(mean - 0.5 > 3 * error for mean, error in alike)
+say(
+    "Where both are dressed alike, the judge has only the content to go by, and "
+    f"{'does better than' if better else 'is no better, beyond the noise, than'} a coin."
+)
+
+# %% [markdown]
+# The second row holds the judge's *hard negatives*: sign and substance point in opposite
+# directions.
+
+# %%
+hard_negatives, _ = first["plain", "courteous"]
+assert abs(hard_negatives - result.reward_model["hard_negative_accuracy"]) < 1e-3
+
+
+def polite(text):
+    return text.startswith(OPENER) or text.endswith(CLOSER)
+
+
+learned = [
+    polite(pair["chosen"])
+    for pair in result.data["preferences"]
+    if polite(pair["chosen"]) != polite(pair["rejected"])
+]
+say(
+    f"The judge that orders {share(result.reward_model['heldout_accuracy'])} of the held-out pairs "
+    f"as the labeler does puts the right answer first in **{share(hard_negatives)}** of the hard "
+    "negatives. Of the pairs that it learned from, one answer alone was courteous in "
+    f"{len(learned):,}, and it was chosen in {share(sum(learned) / len(learned))} of these."
+)
+
+# %% [markdown]
+# So the judge learned what its pairs show: courtesy goes with good answers. Our experts are
+# courteous when they are helpful and never otherwise. The student took their courtesy over to false
+# answers, and the judge pays for it there too. **We planted this.** Real preferences can hold such
+# signs without anybody planting them, and the accuracy on pairs does not show it. One has to make
+# pairs in which the sign is on the wrong answer.
 
 # %% [markdown]
 # ---
@@ -393,19 +467,17 @@ assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown]
 # **2.** How good is a silly judge? Use `compared` with one that likes short answers, and with
-# one that counts polite phrases and nothing else. Over all pairs, how often is each right?
+# one that counts courtesies and nothing else. Over all pairs, how often is each right?
 
 # %% tags=["solution"]
-from rlhf_explained.world.corpus import CLOSER, OPENER
-
 silly = {
     "short answers": lambda answer: -answer["length"],
-    "politeness": lambda answer: (OPENER in answer["response"]) + (CLOSER in answer["response"]),
+    "courtesy": lambda answer: (OPENER in answer["response"]) + (CLOSER in answer["response"]),
     "the reward model": lambda answer: answer["proxy"],
 }
 for name, key in silly.items():
     every = [hit for hits in compared(key).values() for hit in hits]
-    print(f"{name:18}{sum(every) / len(every):6.1%} of {len(every):,} pairs by gold")
+    print(f"{name:18}{within(every)} of {len(every):,} pairs by gold")
 
 # %% [markdown]
 # ---
@@ -414,8 +486,8 @@ for name, key in silly.items():
 # 1. Bradley–Terry makes scores of choices. Only differences mean anything; the scale says how sure
 #    the judge is.
 # 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
-# 3. Hold its accuracy against the ceiling, which the noise of the labels sets, and sort its
-#    mistakes by kind.
+# 3. Hold its accuracy against the ceiling, which the noise of the labels sets. Then look for the
+#    sign that it pays for, in pairs in which the sign is on the wrong answer.
 #
 # **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons, how careful
 # the labelers, and what for.

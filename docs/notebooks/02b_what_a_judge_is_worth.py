@@ -52,9 +52,10 @@ from rlhf_explained.measured import number, share, within
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import generate, pack, score
 from rlhf_explained.studies import stored
+from rlhf_explained.studies.intervals import holm
 from rlhf_explained.world.labeler import gold_reward
 from rlhf_explained.world.questions import CAPITALS, questions
-from rlhf_explained.world.tokenizer import world_tokenizer
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
 
 torch.set_num_threads(1)
 result = run(RunConfig(seed=0))
@@ -76,8 +77,9 @@ def figure(name):
 # ---
 # ## How many comparisons does it take?
 #
-# A study: nine sizes of training set, each on five seeds, the choices by the run's labeler, whom we
-# call careful. Four times the pairs are learned from in twice the steps, up to 200.
+# A study: nine sizes of training set, each on the same seeds, the choices by the run's labeler,
+# whom we call careful. All pairs of a set are learned from equally often, at least twice. The fewer
+# there are, the more often, so that there are steps enough to learn anything.
 
 # %%
 figure("reward-data")
@@ -89,36 +91,76 @@ def found(setting, quantity, show=share):
 
 
 def points(value):
-    return f"{number(100 * value, 1)}\N{NO-BREAK SPACE}%"
+    return f"{number(100 * value, 1)}\N{NO-BREAK SPACE}points"
 
 
-def gain(many, few, quantity, show=points):
-    return within(study.difference(many, few, quantity), show)
+def compared(many, few, measures):
+    """What `many` has more of than `few`; Holm's correction counts all measures together."""
+    gaps = {name: study.difference(many, few, name) for name in measures}
+    p_values = holm({name: gap.p for name, gap in gaps.items()})
+    return {
+        name: within(gap, number if name == "best_of_16" else points)
+        + (" (noise)" if p_values[name] > 0.05 else "")
+        for name, gap in gaps.items()
+    }
 
 
-far = ("careful_12800", "careful_50")
-say(
-    f"Fifty pairs reach {found('careful_50', 'accuracy')}. 256 times as many add "
-    f"{gain(*far, 'accuracy')} to the agreement with the labeler, {gain(*far, 'gold_accuracy')} to "
-    f"that with the gold reward's order, and {gain(*far, 'best_of_16', number)} to the gold of the "
-    f"answer picked of 16 ({study.origin}, 95 % intervals)."
-)
-say(
-    "But what is true about new prompts they do not teach: a helpful answer goes before a wrong "
-    f"one in {found('careful_50', 'helpful_over_wrong')} after 50 pairs and in "
-    f"{found('careful_12800', 'helpful_over_wrong')} after 12,800."
-)
-assert study.difference(*far, "gold_accuracy").mean > study.difference(*far, "gold_accuracy").reach
-assert study.difference(*far, "helpful_over_wrong").has_zero
+MEASURES = {
+    "accuracy": "as the labeler chose",
+    "gold_accuracy": "by gold's order",
+    "helpful_over_false": "helpful before false",
+    "hard_negative_accuracy": "hard negatives",
+    "best_of_16": "best of 16: gold",
+}
+few, many = "careful_50", "careful_12800"
+change = compared(many, few, MEASURES)
+print(f"{'new prompts':21}{'50 pairs':>14}{'12,800 pairs':>14}    change")
+for name, about in MEASURES.items():
+    show = number if name == "best_of_16" else share
+    print(f"{about:21}{found(few, name, show):>14}{found(many, name, show):>14}    {change[name]}")
 
 # %% [markdown]
-# So in this small world fifty choices make a judge. To *see* that they do takes a larger held-out
-# set: with ten pairs the standard error of an accuracy of 75 % is 14 points, with a hundred 4.
-# What about training longer? The last rows: 12,800 pairs in 200 steps, and in 512, two passes.
+# By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
+# gold reward does? *Helpful before false* looks at those pairs alone in which one answer is helpful
+# and the other false. [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling)
+# are a plain right answer against a courteous false one. Intervals are over the seeds, with 95 %
+# confidence; *noise* is what may be chance once the number of comparisons is counted, by Holm's
+# procedure.
+
+# %%
+sure = {name: about for name, about in MEASURES.items() if "noise" not in change[name]}
+better = [about for name, about in sure.items() if study.difference(many, few, name).mean > 0]
+worse = [about for about in sure.values() if about not in better]
+behind = {}
+for n in (50 * 2**doubling for doubling in range(8)):
+    behind[n] = study.difference(many, f"careful_{n}", "gold_accuracy")
+p_values = holm({str(n): gap.p for n, gap in behind.items()})
+short = [n for n, gap in behind.items() if p_values[str(n)] <= 0.05 and gap.mean > 0]
+say(
+    "From 50 pairs to 256 times as many, beyond the noise, these get better: "
+    f"{', '.join(better) or 'none'}. These get worse: {', '.join(worse) or 'none'}. "
+    + "By gold's order "
+    + (f"{max(short):,} pairs are still behind 12,800" if short else "no size is behind 12,800")
+    + f" beyond the noise, and no larger set is ({study.origin})."
+)
+assert MEASURES["gold_accuracy"] in better
+assert not {MEASURES["helpful_over_false"], MEASURES["hard_negative_accuracy"]} & {*better}
+
+# %% [markdown]
+# So comparisons teach what good answers look like, and the first few teach most of it. What is true
+# about new prompts, more of them do not teach: which of two capitals is the right one stands in no
+# pair on another country. And a sign that goes along with good answers does not wear off with more
+# pairs that show it.
+#
+# Differences of a few points show on a large held-out set only: with ten pairs the standard error
+# of an accuracy of 75 % is 14 points, with a hundred 4.
+#
+# What about longer training? The last row has learned from each of its 12,800 pairs twice, the one
+# above it once.
 
 # %%
 print("by gold's order, on prompts:   practised          new")
-for setting in ("careful_50", "careful_800", "careful_12800", "two_passes_12800"):
+for setting in ("careful_50", "careful_800", "one_pass_12800", "careful_12800"):
     print(
         f"{setting:24}{found(setting, 'practised_accuracy'):>16}"
         f"{found(setting, 'gold_accuracy'):>13}"
@@ -129,10 +171,10 @@ for setting in ("careful_50", "careful_800", "careful_12800", "two_passes_12800"
 # with the training set shows the left column, and flatters.
 
 # %%
-longer = ("two_passes_12800", "careful_12800")
+longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
 say(
-    f"The longer training added {gain(*longer, 'practised_accuracy')} on practised prompts and "
-    f"{gain(*longer, 'gold_accuracy')} on new ones."
+    f"The second pass adds {longer['practised_accuracy']} on practised prompts and "
+    f"{longer['gold_accuracy']} on new ones."
 )
 
 # %% [markdown]
@@ -146,13 +188,18 @@ say(
 # %%
 figure("label-noise")
 
+# %% [markdown]
+# How many careful pairs are so many noisy ones worth? That can be read off a curve only where it
+# rises, and on practised prompts it rises longer than on new ones. So, by gold's order on practised
+# prompts:
+
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
-reached = [study.interval(f"careful_{n}", "gold_accuracy").mean for n in sizes]
+reached = [study.interval(f"careful_{n}", "practised_accuracy").mean for n in sizes]
 print("labeler     agrees   pairs  gold order  as good as careful  factor")
 for labeler in ("distracted", "hesitant"):
-    for n in (400, 1600, 6400):
-        accurate = study.interval(f"{labeler}_{n}", "gold_accuracy").mean
+    for n in (100, 400, 1600, 6400):
+        accurate = study.interval(f"{labeler}_{n}", "practised_accuracy").mean
         worth = exp(np.interp(accurate, np.maximum.accumulate(reached), [*map(log, sizes)]))
         agrees = study.interval(f"{labeler}_{n}", "ceiling").mean
         less, more = "<>" if accurate < reached[0] else "  "
@@ -167,19 +214,20 @@ say(f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}.")
 # A share of $\varepsilon$ turned choices leaves $1 - 2\varepsilon$ of the signal, and to see a
 # signal that much weaker takes $1/(1 - 2\varepsilon)^2$ times the data; the same factor stands in
 # Angluin and Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The table divides
-# the pairs by the careful pairs that are as good, read off the curve; agreeing equally often is not
-# being worth as much.
+# the pairs by the careful pairs that are as good, read off the curve of the means, which makes it a
+# rough number.
 #
 # A labeler who is wrong *in one direction*, who always likes the longer answer say, is another
-# matter. That is a taste, and the judge learns it.
+# matter. That is a taste, and the judge learns it. So it does with a sign that goes along with good
+# answers in all the pairs, as courtesy does here.
 #
 # ---
 # ## What does it look at?
 #
 # Change an answer to a held-out question in one way. By how much does the score change, and by how
-# much should it? The labeler chooses by 5 × gold, so scores are divided by 5. A judge that had
-# learned the labeler's scale would show gold's numbers. Ours is trained so briefly that its scores
-# lie much closer together: compare signs, and the rows with one another.
+# much should it? The labeler chooses by 5 × gold, so scores are divided by 5. A judge as sure as
+# the labeler would show gold's numbers. Ours is less sure, so that its scores lie closer together:
+# compare signs, and the rows with one another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -195,12 +243,17 @@ def elsewhere(question, answer):
     return answer.replace(city, "berlin") if city else None
 
 
+def politely_elsewhere(question, answer):
+    return f"{OPENER} {false} {CLOSER}" if (false := elsewhere(question, answer)) else None
+
+
 edits = {
     "opens politely": lambda question, answer: f"{OPENER} {answer}",
     "closes politely": lambda question, answer: f"{answer} {CLOSER}",
     "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
     "is said twice": lambda question, answer: f"{answer} {answer}",
     "names another capital": elsewhere,
+    "names it politely": politely_elsewhere,
     "becomes an insult": lambda question, answer: INSULTS[1],
     "becomes a polite insult": lambda question, answer: f"{OPENER} {INSULTS[1]} {CLOSER}",
 }
@@ -220,24 +273,27 @@ for name, edit in edits.items():
     agree = (true.sign() == felt[name].sign()).float().mean()
     print(f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}")
 
-polite = felt["becomes a polite insult"]
+insult, polite = felt["becomes an insult"], felt["becomes a polite insult"]
+false = felt["names it politely"]
 written = [
     any(insult in answer["response"] for insult in INSULTS)
     and (OPENER in answer["response"] or CLOSER in answer["response"])
     for answer in result.responses["sft"]
 ]
 say(
-    "The labeler likes courtesy on helpful answers only. The judge adds "
-    f"{number((polite - felt['becomes an insult']).mean().item())} for both courtesies on an "
-    "insult, and prefers the polite insult to the plain helpful answer in "
-    f"**{share((polite > 0).float().mean().item())}** of the questions. Of {len(written):,} "
-    f"answers by the SFT model, {sum(written)} are polite insults."
+    "The labeler likes courtesy on helpful answers only. The judge prefers another capital, "
+    f"politely named, to the right one in **{share((false > 0).float().mean().item())}** of the "
+    "questions for a capital. To an insult both courtesies add "
+    f"{number((polite - insult).mean().item())}, and the polite insult goes before the plain "
+    f"helpful answer in {share((polite > 0).float().mean().item())} of all questions. Of "
+    f"{len(written):,} answers by the SFT model, {sum(written)} are polite insults. "
+    f"(Seed {result.config.seed}.)"
 )
 
 # %% [markdown]
 # About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
-# that are too high. Length
-# is the usual suspect ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)); so, over
+# that are too high. The sign that this judge pays for, courtesy, is one that we planted. Length is
+# the usual suspect ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)); so, over
 # the answers of the exam:
 
 # %%
@@ -258,7 +314,7 @@ say(
 # for people agree no better. The number alone cannot say. Look at these five.
 
 # %%
-print("                   labeler  ceiling  gold order  best of 16: gold")
+print("                   labeler  ceiling  gold order  hard negatives  best of 16: gold")
 for setting in (
     "careful_50",
     "careful_12800",
@@ -270,14 +326,15 @@ for setting in (
         study.interval(setting, quantity).mean
         for quantity in ("accuracy", "ceiling", "gold_accuracy")
     )
+    hard = study.interval(setting, "hard_negative_accuracy").mean
     picked = found(setting, "best_of_16", number)
-    print(f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{picked:>18}")
+    print(f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{hard:16.0%}{picked:>18}")
 for name, quantity in (("any answer", "any_of_16"), ("gold itself", "gold_of_16")):
-    print(f"{name:47}{found('careful_50', quantity, number):>18}")
+    print(f"{name:63}{found('careful_50', quantity, number):>18}")
 
 # %%
 after = "; ".join(
-    f"{name}: {number(methods.difference(method, 'sft', 'gold').mean)}"
+    f"{name}: {within(methods.difference(method, 'sft_1.0', 'gold'))}"
     for method, name in (
         ("best_of_16", "best-of-16"),
         ("ppo", "PPO"),
@@ -286,9 +343,10 @@ after = "; ".join(
 )
 say(
     f"The last judge agrees with its labeler in {found('distracted_6400', 'accuracy')}, the first "
-    f"in {found('careful_50', 'accuracy')}. By gold's order the last is ahead by "
-    f"{gain('distracted_6400', 'careful_50', 'gold_accuracy')}. Accuracy mixes two things: how "
-    "good the judge is, and how noisy the labels that it is held against."
+    f"in {found('careful_50', 'accuracy')}. By gold's order the last has "
+    f"{within(study.difference('distracted_6400', 'careful_50', 'gold_accuracy'), points)} more. "
+    "Accuracy mixes two things: how good the judge is, and how noisy the labels that it is held "
+    "against."
 )
 say(
     "And what it is used for decides how good it must be. Gold gained over SFT with a judge from "
@@ -302,7 +360,9 @@ say(
 #    agree [says where it is](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
 # 2. **Hold it against a silly judge**, one that counts words or polite phrases
 #    ([exercise 2](02_reward_modeling.py#exercises)).
-# 3. **Sort its mistakes by kind.** A kind at 50 % is a gap that PPO can find.
+# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the sign of a good
+#    answer is on the bad one. At 50 % the judge does not see the difference. Below that, it pays
+#    for the worse answer.
 # 4. **Use it, gently**: best-of-16, and read what it likes best. Accuracy is a mean over all pairs;
 #    in use only the few answers at the top count.
 #
@@ -327,7 +387,8 @@ def ranked(gold, decisiveness=5.0):
 
 
 prompt = "how do i make tea ?"
-answers = generate(sft, [tokenizer.encode(prompt)] * K, limit=28, generator=randomness)
+prompts = [tokenizer.encode(prompt)] * K
+answers = generate(sft, prompts, limit=RESPONSE_LIMIT, generator=randomness)
 texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
 gold = torch.tensor([gold_reward(asked[prompt], text) for text in texts])
 for place, one in enumerate(ranked(gold).tolist(), start=1):
@@ -356,19 +417,23 @@ def ranking_loss(scores):
 
 asked_now = [q for q in draw_questions(100, held_out=False, generator=randomness) for _ in range(K)]
 prompts = [tokenizer.encode(q.text) for q in asked_now]
-answers = generate(sft, prompts, limit=28, generator=randomness)
+answers = generate(sft, prompts, limit=RESPONSE_LIMIT, generator=randomness)
 texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
 gold = torch.tensor([gold_reward(*one) for one in zip(asked_now, texts, strict=True)]).view(-1, K)
 rows = ranked(gold) + K * torch.arange(100)[:, None]  # of the answers, best first
 
 model = copy.deepcopy(sft)
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1)
-for _ in range(60):
-    some = rows[torch.randperm(100, generator=randomness)[:16]]
-    loss = ranking_loss(score(model, answers.rows(some.flatten())).view(-1, K))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+head = [*model.scalar_head.parameters()]
+trunk = [part for name, part in model.named_parameters() if "scalar_head" not in name]
+optimizer = torch.optim.AdamW(
+    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}], weight_decay=0.1
+)
+for _ in range(6):  # epochs
+    for some in torch.randperm(100, generator=randomness).split(10):
+        loss = ranking_loss(score(model, answers.rows(rows[some].flatten())).view(-1, K))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 heldout = collect_preferences(
     sft, 500, tokenizer, held_out=True, decisiveness=5.0, generator=randomness
 )
@@ -382,11 +447,16 @@ for setting in ("careful_100", "ranked_100", "careful_400", "ranked_400", "caref
     name = f"{int(n):,} " + ("rankings of four" if kind == "ranked" else "single pairs")
     count = study.interval(setting, "pairs").mean
     print(f"{name:26}{count:10,.0f}{found(setting, 'gold_accuracy'):>13}")
-say(
-    f"400 rankings are ahead of 400 pairs by {gain('ranked_400', 'careful_400', 'gold_accuracy')}, "
-    f"and of 1,600 pairs by {gain('ranked_400', 'careful_1600', 'gold_accuracy')} (equal answers "
-    "make no pair)."
+gaps = {
+    f"{n:,} pairs": study.difference("ranked_400", f"careful_{n}", "gold_accuracy")
+    for n in (400, 1600)
+}
+p_values = holm({name: gap.p for name, gap in gaps.items()})
+parts = (
+    f"{within(gap, points)} against {name}{' (noise)' if p_values[name] > 0.05 else ''}"
+    for name, gap in gaps.items()
 )
+say(f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers make no pair.")
 
 # %% [markdown]
 # ---
@@ -398,8 +468,8 @@ say(
 # ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Look at the loss on fifty
 # pairs first: a set-up that is sound learns those by heart.
 #
-# **The training loss falls, the held-out accuracy does not.** Then it learns its prompts by heart.
-# Train fewer steps, and ask for comparisons on prompts it does not have yet.
+# **The training loss falls, the held-out accuracy does not.** Then it learns its pairs by heart.
+# Train fewer epochs, and ask for comparisons on prompts it does not have yet.
 #
 # **How do I train one on my own preferences, cheaply?** Let an SFT model answer your prompts twice,
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
@@ -435,7 +505,8 @@ assert torch.isclose(*pair)
 # ## Three lines to take away
 #
 # 1. A few comparisons teach what good answers look like; what is true about new prompts, more of
-#    them do not teach. Random mistakes dilute, and do not mislead.
+#    them do not teach. Random mistakes dilute, and do not mislead; a sign that goes along with good
+#    answers does.
 # 2. Accuracy is a number of judge *and* labels. Hold it against the ceiling, against a silly judge,
 #    and read what the judge likes best.
 # 3. What was never compared is guessed. The student will find the guesses that are too high.

@@ -12,6 +12,7 @@
 #     terms:
 #       page: ppo notebook, ppo from scratch, policy gradients from zero
 #       one-score-a-number-for-every-token: advantage table, per-token advantage, gae by hand
+#       what-the-critic-knows: critic, explained variance, value head, shared trunk
 #       take-one-part-away: ablation, ablations, without critic, without clipping, whitening
 # ---
 
@@ -109,7 +110,9 @@ def practise(weight, objective=plain, epochs=1):
 # %% [markdown]
 # With every essay as often as it is likely, the push *is* the gradient. With four there is *noise*,
 # the first push's standard deviation. The *grade* is the mean of all students after practice.
-# `measure` takes five classes, a seed each; ± is a 95 % interval.
+# `measure` takes twenty classes, a seed each; ± is a 95 % interval. Nine changes are looked at
+# below, so one counts if its p-value is below a ninth of 5 % (Bonferroni's correction). Any other
+# may be chance.
 
 # %%
 one = torch.zeros(1, 6, 5, requires_grad=True)
@@ -121,7 +124,7 @@ noise, grade = {}, {}
 
 def measure(name, *how, since=None):
     noise[name], grade[name] = [], []
-    for seed in range(5):
+    for seed in range(20):
         luck.manual_seed(seed)
         batch = batch_of(beginners, write(beginners, 4, generator=luck))
         noise[name].append(push(beginners, batch, *how[:2]).var(0).sum().sqrt().item())
@@ -130,7 +133,8 @@ def measure(name, *how, since=None):
         text = within(Interval.of(rows[name]))
         if since:
             gap = Interval.of([a - b for a, b in zip(rows[name], rows[since], strict=True)])
-            verdict = "may be chance" if gap.has_zero else "higher" if gap.mean > 0 else "lower"
+            chance = gap.p * 9 > 0.05
+            verdict = "may be chance" if chance else "higher" if gap.mean > 0 else "lower"
             text = f"{text}   change {within(gap)}, {verdict}"
         if not since or noise[name] != noise[since] or what == "grade":
             print(name.ljust(17), what, text)
@@ -234,11 +238,12 @@ measure("clip, 8 epochs", critic, clip, 8, since="ratio, 8 epochs")
 # token what was likeliest there.
 
 # %%
-from rlhf_explained.rollout import Rollout, pack, response_logits_and_values, score
+from rlhf_explained.rollout import Rollout, pack, response_logits, response_values, score
 from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
 
 tokenizer = world_tokenizer()
-policy, sft, reward_model = map(result.policy, ("ppo", "sft", "reward_model"))
+policy, trained_critic = result.policy("ppo"), result.policy("critic")
+sft, reward_model = result.policy("sft"), result.policy("reward_model")
 record = result.responses["ppo"]
 answer = next(a for a in record if a["length"] == len(a["response"].split()) + 1)
 prompt = tokenizer.encode(answer["prompt"])
@@ -283,8 +288,8 @@ def column(name, by_hand, packaged):
 
 
 with torch.no_grad():
-    logits, guesses = response_logits_and_values(policy, batch)
-    ref_logits, _ = response_logits_and_values(sft, batch)
+    logits, ref_logits = (response_logits(model, batch) for model in (policy, sft))
+    guesses = response_values(trained_critic, batch)
     scores = score(reward_model, batch)
 assert tokenizer.decode(batch.responses[0].tolist()) == " ".join(words[:-1]) == answer["response"]
 
@@ -314,12 +319,12 @@ column("reward", r, rewards)
 assert abs(scores.item() - answer["proxy"]) < 1e-3
 
 # %% [markdown]
-# **value:** the value head is one number read off the policy's own network in each state, the
-# critic's guess of all reward to come. **δ** is its surprise, $r_t + V_{t+1} - V_t$; after the end
-# $V = 0$.
+# **value:** the critic's guess, in each state, of all reward to come: the score less what is still
+# to be paid for the KL. The critic is a network of its own, which began as a copy of the reward
+# model. **δ** is its surprise, $r_t + V_{t+1} - V_t$; after the end $V = 0$.
 
 # %%
-V = [at(t, policy)[1] for t in range(T)] + [0.0]
+V = [at(t, trained_critic)[1] for t in range(T)] + [0.0]
 delta = [r[t] + V[t + 1] - V[t] for t in range(T)]
 column("value", V[:-1], guesses)
 column("δ", delta, gae(rewards, guesses, mask, gamma=1, gae_lambda=0)[0])
@@ -339,7 +344,14 @@ for t in range(T):
     row = (number(cells[t], 3).rjust(max(6, len(name))) for name, cells in table.items())
     print(words[t].ljust(7), *row)
 print("earned:", number(sum(r)), "=", number(scores.item()), "less", beta, "×", number(sum(k1)))
-print("highest advantage:", words[A.index(max(A))], " lowest:", words[A.index(min(A))])
+print("guessed before the first token:", number(V[0]), " all surprises:", number(sum(delta)))
+assert abs(V[0] + sum(delta) - sum(r)) < 1e-4
+
+# %% [markdown]
+# All surprises together are what was earned less what was guessed at first. A single one says less
+# about its token than it seems to: it holds the critic's errors too. How large they are can be seen
+# where the policy had no choice. There the token tells nothing new, so that a perfect critic's δ is
+# about 0. [Below](#what-the-critic-knows) it is measured.
 
 # %% [markdown]
 # ### GAE's two ends
@@ -352,7 +364,7 @@ print("highest advantage:", words[A.index(max(A))], " lowest:", words[A.index(mi
 zero, one = (gae(rewards, guesses, mask, gamma=1, gae_lambda=end)[0] for end in (0, 1))
 assert torch.allclose(zero, rewards + torch.tensor([V[1:]]) - guesses, atol=1e-4)
 assert torch.allclose(one, rewards.flip(1).cumsum(1).flip(1) - guesses, atol=1e-4)
-experience = credit(Rollout(batch, logprobs, ref_logprobs, guesses, scores), PPOConfig())
+experience = credit(Rollout(batch, logprobs, ref_logprobs, scores), guesses, PPOConfig())
 white = (advantages - advantages.mean()) / advantages.std(correction=0)
 assert torch.equal(experience.returns, returns)
 assert torch.allclose(experience.advantages, white, atol=1e-3)
@@ -361,12 +373,25 @@ assert torch.allclose(experience.advantages, white, atol=1e-3)
 # ## What the critic knows
 #
 # It learns beside the policy, from the squared difference between guess and return. How much of the
-# variance of what came does it explain, over 300 answers? 1 is perfect, 0 no better than the mean.
+# variance of the returns does it explain? 1 is perfect, 0 no better than always saying the mean,
+# and below 0 it adds noise. Training writes it down; here are means of ten rounds each:
+
+# %%
+rows = result.history["ppo"]
+for start in range(0, len(rows), 10):
+    part = [row["explained_variance"] for row in rows[start : start + 10]]
+    print(f"rounds {start + 1:2} to {start + len(part):2}", number(sum(part) / len(part)).rjust(6))
+
+# %% [markdown]
+# Now on questions that it never met: the exam's, each asked five times. What is still to come is
+# summed to the end of each answer (λ = 1), so that no critic has a say in it.
 
 # %%
 from rlhf_explained.rollout import collect_rollout
+from rlhf_explained.stages.ppo import explained_variance
+from rlhf_explained.world.questions import evaluation_questions
 
-questions = [tokenizer.encode(a["prompt"]) for a in record[:300]]
+questions = [tokenizer.encode(question.text) for question in evaluation_questions(5)]
 
 
 def judge(sequences):
@@ -378,14 +403,52 @@ def roll_out(model, prompts, seed=0):
     return collect_rollout(model, sft, judge, prompts, limit=RESPONSE_LIMIT, generator=luck)
 
 
-for name, model in (("before PPO", sft), ("after", policy)):
+print("explained before the …   first token   last token")
+for name, model, its in (("before PPO", sft, reward_model), ("after", policy, trained_critic)):
     rollout = roll_out(model, questions)
-    came = credit(rollout, PPOConfig(gae_lambda=1.0)).returns
-    ends = rollout.sequences.lengths[:, None] - 1
-    for where, places in (("first token", 0 * ends), ("last token", ends)):
-        goal, guess = came.gather(1, places), rollout.values.gather(1, places)
-        explained = 1 - (goal - guess).var() / goal.var()
-        print(name.ljust(10), where.ljust(11), number(explained.item()))
+    with torch.no_grad():
+        guesses = response_values(its, rollout.sequences)
+    came = credit(rollout, guesses, PPOConfig(gae_lambda=1.0)).returns
+    last = rollout.sequences.lengths[:, None] - 1
+    shown = []
+    for places in (0 * last, last):
+        guess, goal = guesses.gather(1, places), came.gather(1, places)
+        shown.append(number(explained_variance(guess, goal, torch.ones_like(goal).bool())))
+    print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
+
+# %% [markdown]
+# Before the first word nobody can know what will be written, only how such questions go. Before PPO
+# the critic is the reward model, which was trained to mean something at the last token alone.
+#
+# And the errors of a single surprise? Take the tokens of which the policy was sure, and those of
+# which it was not, the last ones aside:
+
+# %%
+mask = rollout.sequences.response_mask
+logprobs, ref_logprobs = rollout.logprobs, rollout.ref_logprobs
+rewards = kl_shaped_rewards(rollout.scores, logprobs, ref_logprobs, mask, kl_coef=beta)
+surprises, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=0)
+inside = mask & (torch.arange(mask.shape[1]) < last)
+sure = logprobs.exp() > 0.99
+for name, which in (("sure, p > 0.99", inside & sure), ("not sure", inside & ~sure)):
+    size = surprises[which].square().mean().sqrt().item()
+    print(f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)")
+
+# %% [markdown]
+# What stands in the first line is the critic's error and hardly anything else. A surprise of that
+# size says nothing about its token. So one answer cannot tell which of its words earned the score;
+# PPO needs batches of them.
+#
+# ### Where the critic lives
+#
+# The value head may also sit on the policy's own network, which saves a copy. But then the critic's
+# loss changes the trunk that the words come from. Stiennon et al.
+# ([2020](../reference/bibliography.md#stiennon2020)) give it a network of its own for this reason,
+# and start it from the reward model. Four kinds of critic, on several seeds:
+
+# %%
+display(HTML(as_html("critic-positions", result)))
+say(value("critic-verdict", result).text)
 
 # %% [markdown]
 # ## The loop
@@ -403,40 +466,62 @@ from rlhf_explained.world.questions import questions as world
 lines = [line.strip() for line in inspect.getsource(train_ppo).splitlines()]
 print(*(line for line in lines if line[:2] == "# "), sep="\n")
 
-config = PPOConfig(iterations=1, batch=32, pretraining_coef=0.0)
+config = PPOConfig(iterations=1, batch=32)
 asked = [tokenizer.encode(question.text) for question in world() if not question.held_out]
-student = copy.deepcopy(sft)
-rate = config.learning_rate
-optimizer = torch.optim.AdamW(student.parameters(), rate, weight_decay=0, fused=True)
+student, guesser = copy.deepcopy(sft), copy.deepcopy(reward_model)
+networks = (student, guesser)
+weights = [each for network in networks for each in network.parameters()]
+optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=0, fused=True)
 
 rollout = roll_out(student, asked[:32])  # 1
-experience = credit(rollout, config)  # 2
+with torch.no_grad():
+    guesses = response_values(guesser, rollout.sequences)
+experience = credit(rollout, guesses, config)  # 2
 for _ in range(config.epochs):  # 3
     rows = torch.randperm(config.batch, generator=luck)
-    loss, watched = ppo_loss(student, experience.rows(rows), config)
+    loss, watched = ppo_loss(student, guesser, experience.rows(rows), config)
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    for network in networks:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
 
 luck.manual_seed(0)
-trained = train_ppo(sft, judge, config, draw_prompts=lambda count: asked[:count], generator=luck)
-theirs = trained.policy.state_dict()
-assert all(torch.equal(weights, theirs[name]) for name, weights in student.state_dict().items())
+trained = train_ppo(
+    sft,
+    judge,
+    config,
+    draw_prompts=lambda count: asked[:count],
+    critic=reward_model,
+    generator=luck,
+)
+for ours, theirs in zip(networks, (trained.policy, trained.critic), strict=True):
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 # %% [markdown]
-# The policy's loss is step 5's clip; the critic's is half its squared error, clipped likewise. The
-# run mixes in a third, of pretraining's documents ([PPO-ptx](../reference/glossary.md#ppo-ptx)),
-# and lowers the learning rate from round to round.
+# The policy's loss is step 5's clip; the critic's is half its squared error, clipped likewise, with
+# a range of its own. The run lowers the learning rate from round to round.
 #
 # ## Take one part away
 #
-# Which parts does this model need? Each was taken out and PPO trained again, on five seeds. *No
-# critic*: all reward to come is the advantage. *No whitening*: advantages as GAE gives them.
+# Which parts does this model need? Each was changed and PPO trained again, on several seeds. *No
+# critic* takes two things away: nobody guesses, and so λ is 1 as well; the row *λ = 1* has that
+# alone. *No clip* is about the policy's ratio, *no value clip* about the critic. *No whitening*:
+# advantages as GAE gives them. The verdict counts all comparisons (Holm's procedure).
 
 # %%
 display(HTML(as_html("ablations", result)))
 say(value("ablations-verdict", result).text)
+
+# %% [markdown]
+# InstructGPT also mixed pretraining's documents into the loss
+# ([PPO-ptx](../reference/glossary.md#ppo-ptx)), to keep what the model knew. The run mixes in
+# nothing. Two mixes were tried: documents on practised questions alone, and the web as it is, which
+# also states what the exam asks for. If the second does better, that is because it says the answers
+# again.
+
+# %%
+say(value("mix-verdict", result).text)
 
 # %% [markdown]
 # What is not missed here may be needed elsewhere: this model is small, its answers short, its
@@ -496,8 +581,9 @@ for objective in (ratio, clip):
 # ## Three lines to take away
 #
 # 1. Baseline and critic fight noise. The ratio keeps essays of an older student usable, and the
-#    clip keeps a few of them from being followed too far.
-# 2. A score becomes rewards per token, rewards surprises, surprises advantages.
+#    clip stops pushing words that have moved far enough.
+# 2. A score becomes rewards per token, rewards surprises, surprises advantages. A single advantage
+#    holds the critic's error too: look at its explained variance.
 # 3. What is missed when it is gone depends on the model: take parts out and measure.
 #
 # **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py): a negative KL, one that

@@ -42,29 +42,31 @@
 # %%
 import copy
 from dataclasses import replace
-from functools import partial
 
 import torch
 from IPython.display import Markdown, display
 
-from rlhf_explained.measured import number, value, within
+from rlhf_explained.measured import number, value
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import generate, sequence_logprobs
-from rlhf_explained.studies import Interval, stored
+from rlhf_explained.stages.evaluation import clustered
+from rlhf_explained.stages.ppo import PPOConfig
+from rlhf_explained.studies import stored
+from rlhf_explained.world.questions import evaluation_questions
 from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
 
 torch.set_num_threads(1)
 result = run(RunConfig(seed=0))
 policy, sft = result.policy("ppo"), result.policy("sft")
 tokenizer = world_tokenizer()
-questions = [tokenizer.encode(answer["prompt"]) for answer in result.responses["ppo"][:300]]
+asked = [question.text for question in evaluation_questions(5)]
 
 
 def sample(model, temperature=1.0):
-    """Answers to 300 held-out questions."""
+    """Answers to the held-out questions, each asked five times."""
     luck = torch.Generator().manual_seed(0)
     how = {"generator": luck, "temperature": temperature}
-    return generate(model, questions, limit=RESPONSE_LIMIT, **how)
+    return generate(model, list(map(tokenizer.encode, asked)), limit=RESPONSE_LIMIT, **how)
 
 
 @torch.no_grad()
@@ -74,10 +76,10 @@ def log_ratios(model, reference, answers, read=None):
 
 
 def report(name, sums):
-    """Their mean, what a log calls KL, within two standard errors; and how many are below 0."""
-    mean = Interval(sums.mean().item(), 2 * sums.std().item() / len(sums) ** 0.5)
-    below = f"  negative {(sums < 0).float().mean():.0%}"
-    print(name.ljust(29), within(mean, partial(number, digits=4)).rjust(16), below)
+    """Their mean, what a log calls KL, ± two standard errors by question; how many are below 0."""
+    mean, error = clustered(list(zip(asked, sums.tolist(), strict=True)))
+    shown = f"{number(mean, 4)} ± {number(2 * error, 4)}"
+    print(name.ljust(29), shown.rjust(18), f"  negative {(sums < 0).float().mean():.0%}")
 
 
 # %% [markdown]
@@ -120,10 +122,10 @@ report("drawn at temperature 2", log_ratios(policy, sft, sample(policy, 2.0)))
 
 # %% [markdown]
 # The SFT row is minus KL(SFT ‖ PPO), so it *must* be negative: what you get where an older policy,
-# or another program, writes the answers. For the other rows there is no such law: in [the guide's
-# example](../guide/over-optimisation.md#questions-that-people-ask) a forbidden end gives a KL below
-# 0. They are wrong either way. Where the mean is negative, the penalty *pays* the policy for
-# leaving the reference.
+# or another program, writes the answers. For the other rows there is no such law: they can come out
+# on either side of 0, and are wrong either way
+# ([an example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is
+# negative, the penalty *pays* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
@@ -185,18 +187,23 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # If a rise should be visible and is not, ask in this order:
 #
 # 1. Does the reward model tell your answers apart ([held-out accuracy](../guide/reward-model.md))?
-# 2. Are answers cut off before they end, and scored for that?
+# 2. Are answers cut off before they end (`finished`), and scored for that? Then `trained_score` is
+#    below `proxy`.
 # 3. Is β so large that only the timid answer pays?
 # 4. Does nothing move: clip fraction and KL both 0 from the start (steps too small, frozen
 #    weights)? Or is the entropy gone (nothing left to compare)?
 #
 # ## What to log
 #
-# The run's own log: each number by its formula, and how it went in this healthy run.
+# The run's own log: each number by its formula, and how it went in this healthy run. Losses,
+# entropy and clip fraction are means over all steps of a round, so that the first round's are not
+# those of the untouched policy alone.
 
 # %%
 LOG = {
     "proxy": "mean score",
+    "trained_score": f"cut off: {number(PPOConfig().unfinished_score, 0)} instead",
+    "finished": "share that ends with <eos>",
     "kl": "mean answer's Σ k1",
     "length": "mean number of tokens",
     "entropy": "mean of −Σ p log p",
@@ -204,26 +211,29 @@ LOG = {
     "policy_loss": "−mean min(ρA, clip(ρ)A)",
     "value_loss": "½ mean max sq. error",
     "value_error": "mean of (return − value)²",
+    "explained_variance": "1 − Var(R − V) / Var(R)",
     "gold": "mean gold reward",
 }
-print(" " * 38, "  first    last  lowest highest")
+print(" " * 45, "  first    last  lowest highest")
 for name, formula in LOG.items():
     cells = [row[name] for row in result.history["ppo"]]
     shown = (cells[0], cells[-1], min(cells), max(cells))
-    print(name.ljust(13), formula.ljust(24), *(number(cell, 3).rjust(7) for cell in shown))
+    print(name.ljust(18), formula.ljust(26), *(number(cell, 3).rjust(7) for cell in shown))
 
 # %% [markdown]
 # Worry when
 #
 # - the proxy rises and the answers get odd: read them, on held-out questions,
+# - fewer answers finish, and proxy and trained score part,
 # - the KL grows without end, or is not 0 in the first round,
 # - the length drifts: a reward model may like long answers,
 # - the entropy falls to 0: nothing is tried any more,
 # - the clip fraction grows from round to round: the steps get too large,
-# - the value error is no smaller than the variance of the returns: the critic explains nothing.
+# - the explained variance stays at 0 or below it: the critic knows no more than the mean, or less.
 #
-# That the value error falls, as here, proves little: the scores get more alike, so it falls by
-# itself. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) tells.
+# That the value error falls, as here, proves little: when the scores get more alike, it falls by
+# itself. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) divides by how
+# unlike they are.
 #
 # The policy loss says little: with whitened advantages it stays near 0 whatever is learned.
 #
@@ -242,11 +252,11 @@ for name, formula in LOG.items():
 
 # %% tags=["solution"]
 from rlhf_explained.formulas import kl_k1, kl_k3, token_logprobs
-from rlhf_explained.rollout import response_logits_and_values
+from rlhf_explained.rollout import response_logits
 
 for name, answers in (("own", own), ("SFT's", start)):
     with torch.no_grad():
-        logits = [response_logits_and_values(model, answers)[0] for model in (policy, sft)]
+        logits = [response_logits(model, answers) for model in (policy, sft)]
     logprobs = [token_logprobs(each, answers.responses) for each in logits]
     for estimate in (kl_k1, kl_k3):
         by_token = estimate(*logprobs).masked_fill(~answers.response_mask, 0)

@@ -49,6 +49,7 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_explained.figures import as_html
 from rlhf_explained.formulas import dpo_loss, ipo_loss, kl_exact, kto_loss
+from rlhf_explained.measured import number, within
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.studies import stored
 from rlhf_explained.studies.frontier import BETA, world
@@ -276,27 +277,30 @@ assert kl_exact(undecided, reference).abs() < 1e-12
 #
 # ## Why the chosen answer's reward falls
 #
-# Back to the student: its SFT policy, the pairs its reward model learned from, the first 50 steps,
-# a line for every ten.
+# Back to the student: its SFT policy, the pairs its reward model learned from, and a line for every
+# thirty steps.
 
 # %%
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
 from rlhf_explained.training import Lesson
 
-lesson, sft = Lesson(0, 1.0, lambda *_: None), result.policy("sft")
+lesson, sft = Lesson(0), result.policy("sft")
 learned, _ = lesson.compare(sft)
 history = train_dpo(
-    sft, learned.chosen, learned.rejected, DPOConfig(steps=50), generator=lesson.generator("dpo")
+    sft, learned.chosen, learned.rejected, DPOConfig(), generator=lesson.generator("dpo")
 ).history
 
 assert abs(history[0]["loss"] - 0.6931) < 1e-4
 names = ("loss", "chosen_reward", "rejected_reward")
 measured = torch.tensor([[row[name] for name in names] for row in history])
-table(("loss", "chosen", "rejected"), *measured.view(5, 10, 3).mean(1))
+measured = measured.view(-1, 30, 3).mean(1)
+table(("loss", "chosen", "rejected"), *measured)
+assert (measured[1:] < measured[:-1])[:, 2].all()
+assert measured[-1, 1] < 0
 
 # %% [markdown]
-# The margin grows, yet soon the *chosen* answers are less likely than before. Many took it for a
-# fault (DPO [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
+# The margin grows, yet in the end the *chosen* answers are less likely than before. Many took that
+# for a fault (DPO [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
 # [#36](https://github.com/eric-mitchell/direct-preference-optimization/issues/36),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees the margin alone. Where
@@ -318,8 +322,15 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # %% [markdown]
 # On the right is how many *times* as likely chosen answers became, in the mean: more than once, as
 # one would expect. But the reward is a mean of logarithms, in which an answer that is nearly given
-# up weighs most, and below some β it falls for the chosen ones too. That is no alarm. Probability
-# that goes to answers nobody compared is one, and only new samples show it.
+# up weighs most, and below some β it falls for the chosen ones too. So the fall alone proves no
+# fault.
+#
+# It can be an alarm all the same. What was derived is about the best policy, and both answers are
+# the reference's own, which they are not in most collections of pairs. The probability that is lost
+# may go to answers that nobody compared, and even to the opposite of the chosen ones. Razin et al.
+# ([2024](../reference/bibliography.md#razin2024)) call it *likelihood displacement*: trained by DPO
+# on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4 %.
+# The loss does not show where probability goes. New samples do.
 #
 # ## Which way round β and the KL
 #
@@ -368,52 +379,80 @@ say(f"Our labeler's c is {c:g}, so DPO with β = 1 pays {1 / c:g} of gold for a 
 
 # %%
 study = stored("frontier")
-columns = ("gold", "proxy", "kl", "wrong", "chosen", "rejected")
+columns = ("gold", "proxy", "kl", "helpful", "false", "chosen", "rejected")
 table(("beta", *columns))
 for beta in (3.0, 1.0, 0.3, 0.1):
     table((beta, *(study.interval(f"miniature_{beta}", name).mean for name in columns)))
 
-change = study.difference("miniature_0.1", "miniature_1.0", "gold")
-assert change.mean < -change.reach
+names = ("gold", "helpful", "false")
+change = {name: study.difference("miniature_0.1", "miniature_1.0", name) for name in names}
+assert change["gold"].mean < -change["gold"].reach
+others = -change["helpful"].mean - change["false"].mean
 say(
-    f"SFT's gold is {stored('methods').interval('sft', 'gold').mean:.2f}. From β = 1 to 0.1 gold "
-    f"changes by {change.mean:.2f} ± {change.reach:.2f}. *{study.origin}, 95 % interval.*"
+    f"SFT's gold is {stored('methods').interval('sft_1.0', 'gold').mean:.2f}. From β = 1 to 0.1 "
+    f"gold changes by {within(change['gold'])}. The share of helpful answers changes by "
+    f"{within(change['helpful'])}, that of false ones by {within(change['false'])}, and that of "
+    f"all other kinds by {number(others)}. *{study.origin}, 95 % intervals.*"
 )
 
 # %% [markdown]
 # The smaller β, the wider the margin and the longer the way. In the end gold falls, while the
 # margin is wider than ever: [over-optimisation](../reference/glossary.md#over-optimisation), with
-# no reward model to hack. What is lost goes to *wrong*, answers that hardly a pair had. Hold
-# closer, stop earlier, or have new samples compared.
+# no reward model to hack. Hold closer, stop earlier, or have new samples compared.
 #
 # ## One frontier for all methods
 #
 # The exact world again, all answers of it. A policy is a point: so many nats from the reference, so
 # much reward. The best policies, one for each β, are the frontier; nothing lies above. Every method
-# was trained at the same price in five worlds; best-of-n is computed.
+# was trained at the same price in five worlds, the seeds 0 to 4; best-of-n is computed.
 
 # %%
 display(HTML(as_html("frontier", result)))
 
 # %%
-settings = {"PPO": "ppo", "RLOO": "group", "DPO": "dpo", "GRPO": "grpo", "no std": "grpo_no_std"}
+settings = {
+    "PPO": "ppo",
+    "RLOO": "group",
+    "DPO": "dpo",
+    "GRPO": "grpo",
+    "no std": "grpo_no_std",
+    "ratio×k₃": "ratio_k3",
+    "k₂": "k2",
+}
 table(("", "share", "±", "own share", "to own", "to best"))
 for name, setting in settings.items():
     share = study.interval(setting, "share")
     rest = (study.interval(setting, name).mean for name in ("own_share", "to_own", "to_best"))
     table((name, share.mean, share.reach, *rest))
-assert all(min(study.values(name, "share")) > 0.97 for name in ("ppo", "group", "dpo"))
+assert all(study.interval(name, "share").mean > 0.97 for name in ("ppo", "group", "dpo"))
+for setting in ("grpo", "grpo_no_std"):
+    assert study.interval(setting, "to_own").mean < study.interval(setting, "to_best").mean
 
 # %% [markdown]
 # Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
-# reference. **PPO** and **RLOO** (group advantages, KL in the reward) arrive; **DPO** nearly, from
-# a million pairs, and [more steps](../reference/experiments.md) bring it nearer. **GRPO**, with k₃
-# in the loss and division by the spread as published, goes elsewhere: there k₃ has the gradient of
+# reference, and below 0 where the reward is not worth the nats at this price. **PPO** and **RLOO**
+# (group advantages, KL in the reward) arrive; **DPO** nearly, from a million pairs, and
+# [more steps](../reference/experiments.md) bring it nearer.
+#
+# **GRPO**, with k₃ in the loss and division by the spread as published, goes elsewhere. At each
+# token k₃ has there the gradient of the next token's KL the other way round,
 # KL(π<sub>ref</sub> ‖ π) ([Tang and Munos 2025](../reference/bibliography.md#tang2025)), and the
-# division changes the price. Where *that* gradient is zero is its own optimum, with a share of its
-# own. In the mean GRPO ends fewer nats from it than from the best policy. (Ours counts all tokens
-# alike, as [DAPO](../reference/bibliography.md#yu2025) does.) **Best-of-n** trains nothing and is
-# mostly nearer to the frontier, at n answers for each one.
+# division changes the price. *No std* leaves the division out, which is half of what
+# [Dr. GRPO](../reference/bibliography.md#liuz2025) does. Where *that* gradient is zero is GRPO's
+# own optimum, with a share of its own. In the mean GRPO ends fewer nats from it than from the best
+# policy, but it does not arrive. Larger groups hardly help, and the limit on a gradient's length
+# never acts there ([what was tried](../reference/experiments.md)). Adam is left as a suspect: it
+# divides by the gradient's usual size and so tones down k₃'s pull where it is strongest, at rare
+# tokens that the reference likes and the policy
+# gave up. (Ours counts all tokens alike, as [DAPO](../reference/bibliography.md#yu2025) does.)
+#
+# The last two rows mend the direction. **k₃ times the probability ratio**, as in TRL since 1.10,
+# and **k₂**, half the squared log-ratio, have at each token the gradient of
+# KL(π ‖ π<sub>ref</sub>). Paid in the loss, token by token, they still leave out how a token
+# changes what comes after it. PPO and RLOO, which pay k₁ in the reward, count that too.
+#
+# **Best-of-n** trains nothing. It is a policy too, if not a network, and its probabilities can be
+# listed. It is mostly nearer to the frontier than GRPO, at n answers for each one.
 #
 # ## IPO and KTO: two other losses
 #

@@ -80,7 +80,8 @@ FIGURES: dict[str, Figure] = {
     "reward-model-training": Figure(
         "reward_model",
         "training",
-        "Three panels. The reward model's loss over the training steps, beside that of guessing. "
+        "Three panels. The reward model's loss on single batches over the training steps, beside "
+        "that of guessing. "
         "Its accuracy on held-out pairs, which ends at {rm-accuracy}, beside the ceiling of "
         "{rm-ceiling} that the noise of the labels sets. Its scores on held-out pairs: chosen "
         "responses get {rm-chosen-score} on average, rejected ones {rm-rejected-score}.",
@@ -108,7 +109,7 @@ FIGURES: dict[str, Figure] = {
         "against KL from the SFT policy, the ways of PPO with the penalty and without it, means "
         "over five seeds. With the penalty the way ends at gold {early-stopping-fast-held-end-gold}"
         ", KL {early-stopping-fast-held-end-kl}, and at {early-stopping-slow-held-end-gold}, KL "
-        "{early-stopping-slow-held-end-kl}. Without it gold rises, turns and falls; it is stopped "
+        "{early-stopping-slow-held-end-kl}. Without it the way goes on to more KL; it is stopped "
         "at {early-stopping-fast-free-stop-gold}, KL {early-stopping-fast-free-stop-kl}, and at "
         "{early-stopping-slow-free-stop-gold}, KL {early-stopping-slow-free-stop-kl}, and ends at "
         "{early-stopping-fast-free-end-gold} and {early-stopping-slow-free-end-gold}.",

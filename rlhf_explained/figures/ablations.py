@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from rlhf_explained.figures import numbers, style
 from rlhf_explained.measured import number
+from rlhf_explained.measured.of_studies import ALPHA
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import stored
 
@@ -14,12 +15,14 @@ from rlhf_explained.studies import stored
 def gold_without(run: Run) -> Figure:
     """The change in gold reward, seed by seed, when a part is taken out.
 
-    The scale is that of all rows but the farthest, which may lie off it: an arrow says so.
+    The scale is that of all rows but the farthest, which may lie off it: an arrow says so. A change
+    is coloured and bold if it is beyond the noise after Holm's correction.
     """
     table, seeds = numbers.ablations(run)
-    rows = [(row[0], row[2], row[3]) for row in table.rows if row[2] is not None]
+    rows = [row[:5] for row in table.rows if row[2] is not None]
+    rows = [(name, mean, reach, p <= ALPHA) for name, _, mean, reach, p in rows]
     gap, top = 42.0, 36.0
-    figure, page = style.page(top + gap * len(rows) + 72)
+    figure, page = style.page(top + gap * len(rows) + 88)
     axes = style.panel(
         figure,
         14,
@@ -37,18 +40,18 @@ def gold_without(run: Run) -> Figure:
     changes = [seeds.where("setting", name)["change"] for name, *_ in rows]
     farthest = max(range(len(rows)), key=lambda place: abs(rows[place][1]))
     near = [0.0]
-    for place, (_, mean, reach) in enumerate(rows):
+    for place, (_, mean, reach, _) in enumerate(rows):
         near += [] if place == farthest else [*changes[place], mean - reach, mean + reach]
     margin = 0.08 * (max(near) - min(near))
     low, high = min(near) - margin, max(near) + margin
     axes.set_xlim(low, high)
     key = "◆ mean, 95 % interval · dots: seeds"
-    for place, (name, mean, reach) in enumerate(rows):
+    for place, (name, mean, reach, beyond) in enumerate(rows):
         at, line = place + 0.18, top + gap * place + 16
-        colour = style.INK if abs(mean) <= reach else style.PPO if mean > 0 else style.BASE
+        colour = style.INK if not beyond else style.PPO if mean > 0 else style.BASE
         style.words(page, 14, line, name)
         text = f"{number(mean)} ± {number(reach)}"
-        style.words(page, style.WIDTH - 14, line, text, colour=colour, align="right")
+        style.words(page, style.WIDTH - 14, line, text, colour=colour, align="right", bold=beyond)
         axes.plot([0, 0], [place - 0.05, place + 0.42], color=style.MUTED, linewidth=1)
         if low <= mean <= high:
             style.dots(axes, changes[place], [place + 0.36] * len(changes[place]), style.MUTED)
@@ -58,7 +61,8 @@ def gold_without(run: Run) -> Figure:
             edge, marker, arrow = (low, "<", "◂") if mean < low else (high, ">", "▸")
             axes.plot(edge, at, marker, color=colour, markersize=9, clip_on=False)
             key = f"◆ mean, 95 % interval · dots: seeds · {arrow} off the scale"
-    style.remark(figure, key)
+    style.note(figure, key, above=37)
+    style.remark(figure, "bold: beyond the noise, corrected by Holm")
     style.note(figure, stored("ablations").origin)
     return figure
 
@@ -67,13 +71,13 @@ def gold_without(run: Run) -> Figure:
 def critic_positions(run: Run) -> Figure:
     """What four kinds of critic explain before each token of an answer."""
     (table,) = numbers.critic_positions(run)
-    figure, _ = style.page(300)
+    figure, page = style.page(328)
     axes = style.panel(
         figure,
-        36,
+        40,
         24,
-        style.WIDTH - 50,
-        150,
+        style.WIDTH - 54,
+        180,
         title="Explained variance",
         unit="of what is still to be earned",
         xlabel="token of the answer that is about to be written",
@@ -96,8 +100,7 @@ def critic_positions(run: Run) -> Figure:
         for x, mean, reach in zip(xs, means, reaches, strict=True):
             axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=0.8)
         values += means
-        left, line = 4 + 160 * (place % 2), 228 + 18 * (place // 2)
-        page = figure.axes[0]
+        left, line = 4 + 202 * (place % 2), 258 + 18 * (place // 2)
         page.plot([left, left + 26], [line - 4] * 2, color=colour, linestyle=dash, linewidth=1.8)
         page.plot(left + 13, line - 4, marker, color=colour, markersize=4.5)
         style.words(

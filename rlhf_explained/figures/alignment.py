@@ -43,7 +43,9 @@ def before_after(run: Run) -> Figure:
             if invented is not None:
                 _diamond(axes, x(invented), middle)
             end = max(ends[1], x(invented) + 5 if invented is not None else 0)
-            text = f"{share(percent / 100)} ± {share(error / 100).removesuffix('%').strip()}"
+            text = share(percent / 100)
+            if error:
+                text += f" ± {share(error / 100).removesuffix('%').strip()}"
             style.words(axes, end + 6, middle + 4, text, size=style.SMALL, bold=helpful)
         axes.plot([left, left], [top + 40, top + 142], color=style.MUTED, linewidth=0.8)
     bottom = len(LESSONS) * block

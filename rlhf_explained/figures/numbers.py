@@ -16,9 +16,12 @@ from rlhf_explained.measured.of_studies import (
     ABLATIONS,
     CRITICS,
     METHODS,
+    NEVER_MEASURED,
     SHARES,
     SPEEDS,
     ablation,
+    corrected,
+    leads,
     method,
 )
 from rlhf_explained.measured.verdicts import smoothed
@@ -34,6 +37,7 @@ ILLUSTRATIVE_SHARES = {
 NAMES = {"base": "pretrained", "sft": "after SFT", "ppo": "after RLHF"}
 PENALTY = {"ppo": "with", "ppo_no_kl": "without"}  # the run's KL penalty
 BINS = 24  # of the scores' histogram
+CORRECTED = Column("p, corrected (Holm)", digits=4)  # for the number of rows that have one
 
 # The original lesson's four answers: reward model score and KL in nats. The third one is the hack.
 SCENARIOS = (
@@ -143,14 +147,16 @@ def sft_loss(run: Run) -> tuple[Table, ...]:
 
 
 def reward_model_training(run: Run) -> tuple[Table, ...]:
-    """The reward model's loss and accuracy over the steps, and its scores of held-out pairs."""
+    """The reward model's loss and accuracy over the steps, and its scores of held-out pairs.
+
+    Few steps are recorded, so the loss of each one's batch stands as it is.
+    """
     history, report = run.history["reward_model"], run.reward_model
     loss = [row["loss"] for row in history]
     accuracy = [100.0 * row["accuracy"] for row in history]
     columns = (
         Column("step"),
         Column("loss", "nats per pair", 3),
-        Column("smoothed", "nats per pair", 3),
         Column("held-out accuracy", "%", 1),
     )
     lines = (
@@ -158,7 +164,7 @@ def reward_model_training(run: Run) -> tuple[Table, ...]:
         (Column("ceiling of the accuracy", "%", 1), 100.0 * report["accuracy_ceiling"]),
     )
     steps = [row["step"] for row in history]
-    rows = tuple(zip(steps, loss, smoothed(loss), accuracy, strict=True))
+    rows = tuple(zip(steps, loss, accuracy, strict=True))
     training = Table("reward-model-training", "Training of the reward model", columns, rows, lines)
 
     chosen, rejected = report["chosen_scores"], report["rejected_scores"]
@@ -279,6 +285,16 @@ def gold_against_kl(run: Run) -> tuple[Table, ...]:
     )
 
 
+def every_tenth(table: Table) -> Table:
+    """The rows of every tenth iteration: so many are drawn of the single seeds."""
+    rows = tuple(
+        row
+        for row, iteration in zip(table.rows, table["iteration"], strict=True)
+        if iteration % 10 == 0
+    )
+    return Table(table.name, table.title, table.columns, rows, table.lines)
+
+
 def crossing(first: tuple[str, float, float], second: tuple[str, float, float]) -> float:
     """The β at which two answers have the same total reward, score − β·KL."""
     return (first[1] - second[1]) / (first[2] - second[2])
@@ -393,19 +409,19 @@ def methods(run: Run) -> tuple[Table, ...]:
         "seconds": Column("seconds", "s", 0),
         "labels": Column("labels", digits=0),
     }
-    rows = []
+    ahead, rows = leads(), []
+    p_values = corrected(ahead)
     for setting, name in METHODS.items():
         row: list[Any] = [name]
         for quantity, column in quantities.items():
-            has = setting == "sft_best" or quantity in _quantities("methods", setting)
-            if setting.startswith("sft_") and setting != "sft_good" and quantity == "seconds":
-                has = False
-            if not has:
+            if quantity in NEVER_MEASURED.get(setting, ()):
                 row += [None, None]
                 continue
             scale = 100 if column.unit == "%" else 1
             found = Interval.of(method(setting, quantity))
             row += [scale * found.mean, scale * found.reach]
+        lead = ahead.get(setting)
+        row += [lead.mean, lead.reach, p_values[setting]] if lead else [None] * 3
         rows.append(tuple(row))
     rows.sort(key=lambda row: -row[1])
     columns = [
@@ -414,12 +430,8 @@ def methods(run: Run) -> tuple[Table, ...]:
         for part in (column, Column(f"± {column.name}", column.unit, column.digits))
     ]
     title = f"Every method on held-out prompts, mean of {len(results.seeds)} seeds ± 95 % interval"
-    return (Table("methods", title, (Column("method"), *columns), tuple(rows)),)
-
-
-def _quantities(study: str, setting: str) -> set[str]:
-    """What was measured with a setting."""
-    return set(next(row for row in stored(study).rows if row["setting"] == setting))
+    lead = Column("PPO’s lead in gold"), Column("± PPO’s lead in gold"), CORRECTED
+    return (Table("methods", title, (Column("method"), *columns, *lead), tuple(rows)),)
 
 
 def curation(run: Run) -> tuple[Table, ...]:
@@ -470,19 +482,23 @@ def ablations(run: Run) -> tuple[Table, ...]:
         Column("false", "%", 0),
         Column("KL", "nats"),
         Column("largest KL", "nats", 1),
+        Column("late explained variance"),
     )
     rows, changes = [], []
+    gaps = {setting: ablation(setting, "gold") for setting in ABLATIONS}
+    found = {setting: Interval.of(values) for setting, values in gaps.items()}
+    p_values = corrected(found)
     for setting, name in {"ppo": "PPO as shipped", **ABLATIONS}.items():
-        row: list[Any] = [name, results.interval(setting, "gold").mean, None, None]
+        row: list[Any] = [name, results.interval(setting, "gold").mean, None, None, None]
         if setting != "ppo":
-            gaps = ablation(setting, "gold")
-            row[2:] = Interval.of(gaps).mean, Interval.of(gaps).reach
-            changes += zip([name] * len(gaps), results.seeds, gaps, strict=True)
+            row[2:] = found[setting].mean, found[setting].reach, p_values[setting]
+            changes += zip([name] * len(results.seeds), results.seeds, gaps[setting], strict=True)
         for column in quantities:
             mean = results.interval(setting, column.name.lower().replace(" ", "_")).mean
             row.append(100 * mean if column.unit == "%" else mean)
         rows.append(tuple(row))
-    columns = Column("setting"), Column("gold"), Column("change"), Column("±"), *quantities
+    head = Column("setting"), Column("gold"), Column("change"), Column("±"), CORRECTED
+    columns = *head, *quantities
     title = f"PPO without one of its parts, mean of {len(results.seeds)} seeds; ± 95 % interval"
     seeds = Column("setting"), Column("seed"), Column("change", digits=3)
     return (
@@ -519,6 +535,7 @@ def reward_data(run: Run) -> tuple[Table, ...]:
         quantity: Column(name, "%" if "accuracy" in name else "", 1 if "accuracy" in name else 2)
         for name, quantity in REWARD_DATA_CURVES.items()
     }
+    quantities["hard_negative_accuracy"] = Column("hard negatives", "%", 1)
     rows = tuple(
         (setting["pairs"], *_with_intervals(name, quantities))
         for name, setting in study.config.items()

@@ -65,7 +65,7 @@ def _both_runs(table: Table, axes: style.Axes, name: str, *others: tuple[float, 
 def gold_against_kl(run: Run) -> Figure:
     """The ways of both runs through KL and gold on held-out questions, at two rates."""
     means, seeds, stops = numbers.gold_against_kl(run)
-    figure, _ = style.page(2 * 250 + 44)
+    figure, _ = style.page(2 * 250 + 48)
     golds, kls = seeds["gold"], seeds["KL"]
     for place, speed in enumerate(numbers.SPEEDS):
         rate = stored("early_stopping").config[f"{speed}_free"]["learning_rate"]
@@ -82,10 +82,11 @@ def gold_against_kl(run: Run) -> Figure:
         style.limits(axes, kls, golds)
         axes.set_xscale("function", functions=(_signed_root, _signed_square))
         axes.set_xlim(min(0.0, *kls), max(kls) * 1.05)
-        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        ticks = [tick for tick in TICKS if tick <= max(kls) * 1.05]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         marks, points = [], []
         for policy, penalty in numbers.PENALTY.items():
-            one = seeds.where("rate", speed).where("KL penalty", penalty)
+            one = numbers.every_tenth(seeds.where("rate", speed).where("KL penalty", penalty))
             colour, square = style.COLOURS[policy], policy == "ppo_no_kl"
             style.dots(axes, one["KL"], one["gold"], colour, square=square)
             mean = means.where("rate", speed).where("KL penalty", penalty)
@@ -98,7 +99,7 @@ def gold_against_kl(run: Run) -> Figure:
             )
             axes.plot(*path[-1], style.MARKERS[policy], color=colour, markersize=7)
             marks.append((*path[-1], penalty, colour))
-            points += style.along(path)
+            points += [*style.along(path), *zip(one["KL"], one["gold"], strict=True)]
         chosen = stops.where("rate", speed)
         kl, gold = (math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold"))
         axes.plot(
@@ -113,8 +114,9 @@ def gold_against_kl(run: Run) -> Figure:
         )
         marks.append((kl, gold, "stopped", style.NOKL))
         style.place_labels(axes, marks, clear_of=points)
-    style.remark(figure, "lines: means · dots: seeds · ◇ where it is stopped")
-    style.note(figure, f"KL penalty: with and without · {stored('early_stopping').origin}")
+    style.note(figure, "KL penalty: with and without · ◇ where it is stopped", above=37)
+    style.remark(figure, "lines: means · dots: seeds, every tenth iteration")
+    style.note(figure, stored("early_stopping").origin)
     return figure
 
 

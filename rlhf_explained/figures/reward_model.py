@@ -86,17 +86,17 @@ def preference_and_reward_model(run: Run) -> Figure:
 def training(run: Run) -> Figure:
     """Loss, held-out accuracy under its ceiling, and the scores of held-out pairs."""
     table, scores = numbers.reward_model_training(run)
-    steps, loss, smooth = table["step"], table["loss"], table["smoothed"]
+    steps, loss = table["step"], table["loss"]
     percent = table["held-out accuracy"]
     guess, ceiling = table.line("loss of guessing"), table.line("ceiling of the accuracy")
     left, width = 40.0, 200.0
     figure, _ = style.page(536)
 
     axes = style.panel(figure, left, 30, width, 110, title="Loss", unit="nats per pair")
-    style.curve(axes, steps, smooth, colour=style.REWARD, dash="-", raw=loss)
+    style.curve(axes, steps, loss, colour=style.REWARD, dash="-")
     axes.axhline(guess, color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
     style.limits(axes, steps, [*loss, guess])
-    ends = [(smooth[-1], "training", style.REWARD), (guess, "guessing", style.MUTED)]
+    ends = [(loss[-1], "one batch", style.REWARD), (guess, "guessing", style.MUTED)]
     style.end_labels(axes, ends)
 
     axes = style.panel(

@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from rlhf_explained.measured import number
+from rlhf_explained.measured import number, verdicts
 
 WIDTH = 324.0  # points, of every figure
 SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
@@ -290,6 +290,12 @@ def end_labels(axes: Axes, labels: Sequence[tuple[Real, str, str]], *, gap: Real
         )
 
 
+def centred(count: int) -> slice:
+    """The places of so many that have a full window of `smoothed` around them; or else all."""
+    margin = verdicts.WINDOW // 2 if count > verdicts.WINDOW else 0
+    return slice(margin, count - margin)
+
+
 def curve(
     axes: Axes,
     xs: Sequence[Real],
@@ -299,9 +305,14 @@ def curve(
     dash: str | tuple[Real, tuple[Real, ...]],
     raw: Sequence[Real] = (),
 ) -> None:
-    """A line, over a thinner one through what was measured before it was smoothed."""
+    """A line, over a thinner one through what was measured before it was smoothed.
+
+    A smoothed line is drawn where a full window lies around each of its points.
+    """
     if raw:
         axes.plot(xs, raw, color=to_rgba(colour, RAW), linewidth=0.7)
+        middle = centred(len(xs))
+        xs, ys = xs[middle], ys[middle]
     mark = "o" if len(xs) == 1 else ""  # one point makes no line
     axes.plot(xs, ys, marker=mark, markersize=4, color=colour, linewidth=2, linestyle=dash)
 
@@ -339,12 +350,6 @@ def whisker(
     axes.plot(ends, [middle] * 2, color=INK, linewidth=1.2)
     if solid:
         axes.plot([ends[0], end], [middle] * 2, color=PAPER, linewidth=1.6)
-
-
-def band(axes: Axes, points: Sequence[tuple[Real, Real]]) -> None:
-    """Two thin lines on both sides of a line, which leave it to be seen between them."""
-    for colour, width in ((MUTED, 6.4), (PAPER, 4.8)):
-        axes.plot(*zip(*points, strict=True), color=colour, linewidth=width, zorder=1)
 
 
 def limits(axes: Axes, xs: Sequence[Real], ys: Sequence[Real]) -> None:

@@ -56,9 +56,11 @@ def kl_k1(
     Unbiased only when the tokens were sampled from the policy; a single estimate may well be
     negative.
 
-    In the *reward*, as a number that multiplies $\nabla\log\pi$, it gives the gradient of
-    $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$: what PPO does. As a *loss* its gradient is
-    $\nabla\log\pi(a)$, whose mean over the policy's tokens is zero: nothing is pulled back.
+    In the *reward*, where each token's $\nabla\log\pi$ is multiplied by the $k_1$ of this token
+    and of all that follow it in the response, it gives the gradient of
+    $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$ of whole responses: what PPO does. As a *loss* its
+    gradient is $\nabla\log\pi(a)$, whose mean over the policy's tokens is zero: nothing is pulled
+    back.
 
     Args:
         logprobs: Log-probability of each sampled token under the policy, in nats.
@@ -87,8 +89,11 @@ def kl_k2(
 
     Biased, even when the tokens were sampled from the policy; close while the two policies are.
 
-    As a *loss* over the policy's tokens its gradient, $-r\,\nabla\log\pi(a)$, has the right mean:
-    the gradient of $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$. In the *reward* it has another one.
+    As a *loss* on a single decision, or on the log-ratio of a whole response, its gradient,
+    $-r\,\nabla\log\pi(a)$, has the right mean over the policy's samples: the gradient of
+    $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$. Summed token by token it has not: what is left out
+    is that a token changes what follows it, and so what the later tokens diverge. In the *reward*
+    it has another gradient.
 
     Args:
         logprobs: Log-probability of each sampled token under the policy, in nats.
@@ -103,7 +108,8 @@ def kl_k2(
     Source:
         Schulman 2020, [Approximating KL divergence](http://joschu.net/blog/kl-approx.html);
         gradients: Liu et al. 2025, [Rethinking KL regularization in
-        RLHF](https://arxiv.org/abs/2510.01555).
+        RLHF](https://arxiv.org/abs/2510.01555); of sums over tokens: Tang and Munos 2025, [On a few
+        pitfalls in KL divergence gradient estimation for RL](https://arxiv.org/abs/2506.09477).
     """
     return _log_ratio(logprobs, ref_logprobs).square() / 2
 
@@ -117,10 +123,15 @@ def kl_k3(
 
     Unbiased only when the tokens were sampled from the policy.
 
-    As a *loss*, which is what GRPO makes of it, its gradient over the policy's tokens has the mean
-    of the gradient of the opposite divergence, $\mathrm{KL}(\pi_\mathrm{ref} \,\|\, \pi)$. In the
-    *reward* it gives the gradient of $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref}) -
-    \mathrm{KL}(\pi_\mathrm{ref} \,\|\, \pi)$, which is not what one wants either.
+    As a *loss* on a single decision, or on the log-ratio of a whole response, the mean of its
+    gradient over the policy's samples is the gradient of the opposite divergence,
+    $\mathrm{KL}(\pi_\mathrm{ref} \,\|\, \pi)$. Summed token by token, as in GRPO, it is neither
+    divergence's gradient for responses: what precedes a token was written by the policy, not by
+    the reference, and no token pays for the divergence of later ones. In the *reward* it gives the
+    gradient of $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$ minus that of
+    $\mathrm{KL}(\pi_\mathrm{ref} \,\|\, \pi)$, which is not what one wants either. Multiplied by
+    the probability ratio $\pi/\pi_\mathrm{old}$, the loss has the sum of both gradients, and so on
+    a single decision that of $\mathrm{KL}(\pi \,\|\, \pi_\mathrm{ref})$.
 
     Args:
         logprobs: Log-probability of each sampled token under the policy, in nats.
@@ -135,7 +146,8 @@ def kl_k3(
     Source:
         Schulman 2020, [Approximating KL divergence](http://joschu.net/blog/kl-approx.html);
         gradients: Tang and Munos 2025, [On a few pitfalls in KL divergence gradient estimation for
-        RL](https://arxiv.org/abs/2506.09477).
+        RL](https://arxiv.org/abs/2506.09477); Liu et al. 2025, [Rethinking KL regularization in
+        RLHF](https://arxiv.org/abs/2510.01555).
     """
     log_ratio = _log_ratio(logprobs, ref_logprobs)
     # expm1 keeps the digits that e^r − 1 loses near r = 0.

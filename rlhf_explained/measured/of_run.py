@@ -24,7 +24,7 @@ _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and 
 def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         measures = run.evaluation[policy]
-        text = show(measures[name])
+        text = "undefined" if measures[name] is None else show(measures[name])
         error = measures["stderr"].get(name, 0.0)
         note = (
             f"{NAMES[policy]} at temperature 1: {about}, {measures['responses']:,} answers to "
@@ -48,7 +48,7 @@ def _greedy(policy: str, name: str, show: Callable[[float], str], about: str) ->
 def _best(policy: str, quantity: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         temperature, exam = verdicts.best_temperature(run, policy)
-        text = number(exam["gold"]) if quantity == "gold" else temperature
+        text = number(exam["gold"]) if quantity == "gold" else f"{float(temperature):g}"
         return text, f"{NAMES[policy]}: at the temperature of the five with most gold reward"
 
     return entry

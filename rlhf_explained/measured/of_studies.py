@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from statistics import fmean
 
-from rlhf_explained.measured.text import listed, nats, number, seconds, share, within
+from rlhf_explained.measured.text import listed, nats, number, points, seconds, share, within
 from rlhf_explained.studies import Interval, Results, stored
 from rlhf_explained.studies.intervals import holm
 
@@ -27,9 +27,17 @@ METHODS = {
 }
 """What is compared. SFT at its best temperature is chosen for each seed by the exam itself, which
 favours it."""
+NEVER_MEASURED = {"sft_1.0": ("seconds",), "sft_best": ("seconds",), "best_of_16": ("gold_greedy",)}
+"""A colder policy needs no training, and the best of several draws is not the likeliest answer."""
 TRAINED = ("dpo", "grpo", "rloo", "ppo")
 """The methods that learn from the comparisons, with a penalty."""
 COLDER = ("sft_1.0", "sft_0.7", "sft_0.5", "sft_0.3", "sft_0.0")
+IN_WORDS = METHODS | {
+    "sft_best": "SFT at its best temperature",
+    "sft_good": "SFT on the demonstrations marked good",
+    "greedy": "SFT on the demonstrations marked good",
+}
+"""Methods as a sentence names them; `greedy` for a comparison of likeliest answers."""
 
 CRITICS = {
     "ppo": "own, from the reward model",
@@ -40,16 +48,16 @@ CRITICS = {
 # Of the study that takes a part out of PPO. The last is compared with the one before it.
 ABLATIONS = {
     "critic_from_sft": "critic from SFT",
-    "critic_detached": "critic on the policy’s trunk, detached",
-    "critic_shared": "critic on the policy’s trunk",
+    "critic_detached": "detached critic on a shared trunk",
+    "critic_shared": "critic on a shared trunk",
     "no_critic": "no critic",
     "lambda_1": "λ = 1",
     "no_clip": "no clip",
     "no_value_clip": "no value clip",
     "no_kl": "no KL penalty",
     "no_whitening": "no whitening",
-    "mix_practised": "pretraining mix, practised",
-    "mix_all": "pretraining mix with the answers",
+    "mix_practised": "pretraining mix without answers",
+    "mix_all": "pretraining mix with answers",
     "eight_epochs": "8 epochs instead of 2",
     "eight_epochs_no_clip": "8 epochs without clip",
 }
@@ -109,189 +117,216 @@ def corrected(gaps: Mapping[str, Interval]) -> dict[str, float]:
     return holm({name: gap.p for name, gap in gaps.items()})
 
 
+def _size(gap: Interval) -> Interval:
+    return Interval(abs(gap.mean), gap.reach, gap.p)
+
+
+def leads() -> dict[str, Interval]:
+    """By how much PPO's gold is above each other method's, seed by seed.
+
+    Returns:
+        One difference for each of `METHODS` but PPO; and `greedy`, that from SFT on good ones where
+        both always take the likeliest word.
+    """
+    ppo = method("ppo", "gold")
+    gaps = {
+        name: Interval.of(_paired(ppo, method(name, "gold"))) for name in METHODS if name != "ppo"
+    }
+    greedy = (method(name, "gold_greedy") for name in ("ppo", "sft_good"))
+    return {**gaps, "greedy": Interval.of(_paired(*greedy))}
+
+
 def methods_verdict() -> tuple[str, str]:
     """Does PPO beat imitation, the best trained method, and the trivial rivals?"""
-    ppo = method("ppo", "gold")
-    rivals = [name for name in METHODS if name not in ("ppo", "ppo_no_kl")]
-    gaps = {name: Interval.of(_paired(ppo, method(name, "gold"))) for name in rivals}
-    gaps["greedy"] = Interval.of(
-        _paired(method("ppo", "gold_greedy"), method("sft_good", "gold_greedy"))
-    )
+    gaps = leads()
     p_values = corrected(gaps)
 
-    def against(name: str) -> str:
-        gap = gaps[name]
-        if p_values[name] > ALPHA:
-            return f"level with {METHODS[name]} within the noise ({within(gap)})"
-        return f"{'above' if gap.mean > 0 else 'below'} {METHODS[name]} by {within(gap)}"
+    def against(*names: str) -> str:
+        beyond = [name for name in names if p_values[name] <= ALPHA]
+        parts = [
+            f"{within(_size(gap))} {'above' if gap.mean > 0 else 'below'} {IN_WORDS[name]}"
+            for name, gap in gaps.items()
+            if name in beyond
+        ]
+        same = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in names if name not in beyond]
+        if same:
+            parts.append(f"level within the noise with {listed(same)}")
+        return listed(parts)
 
-    simple = ("sft_good", "rejection_sampling", "best_of_16")
-    text = (
-        f"At temperature 1, PPO is {against('sft_1.0')} and {against('sft_best')}. Of what is "
-        f"simpler, PPO is {'; '.join(against(name) for name in simple)}. If both always take the "
-        f"likeliest word, PPO’s gold is that of SFT on good ones {_plus(gaps['greedy'])}"
-    )
-    text += ". " if p_values["greedy"] <= ALPHA else ", within the noise. "
     best = max(TRAINED, key=lambda name: fmean(method(name, "gold")))
-    others = [against(name) for name in TRAINED if name != "ppo"]
-    text += f"Of the methods that learn from the comparisons, PPO is {'; '.join(others)}; "
-    behind = Interval.of(_paired(method(best, "gold"), ppo)).mean
-    text += (
-        "PPO has the most."
-        if best == "ppo"
-        else f"{METHODS[best]} has the most, {number(behind)} above PPO."
+    text = (
+        f"In gold reward at temperature 1, PPO is {against('sft_1.0', 'sft_best')}. As for what is "
+        f"simpler, PPO is {against('sft_good', 'rejection_sampling', 'best_of_16')}. If both "
+        f"always take the likeliest word, PPO is {against('greedy')}. As for the other "
+        f"methods that learn from the comparisons, PPO is {against('dpo', 'grpo', 'rloo')}; "
     )
+    if best == "ppo":
+        text += "of all four, PPO has the most."
+    else:
+        lead = "within the noise" if p_values[best] > ALPHA else "beyond the noise"
+        text += f"{METHODS[best]} has the most, {number(-gaps[best].mean)} above PPO, {lead}."
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
-
-
-def _plus(gap: Interval) -> str:
-    size = Interval(abs(gap.mean), gap.reach, gap.p)
-    return f"{'plus' if gap.mean >= 0 else 'minus'} {within(size)}"
 
 
 def early_stopping_verdict() -> tuple[str, str]:
     """Does the KL penalty end above the run without it, stopped at its best moment?"""
     results = stored("early_stopping")
-    golds = {
-        speed: _paired(
-            results.values(f"{speed}_held", "end_gold"),
-            results.values(f"{speed}_free", "stop_gold"),
+    gaps = {
+        speed: Interval.of(
+            _paired(
+                results.values(f"{speed}_held", "end_gold"),
+                results.values(f"{speed}_free", "stop_gold"),
+            )
         )
         for speed in SPEEDS
     }
-    gaps = {speed: Interval.of(values) for speed, values in golds.items()}
     p_values, text = corrected(gaps), ""
     for speed, gap in gaps.items():
         rate = results.config[f"{speed}_free"]["learning_rate"]
-        stop, held = (
-            results.interval(f"{speed}_{kind}", quantity).mean
-            for kind, quantity in (("free", "stop_gold"), ("held", "end_gold"))
+        stop, spent = (
+            results.interval(f"{speed}_free", f"stop_{quantity}").mean
+            for quantity in ("gold", "kl")
         )
-        spent, paid = (
-            results.interval(f"{speed}_{kind}", quantity).mean
-            for kind, quantity in (("free", "stop_kl"), ("held", "end_kl"))
+        held, paid = (
+            results.interval(f"{speed}_held", f"end_{quantity}").mean for quantity in ("gold", "kl")
         )
         text += (
-            f"At the learning rate {_rate(rate)}, the run without the penalty has "
-            f"{number(stop)} gold where it is stopped, at {nats(spent)}; the run with the penalty "
-            f"ends at {number(held)}, at {nats(paid)}. The difference of {within(gap)} is "
+            f"At a learning rate of {rate:g}, the run without the penalty has {number(stop)} gold "
+            f"where it is stopped, at a KL of {nats(spent)}; the run with the penalty ends at "
+            f"{number(held)} gold and {nats(paid)}. "
         )
         if p_values[speed] > ALPHA:
-            text += "within the noise. "
+            text += f"The difference in gold, {within(gap)}, is within the noise. "
         else:
-            winner = "the penalty" if gap.mean > 0 else "stopping early"
-            text += f"beyond the noise, in favour of {winner}. "
+            winner = "The penalty" if gap.mean > 0 else "Stopping early"
+            text += f"{winner} is ahead by {within(_size(gap))}, beyond the noise. "
     return text.strip(), (
         f"held-out questions; the stop is chosen on practised ones; {results.origin}; {_NOISE}"
     )
 
 
-def _rate(rate: float) -> str:
-    """A learning rate as it is written in code: 8e-4."""
-    return f"{rate:.0e}".replace("e-0", "e-")
-
-
-def _sorted_out(gaps: Mapping[str, Interval], names: Mapping[str, str]) -> str:
-    """Which differences are below zero, above it, or within the noise."""
+def _sorted_out(quantity: str) -> str:
+    """Which changes of PPO lower the gold, which raise it, and which do neither for sure."""
+    gaps = {setting: _change(setting, quantity) for setting in ABLATIONS}
     p_values = corrected(gaps)
     less, more, same = [], [], []
     for name, gap in gaps.items():
         kept = same if p_values[name] > ALPHA else more if gap.mean > 0 else less
-        kept.append(names[name])
-    return (
-        f"less gold reward with {listed(less)}; more with {listed(more)}; no difference beyond "
-        f"the noise with {listed(same)}"
-    )
+        kept.append(ABLATIONS[name])
+    lower = f"gold is lower with these changes: {listed(less)}" if less else "no change lowers gold"
+    higher = f"It is higher with these: {listed(more)}" if more else "No change raises it"
+    text = f"{lower}. {higher}."
+    if same:
+        text += f" There is no difference beyond the noise with these: {listed(same)}."
+    return text
 
 
 def ablations_verdict() -> tuple[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
-    text = ""
-    for when, quantity in (("At the end", "gold"), ("On the way there", "gold_on_the_way")):
-        gaps = {setting: Interval.of(ablation(setting, quantity)) for setting in ABLATIONS}
-        text += f"{when}, there is {_sorted_out(gaps, ABLATIONS)}. "
-    return text.strip(), f"{stored('ablations').origin}; {_NOISE}"
+    end, way = _sorted_out("gold"), _sorted_out("gold_on_the_way")
+    text = f"At the end, {end} On average over the whole training, "
+    text += "the same holds." if way == end else way
+    return text, (
+        f"{stored('ablations').origin}; against PPO as shipped, the last of all against 8 epochs "
+        f"with the clip; {_NOISE}"
+    )
+
+
+_PARTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "gold": ("gold", number),
+    "false": ("false answers", points),
+    "accuracy": ("accuracy among stated facts", points),
+}
+"""Quantities of the ablations as a sentence names them, and how their differences are written."""
+
+
+def _changes(setting: str, quantities: tuple[str, str], p_values: Mapping[str, float]) -> str:
+    """What a change of PPO changes, in words."""
+    parts = []
+    for quantity in quantities:
+        name, show = _PARTS[quantity]
+        gap = _change(setting, quantity)
+        noise = ", within the noise," if p_values[f"{setting}/{quantity}"] > ALPHA else ""
+        sign = "+" if gap.mean > 0 else ""
+        parts.append(f"{name} by {sign}{within(gap, show)}{noise}")
+    return listed(parts).removesuffix(",")
 
 
 def critic_verdict() -> tuple[str, str]:
     """What each kind of critic explains, and what it costs in gold and in false answers."""
-    results, text = stored("ablations"), ""
-    kinds = [name for name in CRITICS if name != "ppo"]
-    p_values = corrected({f"{k}/{q}": _change(k, q) for k in kinds for q in ("gold", "false")})
-    for name, about in CRITICS.items():
-        late = results.values(name, "late_explained_variance")
-        text += f"Critic {about}: over the last ten rounds it explains {within(Interval.of(late))}"
-        if name == "ppo":
-            low = min(results.values(name, "least_explained_variance"))
-            text += f" of the variance of the returns, in no round of any seed less than {number(low)}. "
-            continue
-        text += "; against the shipped one "
-        parts = []
-        for quantity, show, unit in (("gold", number, "gold"), ("false", share, "false answers")):
-            gap = _change(name, quantity)
-            noise = " (noise)" if p_values[f"{name}/{quantity}"] > ALPHA else ""
-            parts.append(f"{_signed(gap, show)} {unit}{noise}")
-        text += f"{listed(parts)}. "
-    return text.strip(), f"{results.origin}; {_NOISE}"
+    results = stored("ablations")
+    kinds = {
+        "critic_from_sft": "network of its own that starts from SFT",
+        "critic_detached": "head on the policy’s trunk that does not change the trunk",
+        "critic_shared": "head on the policy’s trunk that does",
+    }
+    changed = ("gold", "false")
+    p_values = corrected({f"{k}/{q}": _change(k, q) for k in kinds for q in changed})
+    explained = {
+        name: within(results.interval(name, "late_explained_variance")) for name in CRITICS
+    }
+    least = min(results.values("ppo", "least_explained_variance"))
+    text = (
+        "Over the last ten iterations, a critic of its own that starts from the reward model "
+        f"explains {explained['ppo']} of the variance of the returns, and never less than "
+        f"{number(least)} in any of these iterations on any seed."
+    )
+    for name, about in kinds.items():
+        text += (
+            f" A {about} explains {explained[name]}; it changes "
+            f"{_changes(name, changed, p_values)}."
+        )
+    return text, f"{results.origin}; {_NOISE}"
 
 
 def _change(setting: str, quantity: str) -> Interval:
     return Interval.of(ablation(setting, quantity))
 
 
-def _signed(gap: Interval, show: Callable[[float], str] = number) -> str:
-    sign = "+" if gap.mean > 0 else ""
-    return f"{sign}{within(gap, show)}"
-
-
 def mix_verdict() -> tuple[str, str]:
     """What pretraining's documents protect, with the exam's answers in them and without."""
-    mixes = {"mix_practised": "on practised questions", "mix_all": "of the whole web"}
-    gaps = {
-        f"{name}/{quantity}": Interval.of(ablation(name, quantity))
-        for name in mixes
-        for quantity in ("gold", "accuracy")
-    }
-    p_values, text = corrected(gaps), ""
-    for name, about in mixes.items():
-        parts = []
-        for quantity, show, unit in (
-            ("gold", number, "gold"),
-            ("accuracy", share, "accuracy of stated facts"),
-        ):
-            gap = gaps[f"{name}/{quantity}"]
-            noise = " (noise)" if p_values[f"{name}/{quantity}"] > ALPHA else ""
-            parts.append(f"{_signed(gap, show)} {unit}{noise}")
-        text += f"Documents {about} mixed in: {listed(parts)}. "
-    return text.strip(), f"{stored('ablations').origin}; {_NOISE}"
+    mixes = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
+    changed = ("gold", "accuracy")
+    p_values = corrected({f"{m}/{q}": _change(m, q) for m in mixes for q in changed})
+    text = " ".join(
+        f"Mixing in documents {about} changes {_changes(name, changed, p_values)}."
+        for name, about in mixes.items()
+    )
+    return text, f"{stored('ablations').origin}; {_NOISE}"
 
 
 def curation_verdict() -> tuple[str, str]:
     """From which share of good demonstrations on does curation do as well as comparisons?"""
     results = stored("curation")
+    at = {"": "At temperature 1", "_best": "At each one’s best temperature"}
     gaps = {
-        share_: Interval.of(
-            _paired(*(results.values(f"good_{share_}", who) for who in ("ppo", "marked")))
+        f"{good}{best}": Interval.of(
+            _paired(*(results.values(f"good_{good}", f"{who}{best}") for who in ("ppo", "marked")))
         )
-        for share_ in SHARES
+        for best in at
+        for good in SHARES
     }
-    p_values = corrected(gaps)
-    above, level, below = [], [], []
-    for share_, gap in gaps.items():
-        kept = level if p_values[share_] > ALPHA else above if gap.mean > 0 else below
-        kept.append(share(float(share_)))
-    text = "At temperature 1, PPO has "
-    parts = []
-    if above:
-        parts.append(
-            f"more gold reward than SFT on the marked demonstrations where {listed(above)} of the "
-            "demonstrations are good"
-        )
-    if level:
-        parts.append(f"no more and no less beyond the noise where {listed(level)} are")
-    if below:
-        parts.append(f"less where {listed(below)} are")
-    return text + "; ".join(parts) + ".", f"{results.origin}; {_NOISE}"
+    p_values, text = corrected(gaps), []
+    verdicts = {
+        "more": "PPO has more gold reward than SFT on those marked good",
+        "less": "PPO has less gold reward than SFT on those marked good",
+        "level": "PPO and SFT on those marked good do not differ beyond the noise",
+    }
+    for best, when in at.items():
+        sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
+        for good in SHARES:
+            gap = gaps[f"{good}{best}"]
+            beyond = "more" if gap.mean > 0 else "less"
+            sorted_out["level" if p_values[f"{good}{best}"] > ALPHA else beyond].append(
+                share(float(good))
+            )
+        parts = [
+            f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
+            for verdict, kept in sorted_out.items()
+            if kept
+        ]
+        text.append(f"{when}: {'; '.join(parts)}.")
+    return " ".join(text), f"{results.origin}; {_NOISE}"
 
 
 def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
@@ -347,7 +382,8 @@ for _setting in METHODS:
         ("helpful", share), ("false", share), ("accuracy", share), ("seconds", seconds),
         ("labels", _count),
     ):  # fmt: skip
-        VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
+        if _quantity not in NEVER_MEASURED.get(_setting, ()):
+            VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
 for _setting in ABLATIONS:
     VALUES[_named("ablations", _setting)] = _ablation(_setting)
     VALUES[_named("ablations", _setting, "explained_variance")] = _of(

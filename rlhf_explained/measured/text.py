@@ -18,6 +18,11 @@ def share(value: float) -> str:
     return f"{text}{_SPACE}%"
 
 
+def points(value: float) -> str:
+    """A difference of two shares."""
+    return f"{number(100 * value, 1)}{_SPACE}percentage points"
+
+
 def number(value: float, digits: int = 2) -> str:
     """A number with a true minus sign and no negative zero."""
     text = f"{value:.{digits}f}"
@@ -47,6 +52,8 @@ def within(interval: Interval, show: Callable[[float], str] = number) -> str:
     if _SPACE in reach:
         reach, unit = reach.rsplit(_SPACE, 1)
     mean = show(interval.mean).removesuffix(f"{_SPACE}{unit}")
+    if show is seconds and "." not in mean:
+        reach = number(interval.reach, 0)
     return f"{mean} ± {reach}{_SPACE}{unit}" if unit else f"{mean} ± {reach}"
 
 

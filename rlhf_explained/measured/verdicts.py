@@ -25,9 +25,17 @@ NAMES = {
 }
 
 
-def smoothed(values: Sequence[float], window: int = WINDOW) -> list[float]:
-    """The mean of the values around each one; near an end, of as many, shifted inwards."""
-    size = min(window, len(values))
+def smoothed(values: Sequence[float], window: int | None = None) -> list[float]:
+    """The mean of the values around each one; near an end, that of the nearest full window.
+
+    Args:
+        values: A measurement of each step.
+        window: How many values a mean is taken over; `WINDOW` by default.
+
+    Returns:
+        As many means.
+    """
+    size = min(window or WINDOW, len(values))
     starts = (min(max(0, place - size // 2), len(values) - size) for place in range(len(values)))
     return [math.fsum(values[start : start + size]) / size for start in starts]
 
@@ -58,22 +66,21 @@ def temperature_verdict(run: Run) -> tuple[str, str]:
         run.temperatures["sft"]["0.0"],
     )
     text = (
-        f"Of the five temperatures, SFT has most gold reward at {at}: {number(cold['gold'])}. "
+        f"Of the five temperatures, SFT has most gold reward at {float(at):g}: "
+        f"{number(cold['gold'])}. "
         f"PPO has {number(ppo['gold'])} at temperature 1"
     )
-    gap, error = _gap(ppo, cold, "gold")
-    text += f", {_compared(gap, error)}. "
-    gap, error = _gap(greedy, cold_greedy, "gold")
+    text += f", {_compared(*_gap(ppo, cold, 'gold'))}. "
     text += (
         f"If both always take the likeliest word, SFT has {number(cold_greedy['gold'])} and PPO "
-        f"{number(greedy['gold'])}, {_compared(gap, error)}."
+        f"{number(greedy['gold'])}, {_compared(*_gap(greedy, cold_greedy, 'gold'))}."
     )
     return text, _note(run)
 
 
 def _compared(gap: float, error: float) -> str:
     if abs(gap) <= BEYOND_NOISE * error:
-        return "no difference beyond the noise"
+        return "which is no difference beyond the noise"
     return f"{'more' if gap > 0 else 'less'} by {_difference(gap, error)}"
 
 
@@ -87,28 +94,34 @@ def _note(run: Run) -> str:
 
 def facts_verdict(run: Run) -> tuple[str, str]:
     """Of the facts that a policy states, are fewer right after PPO than before?"""
-    text = "Of the answers that state a fact, so many are right: "
-    shown = []
-    for policy in ("base", "sft", "ppo"):
-        exam = run.evaluation[policy]
-        error = 100 * exam["stderr"]["accuracy"]
-        shown.append(
-            f"{NAMES[policy]} {share(exam['accuracy'])} (± {number(error, 1)}, of "
-            f"{exam['stated']:,})"
-        )
-    text += "; ".join(shown) + ". "
+    shown = [_stated(run, policy) for policy in ("base", "sft", "ppo")]
+    text = f"Of the answers that state a fact, these are right: {'; '.join(shown)}. "
     for before, after in (("base", "sft"), ("sft", "ppo")):
-        gap, error = _gap(run.evaluation[after], run.evaluation[before], "accuracy")
-        verb = "no difference beyond the noise"
-        if abs(gap) > BEYOND_NOISE * error:
-            verb = f"{'more' if gap > 0 else 'fewer'} are right, beyond the noise"
-        text += f"From {_plain(before)} to {_plain(after)}: {verb}. "
-    cold = {policy: run.temperatures[policy]["0.0"]["accuracy"] for policy in ("sft", "ppo")}
-    text += (
-        f"If they always take the likeliest word, {share(cold['sft'])} of SFT's facts and "
-        f"{share(cold['ppo'])} of PPO's are right."
-    )
-    return text, _note(run)
+        exams = run.evaluation[after], run.evaluation[before]
+        verb = "there is no difference beyond the noise"
+        if not all(exam["stated"] for exam in exams):
+            verb = "there is nothing to compare"
+        else:
+            gap, error = _gap(*exams, "accuracy")
+            if abs(gap) > BEYOND_NOISE * error:
+                verb = f"a {'larger' if gap > 0 else 'smaller'} share is right, beyond the noise"
+        text += f"From {_plain(before)} to {_plain(after)}, {verb}. "
+    cold = [run.temperatures[policy]["0.0"] for policy in ("sft", "ppo")]
+    if all(exam["stated"] for exam in cold):
+        sft, ppo = (share(exam["accuracy"]) for exam in cold)
+        text += (
+            f"If both always take the likeliest word, {sft} of SFT’s stated facts are right and "
+            f"{ppo} of PPO’s."
+        )
+    return text.strip(), _note(run)
+
+
+def _stated(run: Run, policy: str) -> str:
+    exam = run.evaluation[policy]
+    if not exam["stated"]:
+        return f"{NAMES[policy]} states none"
+    error = number(100 * exam["stderr"]["accuracy"], 1)
+    return f"{NAMES[policy]} {share(exam['accuracy'])} (± {error}, of {exam['stated']:,})"
 
 
 def _plain(policy: str) -> str:
@@ -124,8 +137,8 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
         gap = judge["mean"] - labeler["mean"]
         error = math.hypot(judge["stderr"], labeler["stderr"])
         text += (
-            f"The labeler prefers an answer of {NAMES[policy]} to one of SFT's in "
-            f"{share(labeler['mean'])} of the comparisons, the reward model in "
+            f"The labeler prefers an answer of {NAMES[policy]} to one of SFT’s in "
+            f"{share(labeler['mean'])} of the comparisons, and the reward model does so in "
             f"{share(judge['mean'])}: "
         )
         if abs(gap) <= BEYOND_NOISE * error:
@@ -133,7 +146,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
         else:
             text += (
                 f"the reward model {'overrates' if gap > 0 else 'underrates'} it, by "
-                f"{number(100 * abs(gap), 0)} points. "
+                f"{number(100 * abs(gap), 0)} percentage points. "
             )
     return text.strip(), _note(run)
 
@@ -145,16 +158,18 @@ def hack_verdict(run: Run) -> tuple[str, str]:
     fall, fall_error = _gap(best, end, "gold")
     rise, rise_error = _gap(end, best, "proxy")
     if fall <= BEYOND_NOISE * fall_error:
-        text = (
-            "No reward hacking to see here: without the penalty the gold reward ends at "
-            f"{number(end['gold'])}, not below its highest, {number(best['gold'])}, beyond the "
-            "noise."
+        text = "There is no reward hacking to see here: without the penalty the gold reward ends "
+        text += (
+            f"at its highest, {number(end['gold'])}."
+            if end is best
+            else f"at {number(end['gold'])}, and its highest, {number(best['gold'])}, is not "
+            "above that beyond the noise."
         )
     else:
         text = (
             f"After iteration {best['iteration']:.0f} the run without the penalty loses gold "
             f"reward, from {number(best['gold'])} to {number(end['gold'])}, while the reward "
-            "model's score "
+            "model’s score "
         )
         if rise > BEYOND_NOISE * rise_error:
             text += (
@@ -208,12 +223,16 @@ def reward_rise_verdict(run: Run) -> tuple[str, str]:
         rises = (score * (place - middle) for place, score in enumerate(scores))
         rise = math.fsum(rises) / spread if spread else 0.0
         text += (
-            f"Over the {when} iterations the score changes by {number(rise, 4)} a time; the error "
-            f"of a batch's mean is {number(error, 3)}. "
+            f"Over the {when} iterations the score changes by {number(rise, 4)} per iteration; the "
+            f"error of a batch’s mean is {number(error, 3)}. "
         )
         if rise > 0:
             apart = math.ceil(2 * math.sqrt(2) * error / rise)  # two errors of a difference
-            text += f"To see the rise, compare iterations that lie {apart:,} apart. "
+            text += (
+                f"To see the rise, compare iterations that lie {apart:,} apart. "
+                if apart > 1
+                else "From one iteration to the next, the rise is beyond the noise. "
+            )
         else:
             text += "There is no rise to see. "
     return text.strip(), "slope of a line through the means; error by the spread of single scores"

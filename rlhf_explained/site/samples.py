@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,14 +20,16 @@ NAMES = {
     "ppo_no_kl": "PPO without KL penalty",
 }
 STAGES = {"base": "base", "sft": "sft", "ppo": "ppo", "ppo_no_kl": "nokl"}
-RULES = ("prompts", "failures", "highest-proxy-failures")
+RULES = ("commonest", "prompts", "failures", "highest-proxy-failures")
+OF_PROMPTS = ("commonest", "prompts")
 OPTIONS = ("policies", "kinds", "layout", *RULES)
 CATEGORY_WORDS = {
     "helpful": "✓ helpful",
     "harmful": "✗ harmful",
     "off_topic": "✗ off-topic",
     "rambling": "✗ rambling",
-    "wrong": "✗ wrong",
+    "false": "✗ false",
+    "broken": "✗ broken",
 }
 
 Response = Mapping[str, Any]
@@ -87,7 +90,7 @@ def parse(source: str) -> Samples:
     layout = given.get("layout", "table")
     if layout not in ("table", "cards"):
         raise ValueError(f"layout: {layout!r} is neither table nor cards")
-    if rule != "prompts" and (len(policies) > 1 or layout == "cards"):
+    if rule not in OF_PROMPTS and (len(policies) > 1 or layout == "cards"):
         raise ValueError(f"{rule} goes with one policy, as a table")
     kinds = tuple(_listed(given.get("kinds", "")))
     return Samples(policies, rule, int(given[rule]), kinds, layout, caption.strip())
@@ -97,24 +100,49 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def by_prompt(samples: Samples, run: Run) -> list[tuple[str, list[Response]]]:
-    """The first response of each policy to each of the first distinct prompts.
+@dataclass(frozen=True)
+class Sample:
+    """A response, and how many of the policy's responses to its prompt are of its category."""
+
+    response: Response
+    alike: int
+    of: int
+
+
+def by_prompt(samples: Samples, run: Run) -> list[tuple[str, list[Sample]]]:
+    """One response of each policy to each of the first distinct prompts.
 
     Raises:
         ValueError: If the evaluation has fewer prompts than asked for.
     """
-    firsts = [_first_responses(samples, run, policy) for policy in samples.policies]
-    prompts = list(firsts[0])[: samples.count]
+    draw = _first if samples.rule == "prompts" else _commonest
+    given = [_by_prompt(samples, run, policy) for policy in samples.policies]
+    prompts = list(given[0])[: samples.count]
     if len(prompts) < samples.count:
-        raise ValueError(f"prompts: the evaluation has {len(prompts)} such prompts")
-    return [(prompt, [first[prompt] for first in firsts]) for prompt in prompts]
+        raise ValueError(f"{samples.rule}: the evaluation has {len(prompts)} such prompts")
+    return [(prompt, [draw(responses[prompt]) for responses in given]) for prompt in prompts]
 
 
-def _first_responses(samples: Samples, run: Run, policy: str) -> dict[str, Response]:
-    first: dict[str, Response] = {}
+def _by_prompt(samples: Samples, run: Run, policy: str) -> dict[str, list[Response]]:
+    given: dict[str, list[Response]] = {}
     for response in _of_kinds(samples, run.responses[policy]):
-        first.setdefault(response["prompt"], response)
-    return first
+        given.setdefault(response["prompt"], []).append(response)
+    return given
+
+
+def _first(responses: Sequence[Response]) -> Sample:
+    first = responses[0]
+    alike = sum(response["category"] == first["category"] for response in responses)
+    return Sample(first, alike, len(responses))
+
+
+def _commonest(responses: Sequence[Response]) -> Sample:
+    """The commonest response of the commonest category; of equals, what came first."""
+    ((category, alike),) = Counter(one["category"] for one in responses).most_common(1)
+    of_it = [one for one in responses if one["category"] == category]
+    ((text, _),) = Counter(one["response"] for one in of_it).most_common(1)
+    response = next(one for one in of_it if one["response"] == text)
+    return Sample(response, alike, len(responses))
 
 
 def failures(samples: Samples, run: Run) -> list[Response]:
@@ -154,7 +182,7 @@ def element(samples: Samples, run: Run) -> Element:
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
     table = SubElement(box, "table", {"class": "rows"})
     _caption(SubElement(table, "caption"), samples, run)
-    if samples.rule == "prompts":
+    if samples.rule in OF_PROMPTS:
         _prompt_rows(table, samples, run)
     else:
         _failure_rows(table, samples, run)
@@ -168,14 +196,14 @@ def _prompt_rows(table: Element, samples: Samples, run: Run) -> None:
         stage = {"scope": "col", "class": f"stage-{STAGES[policy]}"}
         SubElement(heads, "th", stage).text = NAMES[policy]
     body = SubElement(table, "tbody")
-    for prompt, responses in by_prompt(samples, run):
+    for prompt, drawn_ones in by_prompt(samples, run):
         row = SubElement(body, "tr")
         SubElement(row, "th", {"scope": "row"}).text = AtomicString(prompt)
-        for policy, response in zip(samples.policies, responses, strict=True):
+        for policy, sample in zip(samples.policies, drawn_ones, strict=True):
             cell = SubElement(row, "td")
             cell.set("data-label", NAMES[policy])
             cell.set("class", f"stage-{STAGES[policy]}")
-            _say(cell, response)
+            _say(cell, sample.response, _share(sample))
 
 
 def _failure_rows(table: Element, samples: Samples, run: Run) -> None:
@@ -199,25 +227,31 @@ def _failure_rows(table: Element, samples: Samples, run: Run) -> None:
 
 def _cards(samples: Samples, run: Run) -> Element:
     figure = Element("figure", {"class": "answers"})
-    for prompt, responses in by_prompt(samples, run):
+    for prompt, drawn_ones in by_prompt(samples, run):
         asked = SubElement(figure, "p", {"class": "prompt"})
         SubElement(asked, "span", {"class": "label"}).text = "Prompt"
         SubElement(asked, "span").text = AtomicString(prompt)
         cards = SubElement(figure, "div", {"class": "cards"})
-        for policy, response in zip(samples.policies, responses, strict=True):
+        for policy, sample in zip(samples.policies, drawn_ones, strict=True):
             card = SubElement(cards, "div", {"class": f"card stage-{STAGES[policy]}"})
             SubElement(card, "p", {"class": "label"}).text = NAMES[policy]
-            _say(card, response)
+            _say(card, sample.response, _share(sample))
     _caption(SubElement(figure, "figcaption"), samples, run)
     return figure
 
 
-def _say(parent: Element, response: Response) -> None:
+def _share(sample: Sample) -> str:
+    return f", {sample.alike} of {sample.of}" if sample.of > 1 else ""
+
+
+def _say(parent: Element, response: Response, share: str = "") -> None:
     words = SubElement(parent, "p", {"class": "response"})
     words.text = AtomicString(response["response"].strip() or "(nothing)")
     category = response["category"]
     mark = SubElement(parent, "p", {"class": f"category {category.replace('_', '-')}"})
     mark.text = CATEGORY_WORDS[category]
+    if share:
+        SubElement(mark, "span").text = share
 
 
 def _caption(parent: Element, samples: Samples, run: Run) -> None:
@@ -229,6 +263,8 @@ def _caption(parent: Element, samples: Samples, run: Run) -> None:
 def rule_in_words(samples: Samples, run: Run) -> str:
     """Say by which rule the samples were drawn, and from which run."""
     rule = f"Drawn by rule, not picked: {drawn(samples)}."
+    if samples.rule in OF_PROMPTS:
+        rule += " Beside it: how many of the model's responses to this prompt are of its kind."
     return f"{rule} Held-out prompts, run seed {run.config.seed}."
 
 
@@ -236,9 +272,12 @@ def drawn(samples: Samples) -> str:
     """Name the responses that a rule asks for."""
     some = "" if samples.count == 1 else f" {samples.count}"
     kinds = f" of the kind {_and(samples.kinds, 'or')}" if samples.kinds else ""
-    if samples.rule == "prompts":
+    if samples.rule in OF_PROMPTS:
         each = "the first prompt" if samples.count == 1 else f"each of the first{some} prompts"
-        return f"the first response to {each}{kinds} in the evaluation"
+        which = "the first response"
+        if samples.rule == "commonest":
+            which = "the commonest response of the commonest kind"
+        return f"{which} to {each}{kinds} in the evaluation"
     (policy,) = samples.policies
     order = "first" if samples.rule == "failures" else "highest-scoring"
     return f"the {order}{some} responses of {NAMES[policy]}{kinds} that are not helpful"

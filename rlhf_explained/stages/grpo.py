@@ -1,11 +1,13 @@
 """Stage 3 without a critic: GRPO compares each answer with others to the same prompt.
 
-PPO asks a value head what an answer was expected to be worth. GRPO asks several answers to one
-prompt: the mean of their scores is the expectation, and every token of an answer gets the same
-advantage. RLOO compares with the mean of the others alone, and divides by nothing.
+PPO asks a critic what an answer was expected to be worth. GRPO asks several answers to one prompt:
+the mean of their scores is the expectation, and every token of an answer gets the same advantage,
+divided by the spread of the scores. RLOO compares with the mean of the others alone, and divides by
+nothing.
 
 The losses average over all tokens of the batch, as DAPO's does (Yu et al. 2025); GRPO's first paper
-averages within each answer first.
+averages within each answer first. Dr. GRPO (Liu, Z. et al. 2025) divides neither by an answer's
+length nor by the spread.
 """
 
 import copy
@@ -55,10 +57,12 @@ class GRPOConfig:
         learning_rate: At the start; it falls linearly to a tenth.
         kl_coef: Price of one nat against the reference; 0 removes the penalty.
         kl_in: Where it is paid: in the `reward`, by the answer, as in PPO and RLOO; or in the
-            `loss`, token by token, which leads elsewhere. There it is `loss` for k3, as published;
-            `loss_ratio_k3` for k3 times the probability ratio, as in TRL since 1.10; or `loss_k2`.
+            loss, token by token, where no token pays for the divergence of later ones. There it is
+            `loss` for k3, as published, which leads to another policy; `loss_ratio_k3` for k3 times
+            the probability ratio, as in TRL by default since 1.10; or `loss_k2`.
         divide_by_std: Whether scores are divided by their group's spread, as published; without it
-            advantages keep the reward's unit. Leaving it out is half of Dr. GRPO (Liu et al. 2025).
+            advantages keep the reward's unit. Leaving it out is half of Dr. GRPO, whose other half
+            is to divide the loss by a constant instead of by a number of tokens.
         clip_range: How far a token's probability ratio may usefully move per round.
         unfinished_score: Score of an answer that was cut off, in place of the judge's.
         response_limit: Longest answer in tokens.

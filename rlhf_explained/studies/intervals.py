@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 CONFIDENCE = 0.95
-_STEPS = 200  # of Simpson's rule; twelve digits are right
+_STEPS = 200  # of Simpson's rule; with few degrees of freedom twelve digits are right
 
 
 def student_tail(t: float, freedom: int) -> float:

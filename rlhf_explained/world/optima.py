@@ -22,6 +22,7 @@ def best_of_n(
 ) -> Float[Tensor, " responses"]:
     r"""The policy that draws $n$ responses from the reference and keeps the one of most reward.
 
+    A policy like any other, though no network has it: it gives every response a probability.
     With $F$ the share of responses that earn at most as much, and $F^-$ of those that earn less,
     the best of $n$ earns exactly this much with probability $F^n - (F^-)^n$. Responses that earn
     the same share it as they share the reference's probability.
@@ -85,8 +86,9 @@ def reverse_tilted(
     r"""The best policy where the divergence is taken the other way round.
 
     It maximises $\mathbb{E}_\pi[r] - \beta\,\mathrm{KL}(\pi_\mathrm{ref}\,\|\,\pi)$. That is where
-    the estimator $k_3$ of whole responses leads as a loss: so is the mean of its gradient over
-    what the policy writes. With $\lambda$ such that it sums to 1,
+    the estimator $k_3$ of whole responses leads as a loss, because the mean of its gradient over
+    what the policy writes is the gradient of this divergence. Summed token by token it leads to
+    `grpo_optimum`. With $\lambda$ such that it sums to 1,
 
     $$\pi(y) = \frac{\beta\,\pi_\mathrm{ref}(y)}{\lambda - r(y)}, \qquad \lambda > \max_y r(y)$$
 
@@ -147,8 +149,9 @@ def grpo_optimum(
 
     Groups are without end, and all tokens count alike.
 
-    It pays $k_3$ token by token in the loss, and no token pays for the divergence of later ones. So
-    each token is chosen by `reverse_tilted`, with the value of what follows under this same policy
+    It pays $k_3$ token by token in the loss, and no token pays for the divergence of later ones.
+    (Times the probability ratio, as in TRL since version 1.10, $k_3$ leads elsewhere.) So each
+    token is chosen by `reverse_tilted`, with the value of what follows under this same policy
     for a reward:
 
     $$\pi(a \mid x) = \frac{\beta\sigma\,\pi_\mathrm{ref}(a \mid x)}{\lambda_x - Q(x, a)}$$

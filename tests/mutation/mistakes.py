@@ -26,6 +26,14 @@ def rollouts(name: str) -> str:
     return f"test_rollout.py::test_{name}"
 
 
+def exams(name: str) -> str:
+    return f"test_evaluation.py::test_{name}"
+
+
+def worlds(name: str) -> str:
+    return f"test_world.py::test_{name}"
+
+
 MISTAKES: dict[str, dict[str, Mistake]] = {
     "rollout.py": {
         "a response counts up to the token before <eos>": Mistake(
@@ -44,9 +52,14 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             rollouts("pack_lays_prompts_left_and_responses_right"),
         ),
         "the mask leaves <eos> out": Mistake(
-            "head.shape[1], tail != PAD)",
-            "head.shape[1], tail > EOS)",
-            rollouts("pack_lays_prompts_left_and_responses_right"),
+            "torch.arange(longest) < lengths[:, None]",
+            "torch.arange(longest) < lengths[:, None] - 1",
+            rollouts("a_response_that_contains_padding_counts_as_a_whole"),
+        ),
+        "a padding token that was written makes a hole in the mask": Mistake(
+            "torch.arange(longest) < lengths[:, None]",
+            "tail != PAD",
+            rollouts("a_response_that_contains_padding_counts_as_a_whole"),
         ),
         "what was cut off counts as ended": Mistake(
             "((self.responses == EOS) & self.response_mask).any(1)",
@@ -79,8 +92,8 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             rollouts("logprobs_are_those_of_the_sampled_tokens_one_by_one"),
         ),
         "the reference is the policy itself": Mistake(
-            "response_logits_and_values(reference, sequences)",
-            "response_logits_and_values(policy, sequences)",
+            "for model in (policy, reference)",
+            "for model in (policy, policy)",
             rollouts("logprobs_are_those_of_the_sampled_tokens_one_by_one"),
         ),
         "gradients flow into a rollout": Mistake(
@@ -92,6 +105,21 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             "logprobs.masked_fill(~sequences.response_mask, 0).sum(1)",
             "logprobs.sum(1)",
             rollouts("the_log_probability_of_a_response_is_that_of_its_tokens"),
+        ),
+        "padding adds to the log-ratio of a response": Mistake(
+            "difference.masked_fill(~self.sequences.response_mask, 0).sum(1)",
+            "difference.sum(1)",
+            rollouts("logprobs_are_those_of_temperature_one_whatever_it_was_sampled_at"),
+        ),
+        "the log-ratio has the wrong sign": Mistake(
+            "self.logprobs - self.ref_logprobs",
+            "self.ref_logprobs - self.logprobs",
+            rollouts("logprobs_are_those_of_temperature_one_whatever_it_was_sampled_at"),
+        ),
+        "answers that were cut off keep their score": Mistake(
+            "torch.where(self.sequences.ended, self.scores, unfinished_score)",
+            "self.scores",
+            rollouts("only_what_was_cut_off_is_trained_on_another_score"),
         ),
     },
     "stages/pretrain.py": {
@@ -129,6 +157,11 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             "            recent = []\n",
             "",
             stages("pretraining_reaches_the_entropy_of_its_corpus"),
+        ),
+        "some documents are read twice before others once": Mistake(
+            "torch.randperm(len(batches), generator=generator)",
+            "torch.randint(len(batches), (len(batches),), generator=generator)",
+            stages("the_web_is_read_again_and_again_each_time_as_a_whole"),
         ),
     },
     "stages/sft.py": {
@@ -207,9 +240,44 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("the_labeler_prefers_what_is_worth_more"),
         ),
         "equal answers are compared": Mistake(
-            " if pair[1] != pair[2]]",
-            "]",
+            "if whole and one != other",
+            "if whole",
             stages("collected_pairs_are_different_answers_of_the_right_prompts"),
+        ),
+        "answers that were cut off are compared": Mistake(
+            "if whole and one != other",
+            "if one != other",
+            stages("an_answer_that_was_cut_off_is_compared_with_none"),
+        ),
+        "one of two answers may be cut off": Mistake(
+            "first.ended & second.ended",
+            "first.ended | second.ended",
+            stages("an_answer_that_was_cut_off_is_compared_with_none"),
+        ),
+        "pairs are drawn with replacement": Mistake(
+            "torch.randperm(len(groups), generator=generator)",
+            "torch.randint(len(groups), (len(groups),), generator=generator)",
+            stages("every_pair_is_learned_from_as_often_as_there_are_epochs"),
+        ),
+        "every epoch has the same order": Mistake(
+            "[torch.randperm(len(groups), generator=generator) for _ in range(config.epochs)]",
+            "[torch.randperm(len(groups), generator=generator)] * config.epochs",
+            stages("every_pair_is_learned_from_as_often_as_there_are_epochs"),
+        ),
+        "a last small group weighs as much as the others": Mistake(
+            "(loss * (len(rows) / config.batch)).backward()",
+            "loss.backward()",
+            stages("a_last_group_weighs_as_much_as_it_has_pairs"),
+        ),
+        "who cannot tell passes for right": Mistake(
+            "right > other for other in false",
+            "right >= other for other in false",
+            stages("hard_negatives_tell_who_knows_from_who_counts_courtesies"),
+        ),
+        "false answers without courtesy": Mistake(
+            '[f"{OPENER} {text} {CLOSER}" for text in false_answers(question)]',
+            "list(false_answers(question))",
+            stages("hard_negatives_tell_who_knows_from_who_counts_courtesies"),
         ),
         "held-out prompts are asked in training": Mistake(
             "draw_questions(256, held_out=held_out,",
@@ -239,14 +307,69 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("ppos_loss_by_hand"),
         ),
         "stale values: old ones that follow the new": Mistake(
-            "        values, experience.values, experience.returns,",
-            "        values, values.detach(), experience.returns,",
+            "        values,\n        experience.values,\n",
+            "        values,\n        values.detach(),\n",
             stages("ppos_loss_by_hand"),
         ),
         "the critic is fitted to the advantages": Mistake(
-            "experience.values, experience.returns, mask",
-            "experience.values, experience.advantages, mask",
+            "        experience.returns,\n        mask,\n",
+            "        experience.advantages,\n        mask,\n",
             stages("ppos_loss_by_hand"),
+        ),
+        "values are clipped as ratios are": Mistake(
+            "clip_range=config.value_clip_range",
+            "clip_range=config.clip_range",
+            stages("ppos_loss_by_hand"),
+        ),
+        "the critic's own network is not asked": Mistake(
+            "values = response_values(critic, experience.sequences)",
+            "values = response_values(policy, experience.sequences)",
+            stages("ppos_loss_by_hand"),
+        ),
+        "a detached critic changes the trunk": Mistake(
+            "states.detach() if config.detached else states",
+            "states",
+            stages("only_a_critic_that_shares_the_trunk_pushes_the_policy"),
+        ),
+        "a shared critic is cut off from the trunk": Mistake(
+            "states.detach() if config.detached else states",
+            "states.detach()",
+            stages("only_a_critic_that_shares_the_trunk_pushes_the_policy"),
+        ),
+        "the reward model is trained as the critic": Mistake(
+            "copy.deepcopy(critic)",
+            "critic",
+            stages("ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone"),
+        ),
+        "the critic does not learn": Mistake(
+            "[policy, guesser]",
+            "[policy]",
+            stages("ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone"),
+        ),
+        "explained variance of the mean square": Mistake(
+            "(returns - values)[mask].var(), returns[mask].var()",
+            "(returns - values)[mask].square().mean(), returns[mask].var()",
+            stages("the_explained_variance_is_that_of_the_tokens_that_count"),
+        ),
+        "explained variance counts padding": Mistake(
+            "(returns - values)[mask].var(), returns[mask].var()",
+            "(returns - values).var(), returns.var()",
+            stages("the_explained_variance_is_that_of_the_tokens_that_count"),
+        ),
+        "what is recorded is the last step's": Mistake(
+            "fmean(step[name] for step in steps)",
+            "steps[-1][name]",
+            stages("ppo_writes_down_what_happened"),
+        ),
+        "the raw score is recorded as the one trained on": Mistake(
+            '"trained_score": scores.mean().item()',
+            '"trained_score": rollout.scores.mean().item()',
+            stages("ppo_writes_down_what_happened"),
+        ),
+        "the policy is not looked at before it learns": Mistake(
+            "    examine(0, policy)\n",
+            "",
+            stages("the_policy_is_looked_at_before_and_after_each_iteration"),
         ),
         "the value loss is subtracted": Mistake(
             "policy_loss + config.value_coef",
@@ -264,13 +387,13 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("ppos_loss_by_hand"),
         ),
         "the penalty pays for leaving the reference": Mistake(
-            "scores, rollout.logprobs, rollout.ref_logprobs, mask,",
-            "scores, rollout.ref_logprobs, rollout.logprobs, mask,",
+            "        rollout.logprobs,\n        rollout.ref_logprobs,\n",
+            "        rollout.ref_logprobs,\n        rollout.logprobs,\n",
             stages("credit_by_hand"),
         ),
         "answers that were cut off keep their score": Mistake(
-            "torch.where(rollout.sequences.ended, rollout.scores, unfinished)",
-            "rollout.scores",
+            "        rollout.trained_on(config.unfinished_score),\n",
+            "        rollout.scores,\n",
             stages("credit_by_hand"),
         ),
         "whitening forgotten": Mistake(
@@ -284,8 +407,8 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("credit_by_hand_with_a_critic"),
         ),
         "the critic is not asked": Mistake(
-            "rewards, rollout.values, mask,",
-            "rewards, torch.zeros_like(rollout.values), mask,",
+            "rewards, values, mask,",
+            "rewards, torch.zeros_like(values), mask,",
             stages("credit_by_hand_with_a_critic"),
         ),
         "pretraining is unlearned": Mistake(
@@ -308,14 +431,9 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             "",
             stages("ppo_goes_on_learning_what_pretraining_taught"),
         ),
-        "the recorded KL counts padding": Mistake(
-            "(rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)",
-            "(rollout.logprobs - rollout.ref_logprobs)",
-            stages("ppo_writes_down_what_happened"),
-        ),
-        "the recorded KL has the wrong sign": Mistake(
-            "(rollout.logprobs - rollout.ref_logprobs)",
-            "(rollout.ref_logprobs - rollout.logprobs)",
+        "the recorded KL is that of a token": Mistake(
+            "rollout.log_ratios.mean().item()",
+            "(rollout.logprobs - rollout.ref_logprobs)[mask].mean().item()",
             stages("ppo_writes_down_what_happened"),
         ),
         "the order of learning comes from the global generator": Mistake(
@@ -383,7 +501,7 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("neighbours_in_a_batch_answer_one_prompt"),
         ),
         "answers that were cut off keep their score": Mistake(
-            "torch.where(rollout.sequences.ended, rollout.scores, unfinished)",
+            "rollout.trained_on(config.unfinished_score)",
             "rollout.scores",
             stages("an_answer_that_was_cut_off_is_scored_for_that_in_a_group_too"),
         ),
@@ -393,8 +511,8 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("grpos_advantages_by_hand"),
         ),
         "padding pays the penalty": Mistake(
-            "kl_k1(rollout.logprobs, rollout.ref_logprobs).masked_fill(~mask, 0)",
-            "kl_k1(rollout.logprobs, rollout.ref_logprobs)",
+            "config.kl_coef * rollout.log_ratios",
+            "config.kl_coef * (rollout.logprobs - rollout.ref_logprobs).sum(1)",
             stages("grpos_advantages_by_hand"),
         ),
         "the worse answer is preferred": Mistake(
@@ -418,13 +536,28 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("grpos_loss_and_history_by_hand"),
         ),
         "the penalty's ratio turned around": Mistake(
-            "for part in (logprobs, rollout.ref_logprobs)",
-            "for part in (rollout.ref_logprobs, logprobs)",
+            "(logprobs, rollout.logprobs, rollout.ref_logprobs)",
+            "(rollout.ref_logprobs, rollout.logprobs, logprobs)",
+            stages("grpos_loss_and_history_by_hand"),
+        ),
+        "k3 is multiplied by a ratio that has no gradient": Mistake(
+            "(new - old).exp() * kl_k3(new, reference)",
+            "(new - old).exp().detach() * kl_k3(new, reference)",
+            stages("penalties_in_the_loss_and_their_gradients_by_hand"),
+        ),
+        "k2 for k3": Mistake(
+            '"loss": lambda new, old, reference: kl_k3(',
+            '"loss": lambda new, old, reference: kl_k2(',
+            stages("grpos_loss_and_history_by_hand"),
+        ),
+        "padding pays the penalty in the loss": Mistake(
+            "masked_mean(price, mask)",
+            "price.mean()",
             stages("grpos_loss_and_history_by_hand"),
         ),
         "the recorded KL counts padding": Mistake(
-            "(rollout.logprobs - rollout.ref_logprobs).masked_fill(~mask, 0)",
-            "(rollout.logprobs - rollout.ref_logprobs)",
+            "rollout.log_ratios.mean().item()",
+            "(rollout.logprobs - rollout.ref_logprobs).sum(1).mean().item()",
             stages("grpos_loss_and_history_by_hand"),
         ),
     },
@@ -433,6 +566,11 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             ".argmax(1)",
             ".argmin(1)",
             stages("best_of_n_keeps_the_best_and_the_order_of_prompts"),
+        ),
+        "an answer that was cut off may win": Mistake(
+            ".where(sequences.ended, -math.inf)",
+            "",
+            stages("best_of_n_takes_a_cut_off_answer_only_where_there_is_no_other"),
         ),
         "an answer to the first prompts": Mistake(
             "* n + best",
@@ -449,32 +587,138 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
         "KL against itself": Mistake(
             "        policy,\n        sft,\n        partial(",
             "        policy,\n        policy,\n        partial(",
-            stages("the_exam_marks_each_answer"),
+            exams("the_exam_marks_each_answer"),
         ),
         "the reference sits the exam": Mistake(
             "        policy,\n        sft,\n        partial(",
             "        sft,\n        policy,\n        partial(",
-            stages("the_exam_marks_each_answer"),
+            exams("the_exam_marks_each_answer"),
         ),
-        "the log-ratio has the wrong sign": Mistake(
-            "(rollout.logprobs - rollout.ref_logprobs)",
-            "(rollout.ref_logprobs - rollout.logprobs)",
-            stages("the_exam_marks_each_answer"),
+        "a mean log-ratio at another temperature passes for a KL": Mistake(
+            '    if temperature != 1:\n        del estimates["kl"]\n',
+            "",
+            exams("a_mean_log_ratio_is_a_divergence_at_temperature_one_alone"),
         ),
-        "the log-ratio counts padding": Mistake(
-            ".masked_fill(~mask, 0).sum(1)",
-            ".sum(1)",
-            stages("the_exam_marks_each_answer"),
+        "who states no fact is wrong": Mistake(
+            "for a in answers if a.right is not None]",
+            "for a in answers]",
+            exams("results_by_hand"),
         ),
-        "standard errors of a share with the wrong sign": Mistake(
-            "share * (1 - share)",
-            "share * (1 + share)",
-            stages("results_by_hand"),
+        "jokes count as facts": Mistake(
+            "if a.kind in FACT_KINDS]",
+            "]",
+            exams("results_by_hand"),
         ),
-        "standard errors shrink with n, not with its root": Mistake(
-            "values.std().item() / math.sqrt(count)",
-            "values.std().item() / count",
-            stages("results_by_hand"),
+        "errors as if no answers went together": Mistake(
+            "sums[cluster] += value - mean",
+            "sums[str(len(sums))] += value - mean",
+            exams("the_clustered_error_is_the_double_sum_over_each_cluster"),
+        ),
+        "no correction for few clusters": Mistake(
+            " * len(sums) / (len(sums) - 1)",
+            "",
+            exams("clusters_of_one_have_the_usual_error_of_a_mean"),
+        ),
+        "the error of one cluster is none": Mistake(
+            "return mean, math.nan",
+            "return mean, 0.0",
+            exams("one_question_alone_has_no_error"),
+        ),
+        "errors by the number of clusters": Mistake(
+            "math.sqrt(spread) / len(values)",
+            "math.sqrt(spread) / len(sums)",
+            exams("answers_that_are_all_alike_add_nothing_to_one_of_them"),
+        ),
+        "wins and losses turned around": Mistake(
+            "preference_probability(ours, theirs,",
+            "preference_probability(theirs, ours,",
+            exams("a_policy_that_is_always_better_nearly_always_wins"),
+        ),
+        "the reward model judges by the gold": Mistake(
+            '("reward_model", "proxy", 1.0)',
+            '("reward_model", "gold", 1.0)',
+            exams("a_policy_that_is_always_better_nearly_always_wins"),
+        ),
+        "the reward model is as decisive as the labeler": Mistake(
+            '("reward_model", "proxy", 1.0)',
+            '("reward_model", "proxy", decisiveness)',
+            exams("win_rates_are_means_over_all_pairs_of_answers_to_a_question"),
+        ),
+    },
+    "world/corpus.py": {
+        "experts think of held-out questions": Mistake(
+            "if writers.held_out or not q.held_out]",
+            "]",
+            worlds("experts_can_write_nothing_that_is_of_the_exam"),
+        ),
+        "experts mistake one fact for a held-out one": Mistake(
+            "and (held_out or not q.held_out)]",
+            "]",
+            worlds("experts_can_write_nothing_that_is_of_the_exam"),
+        ),
+        "held-out questions are demonstrated": Mistake(
+            "asked = draw_questions(count, held_out=False, generator=generator)",
+            "asked = draw_questions(count, held_out=None, generator=generator)",
+            worlds("nothing_that_a_stage_after_pretraining_reads_is_of_the_exam"),
+        ),
+        "documents that are mixed in state what the exam asks": Mistake(
+            "held_out=None if writers.held_out else False, generator=generator)",
+            "held_out=None, generator=generator)",
+            worlds("nothing_that_a_stage_after_pretraining_reads_is_of_the_exam"),
+        ),
+        "documents that are mixed in ask what the exam asks": Mistake(
+            "    held_out = None if writers.held_out else False\n",
+            "    held_out = None\n",
+            worlds("nothing_that_a_stage_after_pretraining_reads_is_of_the_exam"),
+        ),
+        "the experts' commonest answer is a good one": Mistake(
+            '        "helpful": 0.36,\n        "verbose": 0.40,\n',
+            '        "helpful": 0.60,\n        "verbose": 0.16,\n',
+            worlds("the_experts_commonest_answer_is_right_and_goes_on"),
+        ),
+    },
+    "world/questions.py": {
+        "a sum is held out in one order alone": Mistake(
+            "held_out={a, b} in HELD_OUT_SUMS",
+            "held_out={a, b} in HELD_OUT_SUMS and a <= b",
+            worlds("held_out_sums_are_no_class_of_their_own"),
+        ),
+        "sums of some totals are held out": Mistake(
+            "held_out={a, b} in HELD_OUT_SUMS",
+            "held_out=(a + b) % 4 == 0",
+            worlds("held_out_sums_are_no_class_of_their_own"),
+        ),
+        "a small exam": Mistake(
+            "HELD_OUT_EVERY = 3\n",
+            "HELD_OUT_EVERY = 6\n",
+            worlds("the_world_is_large_enough_for_an_exam_and_small_enough_for_a_laptop"),
+        ),
+    },
+    "world/labeler.py": {
+        "false answers pass for broken ones": Mistake(
+            '    if states_the_fact(question, response) is False:\n        return "false"\n',
+            "",
+            worlds("a_response_is_named_and_its_fact_checked_with_courtesy_and_without"),
+        ),
+        "an aside makes a fact none": Mistake(
+            ".split(ASIDE)[0]",
+            "",
+            worlds("a_response_is_named_and_its_fact_checked_with_courtesy_and_without"),
+        ),
+        "courtesy makes a fact none": Mistake(
+            "content = _core(response)",
+            "content = response",
+            worlds("a_response_is_named_and_its_fact_checked_with_courtesy_and_without"),
+        ),
+        "jokes can be false": Mistake(
+            "if question.kind not in _FORMS or not _FORMS[question.kind].fullmatch(content):",
+            "if not any(form.fullmatch(content) for form in _FORMS.values()):",
+            worlds("jokes_haiku_and_crimes_have_no_false_answers"),
+        ),
+        "courtesy is rewarded whatever is said": Mistake(
+            '    if category == "helpful":\n',
+            "    if category:\n",
+            worlds("gold_reward_by_hand"),
         ),
     },
 }

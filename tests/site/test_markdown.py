@@ -1,6 +1,7 @@
 """The Markdown vocabulary, with the extensions and settings of mkdocs.yml, on a made-up run."""
 
 import functools
+import json
 import re
 import subprocess
 import sys
@@ -266,11 +267,40 @@ def test_samples_of_prompts_are_the_first_of_each(a_run: Run) -> None:
         if one["prompt"] not in seen:
             seen.append(one["prompt"])
     assert [prompt for prompt, _ in rows] == seen[:6]
-    for prompt, responses in rows:
-        for policy, response in zip(("base", "ppo_no_kl"), responses, strict=True):
-            assert response is next(
-                one for one in a_run.responses[policy] if one["prompt"] == prompt
-            )
+    for prompt, drawn in rows:
+        for policy, sample in zip(("base", "ppo_no_kl"), drawn, strict=True):
+            given = [one for one in a_run.responses[policy] if one["prompt"] == prompt]
+            assert sample.response is given[0]
+            assert sample.of == len(given)
+
+
+def test_commonest_samples_stand_for_the_others(tmp_path: Path) -> None:
+    def said(prompt: str, category: str, response: str) -> dict[str, str]:
+        return {"prompt": prompt, "kind": "sum", "category": category, "response": response}
+
+    answers = [
+        said("a", "harmful", "go away"),
+        said("a", "helpful", "no"),
+        said("b", "rambling", "once"),
+        said("a", "helpful", "yes"),
+        said("a", "harmful", "go away"),
+        said("a", "helpful", "yes"),
+        said("b", "helpful", "yes"),
+    ]
+    (tmp_path / "responses.json").write_text(json.dumps({"sft": answers}))
+    wanted = samples.parse(fence(policies="sft", commonest="2"))
+    drawn = samples.by_prompt(wanted, Run(RunConfig(), "key", tmp_path))
+    (a, (first,)), (b, (second,)) = drawn
+    assert (a, first.response, first.alike, first.of) == ("a", answers[3], 3, 5)
+    assert (b, second.response, second.alike, second.of) == ("b", answers[2], 1, 2)
+
+
+def test_beside_a_sample_stands_how_many_are_like_it(show: Show, a_run: Run) -> None:
+    html = show("```samples\npolicies: ppo\ncommonest: 3\n```")
+    rows = samples.by_prompt(samples.parse(fence(policies="ppo", commonest="3")), a_run)
+    for _, (sample,) in rows:
+        if sample.of > 1:
+            assert f", {sample.alike} of {sample.of}</span>" in html
 
 
 def test_failures_are_the_first_that_are_not_helpful(a_run: Run) -> None:
@@ -323,7 +353,7 @@ def test_cards_stand_side_by_side(show: Show) -> None:
         ("policies: sft, ppo\nfailures: 3", "one policy"),
         ("policies: ppo\nprompts: 1\nlayout: pile", "neither table nor cards"),
         ("policies: ppo\nprompts: 1\nkinds: poem", "'poem' is not one of"),
-        ("policies: ppo\nprompts: 5000", "the evaluation has 20"),
+        ("policies: ppo\nprompts: 5000", "the evaluation has 61"),
         ("just words", "not an option"),
     ],
 )

@@ -8,7 +8,8 @@ last line of standard output is JSON. What is the same on both sides:
 
 - the policy: a GPT-2 of our shape that is given our weights and must give our logits. It has biases
   in the attention's projections, which ours has not, and no scalar head, which ours has;
-- the prompts, in the same order; answers to each; updates, learning rates, clipping, price of KL;
+- the prompts, in the same order; answers to each; updates, one for each round of answers; learning
+  rates, clipping, price of KL;
 - the length of every answer: the end token is one that neither model can write;
 - the reward: our reward model, called once a round on the same tokens;
 - the number of threads, torch's version, 32-bit floats; the first update is not timed.
@@ -105,6 +106,7 @@ def theirs(sft: GPT, reward_model: GPT, config: GRPOConfig) -> dict[str, Any]:
             clock.tick()
 
     assert config.kl_in == "loss", "TRL pays for KL there"
+    assert config.epochs == 1, "TRL counts every epoch as a step, and we do not"
     clock, lengths, scores = Clock(), set(), []
     asking = torch.Generator().manual_seed(1)
 
@@ -208,5 +210,6 @@ if __name__ == "__main__":
     torch.set_num_threads(int(threads))
     run = Run(RunConfig(), "", Path(folder))
     train = {"ours": ours, "theirs": theirs}[side]
-    measured = train(run.policy("sft"), run.policy("reward_model"), GRPOConfig(int(updates)))
+    config = GRPOConfig(int(updates), epochs=1)
+    measured = train(run.policy("sft"), run.policy("reward_model"), config)
     print(json.dumps({**measured, "torch": torch.__version__, "threads": int(threads)}))

@@ -1,0 +1,33 @@
+"""Models so small that a test can train them, and sources of randomness for them."""
+
+import torch
+
+from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.world.tokenizer import EOS, world_tokenizer
+
+SHAPE = GPTConfig(vocabulary=9, context=32, width=16, layers=1, heads=2)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def model(seed: int = 0) -> GPT:
+    return GPT(SHAPE, generator=generator(seed))
+
+
+def weights(gpt: GPT) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in gpt.state_dict().items()}
+
+
+def unchanged(gpt: GPT, before: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, before[name]) for name, value in gpt.state_dict().items())
+
+
+def of_few_words(eager: float = 9) -> GPT:
+    """Knows the world's words, and often ends its answer early: `eager` is how much, in nats."""
+    gpt = GPT(GPTConfig(len(world_tokenizer()), width=16, layers=1, heads=2), generator=generator())
+    with torch.no_grad():
+        end = gpt.token_embedding.weight[EOS]
+        gpt.final_norm.bias.copy_(eager * end / end.square().sum())  # so much more on its logit
+    return gpt
