@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -919,6 +920,12 @@ def test_an_answer_that_was_cut_off_is_scored_for_that_in_a_group_too() -> None:
     config = GRPOConfig(group_size=2, divide_by_std=False, unfinished_score=-3.0)
     cut = advantages(group([9.0, 1.0], ended=False), config)
     assert (cut == 0).all()  # both are worth −3, whatever the judge said
+
+
+def test_an_unknown_place_of_the_penalty_is_refused_where_no_types_are_checked_too() -> None:
+    unchecked = SimpleNamespace(kl_coef=0.5, kl_in="sum")
+    with pytest.raises(ValueError, match="kl_in: 'sum' is not one of reward, loss, loss_ratio_k3"):
+        GRPOConfig.__post_init__(unchecked)
 
 
 def test_dpo_prefers_what_was_chosen_and_starts_at_log_2() -> None:

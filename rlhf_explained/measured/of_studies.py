@@ -168,6 +168,42 @@ def methods_verdict() -> tuple[str, str]:
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
 
 
+SHORTCUTS = {
+    "base_begun": "the pretrained model whose answers are begun with “sure !”",
+    "sft_begun": "SFT whose answers are begun so",
+    "sft_cut": "SFT whose asides are cut off",
+}
+"""What needs no learning, but somebody who knows the world; as a sentence names it."""
+
+
+def shortcuts_verdict() -> tuple[str, str]:
+    """Is PPO above what two words or a filter do, at temperature 1 and greedily?"""
+    gaps = {
+        f"{name}_{temperature}": Interval.of(
+            _paired(
+                method("ppo", quantity), stored("shortcuts").values(f"{name}_{temperature}", "gold")
+            )
+        )
+        for temperature, quantity in (("1.0", "gold"), ("0.0", "gold_greedy"))
+        for name in SHORTCUTS
+    }
+    p_values, sentences = corrected(gaps), []
+    for temperature, when in (
+        ("1.0", "At temperature 1"),
+        ("0.0", "If both always take the likeliest word"),
+    ):
+        parts = []
+        for name, about in SHORTCUTS.items():
+            gap = gaps[f"{name}_{temperature}"]
+            if p_values[f"{name}_{temperature}"] > ALPHA:
+                parts.append(f"level within the noise with {about} ({within(gap)})")
+            else:
+                place = "above" if gap.mean > 0 else "below"
+                parts.append(f"{within(_size(gap))} {place} {about}")
+        sentences.append(f"{when}, PPO is {listed(parts)}.")
+    return " ".join(sentences), f"gold, {stored('shortcuts').origin}; {_NOISE}"
+
+
 def early_stopping_verdict() -> tuple[str, str]:
     """Does the KL penalty end above the run without it, stopped at its best moment?"""
     results = stored("early_stopping")
@@ -363,6 +399,7 @@ def _count(value: float) -> str:
 
 VALUES: dict[str, _Entry] = {
     "methods-verdict": methods_verdict,
+    "shortcuts-verdict": shortcuts_verdict,
     "early-stopping-verdict": early_stopping_verdict,
     "ablations-verdict": ablations_verdict,
     "critic-verdict": critic_verdict,
@@ -384,6 +421,11 @@ for _setting in METHODS:
     ):  # fmt: skip
         if _quantity not in NEVER_MEASURED.get(_setting, ()):
             VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
+for _setting in (f"{name}_{at}" for name in SHORTCUTS for at in ("1.0", "0.5", "0.0")):
+    for _quantity, _show in (("gold", number), ("helpful", share)):
+        VALUES[_named("shortcuts", _setting, _quantity)] = _of(
+            "shortcuts", _setting, _quantity, _show
+        )
 for _setting in ABLATIONS:
     VALUES[_named("ablations", _setting)] = _ablation(_setting)
     VALUES[_named("ablations", _setting, "explained_variance")] = _of(

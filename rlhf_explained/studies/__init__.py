@@ -23,7 +23,15 @@ from typing import Any
 from rlhf_explained import memo, pipeline
 from rlhf_explained.studies.intervals import Interval
 
-STUDIES = ("methods", "early_stopping", "ablations", "curation", "reward_data", "frontier")
+STUDIES = (
+    "methods",
+    "shortcuts",
+    "early_stopping",
+    "ablations",
+    "curation",
+    "reward_data",
+    "frontier",
+)
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
 returns numbers by name; and `SAMPLE`, the setting that `make test` measures again."""
 

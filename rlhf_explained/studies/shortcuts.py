@@ -1,0 +1,100 @@
+"""What can be had without learning, by somebody who knows what this world is like.
+
+In this world polite words stand before helpful answers and before no others. So a model that is
+made to begin with them goes on as helpful answers do: the first words are written for it (a
+prefill), and it continues. The experts' habit has a mark, too: their asides begin with the same
+words, so a filter can cut them off. Neither needs a label, a comparison or a step of training, but
+both need to be told what good and bad answers look like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.rollout import generate, pack, score
+from rlhf_explained.stages.evaluation import Marked, result
+from rlhf_explained.training import Lesson
+from rlhf_explained.world.corpus import ASIDE, OPENER
+from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward, states_the_fact
+from rlhf_explained.world.questions import evaluation_questions
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
+
+ANSWERS = 10
+"""To each held-out question; one where the likeliest word is always taken."""
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How a policy is made to answer.
+
+    Attributes:
+        policy: Who answers.
+        trick: `begun` with the polite opening, or `cut` before an aside.
+        temperature: At which it answers.
+    """
+
+    policy: str
+    trick: Literal["begun", "cut"]
+    temperature: float
+
+
+SEEDS = range(5)
+SAMPLE = "sft_begun_0.0"
+SETTINGS: dict[str, Shortcut] = {
+    f"{policy}_{trick}_{temperature}": Shortcut(policy, trick, temperature)
+    for policy, trick in (("base", "begun"), ("sft", "begun"), ("ppo", "begun"), ("sft", "cut"))
+    for temperature in (1.0, 0.5, 0.0)
+}
+
+
+def measure(name: str, seed: int) -> dict[str, float]:
+    """Let a policy answer the held-out questions with one of the tricks.
+
+    Args:
+        name: Of the setting.
+        seed: Of the run whose policy answers.
+
+    Returns:
+        Mean gold and proxy, the shares of the categories, and the accuracy of stated facts.
+    """
+    setting, start = SETTINGS[name], run(RunConfig(seed=seed))
+    policy, reward_model = start.policy(setting.policy), start.policy("reward_model")
+    lesson = Lesson(seed)
+    asked = evaluation_questions(ANSWERS if setting.temperature else 1)
+    prompts = lesson.tokens([question.text for question in asked])
+    opening = lesson.tokenizer.encode(OPENER) if setting.trick == "begun" else []
+    answers = generate(
+        policy,
+        [[*prompt, *opening] for prompt in prompts],
+        limit=RESPONSE_LIMIT - len(opening),
+        temperature=setting.temperature,
+        generator=lesson.generator("shortcuts"),
+    )
+    texts = [lesson.tokenizer.decode(row) for row in answers.responses.tolist()]
+    if setting.trick == "begun":
+        texts = [f"{OPENER} {text}" for text in texts]
+    else:
+        texts = [text.split(ASIDE)[0] for text in texts]
+    with torch.no_grad():
+        scores = score(reward_model, pack(prompts, lesson.tokens(texts))).tolist()
+    exam = result(
+        [
+            Marked(
+                question.text,
+                question.kind,
+                text,
+                categorise(question, text),
+                states_the_fact(question, text),
+                gold_reward(question, text),
+                proxy,
+                0.0,
+                len(text.split()) + 1,
+            )
+            for question, text, proxy in zip(asked, texts, scores, strict=True)
+        ]
+    )
+    return {name: exam[name] for name in ("gold", "proxy", *CATEGORIES, "accuracy")}
