@@ -86,7 +86,8 @@ def print_run(run: Run, *, as_json: bool) -> None:
         print()
         return
     console = Console()
-    table = Table(title=f"Seed {run.config.seed}: {run.parameters:,} parameters", box=None, pad_edge=False)
+    title = f"Seed {run.config.seed}: {run.parameters:,} parameters"
+    table = Table(title=title, box=None, pad_edge=False)
     measures = (*(name.replace("-", "_") for name in SHARES), "gold", "proxy", "kl")
     for heading in ("policy", *measures):
         table.add_column(heading, justify="left" if heading == "policy" else "right")

@@ -62,7 +62,6 @@ ABLATIONS = {
     "eight_epochs_no_clip": "8 epochs without clip",
 }
 SPEEDS = ("fast", "slow")
-SHARES = ("0.05", "0.1", "0.2", "0.36", "0.6", "0.8")
 ALPHA = 0.05
 
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
@@ -166,6 +165,23 @@ def methods_verdict() -> tuple[str, str]:
         lead = "within the noise" if p_values[best] > ALPHA else "beyond the noise"
         text += f"{METHODS[best]} has the most, {number(-gaps[best].mean)} above PPO, {lead}."
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
+
+
+def facts_verdict() -> tuple[str, str]:
+    """Over the seeds, are fewer of the stated facts right after PPO than before it?"""
+    before, after = (method(name, "accuracy") for name in ("sft_1.0", "ppo"))
+    gap = Interval.of(_paired(after, before))
+    text = (
+        f"Over the seeds, {share(fmean(before))} of the facts that SFT states are right and "
+        f"{share(fmean(after))} of those that PPO states, at temperature 1. "
+    )
+    size = _size(gap)
+    points = f"{number(100 * size.mean, 1)} ± {number(100 * size.reach, 1)} percentage points"
+    if gap.p > ALPHA:
+        text += f"The difference of {points} is within the noise."
+    else:
+        text += f"PPO has {'more' if gap.mean > 0 else 'fewer'} right, by {points}."
+    return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
 
 
 SHORTCUTS = {
@@ -331,40 +347,6 @@ def mix_verdict() -> tuple[str, str]:
     return text, f"{stored('ablations').origin}; {_NOISE}"
 
 
-def curation_verdict() -> tuple[str, str]:
-    """From which share of good demonstrations on does curation do as well as comparisons?"""
-    results = stored("curation")
-    at = {"": "At temperature 1", "_best": "At each one’s best temperature"}
-    gaps = {
-        f"{good}{best}": Interval.of(
-            _paired(*(results.values(f"good_{good}", f"{who}{best}") for who in ("ppo", "marked")))
-        )
-        for best in at
-        for good in SHARES
-    }
-    p_values, text = corrected(gaps), []
-    verdicts = {
-        "more": "PPO has more gold reward than SFT on those marked good",
-        "less": "PPO has less gold reward than SFT on those marked good",
-        "level": "PPO and SFT on those marked good do not differ beyond the noise",
-    }
-    for best, when in at.items():
-        sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
-        for good in SHARES:
-            gap = gaps[f"{good}{best}"]
-            beyond = "more" if gap.mean > 0 else "less"
-            sorted_out["level" if p_values[f"{good}{best}"] > ALPHA else beyond].append(
-                share(float(good))
-            )
-        parts = [
-            f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
-            for verdict, kept in sorted_out.items()
-            if kept
-        ]
-        text.append(f"{when}: {'; '.join(parts)}.")
-    return " ".join(text), f"{results.origin}; {_NOISE}"
-
-
 def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
     def entry() -> tuple[str, str]:
         results = stored("methods")
@@ -400,11 +382,11 @@ def _count(value: float) -> str:
 VALUES: dict[str, _Entry] = {
     "methods-verdict": methods_verdict,
     "shortcuts-verdict": shortcuts_verdict,
+    "facts-study-verdict": facts_verdict,
     "early-stopping-verdict": early_stopping_verdict,
     "ablations-verdict": ablations_verdict,
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
-    "curation-verdict": curation_verdict,
 }
 
 
@@ -441,12 +423,6 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
         VALUES[_named("early_stopping", _setting, _quantity)] = _of(
             "early_stopping", _setting, _quantity, _show
         )
-for _setting in SHARES:
-    for _quantity in ("sft", "marked", "dpo", "ppo"):
-        for _best in (_quantity, f"{_quantity}_best"):
-            VALUES[_named("curation", _setting, _best)] = _of(
-                "curation", f"good_{_setting}", _best, number
-            )
 for _setting in (
     "careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400",
     "one_pass_12800",

@@ -98,7 +98,7 @@ def facts_verdict(run: Run) -> tuple[str, str]:
     text = f"Of the answers that state a fact, these are right: {'; '.join(shown)}. "
     for before, after in (("base", "sft"), ("sft", "ppo")):
         exams = run.evaluation[after], run.evaluation[before]
-        verb = "there is no difference beyond the noise"
+        verb = "this one run shows no difference beyond the noise"
         if not all(exam["stated"] for exam in exams):
             verb = "there is nothing to compare"
         else:

@@ -1,7 +1,8 @@
 """The exam: the same held-out questions for every policy, marked by a labeler without noise.
 
-Nothing that was written for a stage after pretraining asks these questions or states their answers,
-so what is measured is what was learned about answering, not about these answers.
+Nothing that was written for a stage after pretraining asks these questions, or states a fact that
+answers one, so what is measured is what was learned about answering, not about these facts. Jokes,
+the haiku and refusals share their answers with practised questions; `facts_gold` leaves them out.
 
 A policy answers each question several times. Answers to one question resemble each other, so all
 standard errors are clustered by question: they say how far another draw of questions would move a

@@ -2,7 +2,7 @@
 
 A question on the web is continued in the seed's own four ways (helpful, harmful, off-topic,
 rambling), and now and then with a false answer; most often another question follows. The experts
-know better, but they have a habit: their commonest answer is right and then goes on to something
+know better, but they have a habit: most often their answer is right and then goes on to something
 that nobody asked about. Every response has a known probability, so the entropy of the data, which
 is the floor of any loss on it, can be computed instead of guessed.
 """
