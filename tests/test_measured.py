@@ -241,7 +241,7 @@ def test_greedy_ppo_is_held_against_greedy_sft(ppo: float, conclusion: str, tmp_
 @pytest.mark.parametrize(
     ("accuracies", "conclusions"),
     [
-        ((0.9, 0.9, 0.85), ["there is no difference"] * 2),
+        ((0.9, 0.9, 0.85), ["this one run shows no difference"] * 2),
         ((0.9, 0.7, 0.9), ["a smaller share is right, beyond", "a larger share is right, beyond"]),
         ((0.5, 0.9, 0.7), ["a larger share is right, beyond", "a smaller share is right, beyond"]),
     ],
