@@ -10,7 +10,6 @@ both need to be told what good and bad answers look like.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -38,7 +37,7 @@ class Shortcut:
     """
 
     policy: str
-    trick: Literal["begun", "cut"]
+    trick: str
     temperature: float
 
 

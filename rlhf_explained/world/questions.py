@@ -2,8 +2,8 @@
 
 The world is closed: a few kinds of question, fewer than 450 words, and for each question a known
 set of helpful answers. That is why helpfulness can be measured here instead of guessed.
-One question in three is held out: nothing that the world writes after pretraining asks it, or states
-the fact that answers it.
+One question in three is held out: nothing that the world writes after pretraining asks it, or
+states the fact that answers it.
 """
 
 from dataclasses import dataclass
