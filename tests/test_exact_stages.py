@@ -124,3 +124,14 @@ def test_so_they_did_on_every_seed_of_the_study(setting: str, least: float) -> N
     shares = stored("frontier").values(setting, "share")
     assert len(shares) >= 5
     assert min(shares) >= least
+
+
+@pytest.mark.parametrize("setting", ["ratio_k3", "k2"])
+def test_better_gradients_of_the_penalty_in_the_loss_come_nearer_and_fall_short(
+    setting: str,
+) -> None:
+    """On every seed of the study above k3 as published, and below the penalty in the reward."""
+    results = stored("frontier")
+    k3, found, paid = (results.values(name, "share") for name in ("grpo_no_std", setting, "group"))
+    assert all(a < b < c for a, b, c in zip(k3, found, paid, strict=True))
+    assert min(found) >= 0.7
