@@ -416,8 +416,8 @@ settings = {
     "DPO": "dpo",
     "GRPO": "grpo",
     "no std": "grpo_no_std",
-    "ratio×k₃": "ratio_k3",
-    "k₂": "k2",
+    "ratio×k3": "ratio_k3",
+    "k2": "k2",
 }
 table(("", "share", "±", "own share", "to own", "to best"))
 for name, setting in settings.items():
