@@ -13,10 +13,9 @@ _STEPS = 200  # of Simpson's rule; with few degrees of freedom twelve digits are
 
 
 def student_tail(t: float, freedom: int) -> float:
-    r"""Probability that Student's t is at least as far from zero, on either side.
+    """Probability that Student's t is at least as far from zero, on either side.
 
-    $$P(|T| \ge t) = 1 - \frac{\int_0^{\theta} \cos^{\nu-1} u \, du}{\int_0^{\pi/2} \cos^{\nu-1}
-    u \, du}, \qquad \tan\theta = \frac{t}{\sqrt{\nu}}$$
+    It is 1 minus the area under cos^(ν−1) from 0 to arctan(t/√ν), as a share of that up to π/2.
 
     Args:
         t: A mean divided by its standard error.
