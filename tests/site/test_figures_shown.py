@@ -194,7 +194,7 @@ def test_figures_are_dark_on_white_in_print_and_on_any_forced_background(visit: 
     with visit("guide/ppo/", color_scheme="dark") as page:
         page.emulate_media(media="print")
         (ink,) = {re.findall(r"rgb\(\d+, \d+, \d+\)", c)[0] for c in page.evaluate(
-            "[...document.querySelectorAll('figure.drawn text.fill-ink')]"
+            "[...document.querySelectorAll('figure.drawn .fill-ink')]"
             ".map(e => getComputedStyle(e).fill)")}  # fmt: skip
         assert ink == "rgb(0, 0, 0)"
         page.emulate_media(media="screen", forced_colors="active")
