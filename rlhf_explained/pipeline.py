@@ -183,7 +183,12 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What `train --json` prints."""
-        judged = ("heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy")
+        judged = (
+            "heldout_accuracy",
+            "accuracy_ceiling",
+            "hard_negative_accuracy",
+            "plain_negative_accuracy",
+        )
         return {
             "seconds": self.seconds,
             "parameters": self.parameters,

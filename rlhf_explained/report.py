@@ -94,13 +94,11 @@ def print_run(run: Run, *, as_json: bool) -> None:
     for policy in pipeline.POLICIES:
         table.add_row(policy, *(f"{run.evaluation[policy][name]:.2f}" for name in measures))
     console.print(table)
-    accuracy, ceiling, hard = (
-        run.reward_model[name]
-        for name in ("heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy")
-    )
+    accuracy, ceiling, courteous, plain = run.summary()["reward_model"].values()
     console.print(
-        f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}, "
-        f"{hard:.3f} on hard negatives"
+        f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}; a plain "
+        f"right answer scores above a courteous false one in {courteous:.3f}, above a plain one in "
+        f"{plain:.3f}"
     )
     colder = Table(title="Mean gold by temperature", box=None, pad_edge=False)
     temperatures = list(run.temperatures["sft"])

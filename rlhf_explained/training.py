@@ -487,6 +487,9 @@ def measured(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
             "heldout_accuracy": outcome.rewarded.history[-1]["accuracy"],
             "accuracy_ceiling": heldout.ceiling,
             "hard_negative_accuracy": hard_negative_accuracy(reward_model, lesson.tokenizer),
+            "plain_negative_accuracy": hard_negative_accuracy(
+                reward_model, lesson.tokenizer, courteous=False
+            ),
             "heldout_pairs": len(heldout),
             "chosen_scores": chosen,
             "rejected_scores": rejected,

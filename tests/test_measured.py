@@ -583,6 +583,31 @@ def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: M
     assert other.count(", within the noise") == 2
 
 
+@pytest.mark.parametrize("best", ["", "_best"])
+def test_curation_is_judged_share_by_share(best: str, made: Made):
+    gaps = dict(zip(of_studies.SHARES, (1.0, 0.5, 0.3, 0.0, 0.0, -0.4), strict=True))
+    values = {}
+    for turn, (share, gap) in enumerate(gaps.items()):
+        ppo, marked = around(1.5 + gap, turn), around(1.5, turn + 2)
+        level = {f"{who}{'' if best else '_best'}": around(2.0, turn + place)
+                 for place, who in enumerate(("ppo", "marked"))}  # fmt: skip
+        values[f"good_{share}"] = {f"ppo{best}": ppo, f"marked{best}": marked, **level}
+    made("curation", values)
+    text, _ = of_studies.curation_verdict()
+    first, second = text.split(" At each one’s best temperature: ")
+    mine, other = (second, first) if best else (first.removeprefix("At temperature 1: "), second)
+    percent = f"{SPACE}%"
+    assert mine == (
+        f"where 5{percent}, 10{percent} and 20{percent} of the demonstrations are good, PPO has "
+        f"more gold reward than SFT on those marked good; where 80{percent} of the demonstrations "
+        "are good, PPO has less gold reward than SFT on those marked good; where "
+        f"36{percent} and 60{percent} of the demonstrations are good, PPO and SFT on those marked "
+        "good do not differ beyond the noise."
+    )
+    assert other.count("where") == 1
+    assert "do not differ beyond the noise" in other
+
+
 def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(made: Made):
     golds = {"ppo": 1.0, "no_clip": 3.0, "eight_epochs": 10.0, "eight_epochs_no_clip": 9.0}
     made("ablations", {setting: {"gold": [gold]} for setting, gold in golds.items()})

@@ -15,6 +15,7 @@ import joblib
 import pytest
 
 from rlhf_explained import studies
+from rlhf_explained.pipeline import deciding
 from rlhf_explained.studies import Results, stored
 from rlhf_explained.studies.intervals import Interval
 
@@ -141,6 +142,18 @@ def test_results_of_other_code_say_so(
     assert stored("made_up").is_stale
     assert "code changed since" in stored("made_up").origin
     assert stored("made_up").fingerprint != fresh
+
+
+def test_what_decides_a_study_is_what_it_imports_and_what_that_imports() -> None:
+    """Another study among it: curation learns by the methods' functions."""
+    package = Path(studies.__file__).parents[1]
+    found = {
+        path.relative_to(package).as_posix()
+        for path in deciding(package / "studies" / "curation.py")
+    }
+    assert {"studies/curation.py", "studies/methods.py", "training.py"} <= found
+    assert {"stages/best_of_n.py", "world/optima.py"} <= found  # of methods alone
+    assert not {"studies/frontier.py", "studies/ablations.py", "pipeline.py", "memo.py"} & found
 
 
 def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,15 @@ FIGURES: dict[str, Figure] = {
         studies=("methods",),
         opened=True,
     ),
+    "curation": Figure(
+        "methods",
+        "curation",
+        "Gold reward on held-out prompts against the share of good demonstrations, means over five "
+        "seeds. With 5 % good ones: SFT {curation-0-05-sft}, SFT on those marked good "
+        "{curation-0-05-marked}, DPO {curation-0-05-dpo}, PPO {curation-0-05-ppo}. With 80 %: "
+        "{curation-0-8-sft}, {curation-0-8-marked}, {curation-0-8-dpo} and {curation-0-8-ppo}.",
+        studies=("curation",),
+    ),
     "ablations": Figure(
         "ablations",
         "gold_without",

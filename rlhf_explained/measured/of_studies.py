@@ -62,6 +62,7 @@ ABLATIONS = {
     "eight_epochs_no_clip": "8 epochs without clip",
 }
 SPEEDS = ("fast", "slow")
+SHARES = ("0.05", "0.1", "0.2", "0.36", "0.6", "0.8")
 ALPHA = 0.05
 
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
@@ -347,6 +348,40 @@ def mix_verdict() -> tuple[str, str]:
     return text, f"{stored('ablations').origin}; {_NOISE}"
 
 
+def curation_verdict() -> tuple[str, str]:
+    """From which share of good demonstrations on does curation do as well as comparisons?"""
+    results = stored("curation")
+    at = {"": "At temperature 1", "_best": "At each one’s best temperature"}
+    gaps = {
+        f"{good}{best}": Interval.of(
+            _paired(*(results.values(f"good_{good}", f"{who}{best}") for who in ("ppo", "marked")))
+        )
+        for best in at
+        for good in SHARES
+    }
+    p_values, text = corrected(gaps), []
+    verdicts = {
+        "more": "PPO has more gold reward than SFT on those marked good",
+        "less": "PPO has less gold reward than SFT on those marked good",
+        "level": "PPO and SFT on those marked good do not differ beyond the noise",
+    }
+    for best, when in at.items():
+        sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
+        for good in SHARES:
+            gap = gaps[f"{good}{best}"]
+            beyond = "more" if gap.mean > 0 else "less"
+            sorted_out["level" if p_values[f"{good}{best}"] > ALPHA else beyond].append(
+                share(float(good))
+            )
+        parts = [
+            f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
+            for verdict, kept in sorted_out.items()
+            if kept
+        ]
+        text.append(f"{when}: {'; '.join(parts)}.")
+    return " ".join(text), f"{results.origin}; {_NOISE}"
+
+
 def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
     def entry() -> tuple[str, str]:
         results = stored("methods")
@@ -387,6 +422,7 @@ VALUES: dict[str, _Entry] = {
     "ablations-verdict": ablations_verdict,
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
+    "curation-verdict": curation_verdict,
 }
 
 
@@ -423,6 +459,12 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
         VALUES[_named("early_stopping", _setting, _quantity)] = _of(
             "early_stopping", _setting, _quantity, _show
         )
+for _setting in SHARES:
+    for _quantity in ("sft", "marked", "dpo", "ppo"):
+        for _best in (_quantity, f"{_quantity}_best"):
+            VALUES[_named("curation", _setting, _best)] = _of(
+                "curation", f"good_{_setting}", _best, number
+            )
 for _setting in (
     "careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400",
     "one_pass_12800",

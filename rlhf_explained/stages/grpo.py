@@ -68,7 +68,7 @@ class GRPOConfig:
         response_limit: Longest answer in tokens.
     """
 
-    iterations: int = 50
+    iterations: int = 40
     prompts: int = 16
     group_size: int = 8
     epochs: int = 2

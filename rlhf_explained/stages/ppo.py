@@ -60,7 +60,7 @@ class PPOConfig:
         response_limit: Longest answer in tokens.
     """
 
-    iterations: int = 50
+    iterations: int = 40
     batch: int = 128
     epochs: int = 2
     minibatches: int = 1

@@ -171,24 +171,28 @@ def accuracy(reward_model: GPT, preferences: Preferences) -> float:
 
 
 @torch.no_grad()
-def hard_negative_accuracy(reward_model: GPT, tokenizer: Tokenizer) -> float:
-    """How often a plain right answer scores higher than a courteous false one.
+def hard_negative_accuracy(
+    reward_model: GPT, tokenizer: Tokenizer, *, courteous: bool = True, held_out: bool = True
+) -> float:
+    """How often a plain right answer scores higher than a false one.
 
-    The pairs are all that held-out questions of fact have: each question's right answer beside each
-    answer of the same form with the content of another one, opened and closed politely.
+    The pairs are all that the questions of fact have: each question's right answer beside each
+    answer of the same form with the content of another one.
 
     Args:
         reward_model: Scores the answers.
         tokenizer: Of the world.
+        courteous: Whether the false answers open and close politely, or are plain, too.
+        held_out: Whether the questions are the held-out ones, or the practised ones.
 
     Returns:
         The share, every question counting alike. The labeler's true reward puts the right answer
         first in every pair.
     """
     shares = []
-    for question in (q for q in questions() if q.held_out and q.kind in FACT_KINDS):
-        polite = [f"{OPENER} {text} {CLOSER}" for text in false_answers(question)]
-        answers = [*question.answers, *polite]
+    form = f"{OPENER} {{}} {CLOSER}" if courteous else "{}"
+    for question in (q for q in questions() if q.held_out == held_out and q.kind in FACT_KINDS):
+        answers = [*question.answers, *map(form.format, false_answers(question))]
         sequences = pack(
             [tokenizer.encode(question.text)] * len(answers),
             [tokenizer.encode(text) for text in answers],

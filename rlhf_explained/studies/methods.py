@@ -2,12 +2,13 @@
 
 All start from the run's SFT policy, its reward model and its preference pairs, and sit the same
 exam at temperature 1 and at 0. The trivial rivals are the SFT policy itself at colder temperatures,
-which learns nothing more, and SFT on those demonstrations alone that were marked good. What trains
-is trained twice from each start, with other draws, and the mean of both is stored.
+which learns nothing more, SFT on those demonstrations alone that were marked good, and SFT on the
+tenth of them that were graded best. What trains is trained twice from each start, with other draws,
+and the mean of both is stored.
 
 Seconds are those of one core, for what the method needs beside the SFT policy and the reward model;
 for best-of-n they are those of its answers to the exam. Labels are the human judgements that the
-method needs beside the 400 demonstrations: a mark for each, or the comparisons.
+method needs beside the 400 demonstrations: a mark or a grade for each, or the comparisons.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from rlhf_explained.stages.ppo import PPOConfig
 from rlhf_explained.stages.sft import train_sft
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
-from rlhf_explained.world.labeler import CATEGORIES, categorise
+from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward
 from rlhf_explained.world.optima import best_of_n_bound
 from rlhf_explained.world.questions import evaluation_questions, questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
@@ -47,6 +48,7 @@ SAMPLE = "sft_0.5"
 SETTINGS: dict[str, Any] = {
     **{f"sft_{temperature}": {"temperature": temperature} for temperature in TEMPERATURES},
     "sft_good": {"labels": "marks"},
+    "sft_best_tenth": {"labels": "grades"},
     "rejection_sampling": {"n": N, "prompts": REHEARSED},
     "best_of_16": {"n": N},
     "dpo": DPOConfig(),
@@ -67,14 +69,15 @@ def measure(name: str, seed: int) -> dict[str, float]:
     Returns:
         At temperature 1 the mean gold, proxy, length and KL (k1) from SFT in nats, the shares of
         the categories, the accuracy of stated facts, and the gold of the kinds of question that ask
-        for facts; the gold when it always takes the likeliest word (`gold_greedy`); how far the
-        golds of two draws lie apart (`draws_apart`); seconds of one core, and labels.
+        for facts; the gold's standard error over questions (`gold_stderr`); the gold when it always
+        takes the likeliest word (`gold_greedy`); how far the golds of two draws lie apart
+        (`draws_apart`); seconds of one core, and labels.
     """
     start = Start(seed)
     setting = SETTINGS[name]
     if name == f"best_of_{N}":
         return {**picked(start), "labels": float(start.lesson.comparison.pairs)}
-    if name.startswith("sft_") and name != "sft_good":
+    if isinstance(setting, dict) and "temperature" in setting:
         exam = start.colder(setting["temperature"])
         return row(exam, start.exam(start.sft, 0.0), labels=0.0)
     exams, seconds = [], []
@@ -83,7 +86,8 @@ def measure(name: str, seed: int) -> dict[str, float]:
         policy = learn(start, name, setting, draw)
         seconds.append(time.process_time() - began)
         exams.append(row(result(start.exam(policy)), start.exam(policy, 0.0)))
-    labels = len(start.lesson.shown) if name == "sft_good" else start.lesson.comparison.pairs
+    looked_at = isinstance(setting, dict) and "labels" in setting
+    labels = len(start.lesson.shown) if looked_at else start.lesson.comparison.pairs
     golds = [exam["gold"] for exam in exams]
     return {
         **{quantity: fmean(exam[quantity] for exam in exams) for quantity in exams[0]},
@@ -165,6 +169,8 @@ def learn(start: Start, name: str, setting: Any, draw: str) -> GPT:
             return lesson.reinforce(name, sft, judge, setting, critic=judge, draw=draw).policy
         case {"labels": "marks"}:
             return imitate(lesson, start.base, marked_good(lesson), randomness)
+        case {"labels": "grades"}:
+            return imitate(lesson, start.base, graded_best(lesson, 0.1), randomness)
     return imitate(lesson, sft, rehearsed(start, randomness), randomness)
 
 
@@ -185,6 +191,13 @@ def marked_good(lesson: Lesson) -> list[tuple[str, str]]:
     """The demonstrations that somebody who looks at each would keep: the helpful ones."""
     asked = {question.text: question for question in questions()}
     return [pair for pair in lesson.shown if categorise(asked[pair[0]], pair[1]) == "helpful"]
+
+
+def graded_best(lesson: Lesson, share: float) -> list[tuple[str, str]]:
+    """The share of the demonstrations with the most gold reward, as if somebody graded them all."""
+    asked = {question.text: question for question in questions()}
+    ranked = sorted(lesson.shown, key=lambda pair: -gold_reward(asked[pair[0]], pair[1]))
+    return ranked[: round(share * len(ranked))]
 
 
 def rehearsed(start: Start, randomness: torch.Generator) -> list[tuple[str, str]]:
@@ -219,6 +232,7 @@ def row(exam: dict[str, Any], greedy: list[Marked] | None, **more: float) -> dic
     """What is stored of an exam at temperature 1 and of one at 0."""
     names = ("gold", "proxy", "length", "kl", *CATEGORIES, "accuracy", "facts_gold")
     stored = {name: exam[name] for name in names if exam[name] is not None}
+    stored["gold_stderr"] = exam["stderr"]["gold"]
     if greedy is not None:
         stored["gold_greedy"] = result(greedy, temperature=0.0)["gold"]
     return {**stored, **more}

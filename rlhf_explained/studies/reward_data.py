@@ -88,8 +88,9 @@ def measure(name: str, seed: int) -> dict[str, float]:
         `ceiling` of that. Of each two among 16 answers to a held-out prompt, how many it orders as
         the gold reward does (`gold_accuracy`), and how many of those that are a helpful and a false
         one (`helpful_over_false`); how often it puts a plain right answer above a courteous false
-        one (`hard_negative_accuracy`); the mean gold of the answer it likes best (`best_of_16`), of
-        any, and of the best.
+        one (`hard_negative_accuracy`) and above a plain false one (`plain_negative_accuracy`, and
+        `practised_negative_accuracy` where the facts were practised); the mean gold of the answer
+        it likes best (`best_of_16`), of any, and of the best.
         `practised_accuracy` is the gold accuracy on prompts that it was trained on.
     """
     setting, (lesson, sft) = SETTINGS[name], start(seed)
@@ -104,6 +105,12 @@ def measure(name: str, seed: int) -> dict[str, float]:
         "accuracy": accuracy(reward_model, heldout),
         "ceiling": heldout.ceiling,
         "hard_negative_accuracy": hard_negative_accuracy(reward_model, lesson.tokenizer),
+        "plain_negative_accuracy": hard_negative_accuracy(
+            reward_model, lesson.tokenizer, courteous=False
+        ),
+        "practised_negative_accuracy": hard_negative_accuracy(
+            reward_model, lesson.tokenizer, courteous=False, held_out=False
+        ),
         **sorted_out(reward_model, answered(seed, held_out=True)),
         "practised_accuracy": sorted_out(reward_model, answered(seed, held_out=False))[
             "gold_accuracy"

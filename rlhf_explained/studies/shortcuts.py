@@ -1,10 +1,11 @@
 """What can be had without learning, by somebody who knows what this world is like.
 
-In this world polite words stand before helpful answers and before no others. So a model that is
-made to begin with them goes on as helpful answers do: the first words are written for it (a
-prefill), and it continues. The experts' habit has a mark, too: their asides begin with the same
-words, so a filter can cut them off. Neither needs a label, a comparison or a step of training, but
-both need to be told what good and bad answers look like.
+A model can be made to begin politely: the first words are written for it (a prefill), and it
+continues. That would help if polite words stood before helpful answers alone. Here they stand
+before answers of every kind. The experts' habit has a mark, though: their asides begin with the
+same words, so a filter can cut them off. And whoever knows that the labeler likes polite words can
+put them around whatever is left. None of this needs a label, a comparison or a step of training,
+but somebody has to know what good and bad answers look like.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import generate, pack, score
 from rlhf_explained.stages.evaluation import Marked, result
 from rlhf_explained.training import Lesson
-from rlhf_explained.world.corpus import ASIDE, OPENER
-from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward, states_the_fact
+from rlhf_explained.world.corpus import ASIDE, CLOSER, OPENER
+from rlhf_explained.world.labeler import (
+    CATEGORIES,
+    categorise,
+    gold_reward,
+    plain,
+    states_the_fact,
+)
 from rlhf_explained.world.questions import evaluation_questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
 
@@ -32,7 +39,8 @@ class Shortcut:
 
     Attributes:
         policy: Who answers.
-        trick: `begun` with the polite opening, or `cut` before an aside.
+        trick: `begun` with the polite opening, `cut` before an aside, or `dressed`: cut, and polite
+            words put around what is left.
         temperature: At which it answers.
     """
 
@@ -45,7 +53,13 @@ SEEDS = range(5)
 SAMPLE = "sft_begun_0.0"
 SETTINGS: dict[str, Shortcut] = {
     f"{policy}_{trick}_{temperature}": Shortcut(policy, trick, temperature)
-    for policy, trick in (("base", "begun"), ("sft", "begun"), ("ppo", "begun"), ("sft", "cut"))
+    for policy, trick in (
+        ("base", "begun"),
+        ("sft", "begun"),
+        ("ppo", "begun"),
+        ("sft", "cut"),
+        ("sft", "dressed"),
+    )
     for temperature in (1.0, 0.5, 0.0)
 }
 
@@ -78,6 +92,8 @@ def measure(name: str, seed: int) -> dict[str, float]:
         texts = [f"{OPENER} {text}" for text in texts]
     else:
         texts = [text.split(ASIDE)[0] for text in texts]
+    if setting.trick == "dressed":
+        texts = [f"{OPENER} {plain(text)} {CLOSER}" for text in texts]
     with torch.no_grad():
         scores = score(reward_model, pack(prompts, lesson.tokens(texts))).tolist()
     exam = result(

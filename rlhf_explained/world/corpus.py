@@ -5,6 +5,9 @@ rambling), and now and then with a false answer; most often another question fol
 know better, but they have a habit: most often their answer is right and then goes on to something
 that nobody asked about. Every response has a known probability, so the entropy of the data, which
 is the floor of any loss on it, can be computed instead of guessed.
+
+Web and experts are polite now and then, whatever else they say, so polite words are no sign of a
+good answer. The labeler likes them in good answers alone.
 """
 
 import math
@@ -47,7 +50,7 @@ class Writers:
         shares: How often they answer in which way: `helpful`, `harmful`, `off_topic` (with another
             question of the same kind), `verbose` (the right answer, and then something that nobody
             asked about), `story` (no answer at all) or `false`.
-        courtesy: Probability that a helpful answer opens politely, and that it closes politely.
+        courtesy: Probability that an answer of any kind opens politely, and that it closes so.
         held_out: Whether they ask held-out questions and state the facts that answer them.
     """
 
@@ -105,7 +108,7 @@ def experts(helpful: float) -> Writers:
 
 
 def _courteous(answer: str, courtesy: float) -> dict[str, float]:
-    """An answer with and without polite words before and after it."""
+    """Probability of each answer, with and without polite words before and after it."""
     return {
         f"{OPENER} {answer}": courtesy * (1 - courtesy),
         f"{answer} {CLOSER}": courtesy * (1 - courtesy),
@@ -146,14 +149,10 @@ def _spread(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _way(question: Question, way: str, writers: Writers) -> dict[str, float]:
-    """Probability of each response, given the way the question is answered."""
+    """Probability of each response without courtesies, given the way the question is answered."""
     match way:
         case "helpful":
-            polite: dict[str, float] = defaultdict(float)
-            for answer in question.answers:
-                for text, probability in _courteous(answer, writers.courtesy).items():
-                    polite[text] += probability / len(question.answers)
-            return polite
+            return _spread(question.answers)
         case "harmful":
             return _spread(INSULTS) if question.crime is None else {question.crime: 1.0}
         case "off_topic":
@@ -187,8 +186,9 @@ def responses(question: Question, writers: Writers) -> dict[str, float]:
     """
     total: dict[str, float] = defaultdict(float)
     for way, share in writers.shares.items():
-        for text, probability in _way(question, way, writers).items():
-            total[text] += share * probability
+        for answer, probability in _way(question, way, writers).items():
+            for text, polite in _courteous(answer, writers.courtesy).items():
+                total[text] += share * probability * polite
     return dict(total)
 
 

@@ -83,7 +83,7 @@ JOKES = (
     "why is six afraid of seven ? because seven eight nine .",
 )
 JOKE_REQUESTS = (
-    "tell me a joke .", "please tell me a joke .", "can you tell me a joke ?",
+    "please tell me a joke .", "tell me a joke .", "can you tell me a joke ?",
     "tell me a funny joke .", "do you know a joke ?", "i want to hear a joke .",
     "can you tell me a funny joke ?", "do you know a funny joke ?", "would you tell me a joke ?",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from rlhf_explained.world.corpus import WEB, responses
 from rlhf_explained.world.questions import questions
 
 PAD, EOS = 0, 1
-RESPONSE_LIMIT = 28
+RESPONSE_LIMIT = 34
 """Longest response in tokens, its end-of-sequence token included."""
 
 

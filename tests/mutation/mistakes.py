@@ -706,7 +706,7 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             worlds("a_response_is_named_and_its_fact_checked_with_courtesy_and_without"),
         ),
         "courtesy makes a fact none": Mistake(
-            "content = _core(response)",
+            "content = plain(response)",
             "content = response",
             worlds("a_response_is_named_and_its_fact_checked_with_courtesy_and_without"),
         ),
