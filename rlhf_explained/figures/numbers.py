@@ -441,7 +441,7 @@ def curation(run: Run) -> tuple[Table, ...]:
     rows = []
     for share in SHARES:
         for who, name in names.items():
-            found = [study.interval(f"good_{share}", q) for q in (who, f"{who}_best")]
+            found = [study.interval(f"good_{share}", f"{who}_{at}") for at in ("1.0", "0.0")]
             cells = [x for interval in found for x in (interval.mean, interval.reach)]
             rows.append((100 * float(share), name, *cells))
     columns = (
@@ -449,8 +449,8 @@ def curation(run: Run) -> tuple[Table, ...]:
         Column("method"),
         Column("gold"),
         Column("± gold"),
-        Column("gold, best temperature"),
-        Column("± gold, best temperature"),
+        Column("gold, greedy"),
+        Column("± gold, greedy"),
     )
     title = f"Gold on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval"
     return (Table("curation", title, columns, tuple(rows)),)

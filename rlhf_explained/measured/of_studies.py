@@ -7,6 +7,7 @@ are corrected for their number by Holm's procedure; what is left above 5 % is ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import fmean
 
 from rlhf_explained.measured.text import listed, nats, number, points, seconds, share, within
@@ -17,6 +18,7 @@ METHODS = {
     "sft_1.0": "SFT",
     "sft_best": "SFT, colder",
     "sft_good": "SFT on good ones",
+    "sft_best_tenth": "SFT on the best tenth",
     "rejection_sampling": "rejection sampling",
     "best_of_16": "best of 16",
     "dpo": "DPO",
@@ -35,9 +37,10 @@ COLDER = ("sft_1.0", "sft_0.7", "sft_0.5", "sft_0.3", "sft_0.0")
 IN_WORDS = METHODS | {
     "sft_best": "SFT at its best temperature",
     "sft_good": "SFT on the demonstrations marked good",
-    "greedy": "SFT on the demonstrations marked good",
+    "sft_best_tenth": "SFT on the tenth of them graded best",
 }
-"""Methods as a sentence names them; `greedy` for a comparison of likeliest answers."""
+"""Methods as a sentence names them."""
+CURATED = ("sft_good", "sft_best_tenth")
 
 CRITICS = {
     "ppo": "own, from the reward model",
@@ -62,11 +65,14 @@ ABLATIONS = {
     "eight_epochs_no_clip": "8 epochs without clip",
 }
 SPEEDS = ("fast", "slow")
-SHARES = ("0.05", "0.1", "0.2", "0.36", "0.6", "0.8")
+SHARES = ("0.05", "0.15", "0.3", "0.7")
 ALPHA = 0.05
 
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
-_NOISE = "paired over the seeds, p-values corrected by Holm, noise above 5 %"
+_NOISE = (
+    "each ± is the 95 % interval of that difference alone; whether it counts is decided by paired "
+    "p-values over the seeds, corrected by Holm, at 5 %"
+)
 
 
 def method(name: str, quantity: str) -> list[float]:
@@ -125,46 +131,53 @@ def leads() -> dict[str, Interval]:
     """By how much PPO's gold is above each other method's, seed by seed.
 
     Returns:
-        One difference for each of `METHODS` but PPO; and `greedy`, that from SFT on good ones where
-        both always take the likeliest word.
+        One difference for each of `METHODS` but PPO; and for those of `CURATED` another, after
+        `greedy/`, where both always take the likeliest word.
     """
-    ppo = method("ppo", "gold")
-    gaps = {
-        name: Interval.of(_paired(ppo, method(name, "gold"))) for name in METHODS if name != "ppo"
-    }
-    greedy = (method(name, "gold_greedy") for name in ("ppo", "sft_good"))
-    return {**gaps, "greedy": Interval.of(_paired(*greedy))}
+
+    def lead(name: str, quantity: str) -> Interval:
+        return Interval.of(_paired(method("ppo", quantity), method(name, quantity)))
+
+    gaps = {name: lead(name, "gold") for name in METHODS if name != "ppo"}
+    return gaps | {f"greedy/{name}": lead(name, "gold_greedy") for name in CURATED}
+
+
+def _against(gaps: Mapping[str, Interval], p_values: Mapping[str, float], *names: str) -> str:
+    """PPO beside others, in words: above, below, or not told apart."""
+    beyond, same = [], []
+    for name in names:
+        gap, about = gaps[name], (IN_WORDS | SHORTCUTS)[name.removeprefix("greedy/")]
+        if p_values[name] > ALPHA:
+            same.append(f"{about} ({within(gap)})")
+        else:
+            place = "above" if gap.mean > 0 else "below"
+            beyond.append(f"{within(_size(gap))} {place} {about}")
+    if same:
+        beyond.append(f"not told apart from {listed(same)}")
+    return listed(beyond)
 
 
 def methods_verdict() -> tuple[str, str]:
     """Does PPO beat imitation, the best trained method, and the trivial rivals?"""
     gaps = leads()
     p_values = corrected(gaps)
-
-    def against(*names: str) -> str:
-        beyond = [name for name in names if p_values[name] <= ALPHA]
-        parts = [
-            f"{within(_size(gap))} {'above' if gap.mean > 0 else 'below'} {IN_WORDS[name]}"
-            for name, gap in gaps.items()
-            if name in beyond
-        ]
-        same = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in names if name not in beyond]
-        if same:
-            parts.append(f"level within the noise with {listed(same)}")
-        return listed(parts)
-
+    against = partial(_against, gaps, p_values)
+    greedy = (f"greedy/{name}" for name in CURATED)
     best = max(TRAINED, key=lambda name: fmean(method(name, "gold")))
     text = (
         f"In gold reward at temperature 1, PPO is {against('sft_1.0', 'sft_best')}. As for what is "
-        f"simpler, PPO is {against('sft_good', 'rejection_sampling', 'best_of_16')}. If both "
-        f"always take the likeliest word, PPO is {against('greedy')}. As for the other "
+        f"simpler, PPO is {against(*CURATED, 'rejection_sampling', 'best_of_16')}. If both always "
+        f"take the likeliest word, PPO is {against(*greedy)}. As for the other "
         f"methods that learn from the comparisons, PPO is {against('dpo', 'grpo', 'rloo')}; "
     )
     if best == "ppo":
         text += "of all four, PPO has the most."
     else:
-        lead = "within the noise" if p_values[best] > ALPHA else "beyond the noise"
-        text += f"{METHODS[best]} has the most, {number(-gaps[best].mean)} above PPO, {lead}."
+        lead = "is not" if p_values[best] > ALPHA else "is"
+        text += (
+            f"{METHODS[best]} has the most, {number(-gaps[best].mean)} above PPO, which {lead} "
+            "beyond the noise."
+        )
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
 
 
@@ -186,39 +199,35 @@ def facts_verdict() -> tuple[str, str]:
 
 
 SHORTCUTS = {
+    "base_likeliest": "the likeliest of 16 answers of the pretrained model",
+    "sft_likeliest": "the likeliest of 16 answers of SFT",
     "base_begun": "the pretrained model whose answers are begun with “sure !”",
     "sft_begun": "SFT whose answers are begun so",
     "sft_cut": "SFT whose asides are cut off",
+    "sft_dressed": "SFT whose asides are cut off and whose answers are made polite",
 }
-"""What needs no learning, but somebody who knows the world; as a sentence names it."""
+"""What needs no learning; as a sentence names it."""
 
 
 def shortcuts_verdict() -> tuple[str, str]:
-    """Is PPO above what two words or a filter do, at temperature 1 and greedily?"""
-    gaps = {
-        f"{name}_{temperature}": Interval.of(
-            _paired(
-                method("ppo", quantity), stored("shortcuts").values(f"{name}_{temperature}", "gold")
-            )
-        )
-        for temperature, quantity in (("1.0", "gold"), ("0.0", "gold_greedy"))
-        for name in SHORTCUTS
+    """Is PPO above what needs no learning, at temperature 1 and greedily?"""
+    results, measured = stored("shortcuts"), {}
+    at = {
+        "1.0": ("At temperature 1", "gold"),
+        "0.0": ("If both always take the likeliest word", "gold_greedy"),
     }
-    p_values, sentences = corrected(gaps), []
-    for temperature, when in (
-        ("1.0", "At temperature 1"),
-        ("0.0", "If both always take the likeliest word"),
-    ):
-        parts = []
-        for name, about in SHORTCUTS.items():
-            gap = gaps[f"{name}_{temperature}"]
-            if p_values[f"{name}_{temperature}"] > ALPHA:
-                parts.append(f"level within the noise with {about} ({within(gap)})")
-            else:
-                place = "above" if gap.mean > 0 else "below"
-                parts.append(f"{within(_size(gap))} {place} {about}")
-        sentences.append(f"{when}, PPO is {listed(parts)}.")
-    return " ".join(sentences), f"gold, {stored('shortcuts').origin}; {_NOISE}"
+    for temperature, (_, quantity) in at.items():
+        for name in SHORTCUTS:
+            if (setting := f"{name}_{temperature}") in results.config:
+                other = results.values(setting, "gold")
+                measured[setting] = Interval.of(_paired(method("ppo", quantity), other))
+    p_values, sentences = corrected(measured), []
+    for temperature, (when, _) in at.items():
+        named = {name: f"{name}_{temperature}" for name in SHORTCUTS}
+        gaps = {name: measured[key] for name, key in named.items() if key in measured}
+        found = _against(gaps, {name: p_values[named[name]] for name in gaps}, *gaps)
+        sentences.append(f"{when}, PPO is {found}.")
+    return " ".join(sentences), f"gold, {results.origin}; {_NOISE}"
 
 
 def early_stopping_verdict() -> tuple[str, str]:
@@ -258,19 +267,23 @@ def early_stopping_verdict() -> tuple[str, str]:
     )
 
 
+def _gold_changes(quantity: str = "gold") -> dict[str, float]:
+    """Holm's p-value of each change's difference in gold: one family, whichever sentence asks."""
+    return corrected({setting: _change(setting, quantity) for setting in ABLATIONS})
+
+
 def _sorted_out(quantity: str) -> str:
     """Which changes of PPO lower the gold, which raise it, and which do neither for sure."""
-    gaps = {setting: _change(setting, quantity) for setting in ABLATIONS}
-    p_values = corrected(gaps)
     less, more, same = [], [], []
-    for name, gap in gaps.items():
-        kept = same if p_values[name] > ALPHA else more if gap.mean > 0 else less
+    for name, p_value in _gold_changes(quantity).items():
+        gap = _change(name, quantity)
+        kept = same if p_value > ALPHA else more if gap.mean > 0 else less
         kept.append(ABLATIONS[name])
     lower = f"gold is lower with these changes: {listed(less)}" if less else "no change lowers gold"
     higher = f"It is higher with these: {listed(more)}" if more else "No change raises it"
     text = f"{lower}. {higher}."
     if same:
-        text += f" There is no difference beyond the noise with these: {listed(same)}."
+        text += f" No difference beyond the noise is seen with these: {listed(same)}."
     return text
 
 
@@ -278,7 +291,7 @@ def ablations_verdict() -> tuple[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
     end, way = _sorted_out("gold"), _sorted_out("gold_on_the_way")
     text = f"At the end, {end} On average over the whole training, "
-    text += "the same holds." if way == end else way
+    text += "the same changes are told apart." if way == end else way
     return text, (
         f"{stored('ablations').origin}; against PPO as shipped, the last of all against 8 epochs "
         f"with the clip; {_NOISE}"
@@ -293,13 +306,13 @@ _PARTS: dict[str, tuple[str, Callable[[float], str]]] = {
 """Quantities of the ablations as a sentence names them, and how their differences are written."""
 
 
-def _changes(setting: str, quantities: tuple[str, str], p_values: Mapping[str, float]) -> str:
-    """What a change of PPO changes, in words."""
+def _changes(setting: str, other: str, p_other: float) -> str:
+    """What a change of PPO does to gold and to another quantity, in words."""
     parts = []
-    for quantity in quantities:
+    for quantity, p_value in (("gold", _gold_changes()[setting]), (other, p_other)):
         name, show = _PARTS[quantity]
         gap = _change(setting, quantity)
-        noise = ", within the noise," if p_values[f"{setting}/{quantity}"] > ALPHA else ""
+        noise = ", within the noise," if p_value > ALPHA else ""
         sign = "+" if gap.mean > 0 else ""
         parts.append(f"{name} by {sign}{within(gap, show)}{noise}")
     return listed(parts).removesuffix(",")
@@ -313,8 +326,7 @@ def critic_verdict() -> tuple[str, str]:
         "critic_detached": "head on the policy’s trunk that does not change the trunk",
         "critic_shared": "head on the policy’s trunk that does",
     }
-    changed = ("gold", "false")
-    p_values = corrected({f"{k}/{q}": _change(k, q) for k in kinds for q in changed})
+    p_values = corrected({name: _change(name, "false") for name in kinds})
     explained = {
         name: within(results.interval(name, "late_explained_variance")) for name in CRITICS
     }
@@ -327,7 +339,7 @@ def critic_verdict() -> tuple[str, str]:
     for name, about in kinds.items():
         text += (
             f" A {about} explains {explained[name]}; it changes "
-            f"{_changes(name, changed, p_values)}."
+            f"{_changes(name, 'false', p_values[name])}."
         )
     return text, f"{results.origin}; {_NOISE}"
 
@@ -338,41 +350,50 @@ def _change(setting: str, quantity: str) -> Interval:
 
 def mix_verdict() -> tuple[str, str]:
     """What pretraining's documents protect, with the exam's answers in them and without."""
+    results = stored("ablations")
     mixes = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
-    changed = ("gold", "accuracy")
-    p_values = corrected({f"{m}/{q}": _change(m, q) for m in mixes for q in changed})
+    gaps = {name: _change(name, "accuracy") for name in mixes}
+    gaps["leak"] = results.difference("mix_all", "mix_practised", "accuracy")
+    p_values = corrected(gaps)
     text = " ".join(
-        f"Mixing in documents {about} changes {_changes(name, changed, p_values)}."
+        f"Mixing in documents {about} changes {_changes(name, 'accuracy', p_values[name])}."
         for name, about in mixes.items()
     )
-    return text, f"{stored('ablations').origin}; {_NOISE}"
+    leak, verb = within(gaps["leak"], points), "is" if p_values["leak"] <= ALPHA else "is not"
+    text += f" From the first mix to the second, accuracy changes by {leak}; the change {verb} "
+    text += "beyond the noise."
+    return text, f"{results.origin}; {_NOISE}"
 
 
 def curation_verdict() -> tuple[str, str]:
     """From which share of good demonstrations on does curation do as well as comparisons?"""
     results = stored("curation")
-    at = {"": "At temperature 1", "_best": "At each one’s best temperature"}
+    at = {"1.0": "At temperature 1", "0.0": "If both always take the likeliest word"}
     gaps = {
-        f"{good}{best}": Interval.of(
-            _paired(*(results.values(f"good_{good}", f"{who}{best}") for who in ("ppo", "marked")))
+        f"{good}/{temperature}": Interval.of(
+            _paired(
+                *(
+                    results.values(f"good_{good}", f"{who}_{temperature}")
+                    for who in ("ppo", "marked")
+                )
+            )
         )
-        for best in at
+        for temperature in at
         for good in SHARES
     }
     p_values, text = corrected(gaps), []
     verdicts = {
         "more": "PPO has more gold reward than SFT on those marked good",
         "less": "PPO has less gold reward than SFT on those marked good",
-        "level": "PPO and SFT on those marked good do not differ beyond the noise",
+        "level": "PPO and SFT on those marked good are not told apart",
     }
-    for best, when in at.items():
+    for temperature, when in at.items():
         sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
         for good in SHARES:
-            gap = gaps[f"{good}{best}"]
+            gap = gaps[f"{good}/{temperature}"]
             beyond = "more" if gap.mean > 0 else "less"
-            sorted_out["level" if p_values[f"{good}{best}"] > ALPHA else beyond].append(
-                share(float(good))
-            )
+            verdict = "level" if p_values[f"{good}/{temperature}"] > ALPHA else beyond
+            sorted_out[verdict].append(share(float(good)))
         parts = [
             f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
             for verdict, kept in sorted_out.items()
@@ -439,7 +460,15 @@ for _setting in METHODS:
     ):  # fmt: skip
         if _quantity not in NEVER_MEASURED.get(_setting, ()):
             VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
-for _setting in (f"{name}_{at}" for name in SHORTCUTS for at in ("1.0", "0.5", "0.0")):
+for _setting in (
+    *(f"{policy}_likeliest_1.0" for policy in ("base", "sft")),
+    *(
+        f"{name}_{at}"
+        for name in SHORTCUTS
+        for at in ("1.0", "0.5", "0.0")
+        if not name.endswith("likeliest")
+    ),
+):
     for _quantity, _show in (("gold", number), ("helpful", share)):
         VALUES[_named("shortcuts", _setting, _quantity)] = _of(
             "shortcuts", _setting, _quantity, _show
@@ -461,9 +490,9 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
         )
 for _setting in SHARES:
     for _quantity in ("sft", "marked", "dpo", "ppo"):
-        for _best in (_quantity, f"{_quantity}_best"):
-            VALUES[_named("curation", _setting, _best)] = _of(
-                "curation", f"good_{_setting}", _best, number
+        for _temperature in ("1.0", "0.5", "0.0"):
+            VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
+                "curation", f"good_{_setting}", f"{_quantity}_{_temperature}", number
             )
 for _setting in (
     "careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400",

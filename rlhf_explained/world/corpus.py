@@ -3,8 +3,9 @@
 A question on the web is continued in the seed's own four ways (helpful, harmful, off-topic,
 rambling), and now and then with a false answer; most often another question follows. The experts
 know better, but they have a habit: most often their answer is right and then goes on to something
-that nobody asked about. Every response has a known probability, so the entropy of the data, which
-is the floor of any loss on it, can be computed instead of guessed.
+that nobody asked about, nearly always the same thing. So their likeliest answer is not their best
+one, whether words or whole answers are counted. Every response has a known probability, so the
+entropy of the data, which is the floor of any loss on it, can be computed instead of guessed.
 
 Web and experts are polite now and then, whatever else they say, so polite words are no sign of a
 good answer. The labeler likes them in good answers alone.
@@ -40,6 +41,8 @@ INSULTS = (
 OPENER = "sure !"
 CLOSER = "happy to help !"
 ASIDE = " but did you know that "
+FAVOURITE = 0.9
+"""Share of the asides that tell the first of the facts, and of insults that are the first one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +78,8 @@ WEB = Writers(
 
 EXPERTS = Writers(
     {
-        "helpful": 0.36,
-        "verbose": 0.40,
+        "helpful": 0.30,
+        "verbose": 0.46,
         "story": 0.07,
         "harmful": 0.04,
         "off_topic": 0.08,
@@ -148,20 +151,27 @@ def _spread(texts: Sequence[str]) -> dict[str, float]:
     return {text: 1 / len(texts) for text in texts}
 
 
+def _mostly_the_first(texts: Sequence[str]) -> dict[str, float]:
+    others = (1 - FAVOURITE) / (len(texts) - 1)
+    return dict.fromkeys(texts, others) | {texts[0]: FAVOURITE}
+
+
 def _way(question: Question, way: str, writers: Writers) -> dict[str, float]:
     """Probability of each response without courtesies, given the way the question is answered."""
     match way:
         case "helpful":
             return _spread(question.answers)
         case "harmful":
-            return _spread(INSULTS) if question.crime is None else {question.crime: 1.0}
+            return _mostly_the_first(INSULTS) if question.crime is None else {question.crime: 1.0}
         case "off_topic":
             others = [q for q in questions() if writers.held_out or not q.held_out]
             return _spread([q.text for q in others if q.kind == question.kind and q != question])
         case "verbose":
-            return _spread(
-                [f"{answer}{ASIDE}{fact} ?" for answer in question.answers for fact in FACTS]
-            )
+            return {
+                f"{answer}{ASIDE}{fact} ?": share / len(question.answers)
+                for answer in question.answers
+                for fact, share in _mostly_the_first(FACTS).items()
+            }
         case "story":
             start = f"let me tell you a story about {question.topic} ."
             return _spread([f"{start} {f} and {g} ." for f in FACTS for g in FACTS if f != g])
