@@ -171,6 +171,10 @@ VALUES: dict[str, _Entry] = {
         share(run.reward_model["hard_negative_accuracy"]),
         "how often a plain right answer scores above a courteous false one, held-out facts",
     ),
+    "rm-plain-negatives": lambda run: (
+        share(run.reward_model["plain_negative_accuracy"]),
+        "how often a plain right answer scores above a plain false one, held-out facts",
+    ),
     "rm-pairs": _fact("pairs", "preference pairs that the reward model learns from"),
     "rm-heldout-pairs": lambda run: (
         f"{run.reward_model['heldout_pairs']:,}",
