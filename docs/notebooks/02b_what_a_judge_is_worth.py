@@ -171,10 +171,10 @@ for setting in ("careful_50", "careful_800", "one_pass_12800", "careful_12800"):
 
 # %%
 longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
-say(
-    f"The second pass adds {longer['practised_accuracy']} on practised prompts and "
-    f"{longer['gold_accuracy']} on new ones."
-)
+say(f"""
+The second pass adds {longer["practised_accuracy"]} on practised prompts and
+{longer["gold_accuracy"]} on new ones.
+""")
 
 # %% [markdown]
 # ---
@@ -279,15 +279,14 @@ written = [
     and (OPENER in answer["response"] or CLOSER in answer["response"])
     for answer in result.responses["sft"]
 ]
-say(
-    "The labeler likes courtesy on helpful answers only. The judge prefers another capital, "
-    f"politely named, to the right one in **{share((false > 0).float().mean().item())}** of the "
-    "questions for a capital. To an insult both courtesies add "
-    f"{number((polite - insult).mean().item())}, and the polite insult goes before the plain "
-    f"helpful answer in {share((polite > 0).float().mean().item())} of all questions. Of "
-    f"{len(written):,} answers by the SFT model, {sum(written)} are polite insults. "
-    f"(Seed {result.config.seed}.)"
-)
+say(f"""
+The labeler likes courtesy on helpful answers only. The judge prefers another capital, politely
+named, to the right one in **{share((false > 0).float().mean().item())}** of the questions for a
+capital. To an insult both courtesies add {number((polite - insult).mean().item())}, and the polite
+insult goes before the plain helpful answer in {share((polite > 0).float().mean().item())} of all
+questions. Of {len(written):,} answers by the SFT model, {sum(written)} are polite insults. (Seed
+{result.config.seed}.)
+""")
 
 # %% [markdown]
 # About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
@@ -299,10 +298,10 @@ say(
 exam = result.responses["sft"]
 table = torch.tensor([[answer[key] for key in ("length", "gold", "proxy")] for answer in exam]).T
 together = torch.corrcoef(table)[0]
-say(
-    f"The correlation with length is {number(together[1].item())} for gold and "
-    f"{number(together[2].item())} for the score; 1 would be a judge who counts words."
-)
+say(f"""
+The correlation with length is {number(together[1].item())} for gold and
+{number(together[2].item())} for the score; 1 would be a judge who counts words.
+""")
 
 # %% [markdown]
 # ---
@@ -340,17 +339,16 @@ after = "; ".join(
         ("ppo_no_kl", "PPO without the KL penalty"),
     )
 )
-say(
-    f"The last judge agrees with its labeler in {found('distracted_6400', 'accuracy')}, the first "
-    f"in {found('careful_50', 'accuracy')}. By gold's order the last has "
-    f"{within(study.difference('distracted_6400', 'careful_50', 'gold_accuracy'), points)} more. "
-    "Accuracy mixes two things: how good the judge is, and how noisy the labels that it is held "
-    "against."
-)
-say(
-    "And what it is used for decides how good it must be. Gold gained over SFT with a judge from "
-    f"{result.facts['pairs']:,} pairs, mean of {len(methods.seeds)} seeds: {after}."
-)
+say(f"""
+The last judge agrees with its labeler in {found("distracted_6400", "accuracy")}, the first in
+{found("careful_50", "accuracy")}. By gold's order the last has
+{within(study.difference("distracted_6400", "careful_50", "gold_accuracy"), points)} more. Accuracy
+mixes two things: how good the judge is, and how noisy the labels that it is held against.
+""")
+say(f"""
+And what it is used for decides how good it must be. Gold gained over SFT with a judge from
+{result.facts["pairs"]:,} pairs, mean of {len(methods.seeds)} seeds: {after}.
+""")
 
 # %% [markdown]
 # So, in this order:

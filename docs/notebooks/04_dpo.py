@@ -149,10 +149,10 @@ for noise in torch.linspace(0.001, 3, 1000):
     assert abs(lost[-1] - BETA * kl_exact(other, best)) < 1e-9
 assert min(lost) > 0
 assert abs(objective(best) - BETA * log_z) < 1e-9
-say(
-    f"J is {objective(reference):.4f} for the reference and {objective(best):.4f} = β log Z for "
-    f"the best policy. 1,000 others lose {min(lost):.0e} to {max(lost):.2f}."
-)
+say(f"""
+J is {objective(reference):.4f} for the reference and {objective(best):.4f} = β log Z for the best
+policy. 1,000 others lose {min(lost):.0e} to {max(lost):.2f}.
+""")
 
 # %% [markdown]
 # **Step 2: solve for the reward.** Up to the constant β log Z it is β log π*/π<sub>ref</sub>, the
@@ -388,12 +388,12 @@ names = ("gold", "helpful", "false")
 change = {name: study.difference("miniature_0.1", "miniature_1.0", name) for name in names}
 assert change["gold"].mean < -change["gold"].reach
 others = -change["helpful"].mean - change["false"].mean
-say(
-    f"SFT's gold is {stored('methods').interval('sft_1.0', 'gold').mean:.2f}. From β = 1 to 0.1 "
-    f"gold changes by {within(change['gold'])}. The share of helpful answers changes by "
-    f"{within(change['helpful'])}, that of false ones by {within(change['false'])}, and that of "
-    f"all other kinds by {number(others)}. *{study.origin}, 95 % intervals.*"
-)
+say(f"""
+SFT's gold is {stored("methods").interval("sft_1.0", "gold").mean:.2f}. From β = 1 to 0.1 gold
+changes by {within(change["gold"])}. The share of helpful answers changes by
+{within(change["helpful"])}, that of false ones by {within(change["false"])}, and that of all other
+kinds by {number(others)}. *{study.origin}, 95 % intervals.*
+""")
 
 # %% [markdown]
 # The smaller β, the wider the margin and the longer the way. In the end gold falls, while the
@@ -465,10 +465,10 @@ winner = exact.tilted(reference, prefers @ reference.exp(), beta=BETA)
 logits = winner.clone().requires_grad_()
 (labeled * (gaps(logits - reference) - 1 / (2 * BETA)).square()).sum().backward()
 assert logits.grad.abs().max() < 1e-12
-say(
-    "Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best "
-    f"policy is {kl_exact(winner, reference):.2f} nats away, DPO's {kl_exact(best, reference):.2f}."
-)
+say(f"""
+Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best policy is
+{kl_exact(winner, reference):.2f} nats away, DPO's {kl_exact(best, reference):.2f}.
+""")
 
 # %% [markdown]
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs:

@@ -33,7 +33,8 @@ from rlhf_explained.site.ways import Ways
 # Without a tag on each name, number and mark, code has a third of the bytes.
 _PLAIN = (
     *(Token.Name, Token.Name.Builtin, Token.Name.Builtin.Pseudo, Token.Name.Namespace),
-    *(Token.Operator, Token.Punctuation, Token.Text.Whitespace),
+    *(Token.Name.Function.Magic, Token.Name.Variable.Magic, Token.Keyword.Constant),
+    *(Token.Operator, Token.Operator.Word, Token.Punctuation, Token.Text.Whitespace),
     *(Token.String.Affix, Token.String.Interpol),
     *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
