@@ -39,12 +39,16 @@ _NEEDLESS = {
     re.compile(
         r'<div class="doc-md-description">\s*<p>((?:(?!<p>|</div>).)*)</p>\s*</div>', re.S
     ): r"\1",  # shown within the line
+    re.compile(r'<span class="\w+">(\s+)</span>'): r"\1",  # blanks in code
     re.compile(r' data-search-exclude(?:="")?(?=[ >])'): "",  # the index is made before
     re.compile(r">  +<"): "> <",
     re.compile("&para;"): "¶",
 }
 _ONE_COLOUR = re.compile(r'<span class="(\w+)">[^<]*</span>(?:\s*<span class="\1">[^<]*</span>)+')
 _FORMAT = re.compile(r':<span class="s[12]">([^<"]+)</span>}')  # in an f-string
+_FIELDS = re.compile(
+    r'<span class="(s[12])">(["\'])</span>((?:{[^<{}]*})+)<span class="\1">\2</span>'
+)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
 BUNDLE = {
@@ -120,6 +124,7 @@ def _code(block: str) -> str:
         return block
     block = block.replace("<span></span>", "", 1)  # before what could begin with an empty line
     block = _FORMAT.sub(r":\1}", _ONE_COLOUR.sub(_together, block))
+    block = _FIELDS.sub(r"\2\3\2", block)  # an f-string without text
     lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
     wide = any(len(line) > _NARROW for line in lines)
     return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
