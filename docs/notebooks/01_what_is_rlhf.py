@@ -135,7 +135,6 @@ def ask(policy_name, prompt, tries=100):
 for policy_name in ("base", "sft", "ppo"):
     ask(policy_name, "what is the capital of france ?")
 
-# %%
 figure("before-after")
 
 # %% [markdown]
@@ -204,10 +203,6 @@ Here's how to make a peanut butter sandwich:
 4. Press the slices together
 5. Enjoy!""",
 }
-
-for prompt, response in sft_examples.items():
-    print(f"PROMPT: {prompt}")
-    print(f"RESPONSE: {response[:75]}...\n")
 
 # %% [markdown]
 # The objective: make the responses that people wrote likely.
@@ -406,7 +401,7 @@ figure("ppo-loop")
 
 # %% [markdown]
 # The reward, on four invented answers. At β = 0.1 the penalty is there, and the hacked answer
-# still wins:
+# still wins. How large must β be?
 
 # %%
 from rlhf_explained import calculate_rlhf_reward
@@ -418,13 +413,11 @@ scenarios = [
     ("Safe response (moderate RM, low KL)", 7.0, 0.2),
 ]
 
-for beta in (0.1, 0.2):
-    print(f"beta = {beta}{'RM':>35}     KL  penalty  total")
-    for name, rm_score, kl in scenarios:
-        total, penalty = calculate_rlhf_reward(rm_score, kl, beta=beta)
-        print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
+print(f"{'RM':>43}     KL  penalty  total")
+for name, rm_score, kl in scenarios:
+    total, penalty = calculate_rlhf_reward(rm_score, kl, beta=0.1)
+    print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
 
-# %%
 figure("beta-sweep")
 
 # %% [markdown]
@@ -439,7 +432,6 @@ figure("beta-sweep")
 # %%
 figure("ppo-curves")
 
-# %%
 quantities = ("proxy", "gold", "kl", "helpful", "rambling", "false", "broken")
 print(" " * 10, *(f"{quantity:>9}" for quantity in quantities))
 for name in ("sft", "ppo", "ppo-no-kl"):

@@ -90,39 +90,14 @@ table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewar
 # %% [markdown]
 # ## From the optimum to the loss, in five steps
 #
-# ```text
-# ┌────────────────────────────────────────────────────────────────┐
-# │              DPO: FROM THE BEST POLICY TO A LOSS               │
-# ├────────────────────────────────────────────────────────────────┤
-# │  OBJECTIVE   reward - β × KL(policy || reference)              │
-# │      ▼       1. it has one best policy                         │
-# │  OPTIMUM     π* = π_ref × exp(r / β) / Z                       │
-# │      ▼       2. solve for the reward                           │
-# │  REWARD      r = β log(π* / π_ref) + β log Z                   │
-# │      ▼       3. compare two answers: Z is gone                 │
-# │  MARGIN      r_A - r_B, from the policy alone                  │
-# │      ▼       4. ask the labeler                                │
-# │  PREFERENCE  P(A over B) = σ(margin)                           │
-# │      ▼       5. make the labels likely                         │
-# │  LOSS        -log σ(margin)                                    │
-# │  LIKE: told "this essay, not that one", the student learns     │
-# │        without a grader                                        │
-# └────────────────────────────────────────────────────────────────┘
-# ```
+# - **Objective:** reward − β KL(π ‖ π<sub>ref</sub>). 1. It has one best policy.
+# - **Optimum:** π* = π<sub>ref</sub> exp(*r* / β) / *Z*. 2. Solve for the reward.
+# - **Reward:** *r* = β log π*/π<sub>ref</sub> + β log *Z*. 3. Compare two answers: *Z* is gone.
+# - **Margin:** *r<sub>A</sub>* − *r<sub>B</sub>*, from the policy alone. 4. Ask the labeler.
+# - **Preference:** P(*A* over *B*) = σ(margin). 5. Make the labels likely.
+# - **Loss:** −log σ(margin).
 #
-# <details><summary>In words</summary>
-#
-# DPO, from the best policy to a loss, in a chain with an arrow from each line to the next:
-#
-# - Objective: reward - β × KL(policy || reference). 1. It has one best policy.
-# - Optimum: π* = π_ref × exp(r / β) / Z. 2. Solve for the reward.
-# - Reward: r = β log(π* / π_ref) + β log Z. 3. Compare two answers: Z is gone.
-# - Margin: r_A - r_B, from the policy alone. 4. Ask the labeler.
-# - Preference: P(A over B) = σ(margin). 5. Make the labels likely.
-# - Loss: -log σ(margin).
-# - Like: told "this essay, not that one", the student learns without a grader.
-#
-# </details>
+# It is like a student who is told "this essay, not that one" and learns without a grader.
 #
 # **Step 1: one policy is best.** RLHF maximises reward at a price β for each nat away from the
 # [reference](../reference/glossary.md#reference-model). Best is the reference tilted by the reward
@@ -409,7 +384,6 @@ kinds by {number(others)}. *{study.origin}, 95 % intervals.*
 # %%
 display(HTML(as_html("frontier", result)))
 
-# %%
 settings = {
     "PPO": "ppo",
     "RLOO": "group",
