@@ -117,7 +117,8 @@ change = compared(many, few, MEASURES)
 print(f"{'new prompts':21}{'50 pairs':>14}{'12,800 pairs':>14}    change")
 for name, about in MEASURES.items():
     show = number if name == "best_of_16" else share
-    print(f"{about:21}{found(few, name, show):>14}{found(many, name, show):>14}    {change[name]}")
+    before, after = found(few, name, show), found(many, name, show)
+    print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
 # By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
@@ -155,21 +156,17 @@ By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({st
 # %%
 print("by gold's order, on prompts:   practised          new")
 for setting in ("careful_50", "careful_800", "one_pass_12800", "careful_12800"):
-    print(
-        f"{setting:24}{found(setting, 'practised_accuracy'):>16}"
-        f"{found(setting, 'gold_accuracy'):>13}"
-    )
-
-# %% [markdown]
-# On the left are *new answers to prompts that it practised*. A held-out set that shares its prompts
-# with the training set shows the left column, and flatters.
-
-# %%
+    practised, new = (found(setting, name) for name in ("practised_accuracy", "gold_accuracy"))
+    print(f"{setting:24}{practised:>16}{new:>13}")
 longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
 say(f"""
 The second pass adds {longer["practised_accuracy"]} on practised prompts and
 {longer["gold_accuracy"]} on new ones.
 """)
+
+# %% [markdown]
+# On the left are *new answers to prompts that it practised*. A held-out set that shares its prompts
+# with the training set shows the left column, and flatters.
 
 # %% [markdown]
 # ---
@@ -245,7 +242,6 @@ edits = {
     "opens politely": lambda question, answer: f"{OPENER} {answer}",
     "closes politely": lambda question, answer: f"{answer} {CLOSER}",
     "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
-    "is said twice": lambda question, answer: f"{answer} {answer}",
     "names another capital": elsewhere,
     "names it politely": politely_elsewhere,
     "becomes an insult": lambda question, answer: INSULTS[1],

@@ -277,7 +277,6 @@ assert measured[-1, 1] < 0
 # The margin grows, yet in the end the *chosen* answers are less likely than before. Many took that
 # for a fault (DPO [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
-# [#36](https://github.com/eric-mitchell/direct-preference-optimization/issues/36),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees the margin alone. Where
 # the rewards lie follows from who wrote the answers: the reference, both of them. Over what it
 # writes, the mean of log π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), below 0 for every other
