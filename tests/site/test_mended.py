@@ -20,7 +20,8 @@ from rlhf_explained.site import mended
         ('<p data-search-exclude="">x</p>', "<p>x</p>"),
         ("<b>x</b>     <i>y</i> &para;", "<b>x</b> <i>y</i> ¶"),
         (
-            '<pre><span></span><span class="normal"> 9</span>\n<span class="normal">10</span></pre>',
+            '<pre><span></span><span class="normal"> 9</span>\n'
+            '<span class="normal">10</span></pre>',
             "<pre> 9\n10</pre>",
         ),
         (
@@ -39,5 +40,4 @@ from rlhf_explained.site import mended
     ],
 )
 def test_needless_tags_are_left_out(made: str, left: str) -> None:
-    page = f"<body>\n<article>{made}</article>\n</body>"
-    assert mended.page(page) == f"<body><article>{left}</article></body>"
+    assert f"<article>{left}</article>" in mended.page(f"<article>{made}</article>")
