@@ -31,7 +31,7 @@ _NEEDLESS = {
     re.compile(r'<span class="md-ellipsis">([^<]*?)\s*</span></a>'): r"\1</a>",  # in the menu
     re.compile(r' class="autorefs autorefs-internal"'): "",
     re.compile(r'<span title="([^"<>]*)">\1</span>'): r"\1",
-    re.compile(r'<span class="normal">([ \d]+)</span>'): r"\1",  # the number of a line of code
+    re.compile(r'<span class="normal">([\s\d]+)</span>'): r"\1",  # the numbers of lines
     re.compile(
         r'<span class="doc doc-labels">\s*<small class="doc doc-label doc-label-module-attribute">'
         r"<code>module-attribute</code></small>\s*</span>\s*"
