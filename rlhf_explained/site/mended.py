@@ -33,10 +33,6 @@ _NEEDLESS = {
     re.compile(r'<span title="([^"<>]*)">\1</span>'): r"\1",
     re.compile(r'<span class="normal">([\s\d]+)</span>'): r"\1",  # the numbers of lines
     re.compile(
-        r'<span class="doc doc-labels">\s*<small class="doc doc-label doc-label-module-attribute">'
-        r"<code>module-attribute</code></small>\s*</span>\s*"
-    ): "",  # "attr" stands there already
-    re.compile(
         r'<div class="doc-md-description">\s*<p>((?:(?!<p>|</div>).)*)</p>\s*</div>', re.S
     ): r"\1",  # shown within the line
     re.compile(r'<span class="\w+">(\s+)</span>'): r"\1",  # blanks in code
