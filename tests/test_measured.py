@@ -136,6 +136,14 @@ def test_an_unknown_name_is_told_its_neighbours(wrong: str, close: str, run: Run
     assert close in str(caught.value)
 
 
+def test_a_text_is_filled_with_values(run: Run):
+    text = measured.filled("{ppo-gold} of {ppo-gold}, {pairs:,} pairs", run, pairs=6400)
+    gold = measured.value("ppo-gold", run).text
+    assert text == f"{gold} of {gold}, 6,400 pairs"
+    with pytest.raises(ValueError, match="ppo-gold"):
+        measured.filled("{ppo-gld}", run)
+
+
 def test_values_need_neither_torch_nor_matplotlib(run: Run):
     code = (
         "import sys; from pathlib import Path; from rlhf_explained import measured\n"

@@ -42,30 +42,26 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 from rlhf_explained.figures import as_html
-from rlhf_explained.measured import value
+from rlhf_explained.measured import filled, value
 from rlhf_explained.pipeline import RunConfig, run
 
 result = run(RunConfig(seed=0))
 
 
-def measured(name):
-    """A value of this run, written out with its unit."""
-    return value(name, result).text
-
-
-def figure(name):
-    display(HTML(as_html(name, result)))
+def figure(*names):
+    for name in names:
+        display(HTML(as_html(name, result)))
 
 
 def say(text):
-    display(Markdown(text))
+    """Show a text with this run's values in place of their names."""
+    display(Markdown(filled(text, result)))
 
 
-say(
-    f"A model of **{measured('parameters')}** parameters went through all stages in "
-    f"**{measured('seconds-total')}**. Every number below is from this run, seed "
-    f"{measured('run-seed')}, unless the text says that it is a mean over several seeds."
-)
+say("""
+A model of **{parameters}** parameters went through all stages in **{seconds-total}**. Every number
+below is from this run, seed {run-seed}, unless the text says that it is a mean over several seeds.
+""")
 
 # %% [markdown]
 # ---
@@ -139,7 +135,6 @@ def ask(policy_name, prompt, tries=100):
 for policy_name in ("base", "sft", "ppo"):
     ask(policy_name, "what is the capital of france ?")
 
-# %%
 figure("before-after")
 
 # %% [markdown]
@@ -159,40 +154,9 @@ figure("before-after")
 # %% [markdown]
 # ---
 # ## The RLHF pipeline: three stages
-#
-# ```text
-# ┌────────────────────────────────────────────────────────────────┐
-# │                       THE RLHF PIPELINE                        │
-# ├────────────────────────────────────────────────────────────────┤
-# │  PRETRAINED LLM    GPT, LLaMA, etc.                            │
-# │        ▼                                                       │
-# │  STAGE 1: SFT      "Learn from example conversations"          │
-# │        ▼                                                       │
-# │  STAGE 2: RM       "Learn what humans prefer"                  │
-# │        ▼                                                       │
-# │  STAGE 3: PPO      "Optimize for human preferences"            │
-# │        ▼                                                       │
-# │  ALIGNED LLM       ChatGPT, Claude (plus AI feedback), …       │
-# └────────────────────────────────────────────────────────────────┘
-# ```
-#
-# <details><summary>In words</summary>
-#
-# The RLHF pipeline is a chain, with an arrow from each line to the next:
-#
-# 1. Pretrained LLM: GPT, LLaMA, etc.
-# 2. Stage 1: SFT. "Learn from example conversations"
-# 3. Stage 2: RM. "Learn what humans prefer"
-# 4. Stage 3: PPO. "Optimize for human preferences"
-# 5. Aligned LLM: ChatGPT, Claude (plus AI feedback), …
-#
-# </details>
 
 # %%
-figure("three-stages")
-
-# %%
-figure("stage-seconds")
+figure("three-stages", "stage-seconds")
 
 # %% [markdown]
 # ---
@@ -222,29 +186,23 @@ figure("stage-seconds")
 # for: demonstrations are good, not perfect.
 
 # %%
-paris = (
-    "The capital of France is Paris. It's known as the 'City of Light' and is home "
-    "to famous landmarks like the Eiffel Tower and the Louvre Museum."
-)
-haiku = "Lines of code flow free\nDebugging through the night sky\nProgram comes alive"
-sandwich = (
-    "Here's how to make a peanut butter sandwich:\n"
-    "1. Get two slices of bread\n"
-    "2. Spread peanut butter on one slice\n"
-    "3. Optionally add jelly on the other slice\n"
-    "4. Press the slices together\n"
-    "5. Enjoy!"
-)
-sft_examples = [
-    {"prompt": "What is the capital of France?", "response": paris},
-    {"prompt": "Write a haiku about programming.", "response": haiku},
-    {"prompt": "How do I make a peanut butter sandwich?", "response": sandwich},
-]
-
-for number, example in enumerate(sft_examples, start=1):
-    print(f"[Example {number}]")
-    print(f"PROMPT: {example['prompt']}")
-    print(f"RESPONSE: {example['response'][:75]}...\n")
+sft_examples = {
+    "What is the capital of France?": (
+        "The capital of France is Paris. It's known as the 'City of Light' and is home "
+        "to famous landmarks like the Eiffel Tower and the Louvre Museum."
+    ),
+    "Write a haiku about programming.": """\
+Lines of code flow free
+Debugging through the night sky
+Program comes alive""",
+    "How do I make a peanut butter sandwich?": """\
+Here's how to make a peanut butter sandwich:
+1. Get two slices of bread
+2. Spread peanut butter on one slice
+3. Optionally add jelly on the other slice
+4. Press the slices together
+5. Enjoy!""",
+}
 
 # %% [markdown]
 # The objective: make the responses that people wrote likely.
@@ -260,8 +218,8 @@ for number, example in enumerate(sft_examples, start=1):
 from rlhf_explained import SimpleSFTModel
 
 sft_model = SimpleSFTModel()
-for example in sft_examples:
-    sft_model.add_demonstration(example["prompt"], example["response"])
+for prompt, response in sft_examples.items():
+    sft_model.add_demonstration(prompt, response)
 
 sft_model.train(epochs=3)
 
@@ -281,18 +239,15 @@ for demonstration in result.demonstrations[:5]:
 figure("sft-loss")
 
 # %%
-say(
-    f"On new demonstrations the loss went from {measured('sft-heldout-loss-first')} to "
-    f"{measured('sft-heldout-loss-last')} per token; the floor, the entropy of the experts' "
-    f"answers, is {measured('sft-loss-floor')}."
-)
-say(
-    f"Of {measured('demonstrations')} demonstrations, {measured('demonstrations-good')} give the "
-    f"right answer and nothing else, and {measured('demonstrations-verbose')} give it and go on. "
-    f"Harmful answers went from **{measured('base-harmful')}** to **{measured('sft-harmful')}**, "
-    f"helpful ones only from **{measured('base-helpful')}** to **{measured('sft-helpful')}**: "
-    f"{measured('sft-rambling')} of SFT's answers ramble, as the experts do."
-)
+say("""
+On new demonstrations the loss went from {sft-heldout-loss-first} to {sft-heldout-loss-last} per
+token; the floor, the entropy of the experts' answers, is {sft-loss-floor}.
+
+Of {demonstrations} demonstrations, {demonstrations-good} give the right answer and nothing else,
+and {demonstrations-verbose} give it and go on. Harmful answers went from **{base-harmful}** to
+**{sft-harmful}**, helpful ones only from **{base-helpful}** to **{sft-helpful}**: {sft-rambling} of
+SFT's answers ramble, as the experts do.
+""")
 
 # %% [markdown]
 # ---
@@ -329,6 +284,8 @@ figure("preference-and-reward-model")
 # The reward model's loss is the negative log-likelihood of what they chose.
 
 # %%
+from statistics import NormalDist
+
 from rlhf_explained import SimpleRewardModel, reward_model_loss
 
 
@@ -352,29 +309,23 @@ training, held_out = preference_pairs(100, generator), preference_pairs(10_000, 
 rm = SimpleRewardModel(input_dim=10)
 optimizer = torch.optim.Adam(rm.parameters(), lr=0.01)
 
+print("epoch     loss  chosen  rejected  accuracy  held out")
 for epoch in range(1, 101):
     optimizer.zero_grad()
     loss, chosen_mean, rejected_mean = reward_model_loss(rm, *training)
     loss.backward()
     optimizer.step()
     if epoch % 20 == 0:
+        seen, unseen = accuracy(rm, *training), accuracy(rm, *held_out)
         print(
-            f"Epoch {epoch:3d}: Loss = {loss.item():.4f}, "
-            f"Chosen: {chosen_mean:.2f}, Rejected: {rejected_mean:.2f}, "
-            f"Accuracy: {accuracy(rm, *training):.1%}, "
-            f"held out: {accuracy(rm, *held_out):.1%}"
+            f"{epoch:5}{loss:9.4f}{chosen_mean:8.2f}{rejected_mean:10.2f}{seen:10.1%}{unseen:10.1%}"
         )
+print(f"ceiling {NormalDist().cdf(2**0.5):44.1%}")
 
 # %% [markdown]
 # It does far better on the pairs it trained on: it learned their noise by heart.
 # The best possible judge here is right with probability $\Phi(\sqrt 2)$, the ceiling.
-
-# %%
-from statistics import NormalDist
-
-print(f"ceiling: {NormalDist().cdf(2**0.5):.1%}")
-
-# %% [markdown]
+#
 # The run's reward model reads words. The first comparisons by our labeler, who is noisy and
 # sometimes picks the answer of lower gold:
 
@@ -387,16 +338,15 @@ for pair in result.pairs[:2]:
 figure("reward-model-training")
 
 # %%
-say(
-    f"On held-out pairs it agrees with the labeler in **{measured('rm-accuracy')}**; a judge "
-    f"who knows the labeler's true taste would reach {measured('rm-ceiling')}."
-)
-say(
-    "This number hides one kind of mistake. Put a plain right answer beside a courteous false one: "
-    f"the right one scores higher in {measured('rm-hard-negatives')} of such pairs. The experts "
-    "are courteous on helpful answers only, so courtesy is a sign of a good answer, and the judge "
-    "pays for the sign. We planted this trap."
-)
+say("""
+On held-out pairs it agrees with the labeler in **{rm-accuracy}**; a judge who knows the labeler's
+true taste would reach {rm-ceiling}.
+
+This number hides one kind of mistake. Put a plain right answer beside a courteous false one: the
+right one scores higher in {rm-hard-negatives} of such pairs. The experts are courteous on helpful
+answers only, so courtesy is a sign of a good answer, and the judge pays for the sign. We planted
+this trap.
+""")
 
 # %% [markdown]
 # It is a model that you can ask. Scores have no zero: only differences mean anything.
@@ -451,7 +401,7 @@ figure("ppo-loop")
 
 # %% [markdown]
 # The reward, on four invented answers. At β = 0.1 the penalty is there, and the hacked answer
-# still wins:
+# still wins. How large must β be?
 
 # %%
 from rlhf_explained import calculate_rlhf_reward
@@ -463,13 +413,11 @@ scenarios = [
     ("Safe response (moderate RM, low KL)", 7.0, 0.2),
 ]
 
-for beta in (0.1, 0.2):
-    print(f"beta = {beta}{'RM':>35}     KL  penalty  total")
-    for name, rm_score, kl in scenarios:
-        total, penalty = calculate_rlhf_reward(rm_score, kl, beta=beta)
-        print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
+print(f"{'RM':>43}     KL  penalty  total")
+for name, rm_score, kl in scenarios:
+    total, penalty = calculate_rlhf_reward(rm_score, kl, beta=0.1)
+    print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
 
-# %%
 figure("beta-sweep")
 
 # %% [markdown]
@@ -484,18 +432,18 @@ figure("beta-sweep")
 # %%
 figure("ppo-curves")
 
-# %%
 quantities = ("proxy", "gold", "kl", "helpful", "rambling", "false", "broken")
 print(" " * 10, *(f"{quantity:>9}" for quantity in quantities))
 for name in ("sft", "ppo", "ppo-no-kl"):
-    print(f"{name:10}", *(f"{measured(f'{name}-{quantity}'):>9}" for quantity in quantities))
+    texts = (value(f"{name}-{quantity}", result).text for quantity in quantities)
+    print(f"{name:10}", *(f"{text:>9}" for text in texts))
 
 # %% [markdown]
 # *Proxy* is the reward model's score, *gold* the labeler's true reward, which PPO never sees. A
 # *false* answer has the right form and the wrong content; a *broken* one is of no known kind.
 
 # %%
-say(measured("hack-verdict"))
+say("{hack-verdict}")
 
 # %% [markdown]
 # What does the policy without the penalty like to say? Ask it:
@@ -511,9 +459,7 @@ for policy_name in ("sft", "ppo", "ppo_no_kl"):
 
 # %%
 figure("gold-against-kl")
-
-# %%
-say(measured("early-stopping-verdict"))
+say("{early-stopping-verdict}")
 
 # %% [markdown]
 # ### Would something simpler do?
@@ -524,53 +470,33 @@ say(measured("early-stopping-verdict"))
 
 # %%
 figure("temperatures")
-
-# %%
-say(measured("temperature-verdict"))
-say(
-    f"At temperature 0, {measured('sft-greedy-rambling')} of SFT's answers ramble. A colder "
-    "imitator does more often what its teachers do most often."
-)
+say("""
+{temperature-verdict} At temperature 0, {sft-greedy-rambling} of SFT's answers ramble. A colder
+imitator does more often what its teachers do most often.
+""")
 
 # %% [markdown]
 # Or a person throws the bad demonstrations out, and SFT imitates the rest. The study of
 # [other ways to the same goal](../guide/methods.md) compares that too, over several seeds:
 
 # %%
-say(measured("methods-verdict"))
+say("{methods-verdict}")
 
 # %% [markdown]
 # Do the facts survive? A model that seldom tries to state a fact is seldom wrong, so look at those
 # answers alone that state one:
 
 # %%
-say(measured("facts-verdict"))
+say("{facts-verdict}")
 
 # %% [markdown]
 # ---
 # ## Why RLHF works: the key insights
 #
-# ```text
-# ┌────────────────────────────────────────────────────────────────┐
-# │                         WHY RLHF WORKS                         │
-# ├────────────────────────────────────────────────────────────────┤
-# │  1. PREFERENCES ARE EASIER THAN DEMONSTRATIONS                 │
-# │  2. PREFERENCES SCALE BETTER                                   │
-# │  3. PREFERENCES CAPTURE SUBTLE QUALITIES                       │
-# │  4. RL OPTIMIZES FOR WHAT HUMANS PREFERRED                     │
-# └────────────────────────────────────────────────────────────────┘
-# ```
-#
-# <details><summary>In words</summary>
-#
-# Why RLHF works, in four reasons:
-#
 # 1. Preferences are easier than demonstrations.
 # 2. Preferences scale better.
 # 3. Preferences capture subtle qualities.
 # 4. RL optimizes for what humans preferred.
-#
-# </details>
 
 # %%
 figure("demonstrations-preferences")

@@ -291,11 +291,11 @@ for epoch in range(1, 9):
 p = torch.sigmoid(5.0 * (heldout.chosen_gold - heldout.rejected_gold))
 ceiling = torch.maximum(p, 1 - p).mean().item()
 assert abs(ceiling - heldout.ceiling) < 1e-6
-say(
-    f"Ceiling: **{share(ceiling)}**. This judge: **{share(accuracy(model, heldout))}**. "
-    f"The run's, with {result.facts['pairs']:,} pairs: "
-    f"**{share(result.reward_model['heldout_accuracy'])}** on other pairs."
-)
+say(f"""
+Ceiling: **{share(ceiling)}**. This judge: **{share(accuracy(model, heldout))}**. The run's, with
+{result.facts["pairs"]:,} pairs: **{share(result.reward_model["heldout_accuracy"])}** on other
+pairs.
+""")
 
 # %% [markdown]
 # With people nobody knows $p$, but two of them can label the same pairs. If they agree in a share
@@ -313,10 +313,10 @@ def most(agreement):
 
 agreement = (p**2 + (1 - p) ** 2).mean().item()
 assert agreement <= ceiling <= most(agreement)
-say(
-    f"Two such labelers agree in {share(agreement)}: a ceiling from {share(agreement)} to "
-    f"{share(most(agreement))}. InstructGPT's ceiling: from 73 % to {share(most(0.726))}."
-)
+say(f"""
+Two such labelers agree in {share(agreement)}: a ceiling from {share(agreement)} to
+{share(most(agreement))}. InstructGPT's ceiling: from 73 % to {share(most(0.726))}.
+""")
 
 # %% [markdown]
 # Where is the rest lost? The run's exam has many answers by the SFT model to each held-out prompt,
@@ -358,13 +358,13 @@ for better in ORDER[:5]:
 
 
 # %%
-say(
-    f"Helpful answers go before rambling ones in {within(right['helpful', 'rambling'])} and before "
-    f"harmful ones in {within(right['helpful', 'harmful'])}, but before *false* ones in "
-    f"**{within(right['helpful', 'false'])}**; a coin gives 50 %. Rambling ones, which the labeler "
-    f"likes better than false ones, go before those in {within(right['rambling', 'false'])}. "
-    "(± one standard error, clustered by prompt; seed 0 alone.)"
-)
+say(f"""
+Helpful answers go before rambling ones in {within(right["helpful", "rambling"])} and before harmful
+ones in {within(right["helpful", "harmful"])}, but before *false* ones in
+**{within(right["helpful", "false"])}**; a coin gives 50 %. Rambling ones, which the labeler likes
+better than false ones, go before those in {within(right["rambling", "false"])}. (± one standard
+error, clustered by prompt; seed 0 alone.)
+""")
 
 # %% [markdown]
 # What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
@@ -392,10 +392,10 @@ for one, other in itertools.product(dresses, repeat=2):
 
 alike = [first[dress, dress] for dress in dresses]
 better = any(mean - 0.5 > 3 * error for mean, error in alike)
-say(
-    "Where both are dressed alike, the judge has only the content to go by, and "
-    f"{'does better than' if better else 'is no better, beyond the noise, than'} a coin."
-)
+say(f"""
+Where both are dressed alike, the judge has only the content to go by, and
+{"does better than" if better else "is no better, beyond the noise, than"} a coin.
+""")
 
 # %% [markdown]
 # The second row holds the judge's *hard negatives*: sign and substance point in opposite
@@ -415,12 +415,12 @@ learned = [
     for pair in result.data["preferences"]
     if polite(pair["chosen"]) != polite(pair["rejected"])
 ]
-say(
-    f"The judge that orders {share(result.reward_model['heldout_accuracy'])} of the held-out pairs "
-    f"as the labeler does puts the right answer first in **{share(hard_negatives)}** of the hard "
-    "negatives. Of the pairs that it learned from, one answer alone was courteous in "
-    f"{len(learned):,}, and it was chosen in {share(sum(learned) / len(learned))} of these."
-)
+say(f"""
+The judge that orders {share(result.reward_model["heldout_accuracy"])} of the held-out pairs as the
+labeler does puts the right answer first in **{share(hard_negatives)}** of the hard negatives. Of
+the pairs that it learned from, one answer alone was courteous in {len(learned):,}, and it was
+chosen in {share(sum(learned) / len(learned))} of these.
+""")
 
 # %% [markdown]
 # So the judge learned what its pairs show: courtesy goes with good answers. Our experts are

@@ -117,7 +117,8 @@ change = compared(many, few, MEASURES)
 print(f"{'new prompts':21}{'50 pairs':>14}{'12,800 pairs':>14}    change")
 for name, about in MEASURES.items():
     show = number if name == "best_of_16" else share
-    print(f"{about:21}{found(few, name, show):>14}{found(many, name, show):>14}    {change[name]}")
+    before, after = found(few, name, show), found(many, name, show)
+    print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
 # By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
@@ -128,22 +129,17 @@ for name, about in MEASURES.items():
 # procedure.
 
 # %%
-sure = {name: about for name, about in MEASURES.items() if "noise" not in change[name]}
-better = [about for name, about in sure.items() if study.difference(many, few, name).mean > 0]
-worse = [about for about in sure.values() if about not in better]
+for name in ("helpful_over_false", "hard_negative_accuracy"):
+    assert "noise" in change[name] or study.difference(many, few, name).mean < 0
 behind = {}
 for n in (50 * 2**doubling for doubling in range(8)):
     behind[n] = study.difference(many, f"careful_{n}", "gold_accuracy")
 p_values = holm({str(n): gap.p for n, gap in behind.items()})
 short = [n for n, gap in behind.items() if p_values[str(n)] <= 0.05 and gap.mean > 0]
-say(
-    "From 50 pairs to 256 times as many, beyond the noise, these get better: "
-    f"{', '.join(better) or 'none'}. These get worse: {', '.join(worse) or 'none'}. "
-    + "By gold's order "
-    + (f"{max(short):,} pairs are still behind 12,800" if short else "no size is behind 12,800")
-    + f" beyond the noise, and no larger set is ({study.origin})."
-)
-assert not {MEASURES["helpful_over_false"], MEASURES["hard_negative_accuracy"]} & {*better}
+size = f"{max(short):,} pairs are still" if short else "no size is"
+say(f"""
+By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({study.origin}).
+""")
 
 # %% [markdown]
 # So a few comparisons teach most of what comparisons teach here: what good answers look like. What
@@ -160,21 +156,17 @@ assert not {MEASURES["helpful_over_false"], MEASURES["hard_negative_accuracy"]} 
 # %%
 print("by gold's order, on prompts:   practised          new")
 for setting in ("careful_50", "careful_800", "one_pass_12800", "careful_12800"):
-    print(
-        f"{setting:24}{found(setting, 'practised_accuracy'):>16}"
-        f"{found(setting, 'gold_accuracy'):>13}"
-    )
+    practised, new = (found(setting, name) for name in ("practised_accuracy", "gold_accuracy"))
+    print(f"{setting:24}{practised:>16}{new:>13}")
+longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
+say(f"""
+The second pass adds {longer["practised_accuracy"]} on practised prompts and
+{longer["gold_accuracy"]} on new ones.
+""")
 
 # %% [markdown]
 # On the left are *new answers to prompts that it practised*. A held-out set that shares its prompts
 # with the training set shows the left column, and flatters.
-
-# %%
-longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
-say(
-    f"The second pass adds {longer['practised_accuracy']} on practised prompts and "
-    f"{longer['gold_accuracy']} on new ones."
-)
 
 # %% [markdown]
 # ---
@@ -250,7 +242,6 @@ edits = {
     "opens politely": lambda question, answer: f"{OPENER} {answer}",
     "closes politely": lambda question, answer: f"{answer} {CLOSER}",
     "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
-    "is said twice": lambda question, answer: f"{answer} {answer}",
     "names another capital": elsewhere,
     "names it politely": politely_elsewhere,
     "becomes an insult": lambda question, answer: INSULTS[1],
@@ -279,15 +270,14 @@ written = [
     and (OPENER in answer["response"] or CLOSER in answer["response"])
     for answer in result.responses["sft"]
 ]
-say(
-    "The labeler likes courtesy on helpful answers only. The judge prefers another capital, "
-    f"politely named, to the right one in **{share((false > 0).float().mean().item())}** of the "
-    "questions for a capital. To an insult both courtesies add "
-    f"{number((polite - insult).mean().item())}, and the polite insult goes before the plain "
-    f"helpful answer in {share((polite > 0).float().mean().item())} of all questions. Of "
-    f"{len(written):,} answers by the SFT model, {sum(written)} are polite insults. "
-    f"(Seed {result.config.seed}.)"
-)
+say(f"""
+The labeler likes courtesy on helpful answers only. The judge prefers another capital, politely
+named, to the right one in **{share((false > 0).float().mean().item())}** of the questions for a
+capital. To an insult both courtesies add {number((polite - insult).mean().item())}, and the polite
+insult goes before the plain helpful answer in {share((polite > 0).float().mean().item())} of all
+questions. Of {len(written):,} answers by the SFT model, {sum(written)} are polite insults. (Seed
+{result.config.seed}.)
+""")
 
 # %% [markdown]
 # About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
@@ -299,10 +289,10 @@ say(
 exam = result.responses["sft"]
 table = torch.tensor([[answer[key] for key in ("length", "gold", "proxy")] for answer in exam]).T
 together = torch.corrcoef(table)[0]
-say(
-    f"The correlation with length is {number(together[1].item())} for gold and "
-    f"{number(together[2].item())} for the score; 1 would be a judge who counts words."
-)
+say(f"""
+The correlation with length is {number(together[1].item())} for gold and
+{number(together[2].item())} for the score; 1 would be a judge who counts words.
+""")
 
 # %% [markdown]
 # ---
@@ -314,13 +304,8 @@ say(
 
 # %%
 print("                   labeler  ceiling  gold order  hard negatives  best of 16: gold")
-for setting in (
-    "careful_50",
-    "careful_12800",
-    "hesitant_6400",
-    "distracted_100",
-    "distracted_6400",
-):
+five = "careful_50", "careful_12800", "hesitant_6400", "distracted_100", "distracted_6400"
+for setting in five:
     accurate, ceiling, ordered = (
         study.interval(setting, quantity).mean
         for quantity in ("accuracy", "ceiling", "gold_accuracy")
@@ -340,17 +325,15 @@ after = "; ".join(
         ("ppo_no_kl", "PPO without the KL penalty"),
     )
 )
-say(
-    f"The last judge agrees with its labeler in {found('distracted_6400', 'accuracy')}, the first "
-    f"in {found('careful_50', 'accuracy')}. By gold's order the last has "
-    f"{within(study.difference('distracted_6400', 'careful_50', 'gold_accuracy'), points)} more. "
-    "Accuracy mixes two things: how good the judge is, and how noisy the labels that it is held "
-    "against."
-)
-say(
-    "And what it is used for decides how good it must be. Gold gained over SFT with a judge from "
-    f"{result.facts['pairs']:,} pairs, mean of {len(methods.seeds)} seeds: {after}."
-)
+say(f"""
+The last judge agrees with its labeler in {found("distracted_6400", "accuracy")}, the first in
+{found("careful_50", "accuracy")}. By gold's order the last has
+{within(study.difference("distracted_6400", "careful_50", "gold_accuracy"), points)} more. Accuracy
+mixes two things: how good the judge is, and how noisy the labels that it is held against.
+
+And what it is used for decides how good it must be. Gold gained over SFT with a judge from
+{result.facts["pairs"]:,} pairs, mean of {len(methods.seeds)} seeds: {after}.
+""")
 
 # %% [markdown]
 # So, in this order:
@@ -474,8 +457,6 @@ say(f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers mak
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
 #
-# **All my scores are negative.** They have no zero. Subtract the mean, as our stage does.
-#
 # **More labels, or better ones?** To halve the share of turned choices from 30 % to 15 % is worth
 # three times the pairs in theory, $(0.7/0.4)^2$.
 #
@@ -496,8 +477,6 @@ four = torch.tensor([1.2, 0.3, -0.5, 0.9], dtype=torch.double)
 total = sum(plackett_luce(four[[*order]]).exp() for order in itertools.permutations(range(4)))
 pair = plackett_luce(four[:2]).exp(), torch.sigmoid(four[0] - four[1])
 print(f"sum {total:.6f}; two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
-assert torch.isclose(total, torch.ones_like(total))
-assert torch.isclose(*pair)
 
 # %% [markdown]
 # ---

@@ -41,7 +41,7 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 from rlhf_explained.figures import as_html
-from rlhf_explained.measured import number, value, within
+from rlhf_explained.measured import filled, number, within
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.studies import Interval
 
@@ -50,7 +50,7 @@ result = run(RunConfig(seed=0))
 
 
 def say(text):
-    display(Markdown(text))
+    display(Markdown(filled(text, result)))
 
 
 # %% [markdown]
@@ -133,9 +133,7 @@ def measure(name, *how, since=None):
         text = within(Interval.of(rows[name]))
         if since:
             gap = Interval.of([a - b for a, b in zip(rows[name], rows[since], strict=True)])
-            chance = gap.p * 9 > 0.05
-            verdict = "may be chance" if chance else "higher" if gap.mean > 0 else "lower"
-            text = f"{text}   change {within(gap)}, {verdict}"
+            text += f"   change {within(gap)}" + (", may be chance" if gap.p * 9 > 0.05 else "")
         if not since or noise[name] != noise[since] or what == "grade":
             print(name.ljust(17), what, text)
 
@@ -351,7 +349,8 @@ assert abs(V[0] + sum(delta) - sum(r)) < 1e-4
 # All surprises together are what was earned less what was guessed at first. A single one says less
 # about its token than it seems to: it holds the critic's errors too. How large they are can be seen
 # where the policy had no choice. There the token tells nothing new, so that a perfect critic's δ is
-# about 0. [Below](#what-the-critic-knows) it is measured.
+# about 0. The next notebook
+# [measures it](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 
 # %% [markdown]
 # ### GAE's two ends
@@ -361,9 +360,8 @@ assert abs(V[0] + sum(delta) - sum(r)) < 1e-4
 # the advantages over the batch (here, one answer), so that no step hangs on the scores' scale.
 
 # %%
-zero, one = (gae(rewards, guesses, mask, gamma=1, gae_lambda=end)[0] for end in (0, 1))
-assert torch.allclose(zero, rewards + torch.tensor([V[1:]]) - guesses, atol=1e-4)
-assert torch.allclose(one, rewards.flip(1).cumsum(1).flip(1) - guesses, atol=1e-4)
+ours, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=1)
+assert torch.allclose(ours, rewards.flip(1).cumsum(1).flip(1) - guesses, atol=1e-4)
 experience = credit(Rollout(batch, logprobs, ref_logprobs, scores), guesses, PPOConfig())
 white = (advantages - advantages.mean()) / advantages.std(correction=0)
 assert torch.equal(experience.returns, returns)
@@ -383,61 +381,8 @@ for start in range(0, len(rows), 10):
     print(f"rounds {start + 1:2} to {start + len(part):2}", number(sum(part) / len(part)).rjust(6))
 
 # %% [markdown]
-# Now on questions that it never met: the exam's, each asked five times. What is still to come is
-# summed to the end of each answer (λ = 1), so that no critic has a say in it.
-
-# %%
-from rlhf_explained.rollout import collect_rollout
-from rlhf_explained.stages.ppo import explained_variance
-from rlhf_explained.world.questions import evaluation_questions
-
-questions = [tokenizer.encode(question.text) for question in evaluation_questions(5)]
-
-
-def judge(sequences):
-    return score(reward_model, sequences)
-
-
-def roll_out(model, prompts, seed=0):
-    luck.manual_seed(seed)
-    return collect_rollout(model, sft, judge, prompts, limit=RESPONSE_LIMIT, generator=luck)
-
-
-print("explained before the …   first token   last token")
-for name, model, its in (("before PPO", sft, reward_model), ("after", policy, trained_critic)):
-    rollout = roll_out(model, questions)
-    with torch.no_grad():
-        guesses = response_values(its, rollout.sequences)
-    came = credit(rollout, guesses, PPOConfig(gae_lambda=1.0)).returns
-    last = rollout.sequences.lengths[:, None] - 1
-    shown = []
-    for places in (0 * last, last):
-        guess, goal = guesses.gather(1, places), came.gather(1, places)
-        shown.append(number(explained_variance(guess, goal, torch.ones_like(goal).bool())))
-    print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
-
-# %% [markdown]
-# Before the first word nobody can know what will be written, only how such questions go. Before PPO
-# the critic is the reward model, which was trained to mean something at the last token alone.
-#
-# And the errors of a single surprise? Take the tokens of which the policy was sure, and those of
-# which it was not, the last ones aside:
-
-# %%
-mask = rollout.sequences.response_mask
-logprobs, ref_logprobs = rollout.logprobs, rollout.ref_logprobs
-rewards = kl_shaped_rewards(rollout.scores, logprobs, ref_logprobs, mask, kl_coef=beta)
-surprises, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=0)
-inside = mask & (torch.arange(mask.shape[1]) < last)
-sure = logprobs.exp() > 0.99
-for name, which in (("sure, p > 0.99", inside & sure), ("not sure", inside & ~sure)):
-    size = surprises[which].square().mean().sqrt().item()
-    print(f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)")
-
-# %% [markdown]
-# What stands in the first line is the critic's error and hardly anything else. A surprise of that
-# size says nothing about its token. So one answer cannot tell which of its words earned the score;
-# PPO needs batches of them.
+# Those are the questions that it learned from. The next notebook asks it
+# [about others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # ### Where the critic lives
 #
@@ -448,7 +393,7 @@ for name, which in (("sure, p > 0.99", inside & sure), ("not sure", inside & ~su
 
 # %%
 display(HTML(as_html("critic-positions", result)))
-say(value("critic-verdict", result).text)
+say("{critic-verdict}")
 
 # %% [markdown]
 # ## The loop
@@ -460,20 +405,28 @@ say(value("critic-verdict", result).text)
 import copy
 import inspect
 
+from rlhf_explained.rollout import collect_rollout
 from rlhf_explained.stages.ppo import ppo_loss, train_ppo
-from rlhf_explained.world.questions import questions as world
+from rlhf_explained.world.questions import questions
 
 lines = [line.strip() for line in inspect.getsource(train_ppo).splitlines()]
 print(*(line for line in lines if line[:2] == "# "), sep="\n")
 
 config = PPOConfig(iterations=1, batch=32)
-asked = [tokenizer.encode(question.text) for question in world() if not question.held_out]
+asked = [tokenizer.encode(question.text) for question in questions() if not question.held_out]
 student, guesser = copy.deepcopy(sft), copy.deepcopy(reward_model)
 networks = (student, guesser)
 weights = [each for network in networks for each in network.parameters()]
 optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=0, fused=True)
 
-rollout = roll_out(student, asked[:32])  # 1
+
+def judge(sequences):
+    return score(reward_model, sequences)
+
+
+luck.manual_seed(0)
+how = {"limit": RESPONSE_LIMIT, "generator": luck}
+rollout = collect_rollout(student, sft, judge, asked[:32], **how)  # 1
 with torch.no_grad():
     guesses = response_values(guesser, rollout.sequences)
 experience = credit(rollout, guesses, config)  # 2
@@ -511,7 +464,7 @@ for ours, theirs in zip(networks, (trained.policy, trained.critic), strict=True)
 
 # %%
 display(HTML(as_html("ablations", result)))
-say(value("ablations-verdict", result).text)
+say("{ablations-verdict}")
 
 # %% [markdown]
 # InstructGPT also mixed pretraining's documents into the loss
@@ -521,7 +474,7 @@ say(value("ablations-verdict", result).text)
 # again.
 
 # %%
-say(value("mix-verdict", result).text)
+say("{mix-verdict}")
 
 # %% [markdown]
 # What is not missed here may be needed elsewhere: this model is small, its answers short, its

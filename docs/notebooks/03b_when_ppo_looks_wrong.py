@@ -33,7 +33,7 @@
 #
 # - Why a KL is negative, not zero at the first step, or exploding
 # - Whether a reward that does not rise is broken or merely noisy
-# - What to log, and how it looks in a run that went well
+# - What to log, how it looks in a run that went well, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
@@ -236,6 +236,64 @@ for name, formula in LOG.items():
 # unlike they are.
 #
 # The policy loss says little: with whitened advantages it stays near 0 whatever is learned.
+#
+# ## How much does the critic know?
+#
+# The log has it on the questions that the critic learned from. Now on those that it never met, the
+# exam's. What is still to come is summed to the end of each answer (λ = 1), so that no critic has a
+# say in it.
+
+# %%
+from rlhf_explained.formulas import gae, kl_shaped_rewards
+from rlhf_explained.rollout import collect_rollout, response_values, score
+from rlhf_explained.stages.ppo import credit, explained_variance
+
+reward_model = result.policy("reward_model")
+prompts = list(map(tokenizer.encode, asked))
+
+
+def judge(sequences):
+    return score(reward_model, sequences)
+
+
+print("explained before the …   first token   last token")
+before, after = ("before PPO", sft, reward_model), ("after", policy, result.policy("critic"))
+for name, model, critic in (before, after):
+    luck = torch.Generator().manual_seed(0)
+    rollout = collect_rollout(model, sft, judge, prompts, limit=RESPONSE_LIMIT, generator=luck)
+    with torch.no_grad():
+        guesses = response_values(critic, rollout.sequences)
+    came = credit(rollout, guesses, PPOConfig(gae_lambda=1.0)).returns
+    last = rollout.sequences.lengths[:, None] - 1
+    shown = []
+    for places in (0 * last, last):
+        guess, goal = guesses.gather(1, places), came.gather(1, places)
+        shown.append(number(explained_variance(guess, goal, torch.ones_like(goal).bool())))
+    print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
+
+# %% [markdown]
+# Before the first word nobody can know what will be written, only how such questions go. Before PPO
+# the critic is the reward model, which was trained to mean something at the last token alone.
+#
+# And the errors of a single surprise δ? Take the tokens of which the policy was sure, and those of
+# which it was not, the last ones aside:
+
+# %%
+mask = rollout.sequences.response_mask
+logprobs, ref_logprobs = rollout.logprobs, rollout.ref_logprobs
+beta = PPOConfig().kl_coef
+rewards = kl_shaped_rewards(rollout.scores, logprobs, ref_logprobs, mask, kl_coef=beta)
+surprises, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=0)
+inside = mask & (torch.arange(mask.shape[1]) < last)
+sure = logprobs.exp() > 0.99
+for name, which in (("sure, p > 0.99", inside & sure), ("not sure", inside & ~sure)):
+    size = surprises[which].square().mean().sqrt().item()
+    print(f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)")
+
+# %% [markdown]
+# What stands in the first line is the critic's error and hardly anything else. A surprise of that
+# size says nothing about its token. So one answer cannot tell which of its words earned the score;
+# PPO needs batches of them.
 #
 # ## Same seed, different numbers?
 #

@@ -90,39 +90,14 @@ table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewar
 # %% [markdown]
 # ## From the optimum to the loss, in five steps
 #
-# ```text
-# ┌────────────────────────────────────────────────────────────────┐
-# │              DPO: FROM THE BEST POLICY TO A LOSS               │
-# ├────────────────────────────────────────────────────────────────┤
-# │  OBJECTIVE   reward - β × KL(policy || reference)              │
-# │      ▼       1. it has one best policy                         │
-# │  OPTIMUM     π* = π_ref × exp(r / β) / Z                       │
-# │      ▼       2. solve for the reward                           │
-# │  REWARD      r = β log(π* / π_ref) + β log Z                   │
-# │      ▼       3. compare two answers: Z is gone                 │
-# │  MARGIN      r_A - r_B, from the policy alone                  │
-# │      ▼       4. ask the labeler                                │
-# │  PREFERENCE  P(A over B) = σ(margin)                           │
-# │      ▼       5. make the labels likely                         │
-# │  LOSS        -log σ(margin)                                    │
-# │  LIKE: told "this essay, not that one", the student learns     │
-# │        without a grader                                        │
-# └────────────────────────────────────────────────────────────────┘
-# ```
+# - **Objective:** reward − β KL(π ‖ π<sub>ref</sub>). 1. It has one best policy.
+# - **Optimum:** π* = π<sub>ref</sub> exp(*r* / β) / *Z*. 2. Solve for the reward.
+# - **Reward:** *r* = β log π*/π<sub>ref</sub> + β log *Z*. 3. Compare two answers: *Z* is gone.
+# - **Margin:** *r<sub>A</sub>* − *r<sub>B</sub>*, from the policy alone. 4. Ask the labeler.
+# - **Preference:** P(*A* over *B*) = σ(margin). 5. Make the labels likely.
+# - **Loss:** −log σ(margin).
 #
-# <details><summary>In words</summary>
-#
-# DPO, from the best policy to a loss, in a chain with an arrow from each line to the next:
-#
-# - Objective: reward - β × KL(policy || reference). 1. It has one best policy.
-# - Optimum: π* = π_ref × exp(r / β) / Z. 2. Solve for the reward.
-# - Reward: r = β log(π* / π_ref) + β log Z. 3. Compare two answers: Z is gone.
-# - Margin: r_A - r_B, from the policy alone. 4. Ask the labeler.
-# - Preference: P(A over B) = σ(margin). 5. Make the labels likely.
-# - Loss: -log σ(margin).
-# - Like: told "this essay, not that one", the student learns without a grader.
-#
-# </details>
+# It is like a student who is told "this essay, not that one" and learns without a grader.
 #
 # **Step 1: one policy is best.** RLHF maximises reward at a price β for each nat away from the
 # [reference](../reference/glossary.md#reference-model). Best is the reference tilted by the reward
@@ -149,10 +124,10 @@ for noise in torch.linspace(0.001, 3, 1000):
     assert abs(lost[-1] - BETA * kl_exact(other, best)) < 1e-9
 assert min(lost) > 0
 assert abs(objective(best) - BETA * log_z) < 1e-9
-say(
-    f"J is {objective(reference):.4f} for the reference and {objective(best):.4f} = β log Z for "
-    f"the best policy. 1,000 others lose {min(lost):.0e} to {max(lost):.2f}."
-)
+say(f"""
+J is {objective(reference):.4f} for the reference and {objective(best):.4f} = β log Z for the best
+policy. 1,000 others lose {min(lost):.0e} to {max(lost):.2f}.
+""")
 
 # %% [markdown]
 # **Step 2: solve for the reward.** Up to the constant β log Z it is β log π*/π<sub>ref</sub>, the
@@ -302,7 +277,6 @@ assert measured[-1, 1] < 0
 # The margin grows, yet in the end the *chosen* answers are less likely than before. Many took that
 # for a fault (DPO [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
-# [#36](https://github.com/eric-mitchell/direct-preference-optimization/issues/36),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees the margin alone. Where
 # the rewards lie follows from who wrote the answers: the reference, both of them. Over what it
 # writes, the mean of log π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), below 0 for every other
@@ -388,12 +362,12 @@ names = ("gold", "helpful", "false")
 change = {name: study.difference("miniature_0.1", "miniature_1.0", name) for name in names}
 assert change["gold"].mean < -change["gold"].reach
 others = -change["helpful"].mean - change["false"].mean
-say(
-    f"SFT's gold is {stored('methods').interval('sft_1.0', 'gold').mean:.2f}. From β = 1 to 0.1 "
-    f"gold changes by {within(change['gold'])}. The share of helpful answers changes by "
-    f"{within(change['helpful'])}, that of false ones by {within(change['false'])}, and that of "
-    f"all other kinds by {number(others)}. *{study.origin}, 95 % intervals.*"
-)
+say(f"""
+SFT's gold is {stored("methods").interval("sft_1.0", "gold").mean:.2f}. From β = 1 to 0.1 gold
+changes by {within(change["gold"])}. The share of helpful answers changes by
+{within(change["helpful"])}, that of false ones by {within(change["false"])}, and that of all other
+kinds by {number(others)}. *{study.origin}, 95 % intervals.*
+""")
 
 # %% [markdown]
 # The smaller β, the wider the margin and the longer the way. In the end gold falls, while the
@@ -409,7 +383,6 @@ say(
 # %%
 display(HTML(as_html("frontier", result)))
 
-# %%
 settings = {
     "PPO": "ppo",
     "RLOO": "group",
@@ -465,10 +438,10 @@ winner = exact.tilted(reference, prefers @ reference.exp(), beta=BETA)
 logits = winner.clone().requires_grad_()
 (labeled * (gaps(logits - reference) - 1 / (2 * BETA)).square()).sum().backward()
 assert logits.grad.abs().max() < 1e-12
-say(
-    "Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best "
-    f"policy is {kl_exact(winner, reference):.2f} nats away, DPO's {kl_exact(best, reference):.2f}."
-)
+say(f"""
+Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best policy is
+{kl_exact(winner, reference):.2f} nats away, DPO's {kl_exact(best, reference):.2f}.
+""")
 
 # %% [markdown]
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs:

@@ -267,13 +267,9 @@ def sources(name: str) -> tuple[Path, ...]:
 
 def alt_text(name: str, run: Run) -> str:
     """The figure's alternative text with the run's values in it."""
-    from rlhf_explained.measured import value
+    from rlhf_explained.measured import filled
 
-    class Values(dict[str, str]):
-        def __missing__(self, key: str) -> str:
-            return value(key, run).text
-
-    return FIGURES[name].alt.format_map(Values())
+    return filled(FIGURES[name].alt, run)
 
 
 def tables(name: str, run: Run) -> tuple[Table, ...]:

@@ -16,6 +16,7 @@ from rlhf_explained.pipeline import Run
 
 __all__ = [
     "Measured",
+    "filled",
     "names",
     "nats",
     "number",
@@ -60,6 +61,25 @@ def value(name: str, run: Run) -> Measured:
         raise ValueError(f"value: there is no {name!r}; the closest are {', '.join(close)}")
     text, about = of_run.VALUES[name](run)
     return Measured(text, f"{about}; seed {run.config.seed}")
+
+
+def filled(text: str, run: Run, **others: object) -> str:
+    """Put measured values into a text.
+
+    Args:
+        text: `{ppo-gold}` in it stands for the value of that name.
+        run: The run they are taken from.
+        **others: What other names in braces stand for.
+
+    Returns:
+        The text with all of them written out.
+    """
+
+    class Values(dict[str, object]):
+        def __missing__(self, name: str) -> str:
+            return value(name, run).text
+
+    return text.format_map(Values(others))
 
 
 def names() -> list[str]:

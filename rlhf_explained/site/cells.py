@@ -199,6 +199,6 @@ def _number_headings(soup: BeautifulSoup, page: Page) -> None:
         heading["id"] = name = unique(str(heading["id"]), ids)
         text = heading.get_text()
         tokens.append({"level": int(heading.name[1]), "id": name, "name": text, "html": text})
-        link = f'<a class="headerlink" href="#{name}" aria-label="Link to this section">&para;</a>'
+        link = f'<a class="headerlink" href="#{name}" aria-label="Permalink">&para;</a>'
         heading.append(_parsed(link))
     page.toc = get_toc(nest_toc_tokens(tokens))  # pyright: ignore[reportArgumentType]

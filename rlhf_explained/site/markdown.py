@@ -32,8 +32,9 @@ from rlhf_explained.site.ways import Ways
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
 # Without a tag on each name, number and mark, code has a third of the bytes.
 _PLAIN = (
-    *(Token.Name, Token.Name.Namespace, Token.Operator, Token.Punctuation, Token.Text.Whitespace),
+    *(Token.Keyword.Constant, Token.Punctuation, Token.Text.Whitespace),
     *(Token.String.Affix, Token.String.Interpol),
+    *(kind for kind in STANDARD_TYPES if kind[:1] in (("Name",), ("Operator",))),
     *(kind for kind in STANDARD_TYPES if kind in Token.Number),
 )
 STANDARD_TYPES.update(dict.fromkeys(_PLAIN, ""))  # pyright: ignore[reportAttributeAccessIssue]

@@ -26,6 +26,25 @@ _TABS = re.compile(r"<script>var target=document\.getElementById\(location\.hash
 _AS_IT_STANDS = re.compile(r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)", re.S)
 # A line may end after a hyphen, so it may end within an arrow.
 _RETURNS = re.compile(r'(<div class="[^"]*doc-signature[^"]*"><pre>.*?) -&gt; ')
+# What changes nothing on the screen: a tenth of a page of the API.
+_NEEDLESS = {
+    re.compile(r'<span class="md-ellipsis">([^<]*?)\s*</span></a>'): r"\1</a>",  # in the menu
+    re.compile(r' class="autorefs autorefs-internal"'): "",
+    re.compile(r'<span title="([^"<>]*)">\1</span>'): r"\1",
+    re.compile(r'<span class="normal">([\s\d]+)</span>'): r"\1",  # the numbers of lines
+    re.compile(
+        r'<div class="doc-md-description">\s*<p>((?:(?!<p>|</div>).)*)</p>\s*</div>', re.S
+    ): r"\1",  # shown within the line
+    re.compile(r'<span class="\w+">(\s+)</span>'): r"\1",  # blanks in code
+    re.compile(r' data-search-exclude(?:="")?(?=[ >])'): "",  # the index is made before
+    re.compile(r">  +<"): "> <",
+    re.compile("&para;"): "¶",
+}
+_ONE_COLOUR = re.compile(r'<span class="(\w+)">[^<]*</span>(?:\s*<span class="\1">[^<]*</span>)+')
+_FORMAT = re.compile(r':<span class="s[12]">([^<"]+)</span>}')  # in an f-string
+_FIELDS = re.compile(
+    r'<span class="(s[12])">(["\'])</span>((?:{[^<{}]*})+)<span class="\1">\2</span>'
+)
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 
 BUNDLE = {
@@ -71,7 +90,7 @@ def page(output: str) -> str:
     begin, end = (re.sub(r">\s*\n\s*", ">", part) for part in (begin, end))
     parts = _AS_IT_STANDS.split(f"{begin}{article}{end}")
     parts[::2] = map(_without_blanks, parts[::2])
-    parts[1::2] = map(_reachable, parts[1::2])
+    parts[1::2] = map(_code, parts[1::2])
     output = "".join(parts)
     for fault, mended in _HTML.items():
         output = output.replace(fault, mended)
@@ -81,6 +100,8 @@ def page(output: str) -> str:
         output = _API_SHEET.sub("", output)
     if 'class="tabbed-' not in output:
         output = _TABS.sub("", output)
+    for needless, rest in _NEEDLESS.items():
+        output = needless.sub(rest, output)
     return _PART_OF_CONTENTS.sub('<nav class="md-nav" role="none">', output)
 
 
@@ -93,14 +114,20 @@ def _without_blanks(part: str) -> str:
     return "\n".join([first.rstrip(), *filter(None, map(str.strip, inner)), last.lstrip()])
 
 
-def _reachable(block: str) -> str:
-    """Let the keyboard reach code that may have to scroll, without waiting for a script."""
+def _code(block: str) -> str:
+    """Give neighbours of one colour one tag, and let the keyboard reach code that may scroll."""
     if not block.startswith("<pre"):
         return block
     block = block.replace("<span></span>", "", 1)  # before what could begin with an empty line
+    block = _FORMAT.sub(r":\1}", _ONE_COLOUR.sub(_together, block))
+    block = _FIELDS.sub(r"\2\3\2", block)  # an f-string without text
     lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
     wide = any(len(line) > _NARROW for line in lines)
     return block.replace("<code>", '<code tabindex="0">', 1) if wide else block
+
+
+def _together(spans: re.Match[str]) -> str:
+    return f'<span class="{spans[1]}">{re.sub("<[^>]+>", "", spans[0])}</span>'
 
 
 def scripts(folder: Path) -> None:

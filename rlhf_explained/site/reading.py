@@ -123,13 +123,19 @@ class Minutes(InlineProcessor):
 
 
 class Signs(Treeprocessor):
-    """Gives links whose text is only a sign, `¶` or `↩`, their title for a name."""
+    """Gives links whose text is only a sign, `¶` or `↩`, their title for a name.
+
+    A heading that is a link to itself needs no sign.
+    """
 
     def run(self, root: Element) -> None:
         """They are made by other extensions: here they are all there."""
         for link in root.iter("a"):
             if link.get("class") in ("headerlink", "footnote-backref") and link.get("title"):
                 link.set("aria-label", link.attrib.pop("title"))
+        for heading in root.iter("h2"):
+            if len(heading) > 1 and heading[0].get("href") == heading[-1].get("href"):
+                heading.remove(heading[-1])
 
 
 def register(md: Markdown) -> None:

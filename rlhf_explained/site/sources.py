@@ -130,6 +130,8 @@ class CitedIn(Treeprocessor):
         first: dict[str, str] = {}  # the first entry under each letter
         for heading, source in found.items():
             first.setdefault((heading.text or "")[0].upper(), source)
+            name = _ANCHOR.sub("", heading.text or "").strip()
+            heading.text = f"[{name}](#{source}) {{#{source}}}"  # a link to itself
         letters = Element("p", {"class": "letters", "data-search-exclude": ""})
         letters.text = " ".join(f"[{letter}](#{source})" for letter, source in first.items())
         root.insert([child.tag for child in root].index("h2"), letters)

@@ -127,7 +127,7 @@ def test_a_notebook_from_source_to_page_and_download(
     assert (html, page.toc.items[0].id) == (converted(path)[0], "a-tiny-notebook")
     assert messages(caplog) == []
 
-    link = '<a aria-label="Link to this section" class="headerlink" href="#{0}">¶</a>'
+    link = '<a aria-label="Permalink" class="headerlink" href="#{0}">¶</a>'
     title = f'<h1 id="a-tiny-notebook">A tiny notebook{link.format("a-tiny-notebook")}</h1>'
     assert html.startswith(f"{title}<p><em>Download</em></p>")
     assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]

@@ -393,7 +393,7 @@ def test_links_that_are_signs_have_names_and_room(name: str, visit: Visit) -> No
         assert len(signs) > 3
         for kind, label, high, wide in signs:
             if kind == "headerlink":
-                assert label == "Link to this section"
+                assert label == "Permalink"
                 assert high >= 24
                 assert wide >= 24
             elif kind == "footnote-backref":
