@@ -68,7 +68,7 @@ class GRPOConfig:
         response_limit: Longest answer in tokens.
     """
 
-    iterations: int = 40
+    iterations: int = 50
     prompts: int = 16
     group_size: int = 8
     epochs: int = 2

@@ -60,11 +60,11 @@ class PPOConfig:
         response_limit: Longest answer in tokens.
     """
 
-    iterations: int = 40
+    iterations: int = 50
     batch: int = 128
     epochs: int = 2
     minibatches: int = 1
-    learning_rate: float = 8e-4
+    learning_rate: float = 1e-3
     kl_coef: float = 0.5
     gamma: float = 1.0
     gae_lambda: float = 0.95
