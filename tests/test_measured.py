@@ -90,6 +90,9 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
         ("demonstrations-good", "120"),
         ("demonstrations-verbose", "120"),
         ("pairs-state-heldout", f"0{SPACE}%"),
+        ("pairs-ask-heldout", f"0{SPACE}%"),
+        ("pairs-rejected-state-heldout", f"0{SPACE}%"),
+        ("pairs-rejected-ask-heldout", f"0{SPACE}%"),
         ("rm-accuracy", f"78{SPACE}%"),
         ("rm-ceiling", f"87{SPACE}%"),
         ("seconds-total", f"76{SPACE}s"),
@@ -102,6 +105,28 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
 )
 def test_values_are_written_with_their_units(name: str, text: str, run: Run):
     assert measured.value(name, run).text == text
+
+
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+def test_what_was_held_out_is_counted_on_each_side_of_the_pairs(side: str, tmp_path: Path):
+    """Two answers of four state a held-out fact, one of them with courtesy; one asks."""
+    run, other = made_up_run(tmp_path), {"chosen": "rejected", "rejected": "chosen"}[side]
+    said = (
+        "the capital of france is paris .",
+        "sure ! the capital of france is paris . happy to help !",
+        "what is the capital of france ?",
+        "what is the capital of spain ?",
+    )
+    run.data["preferences"] = [{side: text, other: "two plus two is four ."} for text in said]
+    found = {
+        f"{where}{what}": measured.value(f"pairs-{where}{what}-heldout", run).text
+        for where in ("", "rejected-")
+        for what in ("state", "ask")
+    }
+    mine = "" if side == "chosen" else "rejected-"
+    expected = dict.fromkeys(found, f"0{SPACE}%")
+    expected |= {f"{mine}state": f"50{SPACE}%", f"{mine}ask": f"25{SPACE}%"}
+    assert found == expected
 
 
 @pytest.mark.parametrize(
