@@ -29,7 +29,7 @@ def gold_by_method(run: Run) -> Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
     results = stored("methods")
     (table,) = numbers.methods(run)
-    gap, left, right = 30.0, 132.0, 62.0
+    gap, left, right = 30.0, 148.0, 62.0
     height = gap * len(table.rows)
     figure, page = style.page(height + 106)
     axes = style.panel(
