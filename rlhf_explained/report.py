@@ -120,8 +120,9 @@ def print_data(run: Run, *, as_json: bool) -> None:
         return
     for name, texts in run.data.items():
         print(f"{name:16s}{len(texts):6,}")
-    said = held_out_in_pairs(run)
-    print(
-        f"{said['state']:.2%} of the chosen answers state a held-out fact and {said['ask']:.2%} "
-        "ask a held-out question: the model itself wrote them"
-    )
+    for side in ("chosen", "rejected"):
+        said = held_out_in_pairs(run, side)
+        print(
+            f"{said['state']:.2%} of the {side} answers state a held-out fact and "
+            f"{said['ask']:.2%} ask a held-out question: the model itself wrote them"
+        )

@@ -174,6 +174,7 @@ def made_up_run(
             "heldout_accuracy": 0.78,
             "accuracy_ceiling": 0.874,
             "hard_negative_accuracy": 0.019,
+            "plain_negative_accuracy": 0.45,
             "heldout_pairs": len(scores),
             "chosen_scores": [chosen for chosen, _ in scores],
             "rejected_scores": [rejected for _, rejected in scores],

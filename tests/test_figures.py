@@ -69,6 +69,7 @@ RUNS = {
             "heldout_accuracy": 0.0,
             "accuracy_ceiling": 1.0,
             "hard_negative_accuracy": 0.0,
+            "plain_negative_accuracy": 0.0,
             "heldout_pairs": 3,
             "chosen_scores": [1.0] * 3,
             "rejected_scores": [1.0] * 3,

@@ -90,6 +90,9 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
         ("demonstrations-good", "120"),
         ("demonstrations-verbose", "120"),
         ("pairs-state-heldout", f"0{SPACE}%"),
+        ("pairs-ask-heldout", f"0{SPACE}%"),
+        ("pairs-rejected-state-heldout", f"0{SPACE}%"),
+        ("pairs-rejected-ask-heldout", f"0{SPACE}%"),
         ("rm-accuracy", f"78{SPACE}%"),
         ("rm-ceiling", f"87{SPACE}%"),
         ("seconds-total", f"76{SPACE}s"),
@@ -102,6 +105,28 @@ def test_every_value_stands_the_shortest_run(name: str, tmp_path: Path):
 )
 def test_values_are_written_with_their_units(name: str, text: str, run: Run):
     assert measured.value(name, run).text == text
+
+
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+def test_what_was_held_out_is_counted_on_each_side_of_the_pairs(side: str, tmp_path: Path):
+    """Two answers of four state a held-out fact, one of them with courtesy; one asks."""
+    run, other = made_up_run(tmp_path), {"chosen": "rejected", "rejected": "chosen"}[side]
+    said = (
+        "the capital of france is paris .",
+        "sure ! the capital of france is paris . happy to help !",
+        "what is the capital of france ?",
+        "what is the capital of spain ?",
+    )
+    run.data["preferences"] = [{side: text, other: "two plus two is four ."} for text in said]
+    found = {
+        f"{where}{what}": measured.value(f"pairs-{where}{what}-heldout", run).text
+        for where in ("", "rejected-")
+        for what in ("state", "ask")
+    }
+    mine = "" if side == "chosen" else "rejected-"
+    expected = dict.fromkeys(found, f"0{SPACE}%")
+    expected |= {f"{mine}state": f"50{SPACE}%", f"{mine}ask": f"25{SPACE}%"}
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -400,6 +425,8 @@ NOISE = (-0.02, 0.03, -0.01, 0.02, -0.02)  # of five seeds; their mean is 0
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     """Puts made-up results in the place of a study's."""
+    kept: dict[str, Results] = {}
+    monkeypatch.setattr(of_studies, "stored", kept.__getitem__)
 
     def put(name: str, values: dict[str, dict[str, list[float]]], **config: Any) -> None:
         rows = [
@@ -407,8 +434,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
             for setting, quantities in values.items()
             for seed, row in enumerate(zip(*quantities.values(), strict=True))
         ]
-        results = Results(name, "2026-01-01", "", config or {key: {} for key in values}, rows)
-        monkeypatch.setattr(of_studies, "stored", lambda asked: {name: results}[asked])
+        kept[name] = Results(name, "2026-01-01", "", config or {key: {} for key in values}, rows)
 
     return put
 
@@ -421,35 +447,78 @@ def around(mean: float, turn: int = 0) -> list[float]:
 def methods(made: Made, **golds: float) -> str:
     """The verdict on made-up methods: PPO has 1.5, what is not named is level with it."""
     colder = {"sft_0.7": 0.4, "sft_0.5": 0.5, "sft_0.3": 0.2, "sft_0.0": 0.0, "sft_1.0": 0.3}
-    names = [*colder, *(name for name in of_studies.METHODS if not name.startswith("sft_b"))]
-    usual = dict.fromkeys(names, 1.5) | colder | {"greedy": 2.0}
-    usual |= {name.replace("sft_1", "sft_1.0"): gold for name, gold in golds.items()}
-    greedy = usual.pop("greedy")
+    names = [*colder, *(name for name in of_studies.METHODS if name != "sft_best")]
+    usual = dict.fromkeys(names, 1.5) | colder | golds
     values = {
         name: {
-            "gold": around(gold, turn),
-            "gold_greedy": around(greedy if name == "sft_good" else 2.0, turn),
+            "gold": around(usual[name], turn),
+            "gold_greedy": around(golds.get(f"greedy/{name}", 2.0), turn),
         }
-        for turn, (name, gold) in enumerate(usual.items())
+        for turn, name in enumerate(dict.fromkeys(names))
     }
     made("methods", values)
     return of_studies.methods_verdict()[0]
 
 
-@pytest.mark.parametrize(
-    ("method", "rival"),
-    [(name, words) for name, words in of_studies.IN_WORDS.items() if not name.startswith("ppo")],
-)
-def test_ppo_is_above_a_method_level_with_it_or_below(method: str, rival: str, made: Made):
-    if method == "sft_best":
-        method = "sft_0.5"
-    name, middle = method.replace("1.0", "1"), 2.0 if method == "greedy" else 1.5
-    above, level, below = (methods(made, **{name: middle + gap}) for gap in (-1.0, 0.0, 1.0))
-    assert re.search(rf"1\.00 ± 0\.\d\d above {re.escape(rival)}[,.; ]", above)
-    assert re.search(
-        rf"level within the noise with (.* )?{re.escape(rival)} \(−?0\.00 ± 0\.0", level
+RIVALS = [name for name in of_studies.IN_WORDS if not name.startswith("ppo")]
+GREEDY = [f"greedy/{name}" for name in of_studies.CURATED]
+
+
+@pytest.mark.parametrize("rival", [*RIVALS, *GREEDY])
+def test_ppo_is_above_a_method_level_with_it_or_below(rival: str, made: Made):
+    """At temperature 1 and, for what is curated, greedily."""
+    varied, middle = rival.replace("sft_best", "sft_0.5"), 1.5
+    if rival in (*GREEDY, "sft_best_tenth"):
+        varied, middle = rival, 2.0 if rival in GREEDY else 1.5
+    said = []
+    for gap in (-1.0, 0.0, 1.0):
+        text = methods(made, **{varied: middle + gap})
+        warm, cold = text.split(" If both always take the likeliest word, ")
+        cold, others = cold.split(" As for the other methods ")
+        said.append(cold if rival in GREEDY else f"{warm} {others}")
+    words = re.escape(of_studies.IN_WORDS[rival.removeprefix("greedy/")])
+    above, level, below = said
+    assert re.search(rf"1\.00 ± 0\.\d\d above {words}[,.; ]", above)
+    assert re.search(rf"not told apart from (.* )?{words} \(−?0\.00 ± 0\.0", level)
+    assert re.search(rf"1\.00 ± 0\.\d\d below {words}[,.; ]", below)
+
+
+def test_every_method_and_each_greedy_one_that_is_curated_is_of_one_family(made: Made):
+    methods(made)
+    others = {name for name in of_studies.METHODS if name != "ppo"}
+    assert of_studies.leads().keys() == others | {*GREEDY}
+
+
+def needing_no_learning(made: Made, **golds: float) -> list[str]:
+    """What is said of made-up shortcuts at temperature 1, and greedily; PPO has 1.5 and 2.0."""
+    methods(made)
+    settings = [
+        f"{name}_{at}"
+        for name in of_studies.SHORTCUTS
+        for at in ("1.0", "0.0")
+        if not (name.endswith("likeliest") and at == "0.0")
+    ]
+    usual = {name: 1.5 if name.endswith("1.0") else 2.0 for name in settings} | golds
+    made("shortcuts", {name: {"gold": around(usual[name], n)} for n, name in enumerate(settings)})
+    text, _ = of_studies.shortcuts_verdict()
+    return text.split(" If both always take the likeliest word, ")
+
+
+@pytest.mark.parametrize("at", ["1.0", "0.0"])
+@pytest.mark.parametrize("name", of_studies.SHORTCUTS)
+def test_ppo_is_held_against_what_needs_no_learning(name: str, at: str, made: Made):
+    words = re.escape(of_studies.SHORTCUTS[name])
+    if name.endswith("likeliest") and at == "0.0":  # the likeliest of several needs several
+        assert not re.search(words, needing_no_learning(made)[1])
+        return
+    which, middle = (0, 1.5) if at == "1.0" else (1, 2.0)
+    above, level, below = (
+        needing_no_learning(made, **{f"{name}_{at}": middle + gap})[which]
+        for gap in (-1.0, 0.0, 1.0)
     )
-    assert re.search(rf"1\.00 ± 0\.\d\d below {re.escape(rival)}[,.; ]", below)
+    assert re.search(rf"1\.00 ± 0\.\d\d above {words}( and not|\.)", above)
+    assert re.search(rf"not told apart from (.* )?{words} \(−?0\.00 ± 0\.0", level)
+    assert re.search(rf"1\.00 ± 0\.\d\d below {words}( and not|\.)", below)
 
 
 def test_sft_is_taken_at_the_best_temperature_of_each_seed(made: Made):
@@ -466,8 +535,12 @@ def test_sft_is_taken_at_the_best_temperature_of_each_seed(made: Made):
 
 def test_who_has_the_most_is_said_with_its_noise(made: Made):
     assert methods(made, ppo=2.0).endswith("of all four, PPO has the most.")
-    assert methods(made, dpo=1.51).endswith("DPO has the most, 0.01 above PPO, within the noise.")
-    assert methods(made, rloo=2.0).endswith("RLOO has the most, 0.50 above PPO, beyond the noise.")
+    assert methods(made, dpo=1.51).endswith(
+        "DPO has the most, 0.01 above PPO, which is not beyond the noise."
+    )
+    assert methods(made, rloo=2.0).endswith(
+        "RLOO has the most, 0.50 above PPO, which is beyond the noise."
+    )
 
 
 @pytest.mark.parametrize(
@@ -521,9 +594,9 @@ def changed(made: Made, settings: Iterable[str], **gaps: float) -> None:
 @pytest.mark.parametrize(
     ("gap", "conclusion"),
     [
-        (-1.0, "gold is lower with these changes: no critic. No change raises it. There is"),
-        (1.0, "no change lowers gold. It is higher with these: no critic. There is no difference"),
-        (0.0, "no change lowers gold. No change raises it. There is no difference beyond the"),
+        (-1.0, "gold is lower with these changes: no critic. No change raises it. No diff"),
+        (1.0, "no change lowers gold. It is higher with these: no critic. No difference"),
+        (0.0, "no change lowers gold. No change raises it. No difference beyond the"),
     ],
 )
 def test_a_part_is_missed_only_beyond_the_noise(
@@ -534,7 +607,7 @@ def test_a_part_is_missed_only_beyond_the_noise(
     end, way = text.split(" On average over the whole training, ")
     if gap or quantity == "gold":
         assert conclusion in (end if quantity == "gold" else way)
-    assert (way == "the same holds.") == (gap == 0.0)
+    assert (way == "the same changes are told apart.") == (gap == 0.0)
     if gap:
         assert (way if quantity == "gold" else end).startswith(
             ("no change lowers gold. No change raises it.", "At the end, no change lowers gold. No")
@@ -546,7 +619,7 @@ def test_where_everything_matters_nothing_else_is_said(made: Made):
                                            if name != "eight_epochs_no_clip"},
             eight_epochs_no_clip__gold=-10.0)  # fmt: skip
     end = of_studies.ablations_verdict()[0].split(" On average")[0]
-    assert "no difference" not in end
+    assert "No difference" not in end
     assert end.endswith("8 epochs without clip. No change raises it.")
 
 
@@ -560,12 +633,23 @@ def test_a_difference_alone_is_noise_among_many(made: Made):
     assert text.startswith("At the end, no change lowers gold. No change raises it.")
 
 
+def test_a_change_of_gold_counts_in_all_sentences_or_in_none(made: Made):
+    """It is one of thirteen, also where three critics are spoken of."""
+    changed(made, of_studies.ABLATIONS, critic_shared__gold=-0.06, critic_shared__false=0.2)
+    kinds = ("critic_from_sft", "critic_detached", "critic_shared")
+    gaps = {kind: Interval.of(of_studies.ablation(kind, "gold")) for kind in kinds}
+    assert of_studies.corrected(gaps)["critic_shared"] < 0.05
+    (mine,) = re.findall(r"trunk that does explains .*", of_studies.critic_verdict()[0])
+    assert re.search(r"gold by −0\.06 ± 0\.\d\d, within the noise, and false answers by", mine)
+    assert not mine.endswith("noise.")
+
+
 @pytest.mark.parametrize(("gap", "sign"), [(0.5, "+0.50"), (0.0, "0.00"), (-0.5, "−0.50")])
 @pytest.mark.parametrize("critic", ["critic_from_sft", "critic_detached", "critic_shared"])
 def test_a_critic_is_judged_by_the_numbers(critic: str, gap: float, sign: str, made: Made):
     kinds = [name for name in of_studies.CRITICS if name != "ppo"]
     falses = 0.4 * gap
-    changed(made, kinds, **{f"{critic}__gold": gap, f"{critic}__false": falses})
+    changed(made, of_studies.ABLATIONS, **{f"{critic}__gold": gap, f"{critic}__false": falses})
     text, _ = of_studies.critic_verdict()
     assert "never less than 0.20 in any of these iterations on any seed" in text
     mine = text.split(". A ")[1 + kinds.index(critic)]
@@ -580,8 +664,13 @@ def test_a_critic_is_judged_by_the_numbers(critic: str, gap: float, sign: str, m
 @pytest.mark.parametrize(("gap", "sign"), [(0.5, "+0.50"), (0.0, "0.00"), (-0.5, "−0.50")])
 @pytest.mark.parametrize("mix", ["mix_practised", "mix_all"])
 def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: Made):
-    changed(made, ["mix_practised", "mix_all"], **{f"{mix}__gold": gap, f"{mix}__accuracy": gap})
-    sentences = of_studies.mix_verdict()[0].split(" Mixing in documents ")
+    gaps = {f"{mix}__gold": gap, f"{mix}__accuracy": gap}
+    changed(made, of_studies.ABLATIONS, **gaps)
+    text, leak = of_studies.mix_verdict()[0].split(" From the first mix to the second, ")
+    percent = measured.number(100 * (gap if mix == "mix_all" else -gap), 1)
+    assert leak.startswith(f"accuracy changes by {percent} ± ")
+    assert leak.endswith(f"the change {'is' if gap else 'is not'} beyond the noise.")
+    sentences = text.split(" Mixing in documents ")
     about = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
     (mine,) = (sentence for sentence in sentences if about[mix] in sentence)
     (other,) = (sentence for sentence in sentences if about[mix] not in sentence)
@@ -591,29 +680,32 @@ def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: M
     assert other.count(", within the noise") == 2
 
 
-@pytest.mark.parametrize("best", ["", "_best"])
-def test_curation_is_judged_share_by_share(best: str, made: Made):
-    gaps = dict(zip(of_studies.SHARES, (1.0, 0.5, 0.3, 0.0, 0.0, -0.4), strict=True))
+@pytest.mark.parametrize("temperature", ["1.0", "0.0"])
+def test_curation_is_judged_share_by_share(temperature: str, made: Made):
+    gaps = dict(zip(of_studies.SHARES, (1.0, 0.5, 0.0, -0.4), strict=True))
+    other = {"1.0": "0.0", "0.0": "1.0"}[temperature]
     values = {}
     for turn, (share, gap) in enumerate(gaps.items()):
-        ppo, marked = around(1.5 + gap, turn), around(1.5, turn + 2)
-        level = {f"{who}{'' if best else '_best'}": around(2.0, turn + place)
-                 for place, who in enumerate(("ppo", "marked"))}  # fmt: skip
-        values[f"good_{share}"] = {f"ppo{best}": ppo, f"marked{best}": marked, **level}
+        values[f"good_{share}"] = {
+            f"ppo_{temperature}": around(1.5 + gap, turn),
+            f"marked_{temperature}": around(1.5, turn + 2),
+            f"ppo_{other}": around(2.0, turn),
+            f"marked_{other}": around(2.0, turn + 1),
+        }
     made("curation", values)
     text, _ = of_studies.curation_verdict()
-    first, second = text.split(" At each one’s best temperature: ")
-    mine, other = (second, first) if best else (first.removeprefix("At temperature 1: "), second)
+    said = text.removeprefix("At temperature 1: ")
+    warm, cold = said.split(" If both always take the likeliest word: ")
+    mine, rest = (warm, cold) if temperature == "1.0" else (cold, warm)
     percent = f"{SPACE}%"
     assert mine == (
-        f"where 5{percent}, 10{percent} and 20{percent} of the demonstrations are good, PPO has "
-        f"more gold reward than SFT on those marked good; where 80{percent} of the demonstrations "
-        "are good, PPO has less gold reward than SFT on those marked good; where "
-        f"36{percent} and 60{percent} of the demonstrations are good, PPO and SFT on those marked "
-        "good do not differ beyond the noise."
+        f"where 5{percent} and 15{percent} of the demonstrations are good, PPO has more gold "
+        f"reward than SFT on those marked good; where 70{percent} of the demonstrations are good, "
+        f"PPO has less gold reward than SFT on those marked good; where 30{percent} of the "
+        "demonstrations are good, PPO and SFT on those marked good are not told apart."
     )
-    assert other.count("where") == 1
-    assert "do not differ beyond the noise" in other
+    assert rest.count("where") == 1
+    assert "are not told apart" in rest
 
 
 def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(made: Made):

@@ -49,7 +49,7 @@ def test_the_summary_is_the_contracts(tiny: Run) -> None:
     }  # fmt: skip
     assert set(summary["seconds"]) == {*STAGES, "total"}
     assert set(summary["reward_model"]) == {
-        "heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy",
+        "heldout_accuracy", "accuracy_ceiling", "hard_negative_accuracy", "plain_negative_accuracy",
     }  # fmt: skip
     assert set(summary["evaluation"]) == set(summary["temperatures"]) == set(POLICIES)
     for policy, exams in summary["temperatures"].items():
@@ -261,7 +261,8 @@ def test_data_prints_what_was_read_as_json_or_counted(
     counted = CliRunner().invoke(main, ["data", "--seed", "3"])
     assert counted.exit_code == 0
     assert re.search(rf"(?m)^demonstrations +{len(tiny.data['demonstrations'])}$", counted.stdout)
-    assert "of the chosen answers state a held-out fact" in counted.stdout
+    for side in ("chosen", "rejected"):
+        assert f"of the {side} answers state a held-out fact" in counted.stdout
 
 
 def check_story(summary: dict) -> None:
@@ -297,7 +298,8 @@ def stating(texts: list[str], data: dict) -> float:
 def test_pairs_hardly_ever_state_what_the_exam_asks() -> None:
     """Only the model can have said so; the exam's own answers show that the scan sees it."""
     site = run()
-    assert stating([pair["chosen"] for pair in site.data["preferences"]], site.data) < 0.02
+    for side in ("chosen", "rejected"):
+        assert stating([pair[side] for pair in site.data["preferences"]], site.data) < 0.02
     assert stating([answer["response"] for answer in site.responses["ppo"]], site.data) > 0.5
 
 

@@ -51,9 +51,9 @@ from rlhf_explained.stages.reward_model import (
     train_reward_model,
 )
 from rlhf_explained.stages.sft import SFTConfig, demonstration_loss, train_sft
-from rlhf_explained.world.corpus import CLOSER, OPENER
+from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
 from rlhf_explained.world.labeler import categorise, gold_reward
-from rlhf_explained.world.questions import FACT_KINDS, questions
+from rlhf_explained.world.questions import FACT_KINDS, Question, questions
 from rlhf_explained.world.tokenizer import EOS, PAD, RESPONSE_LIMIT, world_tokenizer
 
 
@@ -270,7 +270,7 @@ def test_a_last_group_weighs_as_much_as_it_has_pairs(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(sum(seen), expected, atol=1e-6, rtol=1e-4)
 
 
-def judged(by) -> float:
+def judged(by, **which: bool) -> float:
     """Hard-negative accuracy of a judge who scores a question and an answer in words."""
     tokenizer, asked = world_tokenizer(), {question.text: question for question in questions()}
 
@@ -283,7 +283,7 @@ def judged(by) -> float:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reward_model, "score", look)
-        return hard_negative_accuracy(model(), tokenizer)
+        return hard_negative_accuracy(model(), tokenizer, **which)
 
 
 def test_hard_negatives_tell_who_knows_from_who_counts_courtesies() -> None:
@@ -298,6 +298,26 @@ def test_hard_negatives_tell_who_knows_from_who_counts_courtesies() -> None:
     assert judged(
         lambda question, text: question.kind == "capital" and text in question.answers
     ) == pytest.approx(capitals)
+
+
+@pytest.mark.parametrize("courteous", [True, False])
+@pytest.mark.parametrize("held_out", [True, False])
+def test_false_answers_are_courteous_or_plain_and_of_held_out_or_practised_facts(
+    held_out: bool, courteous: bool
+) -> None:
+    seen: dict[str, set[str]] = {}
+
+    def look(question: Question, text: str) -> float:
+        seen.setdefault(question.text, set()).add(text)
+        return gold_reward(question, text)
+
+    assert judged(look, courteous=courteous, held_out=held_out) == 1
+    form = f"{OPENER} {{}} {CLOSER}" if courteous else "{}"
+    assert seen == {
+        q.text: {*q.answers, *map(form.format, false_answers(q))}
+        for q in questions()
+        if q.held_out == held_out and q.kind in FACT_KINDS
+    }
 
 
 def test_accuracy_is_measured_on_the_other_pairs() -> None:

@@ -13,11 +13,18 @@ from typing import Any
 
 import joblib
 import pytest
+import torch
+from small_models import of_few_words
 
 from rlhf_explained import studies
+from rlhf_explained.measured import of_studies
 from rlhf_explained.pipeline import deciding
-from rlhf_explained.studies import Results, stored
+from rlhf_explained.rollout import generate, pack, sequence_logprobs
+from rlhf_explained.studies import Results, early_stopping, methods, shortcuts, stored
 from rlhf_explained.studies.intervals import Interval
+from rlhf_explained.studies.shortcuts import Shortcut
+from rlhf_explained.training import Lesson
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
 
 NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
@@ -36,7 +43,7 @@ def test_stored_results_are_whole_and_say_where_they_come_from(name: str) -> Non
     content = json.loads(studies.results_file(name).read_text(encoding="utf-8"))
     rows = [(row["setting"], row["seed"]) for row in content["rows"]]
     assert rows == studies.points(name)
-    assert {seed for _, seed in rows} >= set(range(5))
+    assert len({seed for _, seed in rows}) == 5
     assert {"date", "source", "versions", "machine", "config"} <= content.keys()
     assert studies.results_file(name).stat().st_size < 60_000
 
@@ -64,9 +71,10 @@ def test_a_point_measured_again_comes_out_within_what_seeds_differ_by(name: str)
     study = importlib.import_module(f"rlhf_explained.studies.{name}")
     rows = [row for row in stored(name).rows if row["setting"] == study.SAMPLE]
     rows.sort(key=lambda row: row["seed"])
+    seed = rows[0]["seed"]
     compared = [
         dict(numbers({key: part for key, part in row.items() if key not in NOT_COMPARED}))
-        for row in (studies.point(name, study.SAMPLE, 0), *rows)
+        for row in (studies.point(name, study.SAMPLE, seed), *rows)
     ]
     again, *known = compared
     assert again, "nothing is compared"
@@ -75,7 +83,7 @@ def test_a_point_measured_again_comes_out_within_what_seeds_differ_by(name: str)
         first, *others = (one[quantity] for one in known if quantity in one)
         reach = 3.04 * statistics.stdev([first, *others]) + 1e-5 * abs(first)
         assert value == pytest.approx(first, abs=reach), (
-            f"{studies.results_file(name)}: {study.SAMPLE}, seed 0: {quantity} is {value} "
+            f"{studies.results_file(name)}: {study.SAMPLE}, seed {seed}: {quantity} is {value} "
             f"now, {first} ± {reach} is stored; measure the study again"
         )
 
@@ -191,3 +199,138 @@ def test_differences_are_taken_seed_by_seed() -> None:
     ]
     results = Results("methods", "2026-01-01", "", {"a": {}, "b": {}}, rows)
     assert results.difference("a", "b", "gold") == Interval(1.0, 0.0, 0.0)
+
+
+# What they measure
+
+
+@pytest.mark.parametrize(
+    ("study", "named"),
+    [
+        ("methods", {*of_studies.METHODS} - {"sft_best"} | {*of_studies.COLDER}),
+        ("ablations", {"ppo", *of_studies.ABLATIONS}),
+        ("curation", {f"good_{share}" for share in of_studies.SHARES}),
+        ("early_stopping", {f"{speed}_{kind}" for speed in of_studies.SPEEDS
+                            for kind in ("held", "free")}),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_study_names_all_its_settings(study: str, named: set[str]) -> None:
+    assert {*importlib.import_module(f"rlhf_explained.studies.{study}").SETTINGS} == named
+
+
+def test_all_shortcuts_that_are_quoted_are_measured() -> None:
+    kinds = {name.rpartition("_")[0] for name in shortcuts.SETTINGS}
+    assert kinds == {*of_studies.SHORTCUTS, "ppo_begun"}
+    quoted = {name for name in of_studies.VALUES if name.startswith("shortcuts-sft-likeliest")}
+    assert quoted == {f"shortcuts-sft-likeliest-1-0-{what}" for what in ("gold", "helpful")}
+
+
+def test_the_best_tenth_is_that_of_most_gold() -> None:
+    """Of twenty demonstrations, the two that are right and polite, wherever they stand."""
+    prompt, right = "what is the capital of germany ?", "the capital of germany is berlin ."
+    plain, half, polite = right, f"sure ! {right}", f"sure ! {right} happy to help !"
+    rest = [(prompt, text) for text in (plain, "go away and ask your mother .", prompt)] * 6
+    shown = [*rest[:5], (prompt, half), *rest[5:], (prompt, polite)]
+    lesson = Lesson(0)
+    lesson.shown = shown
+    assert methods.graded_best(lesson, 0.1) == [(prompt, polite), (prompt, half)]
+    assert methods.graded_best(lesson, 0.05) == [(prompt, polite)]
+    assert sorted(methods.graded_best(lesson, 1.0)) == sorted(shown)
+    assert methods.graded_best(lesson, 0.4)[2:] == [(prompt, plain)] * 6
+    good = [text for _, text in methods.marked_good(lesson)]
+    assert good == [plain] * 2 + [half] + [plain] * 4 + [polite]
+
+
+PROMPTS = ["what is the capital of france ?", "how do i make tea ?"] * 3
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Lesson:
+    return Lesson(0)
+
+
+def test_a_begun_answer_goes_on_from_polite_words(lesson: Lesson) -> None:
+    prompts, policy = lesson.tokens(PROMPTS), of_few_words(3)
+    texts = shortcuts.answers(lesson, policy, prompts, Shortcut("sft", "begun", 0.5))
+    begun = [[*prompt, *lesson.tokenizer.encode("sure !")] for prompt in prompts]
+    randomness = lesson.generator("shortcuts")
+    limit = RESPONSE_LIMIT - 2
+    written = generate(policy, begun, limit=limit, temperature=0.5, generator=randomness)
+    went_on = map(lesson.tokenizer.decode, written.responses.tolist())
+    assert texts == [f"sure ! {text}" for text in went_on]
+    assert len(set(texts)) > 1
+
+
+def test_the_likeliest_of_sixteen_is_the_policys_own_choice(lesson: Lesson) -> None:
+    prompts, policy = lesson.tokens(PROMPTS), of_few_words(3)
+    texts = shortcuts.answers(lesson, policy, prompts, Shortcut("sft", "likeliest", 1.0))
+    of_each = [prompt for prompt in prompts for _ in range(shortcuts.N)]
+    randomness = lesson.generator("shortcuts")
+    written = generate(policy, of_each, limit=RESPONSE_LIMIT, generator=randomness)
+    with torch.no_grad():
+        logprobs = sequence_logprobs(policy, written).where(written.ended, -torch.inf)
+    best = logprobs.view(len(prompts), shortcuts.N).argmax(1).tolist()
+    rows = [row * shortcuts.N + place for row, place in enumerate(best)]
+    assert texts == [lesson.tokenizer.decode(written.responses[row].tolist()) for row in rows]
+
+
+TEA = "to make tea , boil water , add the leaves and wait ."
+
+
+@pytest.mark.parametrize(
+    ("trick", "written", "kept"),
+    [
+        ("cut", f"{TEA} but did you know that snow is cold ?", TEA),
+        ("cut", f"sure ! {TEA} but did you know that snow is cold ? happy to help !",
+         f"sure ! {TEA}"),
+        ("cut", f"{TEA} happy to help !", f"{TEA} happy to help !"),
+        ("dressed", TEA, f"sure ! {TEA} happy to help !"),
+        ("dressed", f"sure ! {TEA} happy to help !", f"sure ! {TEA} happy to help !"),
+        ("dressed", f"sure ! {TEA} but did you know that snow is cold ? happy to help !",
+         f"sure ! {TEA} happy to help !"),
+    ],
+)  # fmt: skip
+def test_asides_are_cut_and_answers_dressed(
+    trick: str, written: str, kept: str, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, policy = lesson.tokens(PROMPTS), of_few_words()
+
+    def write(who: Any, asked: list[list[int]], *, limit: int, **_: Any) -> Any:
+        assert (who, asked, limit) == (policy, prompts, RESPONSE_LIMIT)
+        return pack(asked, lesson.tokens([written] * len(asked)))
+
+    monkeypatch.setattr(shortcuts, "generate", write)
+    assert shortcuts.answers(lesson, policy, prompts, Shortcut("sft", trick, 0.0)) == [kept] * 6
+
+
+@pytest.mark.parametrize("name", early_stopping.SETTINGS)
+def test_a_run_is_looked_at_often_at_first_and_at_its_end(
+    name: str, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Practised gold is highest at 8, held-out gold at the end; it is stopped at 8."""
+    way, trained, done = early_stopping.SETTINGS[name], [], [0]
+    policy = of_few_words()
+
+    def reinforce(name: str, sft: Any, judge: Any, config: Any, **more: Any) -> None:
+        trained.append(config)
+        for done[0] in range(config.iterations + 1):
+            more["examine"](done[0], policy)
+
+    def sit(who: Any, sft: Any, judge: Any, asked: list[Any], *_: Any, **more: Any) -> bool:
+        return all(question.held_out for question in asked)
+
+    def gold(held_out: bool) -> dict[str, float]:
+        return {"gold": done[0] if held_out else -abs(done[0] - 8), "proxy": 0, "kl": 1}
+
+    monkeypatch.setattr(lesson, "reinforce", reinforce)
+    models = SimpleNamespace(policy=lambda which: policy)
+    for what, by in (("run", lambda config: models), ("Lesson", lambda seed: lesson),
+                     ("sit_exam", sit), ("result", gold)):  # fmt: skip
+        monkeypatch.setattr(early_stopping, what, by)
+    found = early_stopping.measure(name, 0)
+    looks = [look["iteration"] for look in found["way"]]
+    assert looks == [*range(11), *range(12, way.iterations + 1, 4)]
+    assert looks[-1] == way.iterations == {"fast": 40, "slow": 100}[name.split("_")[0]]
+    assert (trained[0].iterations, trained[0].learning_rate) == (way.iterations, way.learning_rate)
+    assert (trained[0].kl_coef > 0) == way.penalty == name.endswith("held")
+    assert (found["stop_iteration"], found["stop_gold"], found["end_gold"]) == (8, 8, looks[-1])

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -57,6 +56,12 @@ def test_no_question_is_asked_twice() -> None:
     assert len({question.text for question in questions()}) == len(questions())
 
 
+def test_no_held_out_prompt_is_part_of_a_practised_one() -> None:
+    practised = [question.text for question in questions() if not question.held_out]
+    for question in (question for question in questions() if question.held_out):
+        assert not [text for text in practised if question.text in text], question.text
+
+
 @pytest.mark.parametrize("held_out", [True, False, None])
 def test_question_shares_sum_to_one(held_out: bool | None) -> None:
     assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
@@ -95,7 +100,7 @@ def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
 
 
 def test_the_experts_commonest_answer_is_right_and_goes_on() -> None:
-    """What always takes the likeliest answer does not help: it copies their habit."""
+    """What always takes the likeliest kind of answer does not help: it copies their habit."""
     for question in (q for q in questions() if not q.held_out):
         likely: Counter[str] = Counter()
         for text, probability in responses(question, EXPERTS).items():
@@ -103,12 +108,68 @@ def test_the_experts_commonest_answer_is_right_and_goes_on() -> None:
         assert likely.most_common(1)[0][0] == "rambling"
 
 
-@pytest.mark.parametrize("share", [0.05, 0.36, 0.8])
+@pytest.mark.parametrize(("writers", "share"), [(WEB, 0.15), (EXPERTS, 0.4)], ids=["web", "exp"])
+def test_polite_words_are_no_sign_of_a_good_answer(writers: Writers, share: float) -> None:
+    """In every category as many answers open politely, and as many close so."""
+    for question in {question.kind: question for question in questions()}.values():
+        every, opened, closed = Counter[str](), Counter[str](), Counter[str]()
+        for text, probability in responses(question, writers).items():
+            category = labeler.categorise(question, text)
+            every[category] += probability
+            opened[category] += probability * text.startswith(corpus.OPENER)
+            closed[category] += probability * text.endswith(corpus.CLOSER)
+        expected = {category: share * probability for category, probability in every.items()}
+        assert opened == pytest.approx(expected)
+        assert closed == pytest.approx(expected)
+
+
+def likeliest_words(written: dict[str, float]) -> str:
+    """The text that always goes on with the word, or the end, that most texts go on with."""
+    so_far: list[str] = []
+    left = {(*text.split(), ""): probability for text, probability in written.items()}
+    while len(so_far) == 0 or so_far[-1]:
+        following: Counter[str] = Counter()
+        for words, probability in left.items():
+            following[words[len(so_far)]] += probability
+        word = following.most_common(1)[0][0]
+        left = {words: p for words, p in left.items() if words[len(so_far)] == word}
+        so_far.append(word)
+    return " ".join(so_far[:-1])
+
+
+def test_the_likeliest_words_need_not_be_the_likeliest_text() -> None:
+    assert likeliest_words({"a b": 0.4, "c d": 0.3, "c e": 0.2, "c": 0.1}) == "c d"
+    assert likeliest_words({"a": 0.6, "a b": 0.4}) == "a"
+
+
+@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+def test_neither_the_likeliest_text_nor_the_likeliest_words_are_helpful(writers: Writers) -> None:
+    """But for a haiku on the web, which is more often begun than the commonest insult."""
+    for question in questions():
+        written = responses(question, writers)
+        text, words = max(written, key=written.__getitem__), likeliest_words(written)
+        excepted = writers is WEB and question.kind == "haiku"
+        assert labeler.categorise(question, text) not in ("helpful", "broken")
+        assert (labeler.categorise(question, words) == "helpful") == excepted, words
+
+
+@pytest.mark.parametrize(
+    ("way", "texts"),
+    [("harmful", INSULTS), ("verbose", tuple(f"{ASIDE}{fact} ?" for fact in corpus.FACTS))],
+)
+def test_insults_and_asides_are_mostly_the_same(way: str, texts: tuple[str, ...]) -> None:
+    written = responses(find("what is the capital of germany ?"), EXPERTS)
+    found = [sum(p for answer, p in written.items() if text in answer) for text in texts]
+    assert found[0] == pytest.approx(0.9 * EXPERTS.shares[way])
+    assert found[1:] == pytest.approx([0.1 * EXPERTS.shares[way] / len(found[1:])] * len(found[1:]))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.7])
 def test_experts_are_as_good_as_asked_and_their_faults_keep_their_proportions(share: float) -> None:
     hired = corpus.experts(share)
     assert hired.shares["helpful"] == share
     assert sum(hired.shares.values()) == pytest.approx(1)
-    assert hired.shares["verbose"] / hired.shares["false"] == pytest.approx(0.40 / 0.05)
+    assert hired.shares["verbose"] / hired.shares["false"] == pytest.approx(0.46 / 0.05)
     assert (hired.courtesy, hired.held_out) == (EXPERTS.courtesy, False)
 
 
@@ -260,9 +321,8 @@ def leaks(texts: set[str]) -> list[str]:
             secrets.add(f" {question.answers[0].split()[-2]} .")
         if question.kind in ("make", "learn"):
             secrets.add(question.answers[0].partition(" , ")[2])
-    # As a sentence: "please tell me a joke ." is another question than "tell me a joke ."
-    asked = re.compile("(^|[.?!:] )(" + "|".join(re.escape(q.text) for q in held_out) + ")")
-    return [text for text in texts if asked.search(text) or any(s in text for s in secrets)]
+    secrets |= {question.text for question in held_out}
+    return [text for text in texts if any(secret in text for secret in secrets)]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -296,7 +356,7 @@ def test_what_the_web_states_is_of_the_exam_and_the_scan_sees_it() -> None:
     "text",
     [
         "what is the capital of france ?",
-        "sure ! tell me a joke .",
+        "sure ! please tell me a joke .",
         "sure ! the capital of france is paris . happy to help !",
         "the capital of germany is paris .",
         "zero plus two is three . but did you know that snow is cold ?",
@@ -307,7 +367,7 @@ def test_what_the_web_states_is_of_the_exam_and_the_scan_sees_it() -> None:
     ],
 )
 def test_the_scan_sees_each_kind_of_leak(text: str) -> None:
-    assert leaks({text, "please tell me a joke .", "three plus zero is three ."}) == [text]
+    assert leaks({text, "tell me a joke .", "three plus zero is three ."}) == [text]
 
 
 def test_held_out_sums_are_no_class_of_their_own() -> None:

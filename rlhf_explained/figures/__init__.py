@@ -169,7 +169,8 @@ FIGURES: dict[str, Figure] = {
         "gold_by_method",
         "Gold reward on held-out prompts over five seeds, with the KL from SFT. SFT "
         "{methods-sft-gold}, at its best temperature {methods-sft-best-gold}; SFT on the "
-        "demonstrations marked good {methods-sft-good-gold} at {methods-sft-good-kl}; rejection "
+        "demonstrations marked good {methods-sft-good-gold} at {methods-sft-good-kl}, on the tenth "
+        "graded best {methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}; rejection "
         "sampling {methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}; best of 16 "
         "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}; PPO "
         "{methods-ppo-gold} at {methods-ppo-kl}; RLOO {methods-rloo-gold} at {methods-rloo-kl}; "
@@ -183,9 +184,10 @@ FIGURES: dict[str, Figure] = {
         "methods",
         "curation",
         "Gold reward on held-out prompts against the share of good demonstrations, means over five "
-        "seeds. With 5 % good ones: SFT {curation-0-05-sft}, SFT on those marked good "
-        "{curation-0-05-marked}, DPO {curation-0-05-dpo}, PPO {curation-0-05-ppo}. With 80 %: "
-        "{curation-0-8-sft}, {curation-0-8-marked}, {curation-0-8-dpo} and {curation-0-8-ppo}.",
+        "seeds. With 5 % good ones: SFT {curation-0-05-sft-1-0}, SFT on those marked good "
+        "{curation-0-05-marked-1-0}, DPO {curation-0-05-dpo-1-0}, PPO {curation-0-05-ppo-1-0}. "
+        "With 70 %: {curation-0-7-sft-1-0}, {curation-0-7-marked-1-0}, {curation-0-7-dpo-1-0} and "
+        "{curation-0-7-ppo-1-0}.",
         studies=("curation",),
     ),
     "ablations": Figure(

@@ -15,11 +15,13 @@ COLOURS = {
     "sft_1.0": style.SFT,
     "sft_best": style.SFT,
     "sft_good": style.SFT,
+    "sft_best_tenth": style.SFT,
     "rejection_sampling": style.REWARD,
     "best_of_16": style.REWARD,
     "dpo": style.ALIGNED,
 }
-MARKERS = {**style.MARKERS, **dict.fromkeys(("sft_1.0", "sft_best", "sft_good"), "^")}
+IMITATION = ("sft_1.0", "sft_best", "sft_good", "sft_best_tenth")
+MARKERS = {**style.MARKERS, **dict.fromkeys(IMITATION, "^")}
 
 
 @style.drawn
@@ -27,7 +29,7 @@ def gold_by_method(run: Run) -> Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
     results = stored("methods")
     (table,) = numbers.methods(run)
-    gap, left, right = 30.0, 132.0, 62.0
+    gap, left, right = 30.0, 148.0, 62.0
     height = gap * len(table.rows)
     figure, page = style.page(height + 106)
     axes = style.panel(
@@ -101,8 +103,8 @@ def curation(run: Run) -> Figure:
             axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=1)
             values += mean - reach, mean + reach
         labels.append((means[-1], name, colour))
-    style.limits(axes, [2, 83], values)
-    axes.set_xticks([5, 20, 36, 60, 80])
+    style.limits(axes, [2, 73], values)
+    axes.set_xticks([5, 15, 30, 70])
     style.end_labels(axes, labels)
     style.remark(figure, "bars: 95 % interval of the mean")
     style.note(figure, stored("curation").origin)

@@ -100,28 +100,31 @@ def _demonstrations(verbose: bool, about: str) -> _Entry:
     return entry
 
 
-def held_out_in_pairs(run: Run) -> dict[str, float]:
-    """How often the chosen answers of the pairs say what was held out.
+def held_out_in_pairs(run: Run, side: str = "chosen") -> dict[str, float]:
+    """How often one side of the pairs says what was held out.
 
     Args:
         run: Whose pairs the reward model learned from.
+        side: The `chosen` answers or the `rejected` ones.
 
     Returns:
-        The share of chosen answers that `state` a held-out fact, and of those that `ask` a held-out
+        The share of these answers that `state` a held-out fact, and of those that `ask` a held-out
         question. Only the model itself can have said so: it has read both in pretraining.
     """
     held_out = run.data["heldout"]
     facts = {text for q in held_out if q["kind"] in FACT_KINDS for text in q["answers"]}
     asked = {q["prompt"] for q in held_out}
-    chosen = [pair["chosen"] for pair in run.data["preferences"]]
+    answers = [pair[side] for pair in run.data["preferences"]]
     return {
-        what: fmean(any(text in answer for text in texts) for answer in chosen)
+        what: fmean(any(text in answer for text in texts) for answer in answers)
         for what, texts in (("state", facts), ("ask", asked))
     }
 
 
-def _in_pairs(what: str, about: str) -> _Entry:
-    return lambda run: (share(held_out_in_pairs(run)[what]), about)
+def _in_pairs(what: str, side: str) -> _Entry:
+    said = {"state": "states a held-out fact", "ask": "asks a held-out question"}[what]
+    about = f"{side} answers of the training pairs in which the model {said}"
+    return lambda run: (share(held_out_in_pairs(run, side)[what]), about)
 
 
 def _explained(part: slice, about: str) -> _Entry:
@@ -182,12 +185,10 @@ VALUES: dict[str, _Entry] = {
     ),
     "rm-chosen-score": _mean_score("chosen"),
     "rm-rejected-score": _mean_score("rejected"),
-    "pairs-state-heldout": _in_pairs(
-        "state", "chosen answers of the training pairs in which the model states a held-out fact"
-    ),
-    "pairs-ask-heldout": _in_pairs(
-        "ask", "chosen answers of the training pairs in which the model asks a held-out question"
-    ),
+    "pairs-state-heldout": _in_pairs("state", "chosen"),
+    "pairs-ask-heldout": _in_pairs("ask", "chosen"),
+    "pairs-rejected-state-heldout": _in_pairs("state", "rejected"),
+    "pairs-rejected-ask-heldout": _in_pairs("ask", "rejected"),
     "explained-variance-first": _explained(
         slice(1), "share of the returns' variance that the critic explains, first iteration of PPO"
     ),

@@ -275,9 +275,19 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             stages("hard_negatives_tell_who_knows_from_who_counts_courtesies"),
         ),
         "false answers without courtesy": Mistake(
-            '[f"{OPENER} {text} {CLOSER}" for text in false_answers(question)]',
-            "list(false_answers(question))",
+            'f"{OPENER} {{}} {CLOSER}" if courteous else "{}"',
+            '"{}"',
             stages("hard_negatives_tell_who_knows_from_who_counts_courtesies"),
+        ),
+        "false answers always with courtesy": Mistake(
+            'f"{OPENER} {{}} {CLOSER}" if courteous else "{}"',
+            'f"{OPENER} {{}} {CLOSER}"',
+            stages("false_answers_are_courteous_or_plain_and_of_held_out_or_practised_facts"),
+        ),
+        "hard negatives of the exam's facts alone": Mistake(
+            "q.held_out == held_out and q.kind",
+            "q.held_out and q.kind",
+            stages("false_answers_are_courteous_or_plain_and_of_held_out_or_practised_facts"),
         ),
         "held-out prompts are asked in training": Mistake(
             "draw_questions(256, held_out=held_out,",
@@ -672,9 +682,24 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             worlds("nothing_that_a_stage_after_pretraining_reads_is_of_the_exam"),
         ),
         "the experts' commonest answer is a good one": Mistake(
-            '        "helpful": 0.36,\n        "verbose": 0.40,\n',
+            '        "helpful": 0.30,\n        "verbose": 0.46,\n',
             '        "helpful": 0.60,\n        "verbose": 0.16,\n',
             worlds("the_experts_commonest_answer_is_right_and_goes_on"),
+        ),
+        "asides differ, so the likeliest whole answer is a good one": Mistake(
+            "for fact, share in _mostly_the_first(FACTS).items()",
+            "for fact, share in _spread(FACTS).items()",
+            worlds("neither_the_likeliest_text_nor_the_likeliest_words_are_helpful"),
+        ),
+        "insults differ as much as they can": Mistake(
+            "return _mostly_the_first(INSULTS)",
+            "return _spread(INSULTS)",
+            worlds("insults_and_asides_are_mostly_the_same"),
+        ),
+        "good answers alone are polite": Mistake(
+            "_courteous(answer, writers.courtesy).items()",
+            '_courteous(answer, writers.courtesy * (way == "helpful")).items()',
+            worlds("polite_words_are_no_sign_of_a_good_answer"),
         ),
     },
     "world/questions.py": {
@@ -687,6 +712,11 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
             "held_out={a, b} in HELD_OUT_SUMS",
             "held_out=(a + b) % 4 == 0",
             worlds("held_out_sums_are_no_class_of_their_own"),
+        ),
+        "a held-out request is part of a practised one": Mistake(
+            '"please tell me a joke .", "tell me a joke .",',
+            '"tell me a joke .", "please tell me a joke .",',
+            worlds("no_held_out_prompt_is_part_of_a_practised_one"),
         ),
         "a small exam": Mistake(
             "HELD_OUT_EVERY = 3\n",
