@@ -490,7 +490,7 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
         )
 for _setting in SHARES:
     for _quantity in ("sft", "marked", "dpo", "ppo"):
-        for _temperature in ("1.0", "0.5", "0.0"):
+        for _temperature in ("1.0", "0.0"):
             VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
                 "curation", f"good_{_setting}", f"{_quantity}_{_temperature}", number
             )

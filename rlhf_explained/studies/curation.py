@@ -22,7 +22,7 @@ SEEDS = range(5)
 SAMPLE = "good_0.05"
 SETTINGS: dict[str, Any] = {f"good_{share}": share for share in (0.05, 0.15, 0.3, 0.7)}
 
-AT = (1.0, 0.5, 0.0)
+AT = (1.0, 0.0)
 """The temperatures at which each policy sits the exam."""
 
 
@@ -34,7 +34,7 @@ def measure(name: str, seed: int) -> dict[str, float]:
         seed: Of the run whose base model is fine-tuned.
 
     Returns:
-        Mean gold on held-out questions at each temperature, as in `sft_0.5`: of `sft`, of SFT on
+        Mean gold on held-out questions at each temperature, as in `sft_1.0`: of `sft`, of SFT on
         the marked ones alone (`marked`), of `dpo` and of `ppo`. How many demonstrations were marked
         good; the reward model's accuracy on held-out pairs and on hard negatives.
     """

@@ -23,9 +23,9 @@ EARLY = 10
 """Iterations with a look at each; what happens at the fast rate happens here."""
 EVERY = 5
 """Iterations from one look to the next, later."""
-ANSWERS = 10
+ANSWERS = 8
 """To each held-out question."""
-PRACTISED_ANSWERS = 4
+PRACTISED_ANSWERS = 3
 """To each practised question."""
 
 
