@@ -343,9 +343,9 @@ On held-out pairs it agrees with the labeler in **{rm-accuracy}**; a judge who k
 true taste would reach {rm-ceiling}.
 
 This number hides one kind of mistake. Put a plain right answer beside a courteous false one: the
-right one scores higher in {rm-hard-negatives} of such pairs. The experts are courteous on helpful
-answers only, so courtesy is a sign of a good answer, and the judge pays for the sign. We planted
-this trap.
+right one scores higher in {rm-hard-negatives} of such pairs. The labeler likes courtesy in helpful
+answers, and the judge has learned that. But it cannot tell a false answer from a right one, so it
+pays for courtesy around both.
 """)
 
 # %% [markdown]

@@ -373,6 +373,7 @@ error, clustered by prompt; seed 0 alone.)
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
+from rlhf_explained.world.labeler import categorise
 from rlhf_explained.world.questions import FACT_KINDS
 
 facts = [question for question in questions() if question.held_out and question.kind in FACT_KINDS]
@@ -406,28 +407,33 @@ hard_negatives, _ = first["plain", "courteous"]
 assert abs(hard_negatives - result.reward_model["hard_negative_accuracy"]) < 1e-3
 
 
-def polite(text):
-    return text.startswith(OPENER) or text.endswith(CLOSER)
+def courtesies(text):
+    return text.startswith(OPENER) + text.endswith(CLOSER)
 
 
-learned = [
-    polite(pair["chosen"])
-    for pair in result.data["preferences"]
-    if polite(pair["chosen"]) != polite(pair["rejected"])
-]
+asked = {question.text: question for question in questions()}
+every, both_helpful = [], []
+for pair in result.data["preferences"]:
+    lead = courtesies(pair["chosen"]) - courtesies(pair["rejected"])
+    if lead:
+        every.append(lead > 0)
+        sides = (pair["chosen"], pair["rejected"])
+        if {categorise(asked[pair["prompt"]], text) for text in sides} == {"helpful"}:
+            both_helpful.append(lead > 0)
 say(f"""
 The judge that orders {share(result.reward_model["heldout_accuracy"])} of the held-out pairs as the
 labeler does puts the right answer first in **{share(hard_negatives)}** of the hard negatives. Of
-the pairs that it learned from, one answer alone was courteous in {len(learned):,}, and it was
-chosen in {share(sum(learned) / len(learned))} of these.
+the pairs that it learned from, one answer was more courteous in {len(every):,}, and it was chosen
+in {share(sum(every) / len(every))} of these. Where both were helpful, it was chosen in
+{share(sum(both_helpful) / len(both_helpful))}.
 """)
 
 # %% [markdown]
-# So the judge learned what its pairs show: courtesy goes with good answers. Our experts are
-# courteous when they are helpful and never otherwise. The student took their courtesy over to false
-# answers, and the judge pays for it there too. **We planted this.** Real preferences can hold such
-# signs without anybody planting them, and the accuracy on pairs does not show it. One has to make
-# pairs in which the sign is on the wrong answer.
+# So courtesy by itself is no sign of a better answer here. It counts between helpful answers, and
+# the judge learned that. What it did not learn is which facts are right. To the judge a false
+# answer is a helpful one, so it pays for courtesy around it, too. **The taste for courtesy is our
+# doing, the blindness is not.** The accuracy on pairs shows neither. One has to make pairs in which
+# the sign is on the wrong answer.
 
 # %% [markdown]
 # ---

@@ -209,8 +209,8 @@ say(f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}.")
 # rough number.
 #
 # A labeler who is wrong *in one direction*, who always likes the longer answer say, is another
-# matter. That is a taste, and the judge learns it. So it does with a sign that goes along with good
-# answers in all the pairs, as courtesy does here.
+# matter. That is a taste, and the judge learns it, as it learns here that the labeler likes
+# courtesy in helpful answers.
 #
 # ---
 # ## What does it look at?
@@ -244,8 +244,8 @@ edits = {
     "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
     "names another capital": elsewhere,
     "names it politely": politely_elsewhere,
-    "becomes an insult": lambda question, answer: INSULTS[1],
-    "becomes a polite insult": lambda question, answer: f"{OPENER} {INSULTS[1]} {CLOSER}",
+    "becomes an insult": lambda question, answer: INSULTS[0],
+    "becomes a polite insult": lambda question, answer: f"{OPENER} {INSULTS[0]} {CLOSER}",
 }
 unseen = [question for question in questions() if question.held_out]
 felt = {}
@@ -264,24 +264,18 @@ for name, edit in edits.items():
     print(f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}")
 
 insult, polite = felt["becomes an insult"], felt["becomes a polite insult"]
-false = felt["names it politely"]
-written = [
-    any(insult in answer["response"] for insult in INSULTS)
-    and (OPENER in answer["response"] or CLOSER in answer["response"])
-    for answer in result.responses["sft"]
-]
+false, dressed = felt["names another capital"], felt["names it politely"]
 say(f"""
-The labeler likes courtesy on helpful answers only. The judge prefers another capital, politely
-named, to the right one in **{share((false > 0).float().mean().item())}** of the questions for a
-capital. To an insult both courtesies add {number((polite - insult).mean().item())}, and the polite
-insult goes before the plain helpful answer in {share((polite > 0).float().mean().item())} of all
-questions. Of {len(written):,} answers by the SFT model, {sum(written)} are polite insults. (Seed
+The labeler likes courtesy on helpful answers only. To another capital's name both courtesies add
+{number((dressed - false).mean().item())}, and to an insult {number((polite - insult).mean().item())}.
+The judge prefers another capital, politely named, to the right one in
+**{share((dressed > 0).float().mean().item())}** of the questions for a capital. (Seed
 {result.config.seed}.)
 """)
 
 # %% [markdown]
 # About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
-# that are too high. The sign that this judge pays for, courtesy, is one that we planted. Length is
+# that are too high. The sign that this judge overpays, courtesy, is one that we planted. Length is
 # the usual suspect ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)); so, over
 # the answers of the exam:
 
