@@ -266,8 +266,9 @@ for name, edit in edits.items():
 insult, polite = felt["becomes an insult"], felt["becomes a polite insult"]
 false, dressed = felt["names another capital"], felt["names it politely"]
 say(f"""
-The labeler likes courtesy on helpful answers only. To another capital's name both courtesies add
-{number((dressed - false).mean().item())}, and to an insult {number((polite - insult).mean().item())}.
+The labeler likes courtesy on helpful answers only. Both courtesies add
+{number((dressed - false).mean().item())} to another capital's name and
+{number((polite - insult).mean().item())} to an insult.
 The judge prefers another capital, politely named, to the right one in
 **{share((dressed > 0).float().mean().item())}** of the questions for a capital. (Seed
 {result.config.seed}.)
