@@ -308,7 +308,7 @@ def test_a_policy_that_states_no_fact_is_compared_with_nobody(tmp_path: Path):
     ("judge", "conclusion"),
     [
         (0.9, f"the reward model does so in 90{SPACE}%: the reward model overrates it, by 20 perc"),
-        (0.7, f"the reward model does so in 70{SPACE}%: they agree within the noise."),
+        (0.7, f"the reward model does so in 70{SPACE}%: this one run does not tell them apart."),
         (0.5, f"the reward model does so in 50{SPACE}%: the reward model underrates it, by 20 per"),
     ],
 )

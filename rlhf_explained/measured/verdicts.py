@@ -142,7 +142,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
             f"{share(judge['mean'])}: "
         )
         if abs(gap) <= BEYOND_NOISE * error:
-            text += "they agree within the noise. "
+            text += "this one run does not tell them apart. "
         else:
             text += (
                 f"the reward model {'overrates' if gap > 0 else 'underrates'} it, by "
