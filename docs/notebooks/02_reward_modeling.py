@@ -369,7 +369,8 @@ error, clustered by prompt; seed 0 alone.)
 # %% [markdown]
 # What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
 # does the judge go by? Take every held-out fact, its right answer and every false one of the same
-# form, and dress them: plain, or courteous, with "sure !" before and "happy to help !" after.
+# form, and dress them: plain; courteous, with "sure !" before and "happy to help !" after; or with a
+# remark that the labeler does not care for.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -377,7 +378,7 @@ from rlhf_explained.world.labeler import categorise
 from rlhf_explained.world.questions import FACT_KINDS
 
 facts = [question for question in questions() if question.held_out and question.kind in FACT_KINDS]
-dresses = {"plain": "{}", "courteous": f"{OPENER} {{}} {CLOSER}"}
+dresses = {"plain": "{}", "courteous": f"{OPENER} {{}} {CLOSER}", "remark": "{} birds can sing ."}
 first = {}
 print(f"{'the right answer':20}{'the false one':15}the right one goes first in")
 for one, other in itertools.product(dresses, repeat=2):
