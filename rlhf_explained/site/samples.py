@@ -20,8 +20,8 @@ NAMES = {
     "ppo_no_kl": "PPO without KL penalty",
 }
 STAGES = {"base": "base", "sft": "sft", "ppo": "ppo", "ppo_no_kl": "nokl"}
-RULES = ("commonest", "prompts", "failures", "highest-proxy-failures")
-OF_PROMPTS = ("commonest", "prompts")
+RULES = ("typical", "commonest", "prompts", "failures", "highest-proxy-failures")
+OF_PROMPTS = ("typical", "commonest", "prompts")
 OPTIONS = ("policies", "kinds", "layout", *RULES)
 CATEGORY_WORDS = {
     "helpful": "✓ helpful",
@@ -112,15 +112,28 @@ class Sample:
 def by_prompt(samples: Samples, run: Run) -> list[tuple[str, list[Sample]]]:
     """One response of each policy to each of the first distinct prompts.
 
+    By the rule `typical`, to the first of those on which every policy does what it does most often.
+
     Raises:
         ValueError: If the evaluation has fewer prompts than asked for.
     """
     draw = _first if samples.rule == "prompts" else _commonest
     given = [_by_prompt(samples, run, policy) for policy in samples.policies]
-    prompts = list(given[0])[: samples.count]
+    prompts = list(given[0])
+    if samples.rule == "typical":
+        prompts = [prompt for prompt in prompts if _is_typical(prompt, given)]
+    prompts = prompts[: samples.count]
     if len(prompts) < samples.count:
         raise ValueError(f"{samples.rule}: the evaluation has {len(prompts)} such prompts")
     return [(prompt, [draw(responses[prompt]) for responses in given]) for prompt in prompts]
+
+
+def _is_typical(prompt: str, given: Sequence[Mapping[str, Sequence[Response]]]) -> bool:
+    return all(
+        _commonest(responses[prompt]).response["category"]
+        == _commonest([one for some in responses.values() for one in some]).response["category"]
+        for responses in given
+    )
 
 
 def _by_prompt(samples: Samples, run: Run, policy: str) -> dict[str, list[Response]]:
@@ -275,9 +288,12 @@ def drawn(samples: Samples) -> str:
     if samples.rule in OF_PROMPTS:
         each = "the first prompt" if samples.count == 1 else f"each of the first{some} prompts"
         which = "the first response"
-        if samples.rule == "commonest":
+        if samples.rule != "prompts":
             which = "the commonest response of the commonest kind"
-        return f"{which} to {each}{kinds} in the evaluation"
+        such = ""
+        if samples.rule == "typical":
+            such = " on which each model does what it does most often"
+        return f"{which} to {each}{kinds} in the evaluation{such}"
     (policy,) = samples.policies
     order = "first" if samples.rule == "failures" else "highest-scoring"
     return f"the {order}{some} responses of {NAMES[policy]}{kinds} that are not helpful"

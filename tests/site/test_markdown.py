@@ -295,6 +295,33 @@ def test_commonest_samples_stand_for_the_others(tmp_path: Path) -> None:
     assert (b, second.response, second.alike, second.of) == ("b", answers[2], 1, 2)
 
 
+def test_typical_samples_are_of_prompts_where_each_policy_does_its_usual_thing(
+    tmp_path: Path,
+) -> None:
+    def given(*kinds: str) -> list[dict[str, str]]:
+        """Three answers to each of three prompts."""
+        prompts = [prompt for prompt in "abc" for _ in range(3)]
+        return [
+            {"prompt": prompt, "kind": "sum", "category": kind, "response": kind}
+            for prompt, kind in zip(prompts, kinds, strict=True)
+        ]
+
+    r, h, f = "rambling", "helpful", "false"
+    answers = {
+        "sft": given(h, h, r, r, r, r, r, r, h),
+        "ppo": given(h, h, h, f, f, f, h, h, f),
+    }
+    (tmp_path / "responses.json").write_text(json.dumps(answers))
+    run = Run(RunConfig(), "key", tmp_path)
+    for policies, prompt, alike in (("sft", "b", 3), ("ppo", "a", 3), ("sft, ppo", "c", 2)):
+        ((found, drawn),) = samples.by_prompt(
+            samples.parse(fence(policies=policies, typical="1")), run
+        )
+        assert (found, drawn[0].alike) == (prompt, alike)
+    with pytest.raises(ValueError, match="typical: the evaluation has 1 such"):
+        samples.by_prompt(samples.parse(fence(policies="sft, ppo", typical="2")), run)
+
+
 def test_beside_a_sample_stands_how_many_are_like_it(show: Show, a_run: Run) -> None:
     html = show("```samples\npolicies: ppo\ncommonest: 3\n```")
     rows = samples.by_prompt(samples.parse(fence(policies="ppo", commonest="3")), a_run)
