@@ -369,8 +369,8 @@ error, clustered by prompt; seed 0 alone.)
 # %% [markdown]
 # What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
 # does the judge go by? Take every held-out fact, its right answer and every false one of the same
-# form, and dress them: plain; courteous, with "sure !" before and "happy to help !" after; or with a
-# remark that the labeler does not care for.
+# form, and dress them: plain; courteous, with "sure !" before and "happy to help !" after; or with
+# a remark that the labeler does not care for.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
