@@ -24,6 +24,8 @@ SETTINGS: dict[str, Any] = {f"good_{share}": share for share in (0.05, 0.15, 0.3
 
 AT = (1.0, 0.0)
 """The temperatures at which each policy sits the exam."""
+ANSWERS = 10
+"""To each held-out question; one where the likeliest word is always taken."""
 
 
 def measure(name: str, seed: int) -> dict[str, float]:
@@ -66,5 +68,6 @@ def measure(name: str, seed: int) -> dict[str, float]:
 
 def gold(lesson: Lesson, policy: GPT, sft: GPT, judge: GPT, temperature: float) -> float:
     """Mean gold of a policy's exam at a temperature."""
-    exam = lesson.examine(policy, sft, judge, temperature=temperature)
+    answers = ANSWERS if temperature else 1
+    exam = lesson.examine(policy, sft, judge, temperature=temperature, answers=answers)
     return result(exam, temperature=temperature)["gold"]
