@@ -177,7 +177,5 @@ def by_position(
     values = response_values(trained.critic, rollout.sequences)
     earned = credit(rollout, values, replace(config, gae_lambda=1.0)).returns
     mask = rollout.sequences.response_mask
-    return [
-        explained_variance(values[:, place], earned[:, place], mask[:, place])
-        for place in range(min(POSITIONS, mask.shape[1]))
-    ]
+    places = (slice(place, place + 1) for place in range(min(POSITIONS, mask.shape[1])))
+    return [explained_variance(values[:, at], earned[:, at], mask[:, at]) for at in places]
