@@ -566,7 +566,7 @@ def share_with_a_five(policy: GPT) -> float:
     return (answers.responses == 5).any(1).float().mean().item()
 
 
-SMALL_PPO = PPOConfig(iterations=15, batch=64, learning_rate=2e-3)
+SMALL_PPO = PPOConfig(iterations=15, batch=64, learning_rate=2e-3, response_limit=28)
 
 
 def test_ppo_writes_what_the_judge_likes_and_leaves_judge_and_reference_alone() -> None:
@@ -730,6 +730,7 @@ def test_ppo_goes_on_learning_what_pretraining_taught() -> None:
             kl_coef=0.0,
             unfinished_score=0.0,
             pretraining_coef=0.5,
+            response_limit=28,
         ),
         draw_prompts=lambda count: [[2]] * count,
         pretraining=[documents],
@@ -782,7 +783,9 @@ def scored_by_fives(sequences: Sequences) -> torch.Tensor:
     return (sequences.responses == 5).sum(1).float()
 
 
-SMALL_GRPO = GRPOConfig(iterations=30, prompts=8, epochs=2, learning_rate=2e-3, kl_coef=0.0)
+SMALL_GRPO = GRPOConfig(
+    iterations=30, prompts=8, epochs=2, learning_rate=2e-3, kl_coef=0.0, response_limit=28
+)
 
 
 def test_grpo_writes_what_the_judge_likes_and_leaves_the_reference_alone() -> None:

@@ -55,7 +55,7 @@ def gold_by_method(run: Run) -> Figure:
         style.words(page, left - 10, middle, name, colour=colour, align="right")
         golds = method(key, "gold")
         seeds += [(gold, place + 0.27) for gold in golds]
-        axes.plot([mean - reach, mean + reach], [place - 0.1] * 2, color=style.INK, linewidth=1.2)
+        axes.plot([mean - reach, mean + reach], [place + 0.09] * 2, color=style.INK, linewidth=1.6)
         marker = MARKERS.get(key, "D")
         axes.plot(mean, place - 0.1, marker, color=colour, markersize=7)
         text = number(kl) if key != "best_of_16" else f"≤ {number(kl)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -222,8 +223,8 @@ def printed(sheets: list[str]) -> str:
 
 
 def bare(text: str) -> str:
-    """Without what differs in a PDF: space, and the hyphen at which a line was broken."""
-    return re.sub(r"[\s\x02\ufffe\u00ad-]", "", text)
+    """Without what differs in a PDF: space, hyphens at the ends of lines, letters of formulas."""
+    return re.sub(r"[\s\x02\ufffe\u00ad-]", "", unicodedata.normalize("NFKC", text))
 
 
 def test_every_chapter_figure_and_formula_is_printed(
