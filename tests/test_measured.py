@@ -682,7 +682,7 @@ def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: M
 
 @pytest.mark.parametrize("temperature", ["1.0", "0.0"])
 def test_curation_is_judged_share_by_share(temperature: str, made: Made):
-    gaps = dict(zip(of_studies.SHARES, (1.0, 0.5, 0.0, -0.4), strict=True))
+    gaps = dict(zip(of_studies.SHARES, (1.0, 0.0, -0.4), strict=True))
     other = {"1.0": "0.0", "0.0": "1.0"}[temperature]
     values = {}
     for turn, (share, gap) in enumerate(gaps.items()):
@@ -699,7 +699,7 @@ def test_curation_is_judged_share_by_share(temperature: str, made: Made):
     mine, rest = (warm, cold) if temperature == "1.0" else (cold, warm)
     percent = f"{SPACE}%"
     assert mine == (
-        f"where 5{percent} and 15{percent} of the demonstrations are good, PPO has more gold "
+        f"where 5{percent} of the demonstrations are good, PPO has more gold "
         f"reward than SFT on those marked good; where 70{percent} of the demonstrations are good, "
         f"PPO has less gold reward than SFT on those marked good; where 30{percent} of the "
         "demonstrations are good, PPO and SFT on those marked good are not told apart."

@@ -329,7 +329,7 @@ def test_a_run_is_looked_at_often_at_first_and_at_its_end(
         monkeypatch.setattr(early_stopping, what, by)
     found = early_stopping.measure(name, 0)
     looks = [look["iteration"] for look in found["way"]]
-    assert looks == [*range(11), *range(15, way.iterations + 1, 5)]
+    assert looks == [*range(11), *range(20, way.iterations + 1, 10)]
     assert looks[-1] == way.iterations == {"fast": 50, "slow": 100}[name.split("_")[0]]
     assert (trained[0].iterations, trained[0].learning_rate) == (way.iterations, way.learning_rate)
     assert (trained[0].kl_coef > 0) == way.penalty == name.endswith("held")

@@ -104,7 +104,7 @@ def curation(run: Run) -> Figure:
             values += mean - reach, mean + reach
         labels.append((means[-1], name, colour))
     style.limits(axes, [2, 73], values)
-    axes.set_xticks([5, 15, 30, 70])
+    axes.set_xticks([5, 30, 70])
     style.end_labels(axes, labels)
     style.remark(figure, "bars: 95 % interval of the mean")
     style.note(figure, stored("curation").origin)

@@ -65,7 +65,7 @@ ABLATIONS = {
     "eight_epochs_no_clip": "8 epochs without clip",
 }
 SPEEDS = ("fast", "slow")
-SHARES = ("0.05", "0.15", "0.3", "0.7")
+SHARES = ("0.05", "0.3", "0.7")
 ALPHA = 0.05
 
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is

@@ -20,7 +20,7 @@ from rlhf_explained.world.corpus import experts
 
 SEEDS = range(5)
 SAMPLE = "good_0.05"
-SETTINGS: dict[str, Any] = {f"good_{share}": share for share in (0.05, 0.15, 0.3, 0.7)}
+SETTINGS: dict[str, Any] = {f"good_{share}": share for share in (0.05, 0.3, 0.7)}
 
 AT = (1.0, 0.0)
 """The temperatures at which each policy sits the exam."""

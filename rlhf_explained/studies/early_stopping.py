@@ -1,7 +1,7 @@
 """Does the KL penalty do more than stopping early? Both runs at one rate, looked at on the way.
 
 PPO with its penalty and PPO without it start from the same SFT policy and draw the same prompts
-first. At each of the first iterations, and later at every fifth, the policy answers held-out
+first. At each of the first iterations, and later at every tenth, the policy answers held-out
 questions and practised ones. Where to stop is chosen by the gold reward on practised questions;
 what stopping there is worth is read on held-out ones. Nothing is smoothed. At a fifth of the rate
 the runs are twice as long, so that they come to their end, too.
@@ -21,7 +21,7 @@ from rlhf_explained.world.questions import evaluation_questions, questions
 
 EARLY = 10
 """Iterations with a look at each; what happens at the fast rate happens here."""
-EVERY = 5
+EVERY = 10
 """Iterations from one look to the next, later."""
 ANSWERS = 8
 """To each held-out question."""
