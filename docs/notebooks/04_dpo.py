@@ -376,9 +376,9 @@ kinds by {number(others)}. *{study.origin}, 95 % intervals.*
 #
 # ## One frontier for all methods
 #
-# The exact world again, all answers of it. A policy is a point: so many nats from the reference, so
+# Exact worlds again, all answers listed. A policy is a point: so many nats from the reference, so
 # much reward. The best policies, one for each β, are the frontier; nothing lies above. Every method
-# was trained at the same price in five worlds, the seeds 0 to 4; best-of-n is computed.
+# was trained at the same price in five worlds, the seeds 5 to 9; best-of-n is computed.
 
 # %%
 display(HTML(as_html("frontier", result)))
