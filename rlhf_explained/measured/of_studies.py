@@ -456,7 +456,7 @@ for _setting in METHODS:
     for _quantity, _show in (
         ("gold", number), ("gold_greedy", number), ("proxy", number), ("kl", nats),
         ("helpful", share), ("false", share), ("accuracy", share), ("seconds", seconds),
-        ("labels", _count),
+        ("labels", _count), ("gold_stderr", number),
     ):  # fmt: skip
         if _quantity not in NEVER_MEASURED.get(_setting, ()):
             VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
