@@ -28,7 +28,6 @@ STUDIES = (
     "shortcuts",
     "early_stopping",
     "ablations",
-    "curation",
     "reward_data",
     "frontier",
 )
