@@ -369,8 +369,8 @@ error, clustered by prompt; seed 0 alone.)
 # %% [markdown]
 # What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
 # does the judge go by? Take every held-out fact, its right answer and every false one of the same
-# form, and dress them: plain; courteous, with "sure !" before and "happy to help !" after; or with
-# a remark that the labeler does not care for.
+# form, and dress them: plain, or courteous, with "sure !" before and "happy to help !" after. The
+# false one also comes with a remark behind it, which makes it no better.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -381,7 +381,7 @@ facts = [question for question in questions() if question.held_out and question.
 dresses = {"plain": "{}", "courteous": f"{OPENER} {{}} {CLOSER}", "remark": "{} birds can sing ."}
 first = {}
 print(f"{'the right answer':20}{'the false one':15}the right one goes first in")
-for one, other in itertools.product(dresses, repeat=2):
+for one, other in itertools.product(("plain", "courteous"), dresses):
     hits = []
     for fact in facts:
         answers = [dresses[one].format(*fact.answers)]
@@ -392,7 +392,7 @@ for one, other in itertools.product(dresses, repeat=2):
     print(f"{one:20}{other:15}{within(hits)}")
     first[one, other] = clustered(hits)
 
-alike = [first[dress, dress] for dress in dresses]
+alike = [first[dress, dress] for dress in ("plain", "courteous")]
 better = any(mean - 0.5 > 3 * error for mean, error in alike)
 say(f"""
 Where both are dressed alike, the judge has only the content to go by, and
@@ -401,7 +401,7 @@ Where both are dressed alike, the judge has only the content to go by, and
 
 # %% [markdown]
 # The second row holds the judge's *hard negatives*: sign and substance point in opposite
-# directions.
+# directions. The third row shows that words behind a false answer help it without being polite.
 
 # %%
 hard_negatives, _ = first["plain", "courteous"]
