@@ -358,19 +358,25 @@ for better in ORDER[:5]:
 
 
 # %%
+from rlhf_explained.world.corpus import ASIDE
+
+false_ones = [one["response"] for one in result.responses["sft"] if one["category"] == "false"]
 say(f"""
 Helpful answers go before rambling ones in {within(right["helpful", "rambling"])} and before harmful
 ones in {within(right["helpful", "harmful"])}, but before *false* ones in
-**{within(right["helpful", "false"])}**; a coin gives 50 %. Rambling ones, which the labeler likes
-better than false ones, go before those in {within(right["rambling", "false"])}. (± one standard
-error, clustered by prompt; seed 0 alone.)
+**{within(right["helpful", "false"])}**. Rambling ones, which the labeler likes better than false
+ones, go before those in {within(right["rambling", "false"])}. (± one standard error, clustered by
+prompt; seed 0 alone.)
+
+Of the {len(false_ones)} false answers, {sum(ASIDE in text for text in false_ones)} go on with an
+aside, too, and an aside is easily seen.
 """)
 
 # %% [markdown]
-# What sets a false answer apart from a helpful one is not how it looks, but what is true. So what
-# does the judge go by? Take every held-out fact, its right answer and every false one of the same
-# form, and dress them: plain, or courteous, with "sure !" before and "happy to help !" after. The
-# false one also comes with a remark behind it, which makes it no better.
+# Without an aside, what sets a false answer apart from a helpful one is not how it looks, but what
+# is true. So what does the judge go by? Take every held-out fact, its right answer and every false
+# one of the same form, and dress them: plain, or courteous, with "sure !" before and "happy to
+# help !" after. The false one also comes with a remark behind it, which makes it no better.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers

@@ -123,8 +123,8 @@ for name, about in MEASURES.items():
 # %% [markdown]
 # By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
 # gold reward does? *Helpful before false* looks at those pairs alone in which one answer is helpful
-# and the other false. [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling)
-# are a plain right answer against a courteous false one. Intervals are over the seeds, with 95 %
+# and the other false; many of the false ones have an aside, which is easily seen.
+# [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right answer against a courteous false one. Intervals are over the seeds, with 95 %
 # confidence; *noise* is what may be chance once the number of comparisons is counted, by Holm's
 # procedure.
 
@@ -144,8 +144,8 @@ By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({st
 # %% [markdown]
 # So a few comparisons teach most of what comparisons teach here: what good answers look like. What
 # is true about new prompts, more of them do not teach: which of two capitals is the right one
-# stands in no pair on another country. And a sign that goes along with good answers does not wear
-# off with more pairs that show it.
+# stands in no pair on another country. Nor do more pairs take away what the judge pays for courtesy
+# around false answers.
 #
 # Differences of a few points show on a large held-out set only: with ten pairs the standard error
 # of an accuracy of 75 % is 14 points, with a hundred 4.
