@@ -124,9 +124,9 @@ for name, about in MEASURES.items():
 # By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
 # gold reward does? *Helpful before false* looks at those pairs alone in which one answer is helpful
 # and the other false; many of the false ones have an aside, which is easily seen.
-# [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right answer against a courteous false one. Intervals are over the seeds, with 95 %
-# confidence; *noise* is what may be chance once the number of comparisons is counted, by Holm's
-# procedure.
+# [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right
+# answer against a courteous false one. Intervals are over the seeds, with 95 % confidence; *noise*
+# is what may be chance once the number of comparisons is counted, by Holm's procedure.
 
 # %%
 for name in ("helpful_over_false", "hard_negative_accuracy"):
