@@ -168,6 +168,11 @@ def temperatures(figure: Figure, tables: Tables):
     yield from whiskered(figure.axes[1], curves, errors, 1)
 
 
+def curation(figure: Figure, tables: Tables):
+    curves, errors = by_series(tables[0], "method", "good demonstrations", "gold")
+    yield from whiskered(figure.axes[1], curves, errors, 1)
+
+
 def critic_positions(figure: Figure, tables: Tables):
     curves, errors = by_series(tables[0], "critic", "token", "explained variance")
     yield from whiskered(figure.axes[1], curves, errors, 0.8)
@@ -283,6 +288,7 @@ COMPARISONS: dict[str, Callable] = {
     "response-length": response_length,
     "gold-against-kl": gold_against_kl,
     "temperatures": temperatures,
+    "curation": curation,
     "critic-positions": critic_positions,
     "beta-sweep": beta_sweep,
     "demonstrations-preferences": demonstrations_preferences,

@@ -680,6 +680,34 @@ def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: M
     assert other.count(", within the noise") == 2
 
 
+@pytest.mark.parametrize("temperature", ["1.0", "0.0"])
+def test_curation_is_judged_share_by_share(temperature: str, made: Made):
+    gaps = dict(zip(of_studies.SHARES, (1.0, 0.0, -0.4), strict=True))
+    other = {"1.0": "0.0", "0.0": "1.0"}[temperature]
+    values = {}
+    for turn, (share, gap) in enumerate(gaps.items()):
+        values[f"good_{share}"] = {
+            f"ppo_{temperature}": around(1.5 + gap, turn),
+            f"marked_{temperature}": around(1.5, turn + 2),
+            f"ppo_{other}": around(2.0, turn),
+            f"marked_{other}": around(2.0, turn + 1),
+        }
+    made("curation", values)
+    text, _ = of_studies.curation_verdict()
+    said = text.removeprefix("At temperature 1: ")
+    warm, cold = said.split(" If both always take the likeliest word: ")
+    mine, rest = (warm, cold) if temperature == "1.0" else (cold, warm)
+    percent = f"{SPACE}%"
+    assert mine == (
+        f"where 5{percent} of the demonstrations are good, PPO has more gold "
+        f"reward than SFT on those marked good; where 70{percent} of the demonstrations are good, "
+        f"PPO has less gold reward than SFT on those marked good; where 30{percent} of the "
+        "demonstrations are good, PPO and SFT on those marked good are not told apart."
+    )
+    assert rest.count("where") == 1
+    assert "are not told apart" in rest
+
+
 def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(made: Made):
     golds = {"ppo": 1.0, "no_clip": 3.0, "eight_epochs": 10.0, "eight_epochs_no_clip": 9.0}
     made("ablations", {setting: {"gold": [gold]} for setting, gold in golds.items()})

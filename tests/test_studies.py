@@ -18,6 +18,7 @@ from small_models import of_few_words
 
 from rlhf_explained import studies
 from rlhf_explained.measured import of_studies
+from rlhf_explained.pipeline import deciding
 from rlhf_explained.rollout import generate, pack, sequence_logprobs
 from rlhf_explained.studies import Results, early_stopping, methods, shortcuts, stored
 from rlhf_explained.studies.intervals import Interval
@@ -151,6 +152,18 @@ def test_results_of_other_code_say_so(
     assert stored("made_up").fingerprint != fresh
 
 
+def test_what_decides_a_study_is_what_it_imports_and_what_that_imports() -> None:
+    """Another study among it: curation learns by the methods' functions."""
+    package = Path(studies.__file__).parents[1]
+    found = {
+        path.relative_to(package).as_posix()
+        for path in deciding(package / "studies" / "curation.py")
+    }
+    assert {"studies/curation.py", "studies/methods.py", "training.py"} <= found
+    assert {"stages/best_of_n.py", "world/optima.py"} <= found  # of methods alone
+    assert not {"studies/frontier.py", "studies/ablations.py", "pipeline.py", "memo.py"} & found
+
+
 def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[Path]] = []
     monkeypatch.setattr(studies.memo, "source_digest", lambda paths: seen.append(set(paths)) or "")
@@ -196,6 +209,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     [
         ("methods", {*of_studies.METHODS} - {"sft_best"} | {*of_studies.COLDER}),
         ("ablations", {"ppo", *of_studies.ABLATIONS}),
+        ("curation", {f"good_{share}" for share in of_studies.SHARES}),
         ("early_stopping", {f"{speed}_{kind}" for speed in of_studies.SPEEDS
                             for kind in ("held", "free")}),
     ],

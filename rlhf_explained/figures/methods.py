@@ -69,3 +69,43 @@ def gold_by_method(run: Run) -> Figure:
     style.remark(figure, "large: mean with 95 % interval · small: one seed")
     style.note(figure, results.origin)
     return figure
+
+
+@style.drawn
+def curation(run: Run) -> Figure:
+    """Gold against the share of good demonstrations: imitation, curation, comparisons."""
+    (table,) = numbers.curation(run)
+    figure, _ = style.page(300)
+    axes = style.panel(
+        figure,
+        36,
+        24,
+        style.WIDTH - 36 - 110,
+        200,
+        title="Gold",
+        unit="true reward, held-out, temperature 1",
+        xlabel="good demonstrations, %",
+    )
+    looks = {
+        "SFT": (style.SFT, (0, (1, 2)), "^"),
+        "SFT on good ones": (style.SFT, (0, (6, 2, 1, 2)), "^"),
+        "DPO": (style.ALIGNED, (0, (4, 2)), "D"),
+        "PPO": (style.PPO, "-", "o"),
+    }
+    labels, values = [], []
+    for name, (colour, dash, marker) in looks.items():
+        rows = table.where("method", name)
+        xs, means, reaches = (rows[column] for column in ("good demonstrations", "gold", "± gold"))
+        axes.plot(
+            xs, means, color=colour, linestyle=dash, linewidth=1.8, marker=marker, markersize=5
+        )
+        for x, mean, reach in zip(xs, means, reaches, strict=True):
+            axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=1)
+            values += mean - reach, mean + reach
+        labels.append((means[-1], name, colour))
+    style.limits(axes, [2, 73], values)
+    axes.set_xticks([5, 30, 70])
+    style.end_labels(axes, labels)
+    style.remark(figure, "bars: 95 % interval of the mean")
+    style.note(figure, stored("curation").origin)
+    return figure

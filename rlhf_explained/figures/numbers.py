@@ -17,6 +17,7 @@ from rlhf_explained.measured.of_studies import (
     CRITICS,
     METHODS,
     NEVER_MEASURED,
+    SHARES,
     SPEEDS,
     ablation,
     corrected,
@@ -433,6 +434,28 @@ def methods(run: Run) -> tuple[Table, ...]:
     return (Table("methods", title, (Column("method"), *columns, *lead), tuple(rows)),)
 
 
+def curation(run: Run) -> tuple[Table, ...]:
+    """Gold against the share of good demonstrations, of imitation and of what learns from pairs."""
+    study = stored("curation")
+    names = {"sft": "SFT", "marked": "SFT on good ones", "dpo": "DPO", "ppo": "PPO"}
+    rows = []
+    for share in SHARES:
+        for who, name in names.items():
+            found = [study.interval(f"good_{share}", f"{who}_{at}") for at in ("1.0", "0.0")]
+            cells = [x for interval in found for x in (interval.mean, interval.reach)]
+            rows.append((100 * float(share), name, *cells))
+    columns = (
+        Column("good demonstrations", "%", 0),
+        Column("method"),
+        Column("gold"),
+        Column("± gold"),
+        Column("gold, greedy"),
+        Column("± gold, greedy"),
+    )
+    title = f"Gold on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return (Table("curation", title, columns, tuple(rows)),)
+
+
 def critic_positions(run: Run) -> tuple[Table, ...]:
     """What each kind of critic explains before each token of an answer."""
     study, rows = stored("ablations"), []
@@ -568,6 +591,7 @@ TABLES: dict[str, Numbers] = {
     "ppo-curves": ppo_curves,
     "gold-against-kl": gold_against_kl,
     "temperatures": temperatures,
+    "curation": curation,
     "critic-positions": critic_positions,
     "response-length": response_length,
     "beta-sweep": beta_sweep,

@@ -65,6 +65,7 @@ ABLATIONS = {
     "eight_epochs_no_clip": "8 epochs without clip",
 }
 SPEEDS = ("fast", "slow")
+SHARES = ("0.05", "0.3", "0.7")
 ALPHA = 0.05
 
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
@@ -364,6 +365,44 @@ def mix_verdict() -> tuple[str, str]:
     return text, f"{results.origin}; {_NOISE}"
 
 
+def curation_verdict() -> tuple[str, str]:
+    """From which share of good demonstrations on does curation do as well as comparisons?"""
+    results = stored("curation")
+    at = {"1.0": "At temperature 1", "0.0": "If both always take the likeliest word"}
+    gaps = {
+        f"{good}/{temperature}": Interval.of(
+            _paired(
+                *(
+                    results.values(f"good_{good}", f"{who}_{temperature}")
+                    for who in ("ppo", "marked")
+                )
+            )
+        )
+        for temperature in at
+        for good in SHARES
+    }
+    p_values, text = corrected(gaps), []
+    verdicts = {
+        "more": "PPO has more gold reward than SFT on those marked good",
+        "less": "PPO has less gold reward than SFT on those marked good",
+        "level": "PPO and SFT on those marked good are not told apart",
+    }
+    for temperature, when in at.items():
+        sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
+        for good in SHARES:
+            gap = gaps[f"{good}/{temperature}"]
+            beyond = "more" if gap.mean > 0 else "less"
+            verdict = "level" if p_values[f"{good}/{temperature}"] > ALPHA else beyond
+            sorted_out[verdict].append(share(float(good)))
+        parts = [
+            f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
+            for verdict, kept in sorted_out.items()
+            if kept
+        ]
+        text.append(f"{when}: {'; '.join(parts)}.")
+    return " ".join(text), f"{results.origin}; {_NOISE}"
+
+
 def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
     def entry() -> tuple[str, str]:
         results = stored("methods")
@@ -404,6 +443,7 @@ VALUES: dict[str, _Entry] = {
     "ablations-verdict": ablations_verdict,
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
+    "curation-verdict": curation_verdict,
 }
 
 
@@ -448,6 +488,12 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
         VALUES[_named("early_stopping", _setting, _quantity)] = _of(
             "early_stopping", _setting, _quantity, _show
         )
+for _setting in SHARES:
+    for _quantity in ("sft", "marked", "dpo", "ppo"):
+        for _temperature in ("1.0", "0.0"):
+            VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
+                "curation", f"good_{_setting}", f"{_quantity}_{_temperature}", number
+            )
 for _setting in (
     "careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400",
     "one_pass_12800",

@@ -28,6 +28,7 @@ STUDIES = (
     "shortcuts",
     "early_stopping",
     "ablations",
+    "curation",
     "reward_data",
     "frontier",
 )
