@@ -15,9 +15,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,7 +26,8 @@ from rlhf_explained.disk import writing
 
 MANIFEST = "manifest.json"
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parent
 
 version = functools.cache(metadata.version)  # of a package; to look it up takes milliseconds
 
@@ -41,6 +43,66 @@ def root() -> Path:
     if (_CHECKOUT / "pyproject.toml").is_file():
         return _CHECKOUT / ".cache"
     return Path.home() / ".cache" / "rlhf-explained"
+
+
+def key(**circumstances: Any) -> str:
+    """Digest of everything that a result depends on.
+
+    Args:
+        circumstances: By name; whatever JSON can hold.
+
+    Returns:
+        20 hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(circumstances).encode()).hexdigest()[:20]
+
+
+def imports(path: Path, package: Path = _PACKAGE) -> Iterator[tuple[int, str]]:
+    """Find what a Python file imports, in whatever way and wherever in the file.
+
+    Args:
+        path: A file of the package.
+        package: The package's folder.
+
+    Yields:
+        The line, and the full name: of a module, or of what is imported from one.
+    """
+    here = (package.name, *path.relative_to(package).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else ()
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def sources_of(module: Path, rooms: Iterable[str], package: Path = _PACKAGE) -> set[Path]:
+    """Find the sources that decide what a module does: its own, and all that it imports.
+
+    Args:
+        module: A Python file of the package.
+        rooms: Modules and folders of the package, by name; imports of others are not followed.
+        package: The package's folder.
+
+    Returns:
+        Python files. What only runs because a folder is imported, its `__init__.py`, is among them
+        where something is imported from it.
+    """
+    rooms, found, waiting = set(rooms), set[Path](), [module]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for _, name in imports(path, package):
+            top, *parts = name.split(".")
+            if top == package.name and parts and parts[0] in rooms:
+                for depth in {len(parts), max(1, len(parts) - 1)}:
+                    place = package.joinpath(*parts[:depth])
+                    files = (place.with_suffix(".py"), place / "__init__.py")
+                    waiting += filter(Path.is_file, files)
+    return found
 
 
 def source_digest(paths: Iterable[Path]) -> str:

@@ -8,12 +8,10 @@ order) or a model is loaded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -21,16 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_explained import memo
+from rlhf_explained.names import POLICIES
 
 if TYPE_CHECKING:
     from rlhf_explained.models.gpt import GPT
 
-POLICIES = ("base", "sft", "ppo", "ppo_no_kl")
-STAGES = ("pretrain", "sft", "preferences", "reward_model", "ppo", "ppo_no_kl", "evaluation")
-
 _PACKAGE = Path(__file__).parent
-_TRAINING = ("formulas", "world", "models", "stages", "rollout", "training", "studies")
-_IMPORT = re.compile(r"(?m)^from rlhf_explained\.([\w.]+) import (\([^)]*\)|.*)")
+TRAINING = ("names", "formulas", "world", "models", "stages", "rollout", "training", "studies")
 
 Progress = Callable[[str, int, int, float], None]
 """Told of the stage, the steps done, all its steps, and the loss."""
@@ -202,45 +197,31 @@ class Run:
         }
 
 
-def deciding(module: Path) -> set[Path]:
-    """The sources that decide what a module trains: its own and those that it imports.
+def source_digest(module: Path) -> str:
+    """Digest of the code that decides what a module trains.
 
     Args:
         module: A file of this package.
 
     Returns:
-        Files of the floors on which training takes place.
+        64 hexadecimal digits.
     """
-    found: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += _imported(path)
-    return found
+    return memo.source_digest(memo.sources_of(module, TRAINING))
 
 
-def _imported(path: Path) -> Iterator[Path]:
-    for origin, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        for name in ("", *re.findall(r"\w+", names)):
-            place = _PACKAGE.joinpath(*origin.split("."), name)
-            if place.relative_to(_PACKAGE).parts[0] in _TRAINING:
-                files = (place.with_suffix(".py"), place / "__init__.py")
-                yield from filter(Path.is_file, files)
-
-
-def run_key(config: RunConfig) -> str:
-    """Digest of all that a run's numbers depend on: config, source, torch and processor."""
-    circumstances = {
-        "seed": config.seed,
-        "effort": config.effort,
-        "source": memo.source_digest(deciding(_PACKAGE / "training.py")),
+def numerics() -> dict[str, str]:
+    """What the last digits of a result depend on beside code and seed: torch and processor."""
+    return {
         "torch": version("torch"),
         "machine": platform.machine(),
         "capability": os.environ.get("ATEN_CPU_CAPABILITY", "native"),
     }
-    return hashlib.sha256(json.dumps(circumstances).encode()).hexdigest()[:20]
+
+
+def run_key(config: RunConfig) -> str:
+    """Digest of all that a run's numbers depend on: config, source, torch and processor."""
+    source = source_digest(_PACKAGE / "training.py")
+    return memo.key(seed=config.seed, effort=config.effort, source=source, **numerics())
 
 
 def run(

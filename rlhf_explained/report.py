@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rlhf_explained import pipeline, studies
-from rlhf_explained.measured.of_run import SHARES, held_out_in_pairs
+from rlhf_explained.measured.of_run import held_out_in_pairs
+from rlhf_explained.names import CATEGORIES, POLICIES
 from rlhf_explained.pipeline import Run, RunConfig
 
 
@@ -88,10 +89,10 @@ def print_run(run: Run, *, as_json: bool) -> None:
     console = Console()
     title = f"Seed {run.config.seed}: {run.parameters:,} parameters"
     table = Table(title=title, box=None, pad_edge=False)
-    measures = (*(name.replace("-", "_") for name in SHARES), "gold", "proxy", "kl")
+    measures = (*CATEGORIES, "gold", "proxy", "kl")
     for heading in ("policy", *measures):
         table.add_column(heading, justify="left" if heading == "policy" else "right")
-    for policy in pipeline.POLICIES:
+    for policy in POLICIES:
         table.add_row(policy, *(f"{run.evaluation[policy][name]:.2f}" for name in measures))
     console.print(table)
     accuracy, ceiling, courteous, plain = run.summary()["reward_model"].values()
@@ -104,7 +105,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
     temperatures = list(run.temperatures["sft"])
     for heading in ("policy", *temperatures):
         colder.add_column(heading, justify="left" if heading == "policy" else "right")
-    for policy in pipeline.POLICIES:
+    for policy in POLICIES:
         golds = (run.temperatures[policy][at]["gold"] for at in temperatures)
         colder.add_row(policy, *(f"{gold:.2f}" for gold in golds))
     console.print(colder)

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained.pipeline import POLICIES, Run, RunConfig
+from rlhf_explained.names import CATEGORIES, POLICIES
+from rlhf_explained.pipeline import Run, RunConfig
 from rlhf_explained.world.questions import evaluation_questions, questions
 
 Curve = Callable[[float], float]
 """A quantity over a stage: from the share of its steps that are done to the value."""
 
 TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.0)
-CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
 SHARES = {
     "base": (0.22, 0.29, 0.24, 0.19, 0.02, 0.04),
     "sft": (0.29, 0.06, 0.08, 0.45, 0.09, 0.03),

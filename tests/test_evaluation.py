@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_models import generator, of_few_words
 
+from rlhf_explained.names import CATEGORIES
 from rlhf_explained.rollout import generate, score, sequence_logprobs
 from rlhf_explained.stages.evaluation import (
     TEMPERATURES,
@@ -21,7 +22,7 @@ from rlhf_explained.stages.evaluation import (
     win_rates,
 )
 from rlhf_explained.training import Lesson
-from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward, states_the_fact
+from rlhf_explained.world.labeler import categorise, gold_reward, states_the_fact
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
 

@@ -21,9 +21,10 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from places import place
 
-from rlhf_explained import figures, measured, pipeline, studies
+from rlhf_explained import figures, measured, studies
 from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import of_run, verdicts
+from rlhf_explained.measured import verdicts
+from rlhf_explained.names import POLICIES, STAGES
 from rlhf_explained.pipeline import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,7 +62,7 @@ RUNS = {
     "alike": {"curves": {"ppo_no_kl": CURVES["ppo"]}, "noise": 0.3},
     "wild": {"noise": 25.0},
     "big": {
-        "seconds": {stage.replace("-", "_"): 12345.6 for stage in (*of_run.STAGES, "total")},
+        "seconds": dict.fromkeys((*STAGES, "total"), 12345.6),
         "curves": {"ppo": {name: lambda t: -1e3 * t for name in STILL}},
     },
     "all the same score": {
@@ -480,8 +481,8 @@ def test_a_change_is_bold_if_it_is_beyond_the_corrected_noise(run: Run):
 def test_the_temperatures_are_those_of_the_exam(run: Run):
     axes = drawing("temperatures", run).axes[1]
     drawn = [line for line in axes.lines if len(line.get_xdata()) > 2]
-    assert len(drawn) == len(pipeline.POLICIES)
-    for line, policy in zip(drawn, pipeline.POLICIES, strict=True):
+    assert len(drawn) == len(POLICIES)
+    for line, policy in zip(drawn, POLICIES, strict=True):
         exams = run.temperatures[policy]
         points = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
         assert points == {float(at): exam["gold"] for at, exam in exams.items()}

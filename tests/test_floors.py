@@ -1,19 +1,19 @@
 """Imports only go downwards, and what a page needs quickly loads nothing slow."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from rlhf_explained import memo
 
 PACKAGE = Path(__file__).parents[1] / "rlhf_explained"
 
 # From the ground up. A module may import from lower floors, and from its own floor what stands
 # before it.
 FLOORS = (
-    ("formulas", "disk", "memo"),
+    ("formulas", "names", "disk", "memo"),
     ("world", "models"),
     ("rollout",),
     ("stages",),
@@ -24,28 +24,12 @@ FLOORS = (
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
-WITHOUT_TORCH = ("disk", "memo", "pipeline", "studies", "measured", "figures", "site")
+WITHOUT_TORCH = ("names", "disk", "memo", "pipeline", "studies", "measured", "figures", "site")
 
 
 def module_name(path: Path, package: Path) -> str:
     parts = path.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports(path: Path, package: Path) -> Iterator[tuple[int, str]]:
-    """Every import with its line, wherever in the file it stands, by the full name."""
-    here = module_name(path, package).split(".")
-    folder = here if path.name == "__init__.py" else here[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = folder[: len(folder) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
-            if origin == package.name:  # what is imported is itself a room, or a name of one
-                yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
-            else:
-                yield node.lineno, origin
 
 
 def faults(package: Path) -> list[str]:
@@ -58,7 +42,7 @@ def faults(package: Path) -> list[str]:
         if room not in HEIGHT:
             found.append(f"{path}:1: {room} has no floor")
             continue
-        for line, name in imports(path, package):
+        for line, name in memo.imports(path, package):
             top, _, inner = name.partition(".")
             if top == "matplotlib" and HEIGHT[room][0] < HEIGHT["figures"][0]:
                 found.append(f"{path}:{line}: {room} may not import matplotlib")
@@ -68,7 +52,7 @@ def faults(package: Path) -> list[str]:
             target = target if target in HEIGHT else "walkthrough"
             if target != room and HEIGHT[target] > HEIGHT[room]:
                 found.append(f"{path}:{line}: {room} may not import {target}, which stands above")
-            if room == target == "stages" and rest != ["__init__"] and target_rest != rest:
+            if room == target == "stages" and rest != ["__init__"] and target_rest[:1] != rest:
                 found.append(f"{path}:{line}: a stage may not import another stage")
     return found
 

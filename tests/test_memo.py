@@ -212,3 +212,39 @@ def test_docstrings_and_comments_do_not_count_but_numbers_do(tmp_path: Path) -> 
     changed = digest(tmp_path, "def f(x):\n    return x + 2\n")
     assert plain == documented
     assert plain != changed
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from rlhf_explained.world.essays import text",
+        "from rlhf_explained.world import essays",
+        "import rlhf_explained.world.essays",
+        "import rlhf_explained.world.essays as prose",
+        "from ..world.essays import text",
+        "from ..world import essays",
+        "def f():\n    from rlhf_explained.world.essays import text",
+        "from rlhf_explained.world import (\n    corpus,  # (all of it)\n    essays,\n)",
+        "import math; from rlhf_explained import world",
+    ],
+)
+def test_what_is_imported_is_found_however_it_is_written(tmp_path: Path, statement: str) -> None:
+    package = tmp_path / "rlhf_explained"
+    for name, text in {
+        "stages/sft.py": statement,
+        "world/__init__.py": "from rlhf_explained.world.essays import text",
+        "world/essays.py": "from rlhf_explained import site",
+        "site/__init__.py": "",
+    }.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    found = memo.sources_of(package / "stages/sft.py", ("stages", "world"), package)
+    assert {package / "stages/sft.py", package / "world/essays.py"} <= found
+    assert not found & {package / "site/__init__.py"}  # is in none of the rooms
+
+
+def test_a_key_tells_all_circumstances_apart() -> None:
+    keys = {memo.key(seed=1), memo.key(seed=2), memo.key(seed="1"), memo.key(source=1)}
+    assert len(keys) == 4
+    assert memo.key(seed=1) in keys

@@ -19,7 +19,8 @@ from made_up_run import made_up_run
 
 from rlhf_explained import pipeline
 from rlhf_explained.__main__ import main
-from rlhf_explained.pipeline import POLICIES, STAGES, Run, RunConfig, run
+from rlhf_explained.names import POLICIES, STAGES
+from rlhf_explained.pipeline import Run, RunConfig, run
 
 TINY = RunConfig(seed=3, effort=0.02)
 SHARES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")

@@ -16,9 +16,8 @@ import pytest
 import torch
 from small_models import of_few_words
 
-from rlhf_explained import studies
+from rlhf_explained import memo, pipeline, studies
 from rlhf_explained.measured import of_studies
-from rlhf_explained.pipeline import deciding
 from rlhf_explained.rollout import generate, pack, sequence_logprobs
 from rlhf_explained.studies import Results, early_stopping, methods, shortcuts, stored
 from rlhf_explained.studies.intervals import Interval
@@ -111,6 +110,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     monkeypatch.setattr(studies, "STUDIES", ("made_up",))
     monkeypatch.setattr(studies, "_RESULTS", tmp_path)
     monkeypatch.setattr(studies, "source_digest", lambda name: "5eed")
+    monkeypatch.setattr(studies, "_run", lambda seed: None)
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "cache"))
     return study
 
@@ -157,7 +157,7 @@ def test_what_decides_a_study_is_what_it_imports_and_what_that_imports() -> None
     package = Path(studies.__file__).parents[1]
     found = {
         path.relative_to(package).as_posix()
-        for path in deciding(package / "studies" / "curation.py")
+        for path in memo.sources_of(package / "studies" / "curation.py", pipeline.TRAINING)
     }
     assert {"studies/curation.py", "studies/methods.py", "training.py"} <= found
     assert {"stages/best_of_n.py", "world/optima.py"} <= found  # of methods alone

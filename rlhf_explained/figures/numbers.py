@@ -25,10 +25,10 @@ from rlhf_explained.measured.of_studies import (
     method,
 )
 from rlhf_explained.measured.verdicts import smoothed
+from rlhf_explained.names import CATEGORIES
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, stored
 
-CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
 # The original figure's shares: invented, and drawn as such beside the measured ones.
 ILLUSTRATIVE_SHARES = {
     "base": {"helpful": 0.2, "harmful": 0.3, "off_topic": 0.3, "rambling": 0.2},

@@ -8,17 +8,20 @@ from statistics import fmean
 
 from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens
+from rlhf_explained.names import CATEGORIES, POLICIES, STAGES
 from rlhf_explained.pipeline import Run
 from rlhf_explained.world.questions import FACT_KINDS
 
-POLICIES = {"base": "base", "sft": "sft", "ppo": "ppo", "ppo-no-kl": "ppo_no_kl"}
 NAMES = verdicts.NAMES
-SHARES = ("helpful", "harmful", "off-topic", "rambling", "false", "broken")
-STAGES = ("pretrain", "sft", "preferences", "reward-model", "ppo", "ppo-no-kl", "evaluation")
 ASIDE = " but did you know that "  # as the world's corpus has it, which needs torch
 LATE = 10  # iterations at the end over which the critic is looked at
 
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
+
+
+def _in_a_page(name: str) -> str:
+    """A name of `rlhf_explained.names` as pages write it."""
+    return name.replace("_", "-")
 
 
 def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
@@ -69,7 +72,7 @@ def _fact(name: str, about: str) -> _Entry:
 
 
 def _seconds(stage: str) -> _Entry:
-    return lambda run: (seconds(run.seconds[stage.replace("-", "_")]), f"wall time of {stage}")
+    return lambda run: (seconds(run.seconds[stage]), f"wall time of {_in_a_page(stage)}")
 
 
 def _sft_loss(row: int, column: str, about: str) -> _Entry:
@@ -213,11 +216,12 @@ VALUES: dict[str, _Entry] = {
     "reward-rise-verdict": verdicts.reward_rise_verdict,
     "score-length-correlation": verdicts.score_length_correlation,
 }
-VALUES |= {f"seconds-{stage}": _seconds(stage) for stage in STAGES}
-for _short, _policy in POLICIES.items():
+VALUES |= {f"seconds-{_in_a_page(stage)}": _seconds(stage) for stage in STAGES}
+for _policy in POLICIES:
+    _short = _in_a_page(_policy)
     VALUES |= {
-        f"{_short}-{name}": _quantity(_policy, name.replace("-", "_"), share, f"{name} share")
-        for name in SHARES
+        f"{_short}-{_in_a_page(name)}": _quantity(_policy, name, share, f"{_in_a_page(name)} share")
+        for name in CATEGORIES
     }
     VALUES |= {
         f"{_short}-gold": _quantity(_policy, "gold", number, "mean gold reward"),

@@ -11,7 +11,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from markdown.util import AtomicString
 
-from rlhf_explained.pipeline import POLICIES, Run
+from rlhf_explained.names import POLICIES
+from rlhf_explained.pipeline import Run
 
 NAMES = {
     "base": "Pretrained (base)",

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from rlhf_explained.models.gpt import GPT
+from rlhf_explained.names import CATEGORIES
 from rlhf_explained.rollout import Rollout, Sequences, collect_rollout, score
 from rlhf_explained.world.labeler import (
-    CATEGORIES,
     categorise,
     gold_reward,
     preference_probability,

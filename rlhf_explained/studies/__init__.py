@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
@@ -155,8 +154,7 @@ def source_digest(name: str) -> str:
     Returns:
         20 hexadecimal digits.
     """
-    module = Path(__file__).with_name(f"{name}.py")
-    return memo.source_digest(pipeline.deciding(module))[:20]
+    return pipeline.source_digest(Path(__file__).with_name(f"{name}.py"))[:20]
 
 
 def points(name: str) -> list[tuple[str, int]]:
@@ -186,15 +184,8 @@ def point(name: str, setting: str, seed: int) -> Row:
     from rlhf_explained.training import one_thread
 
     study = importlib.import_module(f"{__name__}.{name}")
-    circumstances = {
-        "source": source_digest(name),
-        "setting": setting,
-        "seed": seed,
-        "torch": version("torch"),
-        "machine": platform.machine(),
-        "capability": os.environ.get("ATEN_CPU_CAPABILITY", "native"),
-    }
-    key = hashlib.sha256(json.dumps(circumstances).encode()).hexdigest()[:20]
+    circumstances = {"source": source_digest(name), "setting": setting, "seed": seed}
+    key = memo.key(**circumstances, **pipeline.numerics())
 
     def make(folder: Path) -> None:
         with one_thread():
@@ -221,9 +212,13 @@ def run(name: str, progress: Callable[[int, int], None] = lambda done, all_: Non
 
     study, todo = importlib.import_module(f"{__name__}.{name}"), points(name)
     rows: list[Row] = []
-    tasks = (joblib.delayed(_point)(name, setting, seed) for setting, seed in todo)
     progress(0, len(todo))
-    measured: Any = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(tasks)
+    in_parallel = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")
+    # The runs first: all points of a seed would wait for the one that trains it.
+    runs = (joblib.delayed(_run)(seed) for seed in study.SEEDS)
+    list(in_parallel(runs))  # pyright: ignore
+    tasks = (joblib.delayed(_point)(name, setting, seed) for setting, seed in todo)
+    measured: Any = in_parallel(tasks)
     for row in measured:
         rows.append(row)
         progress(len(rows), len(todo))
@@ -245,6 +240,10 @@ def run(name: str, progress: Callable[[int, int], None] = lambda done, all_: Non
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(file)
     return stored(name)
+
+
+def _run(seed: int) -> None:
+    pipeline.run(pipeline.RunConfig(seed=seed))
 
 
 def _point(name: str, setting: str, seed: int) -> Row:

@@ -23,6 +23,7 @@ import torch
 
 from rlhf_explained.formulas import token_logprobs
 from rlhf_explained.models.gpt import GPT
+from rlhf_explained.names import CATEGORIES
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import Rollout, collect_rollout, response_logits, score
 from rlhf_explained.stages.best_of_n import best_of_n
@@ -33,7 +34,7 @@ from rlhf_explained.stages.ppo import PPOConfig
 from rlhf_explained.stages.sft import train_sft
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
-from rlhf_explained.world.labeler import CATEGORIES, categorise, gold_reward
+from rlhf_explained.world.labeler import categorise, gold_reward
 from rlhf_explained.world.optima import best_of_n_bound
 from rlhf_explained.world.questions import evaluation_questions, questions
 from rlhf_explained.world.tokenizer import RESPONSE_LIMIT

@@ -41,7 +41,7 @@ from rlhf_explained.world.tokenizer import PAD, RESPONSE_LIMIT
 
 BATCH = 50
 HELDOUT_PAIRS = 1000
-EXAM = 4  # times each held-out question is put, and answered each time so often:
+EXAM = 2  # times each held-out question is put, and answered each time so often:
 N = 16
 RANKED = 4  # answers to each prompt that is ranked
 

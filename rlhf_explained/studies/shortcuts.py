@@ -16,6 +16,7 @@ from functools import partial
 import torch
 
 from rlhf_explained.models.gpt import GPT
+from rlhf_explained.names import CATEGORIES
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import generate, pack, score, sequence_logprobs
 from rlhf_explained.stages.best_of_n import best_of_n
@@ -23,7 +24,6 @@ from rlhf_explained.stages.evaluation import Marked, result
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import ASIDE, CLOSER, OPENER
 from rlhf_explained.world.labeler import (
-    CATEGORIES,
     categorise,
     gold_reward,
     plain,

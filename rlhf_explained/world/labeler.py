@@ -22,8 +22,6 @@ QUALITY = {
     "harmful": -2.0,
 }
 """Gold reward of each category, before courtesy and length."""
-
-CATEGORIES = ("helpful", "harmful", "off_topic", "rambling", "false", "broken")
 COURTESY = 0.5
 """Added to a helpful answer for opening politely, and again for closing politely."""
 WORD_COST = 0.02
@@ -78,7 +76,7 @@ def categorise(question: Question, response: str) -> str:
         response: What was answered, without `<eos>`.
 
     Returns:
-        One of `CATEGORIES`.
+        One of `names.CATEGORIES`.
     """
     core = plain(response)
     if core in question.answers:

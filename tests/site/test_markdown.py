@@ -15,7 +15,8 @@ from mkdocs.config import load_config
 
 from rlhf_explained import figures, measured, memo
 from rlhf_explained.figures import Figure
-from rlhf_explained.pipeline import POLICIES, Run, RunConfig, run_key
+from rlhf_explained.names import POLICIES
+from rlhf_explained.pipeline import Run, RunConfig, run_key
 from rlhf_explained.site import drawings, faults, samples, workers
 from rlhf_explained.site import markdown as ours
 from rlhf_explained.site.mathml import FormulaError, mathml
