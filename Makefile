@@ -55,7 +55,7 @@ soak: ## run what is too long for every test run
 
 bench: ## measure, and write bench.json
 	@$(site_tools)
-	$(PYTHON) -m rlhf_explained bench
+	$(PYTHON) -m tests.bench
 
 renew: ## write constraints.txt anew, with the newest versions that fit, but torch's
 	python3 .ci/venv.py renew

@@ -12,8 +12,8 @@ from sybil import Document, Example, Region, Sybil
 from sybil.document import PythonDocument
 from xdist.scheduler import LoadFileScheduling
 
-from rlhf_explained.site.outputs import hold_global_state, run
-from rlhf_explained.site.snippets import Snippet, find, is_page
+from rlhf_explained.site.snippets.find import Snippet, find, is_page
+from rlhf_explained.site.snippets.run import hold_global_state, run
 
 ROOT = Path(__file__).resolve().parent
 

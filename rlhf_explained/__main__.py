@@ -29,7 +29,7 @@ def site() -> None:
 @main.command()
 def pdf() -> None:
     """Build the site with the whole guide as a PDF in it, printed by Chromium."""
-    from rlhf_explained.site.pdf import publish
+    from rlhf_explained.site.publish.pdf import publish
 
     raise SystemExit(publish(ROOT))
 
@@ -47,7 +47,7 @@ def serve(port: int) -> None:
 @click.argument("page")
 def check(page: str) -> None:
     """Check one page alone: a page of docs/, a notebook, a module, README.md."""
-    from rlhf_explained.site.single import check
+    from rlhf_explained.site.check_page import check
 
     raise SystemExit(check(ROOT, _page(page, notebooks=True)))
 
@@ -56,8 +56,8 @@ def check(page: str) -> None:
 @click.argument("page", required=False)
 def outputs(page: str | None) -> None:
     """Rewrite the Output blocks and doctest results in all pages and docstrings, or in one PAGE."""
-    from rlhf_explained.site.outputs import refresh_all
-    from rlhf_explained.site.snippets import pages
+    from rlhf_explained.site.snippets.find import pages
+    from rlhf_explained.site.snippets.run import refresh_all
 
     paths = [_page(page, notebooks=False)] if page else pages(ROOT)
     raise SystemExit(1 if refresh_all(paths) else 0)
@@ -65,7 +65,7 @@ def outputs(page: str | None) -> None:
 
 def _page(name: str, *, notebooks: bool) -> Path:
     """The page that is named, or one line on what is wrong with the name."""
-    from rlhf_explained.site.snippets import page_at
+    from rlhf_explained.site.snippets.find import page_at
 
     try:
         return page_at(ROOT, name, notebooks=notebooks)
@@ -103,19 +103,6 @@ def studies(names: tuple[str, ...]) -> None:
     try:
         run_studies(names)
     except ValueError as error:
-        raise click.ClickException(str(error)) from None
-
-
-@main.command()
-@click.option("--only", type=click.Choice(["run", "site", "growth", "trl"]), multiple=True)
-def bench(only: tuple[str, ...]) -> None:
-    """Time the run by its stages, edits and builds, larger sites, GRPO beside TRL: bench.json."""
-    from rlhf_explained.site.bench import bench
-    from rlhf_explained.site.trl import SetUpError
-
-    try:
-        bench(ROOT, only or ("run", "site", "growth", "trl"))
-    except SetUpError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -59,3 +59,8 @@ def raise_again(trace: str, folder: Path) -> None:
     number = int(found[1]) if found else 0
     if number in _WHY:
         raise OSError(number, os.strerror(number), str(folder))
+
+
+def shown(path: Path) -> str:
+    """A path as a person in the checkout would type it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

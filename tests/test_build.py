@@ -23,8 +23,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_explained import memo
-from rlhf_explained.site import workers
+from rlhf_explained import memo, parallel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -211,7 +210,7 @@ def test_what_waits_does_not_begin_after_an_interruption() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        workers.together([partial(job, number) for number in range(50)])
+        parallel.together([partial(job, number) for number in range(50)])
     assert len(begun) < 20
 
 

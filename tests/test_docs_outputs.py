@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site.outputs import refresh, run
-from rlhf_explained.site.snippets import find, is_page, pages
+from rlhf_explained.site.snippets.find import find, is_page, pages
+from rlhf_explained.site.snippets.run import refresh, run
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,13 +13,13 @@ PACKAGE = Path(__file__).parents[1] / "rlhf_explained"
 # From the ground up. A module may import from lower floors, and from its own floor what stands
 # before it.
 FLOORS = (
-    ("formulas", "names", "disk", "memo"),
+    ("formulas", "names", "disk", "memo", "parallel"),
     ("world", "models"),
     ("rollout",),
     ("stages",),
     ("training", "pipeline", "walkthrough"),
     ("studies", "measured", "figures"),
-    ("report", "bench", "site", "__main__"),
+    ("report", "site", "__main__"),
 )
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)

@@ -281,7 +281,7 @@ def tables(name: str, run: Run) -> tuple[Table, ...]:
 
 def draw(name: str, run: Run) -> str:
     """The figure drawn from the run, as inline SVG."""
-    from rlhf_explained.figures import svg  # imports matplotlib
+    from rlhf_explained.figures import svg
 
     module = importlib.import_module(f"{__name__}.{FIGURES[name].module}")
     return svg.to_svg(getattr(module, FIGURES[name].function)(run), name)

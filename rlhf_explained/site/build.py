@@ -20,8 +20,8 @@ from typing import Any
 from filelock import FileLock
 from markdown.extensions.toc import slugify
 
-from rlhf_explained.disk import EXIT, DiskError, writing
-from rlhf_explained.site.faults import line_of, no_python, raised, shown
+from rlhf_explained.disk import EXIT, DiskError, shown, writing
+from rlhf_explained.site.faults import line_of, no_python, raised
 
 PLACE = re.compile(r"^\S+:\d+: ")
 CURES = {  # what MkDocs and its plugins leave unsaid, by what they say

@@ -23,7 +23,7 @@ from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
 from rlhf_explained import memo
-from rlhf_explained.site.sources import GLOSSARY
+from rlhf_explained.site.markdown.glossary import GLOSSARY
 
 BLOCK = "block.json"
 PACKAGES = ("mkdocs", "mkdocstrings", "mkdocstrings-python", "griffelib", "markdown", "pygments")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import html
 import logging
-import os
 import re
 import traceback
 from collections import Counter
@@ -18,6 +17,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from markdown.util import AtomicString
+
+from rlhf_explained.disk import shown
 
 logger = logging.getLogger("mkdocs.rlhf_explained")
 
@@ -123,11 +124,6 @@ def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:
     if not matches:
         return None
     return text.count("\n", 0, matches[min(occurrence, len(matches) - 1)].start()) + 1
-
-
-def shown(path: Path) -> str:
-    """A path as a person in the checkout would type it."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _place(pattern: str, occurrence: int) -> str:

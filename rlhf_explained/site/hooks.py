@@ -22,27 +22,18 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rlhf_explained.site import (
-    about,
-    cells,
-    check,
-    docstrings,
-    drawings,
-    faults,
-    mended,
-    metadata,
-    notebooks,
-    policy,
-    preview,
-    publish,
-    search,
-    workers,
-)
-from rlhf_explained.site.changes import last_changes, last_commit
-from rlhf_explained.site.current import current_run
-from rlhf_explained.site.notebooks import Execution
-from rlhf_explained.site.ways import PUBLISHED
-from rlhf_explained.site.wheel import wheel
+from rlhf_explained import parallel
+from rlhf_explained.disk import shown
+from rlhf_explained.figures import cached
+from rlhf_explained.site import docstrings, faults, preview, publish
+from rlhf_explained.site.markdown.ways import PUBLISHED
+from rlhf_explained.site.notebooks import execute
+from rlhf_explained.site.notebooks import page as notebook_page
+from rlhf_explained.site.notebooks.download import wheel
+from rlhf_explained.site.notebooks.execute import Execution
+from rlhf_explained.site.publish import about, head, links, policy, search, theme_fixes
+from rlhf_explained.site.publish.dates import last_changes, last_commit
+from rlhf_explained.site.shown_run import current_run
 
 RUN = "downloads/run.json"
 COMMIT = "the last commit"  # among the dates, for what git does not know
@@ -50,7 +41,7 @@ COMMIT = "the last commit"  # among the dates, for what git does not know
 _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
 _changes: dict[str, str] = {}  # dates, by path in the docs
-_finished = mended.page
+_finished = theme_fixes.page
 _nav: list[Navigation] = []
 
 
@@ -62,12 +53,14 @@ def on_startup(command: str, dirty: bool) -> None:
     global _finished
     # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, mkdocstrings what
     # reads docstrings, and the search what reads pages
-    mkdocs_jupyter.convert.nb2html = notebooks.nb2html
+    mkdocs_jupyter.convert.nb2html = execute.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
     material.plugins.search.plugin.Parser = search.Parser  # pyright: ignore
     served = command == "serve"
-    _finished = mended.page if served else lambda output: policy.protected(mended.page(output))
+    _finished = (
+        theme_fixes.page if served else lambda output: policy.protected(theme_fixes.page(output))
+    )
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -102,13 +95,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     run = current_run()
     report = run.folder / "report.json"
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
-    for address, content in drawings.files(run).items():
+    for address, content in cached.files(run).items():
         files.append(File.generated(config, address, content=content))
     sources = [file for file in files.documentation_pages() if _is_notebook(file)]
     if sources:
         _offer(sources, files, config)
-    execute = [partial(notebooks.execute, Path(file.abs_src_path or "")) for file in sources]
-    workers.together([*execute, *drawings.jobs(run)])
+    runs = [partial(execute.execute, Path(file.abs_src_path or "")) for file in sources]
+    parallel.together([*runs, *cached.jobs(run)])
     return files
 
 
@@ -157,8 +150,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Finish notebooks. Lead links to what is published, which Markdown cannot place, there."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
-        page.meta["search"] = notebooks.search_settings(Path(page.file.abs_src_path or ""))
-        about.check_notebook(page.meta.setdefault("description", metadata.description(html)))
+        page.meta["search"] = execute.search_settings(Path(page.file.abs_src_path or ""))
+        about.check_notebook(page.meta.setdefault("description", head.description(html)))
 
     def way(address: re.Match[str]) -> str:
         file = files.get_file_from_path(address[1])
@@ -178,13 +171,13 @@ def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     download = files.get_file_from_path(_download(page.file))
     (package,) = (file for file in files if re.match(r"downloads/.*\.whl", file.src_uri))
     assert download is not None
-    notebook = notebooks.executed[Path(page.file.abs_src_path or "")]
-    download.content_string = notebooks.published(notebook, address)
+    notebook = execute.executed[Path(page.file.abs_src_path or "")]
+    download.content_string = execute.published(notebook, address)
     offer = (
         f'<a download href="{download.url_relative_to(page.file)}">Download this notebook</a> and '
         f'<a download href="{package.url_relative_to(page.file)}">the package it uses</a>.'
     )
-    return cells.rebuilt(html, offer, page, files)
+    return notebook_page.rebuilt(html, offer, page, files)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -202,7 +195,7 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 def on_post_build(config: MkDocsConfig) -> None:
     """Finish the search. Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
-    mended.scripts(site / "assets/javascripts")
+    theme_fixes.scripts(site / "assets/javascripts")
     _finish_search(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")
@@ -210,7 +203,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         for file, links in (page.links_to_anchors or {}).items()
         for anchor in links
     }
-    for fault in check.faults(site, config.site_url or ""):
+    for fault in links.faults(site, config.site_url or ""):
         name = fault.page.relative_to(site).as_posix()
         source = _sources.get(name, fault.page)
         end = re.split(r'[/"]', fault.words.rstrip('/"'))[-1]  # MkDocs may have led it elsewhere
@@ -218,7 +211,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         line = next(filter(None, lines), 1)
         in_markdown = faults.line_of(source, rf"\]\({re.escape(fault.words)}\)")
         if not in_markdown and (name, fault.words) not in checked:  # MkDocs reports those itself
-            faults.logger.warning(f"{faults.shown(source)}:{line}: {fault.what}")
+            faults.logger.warning(f"{shown(source)}:{line}: {fault.what}")
 
 
 def _finish_search(site: Path) -> None:
@@ -229,4 +222,4 @@ def _finish_search(site: Path) -> None:
         source = by_url[url]
         line = faults.line_of(source, rf"(?m)^[# ]* {re.escape(section)}:") or 1
         what = f"search terms of {section!r}: the page has no such id; name one of its headings"
-        faults.logger.warning(f"{faults.shown(source)}:{line}: {what}")
+        faults.logger.warning(f"{shown(source)}:{line}: {what}")

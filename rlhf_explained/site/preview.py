@@ -17,12 +17,14 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained import figures, measured
-from rlhf_explained.figures import numbers
+from rlhf_explained import figures, measured, parallel
+from rlhf_explained.disk import shown
+from rlhf_explained.figures import cached, numbers
 from rlhf_explained.measured import of_run, of_studies, text, verdicts
-from rlhf_explained.site import drawings, faults, snippets, workers
-from rlhf_explained.site.current import current_run
+from rlhf_explained.site import faults
 from rlhf_explained.site.publish import EDITION
+from rlhf_explained.site.shown_run import current_run
+from rlhf_explained.site.snippets.find import find
 
 FIGURES = Path(figures.__file__).parent
 # What this process knows of the values and of the figures: each reads those before it.
@@ -66,7 +68,7 @@ def get_ready(folder: Path) -> None:
 
 
 def _snippets(path: Path) -> list[tuple[str, str]]:
-    return [(found.code, found.want) for found in snippets.find(path.read_text(encoding="utf-8"))]
+    return [(found.code, found.want) for found in find.find(path.read_text(encoding="utf-8"))]
 
 
 def show(edited: Collection[Path]) -> bool:
@@ -90,7 +92,7 @@ def show(edited: Collection[Path]) -> bool:
         return False
     if drawn:
         read_anew()
-        workers.together(drawings.jobs(current_run()))
+        parallel.together(cached.jobs(current_run()))
     for file in chosen:
         _render(file) if file.page else file.copy_file()
     return True
@@ -148,7 +150,7 @@ def _wrong(path: Path) -> Iterator[str]:
             found = processes.apply_async(run, (path,)).get(PATIENCE)
         except multiprocessing.TimeoutError:
             what = f"its code runs for more than {PATIENCE} s, or ends Python: mend what was edited"
-            found = [f"{faults.shown(path)}:1: {what}"]
+            found = [f"{shown(path)}:1: {what}"]
     if not found:
         _code[path] = code
     for fault in found:
@@ -165,6 +167,6 @@ def run(path: Path) -> list[str]:
     Returns:
         What did not hold, each with file and line.
     """
-    from rlhf_explained.site.outputs import results
+    from rlhf_explained.site.snippets.run import results
 
     return [fault for result in results(path, seed=1) for fault in result.faults]

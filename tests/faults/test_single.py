@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site.single import led_to, showing
-from rlhf_explained.site.snippets import page_at
+from rlhf_explained.site.check_page import led_to, showing
+from rlhf_explained.site.snippets.find import page_at
 from tests.faults.conftest import ROOT, Command
 from tests.faults.planted import SUMMARY
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site import check, fonts
+from rlhf_explained.site import fonts
+from rlhf_explained.site.publish import links
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "site"
@@ -50,7 +51,7 @@ def test_every_promised_page_is_there(pages: dict[str, str]) -> None:
 
 
 def test_no_link_is_broken_no_id_double_nothing_foreign_loaded(pages: dict[str, str]) -> None:
-    assert list(check.faults(SITE)) == []
+    assert list(links.faults(SITE)) == []
 
 
 def test_no_page_shows_a_fault_or_unexpanded_markdown(pages: dict[str, str]) -> None:
@@ -182,11 +183,11 @@ def test_the_check_finds(planted: str, what: str, tmp_path: Path) -> None:
     (site / "other/index.html").write_text('<h1 id="here">Other</h1><a href="..">up</a>')
     sound = '<a href="other/#here">a</a><a href="https://example.org">b</a><a href="#">c</a>'
     (site / "index.html").write_text(f"<body>{sound}</body>")
-    assert list(check.faults(site)) == []
+    assert list(links.faults(site)) == []
     if "bad.css" in planted:
         (site / "bad.css").write_text("@font-face { src: url('https://fonts.example/a.woff2') }")
     (site / "index.html").write_text(f"<body>{sound}\n{planted}</body>")
-    (fault,) = check.faults(site)
+    (fault,) = links.faults(site)
     assert what in fault.what
 
 
@@ -196,7 +197,7 @@ def test_the_check_knows_the_address_of_the_site(tmp_path: Path) -> None:
         f'<a href="{address}">a</a><a href="/rlhf/b.html">b</a><a href="{address}gone/">c</a>'
     )
     (tmp_path / "b.html").touch()
-    (fault,) = check.faults(tmp_path, address)
+    (fault,) = links.faults(tmp_path, address)
     assert "gone/" in fault.what
 
 

@@ -14,8 +14,8 @@ import pypdfium2
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from rlhf_explained.site import edition, pdf
-from rlhf_explained.site.edition import Chapter, moved
+from rlhf_explained.site.publish import edition, pdf
+from rlhf_explained.site.publish.edition import Chapter, moved
 from tests.site.conftest import SITE, Visit, not_run
 
 TEXT_WIDTH = {"width": 642, "height": 900}  # pixels between the margins of A4

@@ -14,9 +14,8 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from rlhf_explained import figures
-from rlhf_explained.figures import FIGURES
-from rlhf_explained.site import drawings
-from rlhf_explained.site.current import current_run
+from rlhf_explained.figures import FIGURES, cached
+from rlhf_explained.site.shown_run import current_run
 from tests.site.conftest import PAGES, PHONE, SITE, Visit
 
 DRAWN = [
@@ -265,5 +264,5 @@ def test_pages_with_figures_keep_to_their_budget() -> None:
 
 
 def test_all_numbers_are_published() -> None:
-    for address, content in drawings.files(current_run()).items():
+    for address, content in cached.files(current_run()).items():
         assert (SITE / address).read_text(encoding="utf-8") == content

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from rlhf_explained.site import llms
+from rlhf_explained.site.publish import llms
 from tests.site.conftest import SITE
 
 LINK = re.compile(r"^- \[(.+)\]\((.+?)\): (.+)$", re.M)

@@ -13,13 +13,14 @@ import markdown
 import pytest
 from mkdocs.config import load_config
 
-from rlhf_explained import figures, measured, memo
-from rlhf_explained.figures import Figure
+from rlhf_explained import figures, measured, memo, parallel
+from rlhf_explained.figures import Figure, cached
 from rlhf_explained.names import POLICIES
 from rlhf_explained.pipeline import Run, RunConfig, run_key
-from rlhf_explained.site import drawings, faults, samples, workers
+from rlhf_explained.site import faults
 from rlhf_explained.site import markdown as ours
-from rlhf_explained.site.mathml import FormulaError, mathml
+from rlhf_explained.site.markdown import samples
+from rlhf_explained.site.markdown.formulas import FormulaError, mathml
 from tests.made_up_run import made_up_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def page(tmp_path: Path) -> Path:
 def show(page: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch) -> Show:
     """Render a page as MkDocs does."""
     monkeypatch.setattr(ours, "current_run", lambda: a_run)
-    monkeypatch.setattr(drawings, "svg", lambda name, run: DRAWING)
+    monkeypatch.setattr(cached, "svg", lambda name, run: DRAWING)
 
     def convert(text: str) -> str:
         page.write_text(text, encoding="utf-8")
@@ -409,7 +410,7 @@ def test_policies_have_the_names_that_the_figures_use() -> None:
 def in_memo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Puts a made-up run where the real one is looked for; a few figures are all there are."""
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path))
-    monkeypatch.setattr(drawings, "_failed", {})
+    monkeypatch.setattr(cached, "_failed", {})
     few = ("before-after", "reward-model-training", "ppo-clip")
     monkeypatch.setattr(figures, "FIGURES", {name: figures.FIGURES[name] for name in few})
 
@@ -423,13 +424,13 @@ def in_memo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ru
 
 def test_all_figures_are_drawn_at_once_in_other_processes(in_memo: Callable[..., Run]) -> None:
     run = in_memo()
-    workers.together(drawings.jobs(run))
-    first = drawings.svg("ppo-clip", run)
+    parallel.together(cached.jobs(run))
+    first = cached.svg("ppo-clip", run)
     kept = {path.name: path for path in (memo.root() / "figures").glob("*/*.svg")}
     assert set(kept) == {f"{name}.svg" for name in figures.FIGURES}
 
     kept["ppo-clip.svg"].write_text(first[:-20])  # damaged, so it is drawn again
-    assert drawings.svg("ppo-clip", run) == first == kept["ppo-clip.svg"].read_text()
+    assert cached.svg("ppo-clip", run) == first == kept["ppo-clip.svg"].read_text()
 
 
 def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
@@ -437,12 +438,12 @@ def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
 ) -> None:
     run = in_memo(reward_model={})
     place = r"rlhf_explained/figures/numbers\.py:\d+: KeyError"
-    workers.together(drawings.jobs(run))
+    parallel.together(cached.jobs(run))
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn
-    with pytest.raises(drawings.DrawingError, match=place):
-        drawings.svg("reward-model-training", run)
-    assert drawings.svg("before-after", run).startswith("<svg")
-    assert drawings.svg("ppo-clip", run).startswith("<svg")
+    with pytest.raises(cached.DrawingError, match=place):
+        cached.svg("reward-model-training", run)
+    assert cached.svg("before-after", run).startswith("<svg")
+    assert cached.svg("ppo-clip", run).startswith("<svg")
 
 
 def test_the_extension_imports_neither_torch_nor_matplotlib() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_explained.site import mended
+from rlhf_explained.site.publish import theme_fixes
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ from rlhf_explained.site import mended
     ],
 )
 def test_needless_tags_are_left_out(made: str, left: str) -> None:
-    assert f"<article>{left}</article>" in mended.page(f"<article>{made}</article>")
+    assert f"<article>{left}</article>" in theme_fixes.page(f"<article>{made}</article>")

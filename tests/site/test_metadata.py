@@ -18,7 +18,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from rlhf_explained import memo
-from rlhf_explained.site import cards, check, metadata
+from rlhf_explained.site.publish import cards, head, links
 from tests.site.conftest import PAGES, SITE
 
 ROOT = SITE.parent
@@ -36,18 +36,18 @@ NAMED = [name for name in PAGES if name != "404.html"]
 
 
 @functools.cache
-def head(site: Path, name: str) -> BeautifulSoup:
+def head_of(site: Path, name: str) -> BeautifulSoup:
     html = (site / name / "index.html").read_text(encoding="utf-8")
     return BeautifulSoup(html.split("</head>")[0], "html.parser")
 
 
 def meta(site: Path, name: str, key: str) -> str:
-    (found,) = head(site, name).select(f'meta[property="{key}"], meta[name="{key}"]')
+    (found,) = head_of(site, name).select(f'meta[property="{key}"], meta[name="{key}"]')
     return str(found["content"])
 
 
 def structured(site: Path, name: str) -> dict[str, Any]:
-    (script,) = head(site, name).select('script[type="application/ld+json"]')
+    (script,) = head_of(site, name).select('script[type="application/ld+json"]')
     return json.loads(script.get_text())
 
 
@@ -109,20 +109,20 @@ def test_without_an_address_nothing_pretends_to_know_it() -> None:
         pytest.skip("this site was built for an address")
     assert not (SITE / "sitemap.xml").exists()
     for name in NAMED:
-        assert not head(SITE, name).select('link[rel="canonical"], meta[property="og:url"]')
+        assert not head_of(SITE, name).select('link[rel="canonical"], meta[property="og:url"]')
         assert "url" not in structured(SITE, name)
 
 
 def test_with_an_address_everything_agrees_on_it(published: Path) -> None:
     for name in NAMED:
-        (canonical,) = head(published, name).select('link[rel="canonical"]')
+        (canonical,) = head_of(published, name).select('link[rel="canonical"]')
         assert canonical["href"] == ADDRESS + name
         assert meta(published, name, "og:url") == ADDRESS + name
         assert structured(published, name)["url"] == ADDRESS + name
         picture = meta(published, name, "og:image")
         assert picture.startswith(ADDRESS)
         assert (published / picture.removeprefix(ADDRESS)).is_file()
-    assert list(check.faults(published, ADDRESS)) == []
+    assert list(links.faults(published, ADDRESS)) == []
 
 
 def test_the_sitemap_holds_every_page_once(published: Path) -> None:
@@ -145,7 +145,7 @@ def test_texts_for_language_models_have_whole_addresses(published: Path) -> None
 
 def test_nothing_in_a_page_ends_the_script() -> None:
     about = {"name": 'a "quoted" </script><b>&amp;'}
-    text = metadata.script(about)
+    text = head.script(about)
     assert "<" not in text
     assert json.loads(text) == about
 
@@ -161,7 +161,7 @@ def test_nothing_in_a_page_ends_the_script() -> None:
     ],
 )  # fmt: skip
 def test_a_page_without_a_description_gets_its_first_sentences(html: str, expected: str) -> None:
-    assert metadata.description(html) == expected
+    assert head.description(html) == expected
     assert len(expected) <= 160
 
 

@@ -16,9 +16,11 @@ from mkdocs_jupyter.plugin import NotebookFile
 
 from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import cells, faults, notebooks
-from rlhf_explained.site.notebooks import Execution
-from rlhf_explained.site.wheel import wheel
+from rlhf_explained.site import faults
+from rlhf_explained.site.notebooks import execute
+from rlhf_explained.site.notebooks import page as notebook_page
+from rlhf_explained.site.notebooks.download import wheel
+from rlhf_explained.site.notebooks.execute import Execution
 from tests.made_up_run import made_up_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,8 +112,8 @@ def converted(path: Path) -> tuple[str, Page]:
     files = Files([file, File("guide/ppo.md", *places)])
     page = Page("Tiny", file, config)
     faults.rendering(path)
-    content = notebooks.nb2html(str(path), execute=True, allow_errors=False)
-    return cells.rebuilt(content, "<em>Download</em>", page, files), page
+    content = execute.nb2html(str(path), execute=True, allow_errors=False)
+    return notebook_page.rebuilt(content, "<em>Download</em>", page, files), page
 
 
 def test_a_notebook_from_source_to_page_and_download(
@@ -162,8 +164,8 @@ def test_a_notebook_from_source_to_page_and_download(
     )
     assert not re.search(r"<style|<script|jp-|clipboard-copy|anchor-link", html)
 
-    text = notebooks.published(
-        notebooks.executed[path], {"../guide/ppo.md": "https://site/guide/ppo/"}.get
+    text = execute.published(
+        execute.executed[path], {"../guide/ppo.md": "https://site/guide/ppo/"}.get
     )
     download = nbformat.reads(text, as_version=4)
     nbformat.validate(download)
@@ -172,7 +174,7 @@ def test_a_notebook_from_source_to_page_and_download(
     assert download.cells[0].execution_count is None
     assert "[PPO](https://site/guide/ppo/#loop) and [far](https://example.org)" in text
     assert download.cells[2].outputs[0].text == "first <b>\nsecond\n"
-    alone = notebooks.published(notebooks.executed[path], lambda link: None)
+    alone = execute.published(execute.executed[path], lambda link: None)
     assert "see PPO and [far]" in alone
 
 
@@ -195,7 +197,7 @@ def test_a_cell_that_raises_is_a_fault_at_its_line(
     assert message.startswith(f"{path}:{line}: the cell raises ")
     assert why in message
     # shown without outputs, and not remembered
-    assert notebooks.executed[path].cells[0].outputs == []
+    assert execute.executed[path].cells[0].outputs == []
     assert not list(memo.root().glob("*/*/*.*"))
 
 
@@ -238,7 +240,7 @@ def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
     assert not re.search(r"42|43|21\.0", outside)
     assert "in the open" in outside
 
-    download = notebooks.published(notebooks.executed[path], lambda link: None)
+    download = execute.published(execute.executed[path], lambda link: None)
     whole = nbformat.reads(download, as_version=4)
     nbformat.validate(whole)
     hidden = [cell.metadata.get("jupyter", {}) for cell in whole.cells]
@@ -280,13 +282,13 @@ def test_the_package_the_run_and_the_studies_decide_what_is_remembered(
     monkeypatch.setattr(memo, "source_digest", lambda paths: asked.extend(paths) or "after an edit")
     converted(path)
     assert len(ran) == 4
-    assert Path(notebooks.__file__) in asked  # it decides how cells are executed
+    assert Path(execute.__file__) in asked  # it decides how cells are executed
 
 
 def test_first_lines_count_the_cells_that_jupytext_sees() -> None:
     for path in (ROOT / "docs/notebooks").glob("*.py"):
         cells = jupytext.read(path, fmt="py:percent").cells
-        starts = notebooks.first_lines(path)
+        starts = execute.first_lines(path)
         assert len(starts) == len(cells)
         lines = path.read_text(encoding="utf-8").splitlines()
         for start, cell in zip(starts, cells, strict=True):

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser
 
-from rlhf_explained.site.policy import policy, protected
+from rlhf_explained.site.publish.policy import policy, protected
 from tests.site.conftest import PAGES, SITE
 
 FIRST = (

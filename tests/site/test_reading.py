@@ -19,7 +19,8 @@ from mkdocs.config import load_config
 from PIL import Image
 from playwright.sync_api import Page
 
-from rlhf_explained.site import diagrams, faults, reading, sources
+from rlhf_explained.site import faults
+from rlhf_explained.site.markdown import diagrams, glossary, learn
 from tests.site.conftest import PAGES, PHONE, SITE, Visit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,17 +195,17 @@ def test_diagrams_have_contrast(scheme: str, visit: Visit) -> None:
 def test_a_chapter_says_what_it_teaches_and_how_long_it_takes(path: Path) -> None:
     box = soup(f"guide/{path.stem}/").select_one("h1 + .admonition.learn")
     assert box, "under the title"
-    time = reading.in_words(reading.minutes(path.read_text(encoding="utf-8")))
+    time = learn.in_words(learn.minutes(path.read_text(encoding="utf-8")))
     assert box.select(".admonition-title")[0].get_text() == f"What you'll learn · {time}"
     assert 2 <= len(box.select("li")) <= 4
 
 
 def test_the_home_page_adds_the_minutes_up() -> None:
-    chapters = [reading.minutes(path.read_text(encoding="utf-8")) for path in GUIDE]
+    chapters = [learn.minutes(path.read_text(encoding="utf-8")) for path in GUIDE]
     page = soup("")
     assert f"about {sum(chapters)} minutes for the whole guide" in page.get_text()
     table = Counter(cell.get_text() for cell in page.select("td > .time"))
-    assert table == Counter(map(reading.in_words, chapters))
+    assert table == Counter(map(learn.in_words, chapters))
 
 
 def test_a_chapter_without_its_box_is_a_fault(show: Show, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,17 +218,17 @@ def test_a_chapter_without_its_box_is_a_fault(show: Show, caplog: pytest.LogCapt
 
 def test_reading_time_counts_what_is_read() -> None:
     prose = "word " * 600
-    assert reading.minutes(prose) == 3
-    assert reading.minutes("---\ndescription: x\n---\n" + prose) == 3
-    assert reading.minutes(prose + "\n\n```python\n" + "x = 1\n" * 40 + "```\n") == 5
-    assert reading.minutes(prose + "\n\n```figure\nx\nA caption.\n```\n" * 4) == 4
+    assert learn.minutes(prose) == 3
+    assert learn.minutes("---\ndescription: x\n---\n" + prose) == 3
+    assert learn.minutes(prose + "\n\n```python\n" + "x = 1\n" * 40 + "```\n") == 5
+    assert learn.minutes(prose + "\n\n```figure\nx\nA caption.\n```\n" * 4) == 4
     hidden = textwrap.indent("word " * 200, "    ")
-    assert reading.minutes(f'{prose}\n\n??? question "q"\n\n{hidden}') == 4
-    assert reading.minutes(f'{prose}\n\n??? words "In words"\n\n{hidden}') == 3
-    assert reading.minutes(f'??? words "In words"\n\n{hidden}\n\n{prose}') == 3
+    assert learn.minutes(f'{prose}\n\n??? question "q"\n\n{hidden}') == 4
+    assert learn.minutes(f'{prose}\n\n??? words "In words"\n\n{hidden}') == 3
+    assert learn.minutes(f'??? words "In words"\n\n{hidden}\n\n{prose}') == 3
     link = "[word](https://example.org/a-b-c-d-e-f-g-h) "
-    assert reading.minutes(link * 600) == 3
-    assert reading.minutes("") == 1
+    assert learn.minutes(link * 600) == 3
+    assert learn.minutes("") == 1
 
 
 def test_unknown_pages_have_no_minutes(show: Show, caplog: pytest.LogCaptureFixture) -> None:
@@ -238,9 +239,9 @@ def test_unknown_pages_have_no_minutes(show: Show, caplog: pytest.LogCaptureFixt
 # Terms
 
 
-@pytest.mark.parametrize("term", sources.entries(sources.GLOSSARY))
+@pytest.mark.parametrize("term", glossary.entries(glossary.GLOSSARY))
 def test_a_term_begins_with_a_sentence_of_plain_words(term: str) -> None:
-    sentence = sources.definition(term)
+    sentence = glossary.definition(term)
     assert re.fullmatch(r"[A-Z][^$\\{}\[\]<>|`*_]{9,179}[.!?]", sentence), sentence
 
 
@@ -248,7 +249,7 @@ def test_the_first_link_to_a_term_carries_its_meaning(show: Show) -> None:
     link = "[PPO](../reference/glossary.md#ppo)"
     page = BeautifulSoup(show(f"# A\n\n{link} and {link}.", "reference"), "html.parser")
     first, second = page.select("a[href*=ppo]")
-    assert page.select(f"#{first['aria-describedby']}")[0].get_text() == sources.definition("ppo")
+    assert page.select(f"#{first['aria-describedby']}")[0].get_text() == glossary.definition("ppo")
     assert not second.has_attr("aria-describedby")
 
 
@@ -320,8 +321,8 @@ def identity(address: str) -> str:
 
 
 def test_there_is_one_entry_for_each_source() -> None:
-    text = (ROOT / "docs" / sources.BIBLIOGRAPHY).read_text(encoding="utf-8")
-    entries = sources.entries(sources.BIBLIOGRAPHY)
+    text = (ROOT / "docs" / glossary.BIBLIOGRAPHY).read_text(encoding="utf-8")
+    entries = glossary.entries(glossary.BIBLIOGRAPHY)
     assert len(entries) == len(re.findall(r"(?m)^## ", text)), "two entries with one anchor"
     found = [identity(address) for address in re.findall(r"\]\((https?://[^\s)]+)\)", text)]
     assert [one for one, times in Counter(found).items() if times > 1] == []
@@ -330,8 +331,8 @@ def test_there_is_one_entry_for_each_source() -> None:
 
 
 def test_every_citation_has_an_entry_and_every_entry_a_citation() -> None:
-    entries = sources.entries(sources.BIBLIOGRAPHY)
-    assert set(sources.citations()) <= set(entries)
+    entries = glossary.entries(glossary.BIBLIOGRAPHY)
+    assert set(glossary.citations()) <= set(entries)
     cited = {identity(address) for address in in_docstrings()}
     listed = {
         identity(address): anchor
@@ -339,7 +340,7 @@ def test_every_citation_has_an_entry_and_every_entry_a_citation() -> None:
         for address in re.findall(r"\]\((https?://[^\s)]+)\)", text)
     }
     assert cited - set(listed) == set(), "a docstring cites what the bibliography lacks"
-    used = set(sources.citations()) | {listed[one] for one in cited}
+    used = set(glossary.citations()) | {listed[one] for one in cited}
     assert set(entries) - used == set(), "nobody cites it"
 
 
@@ -367,13 +368,13 @@ def test_an_entry_that_nobody_cites_is_a_fault(
     show: Show, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = "# B\n\n## X 1 {#x1}\n\nA text.\n"
-    monkeypatch.setattr(sources, "entries", lambda page: {"x1": "A text."})
-    monkeypatch.setattr(sources, "citations", lambda: {})
+    monkeypatch.setattr(glossary, "entries", lambda page: {"x1": "A text."})
+    monkeypatch.setattr(glossary, "citations", lambda: {})
     show(entry, "reference")
     assert "page.md:3: nothing cites 'x1'" in caplog.text
     caplog.clear()
-    place = [(reading.DOCS / "guide/ppo.md", "PPO", 2)]
-    monkeypatch.setattr(sources, "citations", lambda: {"x1": place})
+    place = [(learn.DOCS / "guide/ppo.md", "PPO", 2)]
+    monkeypatch.setattr(glossary, "citations", lambda: {"x1": place})
     assert 'href="../guide/ppo.md#cite-x1-2"' in show(entry, "reference")
     assert caplog.text == ""
 
@@ -418,4 +419,4 @@ def test_the_notebook_knows_its_time() -> None:
         ]
         said = re.search(r"about (\d+) minutes", html.unescape("\n".join(prose)))
         assert said
-        assert abs(int(said[1]) - reading.minutes("\n\n".join(prose))) <= 5
+        assert abs(int(said[1]) - learn.minutes("\n\n".join(prose))) <= 5

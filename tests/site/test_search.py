@@ -8,7 +8,7 @@ import pytest
 from mkdocs.exceptions import PluginError
 from playwright.sync_api import Page
 
-from rlhf_explained.site import mended, search
+from rlhf_explained.site.publish import search, theme_fixes
 from tests.site.conftest import DESK, PHONE, SITE, Visit
 
 # What is over-optimised may stand on a page of its own.
@@ -189,7 +189,7 @@ def built(tmp_path: Path) -> Path:
     scripts = tmp_path / "assets/javascripts"
     (scripts / "workers").mkdir(parents=True)
     (scripts / "workers/search.0.min.js").write_text("theirs")
-    (scripts / "bundle.0.min.js").write_text(f"before({';'.join(mended.BUNDLE)})after")
+    (scripts / "bundle.0.min.js").write_text(f"before({';'.join(theme_fixes.BUNDLE)})after")
     (tmp_path / "search").mkdir()
     text = "<p>Words.</p> <pre><code>code</code></pre> <pre><code>┌─┐</code></pre> <p>More.</p>"
     docs = [
@@ -217,16 +217,16 @@ def test_terms_are_added_drawings_dropped_and_folders_named(built: Path) -> None
 
 
 def test_the_scripts_of_the_theme_are_mended(built: Path) -> None:
-    mended.scripts(built / "assets/javascripts")
+    theme_fixes.scripts(built / "assets/javascripts")
     assert (built / "assets/javascripts/workers/search.0.min.js").read_text().endswith("theirs")
     bundle = (built / "assets/javascripts/bundle.0.min.js").read_text()
-    assert bundle == f"before({';'.join(mended.BUNDLE.values())})after"
+    assert bundle == f"before({';'.join(theme_fixes.BUNDLE.values())})after"
 
 
 def test_another_theme_than_the_known_one_is_noticed(built: Path) -> None:
     (built / "assets/javascripts/bundle.0.min.js").write_text("something else")
     with pytest.raises(PluginError, match="no longer holds"):
-        mended.scripts(built / "assets/javascripts")
+        theme_fixes.scripts(built / "assets/javascripts")
 
 
 def test_every_page_is_weighed_and_what_explains_weighs_more() -> None:

@@ -16,7 +16,7 @@ import yaml
 from bs4 import BeautifulSoup
 from mkdocs.utils.yaml import yaml_load
 
-from rlhf_explained.site import check
+from rlhf_explained.site.publish import links
 from tests.site.conftest import SITE
 
 ROOT = SITE.parent
@@ -118,7 +118,7 @@ def test_nothing_stays_unexpanded_or_at_fault(site: Path) -> None:
 
 
 def test_links_lead_to_pages_and_files(site: Path) -> None:
-    found = [fault for fault in check.faults(site) if site / "404.html" != fault.page]
+    found = [fault for fault in links.faults(site) if site / "404.html" != fault.page]
     notebooks = re.compile(r"\.py(#.*)?$")
     assert [fault for fault in found if not notebooks.search(fault.words)] == []
 

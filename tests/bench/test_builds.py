@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rlhf_explained.site import bench
+from tests.bench import builds
 from tests.test_build import ROOT
 
 
@@ -17,8 +17,8 @@ Settings.add_multi_constructor("", lambda loader, suffix, node: suffix)
 
 
 def test_plain_mkdocs_has_our_pages_and_plugins_and_nothing_that_is_ours(tmp_path: Path) -> None:
-    copy = bench.copied(ROOT, tmp_path / "copy")
-    bench.plain(copy)
+    copy = builds.copied(ROOT, tmp_path / "copy")
+    builds.plain(copy)
     ours, plain = (
         yaml.load((copy / name).read_text(encoding="utf-8"), Settings)
         for name in ("mkdocs.yml", "plain.yml")
@@ -36,11 +36,11 @@ def test_plain_mkdocs_has_our_pages_and_plugins_and_nothing_that_is_ours(tmp_pat
 
 @pytest.mark.soak
 def test_a_grown_site_is_whole(tmp_path: Path) -> None:
-    copy = bench.copied(ROOT, tmp_path / "copy")
+    copy = builds.copied(ROOT, tmp_path / "copy")
     before = len([*(copy / "docs").rglob("*.md")])
-    pages = bench.grow(copy, 3)
+    pages = builds.grow(copy, 3)
     assert pages > before + 15
-    seconds, memory = bench.timed(copy, *bench.SITE)  # strictly: it raises if there is a fault
+    seconds, memory = builds.timed(copy, *builds.SITE)  # strictly: it raises if there is a fault
     assert seconds > 0
     assert memory > 10
     built = (copy / "site" / "guide-3" / "history" / "index.html").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ def _temml() -> Any:
     import dukpy  # a JavaScript engine; only a page with a formula pays for loading it
 
     engine = dukpy.JSInterpreter()
-    engine.evaljs((Path(__file__).parent / "vendor/temml/temml.min.js").read_text("utf-8"))
+    engine.evaljs((Path(__file__).parents[1] / "vendor/temml/temml.min.js").read_text("utf-8"))
     return engine
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import memo
-from rlhf_explained.site.metadata import heading
+from rlhf_explained.site.publish.head import heading
 
 OPTIONAL = "API"  # a section of the navigation that a reader with little room may leave out
 

@@ -20,10 +20,10 @@ from markdown.treeprocessors import Treeprocessor
 from markdown.util import AtomicString
 
 from rlhf_explained.site.faults import element
-from rlhf_explained.site.reading import DOCS
+from rlhf_explained.site.markdown.learn import DOCS
 
 GLOSSARY, BIBLIOGRAPHY = "reference/glossary.md", "reference/bibliography.md"
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parents[2]
 
 _TERM = re.compile(r"(?:.*/)?glossary\.md#(.+)")
 _CITATION = re.compile(r"(?:.*/)?bibliography\.md#(.+)")

@@ -9,6 +9,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.pages import Page
 
+from rlhf_explained.disk import shown
 from rlhf_explained.site import faults
 
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
@@ -68,7 +69,7 @@ def _check_way(markdown: str, page: Page, config: MkDocsConfig) -> None:
         return
     listed = home.read_text(encoding="utf-8")
     if f"]({own})" not in listed or f"minutes: {own} " not in listed:
-        where = f"{faults.shown(home)}:{faults.line_of(home, r'(?m)^[|].*guide/') or 1}"
+        where = f"{shown(home)}:{faults.line_of(home, r'(?m)^[|].*guide/') or 1}"
         what = f"the home page does not name this chapter and its time: add a row at {where}"
         faults.report(what, r"(?m)^# ")
     said = re.search(r"(?m)^\*\*Next:\*\* \[.*?\]\(([^)#]+)", markdown)

@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlhf_explained import disk, figures, memo
+from rlhf_explained import disk, figures, memo, parallel
 from rlhf_explained.measured import value
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import workers
 
 # The stage that a page belongs to, and a measured value to show with what it is.
 _SHOWN = {
@@ -75,8 +74,8 @@ def pictures(cards: Mapping[str, Mapping[str, str]]) -> dict[str, Path]:
     keys = {name: _key(name, looks, cards[name]) for name in cards}
     missing = [name for name in cards if not (memo.root() / "cards" / keys[name]).is_dir()]
     with tempfile.TemporaryDirectory() as fresh:
-        each = [{name: cards[name] for name in share} for share in workers.shares(missing)]
-        workers.together([functools.partial(_draw, share, Path(fresh)) for share in each])
+        each = [{name: cards[name] for name in share} for share in parallel.shares(missing)]
+        parallel.together([functools.partial(_draw, share, Path(fresh)) for share in each])
 
         def made(name: str) -> Path:
             def make(folder: Path) -> None:

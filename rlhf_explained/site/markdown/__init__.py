@@ -21,13 +21,14 @@ from markdown.util import HTML_PLACEHOLDER_RE, AtomicString
 from pygments.token import STANDARD_TYPES, Token
 
 from rlhf_explained import figures, measured
-from rlhf_explained.site import diagrams, drawings, figure, reading, samples, sources
-from rlhf_explained.site.current import current_run
+from rlhf_explained.figures import cached
 from rlhf_explained.site.faults import element as _fault
 from rlhf_explained.site.faults import nearest, raised, report
-from rlhf_explained.site.mathml import FormulaError, mathml
-from rlhf_explained.site.quiz import Quiz
-from rlhf_explained.site.ways import Ways
+from rlhf_explained.site.markdown import diagrams, figure, glossary, learn, samples
+from rlhf_explained.site.markdown.formulas import FormulaError, mathml
+from rlhf_explained.site.markdown.quiz import Quiz
+from rlhf_explained.site.markdown.ways import Ways
+from rlhf_explained.site.shown_run import current_run
 
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.
 # Without a tag on each name, number and mark, code has a third of the bytes.
@@ -138,7 +139,7 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     blocks.count[name] += 1
     try:
         return figure.element(name, alt, caption, run, blocks.md.htmlStash, blocks.count[name])
-    except drawings.DrawingError as error:
+    except cached.DrawingError as error:
         why = f"figure {name!r} cannot be drawn: {error}; mend that line"
         return _fault("div", why, place)
 
@@ -241,7 +242,7 @@ class RLHFExplained(Extension):
         pattern = r"\{\{\s*value:\s*([^\s{}]+)\s*\}\}"
         md.inlinePatterns.register(Values(pattern, md), "rlhf-values", 185)
         md.postprocessors.register(Ways(md), "rlhf-ways", 0)  # when all HTML is in its place
-        for part in (diagrams, reading, sources):
+        for part in (diagrams, learn, glossary):
             part.register(md)
 
 

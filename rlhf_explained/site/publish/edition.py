@@ -18,7 +18,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 
-from rlhf_explained.site.metadata import heading, name
+from rlhf_explained.site.publish.head import heading, name
 
 _TAG = re.compile(r"<(/?[a-zA-Z][\w:-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 _NAMES = re.compile(

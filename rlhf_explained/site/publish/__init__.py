@@ -11,8 +11,10 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures
-from rlhf_explained.site import cards, drawings, edition, faults, llms, metadata, pdf
-from rlhf_explained.site.current import current_run
+from rlhf_explained.figures import cached
+from rlhf_explained.site import faults
+from rlhf_explained.site.publish import cards, edition, head, llms, pdf
+from rlhf_explained.site.shown_run import current_run
 
 EDITION = "whole.md"
 
@@ -47,14 +49,14 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
     places = {page.url: place for place, page in enumerate(pages, 1)}
-    env.globals["describe"] = lambda page: metadata.describe(page, places, config)
+    env.globals["describe"] = lambda page: head.describe(page, places, config)
 
 
 def _numbers(name: str) -> str | None:
     """All that a figure shows, also where its page shows a part."""
     if name not in figures.FIGURES:
         return None
-    tables = drawings.tables(name, current_run())
+    tables = cached.tables(name, current_run())
     return llms.data((table.title, table.csv()) for table in tables)
 
 
@@ -62,9 +64,9 @@ def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     """Publish each page's picture; what keeps them from being drawn is a fault."""
     run = current_run()
     asked = {
-        metadata.name(page): cards.words(
-            metadata.name(page),
-            metadata.heading(page),
+        head.name(page): cards.words(
+            head.name(page),
+            head.heading(page),
             page.meta.get("description", ""),
             config.site_name,
             run,
@@ -77,7 +79,7 @@ def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
         faults.logger.warning(str(error))
         return
     for name, picture in drawn.items():
-        path = f"{metadata.CARDS}/{name}.png"
+        path = f"{head.CARDS}/{name}.png"
         files.append(File.generated(config, path, abs_src_path=str(picture)))
 
 

@@ -5,7 +5,6 @@ Everything is measured in one run on copies of the checkout, so that ratios hold
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
-from rlhf_explained.site import trl
 
 EDITS = 10  # of each kind
 PAIRS = 5  # of builds that are compared
@@ -325,86 +319,3 @@ def growth(root: Path, folder: Path, factors: Sequence[int] = FACTORS) -> list[d
         print(f"{pages} pages: {row['ratio']:.2f} of plain MkDocs", file=sys.stderr, flush=True)
         shutil.rmtree(copy)
     return rows
-
-
-def bench(root: Path, parts: Sequence[str]) -> None:
-    """Measure, print tables, and put what was measured into `bench.json`, beside what was before.
-
-    Args:
-        root: The checkout.
-        parts: Some of `run`, the training; `site`, edits and builds; `growth`, larger sites; and
-            `trl`, GRPO beside TRL's trainer.
-
-    Raises:
-        SetUpError: If there is no environment for TRL and none can be made; all else is measured.
-    """
-    from rlhf_explained.site.current import current_run
-
-    current_run()
-    # "run" after those that watch memory: what a process starts counts the process's own.
-    for part in ("site", "growth", "run", "trl"):
-        if part in parts:
-            with tempfile.TemporaryDirectory() as folder:
-                _save(root / "bench.json", _measure(part, root, Path(folder)))
-            _print(json.loads((root / "bench.json").read_text(encoding="utf-8")), part)
-
-
-def _measure(part: str, root: Path, folder: Path) -> dict[str, Any]:
-    """One part of the report."""
-    if part == "growth":
-        return {"growth": growth(root, folder)}
-    if part == "site":
-        copy = copied(root, folder / "site")
-        return {"builds": builds(copy), "edits": edits(copy), "sphinx": sphinx(copy, folder)}
-    if part == "trl":
-        return {"trl": trl.measure(root)}
-    from rlhf_explained import bench as training
-
-    return {"run": training.bench()}
-
-
-def _save(path: Path, measured: dict[str, Any]) -> None:
-    """Put it into the file, beside what was measured before, at once or not at all."""
-    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as fresh:
-        fresh.write(json.dumps(report | measured, indent=1) + "\n")
-    Path(fresh.name).replace(path)
-
-
-def _print(report: dict[str, Any], part: str) -> None:
-    if part == "site":
-        rows = [
-            ("cold build, the run is there", report["builds"]["cold"], ""),
-            ("warm build", report["builds"]["warm"], f"{report['builds']['ratio']:.2f} of plain"),
-            ("warm build of plain MkDocs", report["builds"]["plain"], ""),
-            *(
-                (f"an edit seen: {kind}", one["median"], "")
-                for kind, one in report["edits"].items()
-            ),
-            ("an edit built by Sphinx", report["sphinx"]["edit"], ""),
-        ]
-        _table("Seconds on the whole site", ("what", "seconds", "ratio"), rows)
-    if part == "growth":
-        names = (
-            "factor",
-            "pages",
-            "cold",
-            "warm",
-            "plain",
-            "ratio",
-            "cold_memory_mib",
-            "warm_memory_mib",
-        )
-        _table("More guides", names, [[row[name] for name in names] for row in report["growth"]])
-    if part == "trl":
-        title, headings, rows = trl.table(report["trl"])
-        _table(title, headings, rows)
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = Table(title=title)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*(f"{it:.2f}" if isinstance(it, float) else str(it) for it in row))
-    Console().print(table)

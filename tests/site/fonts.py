@@ -4,7 +4,7 @@ Few systems have a font whose box drawings join, and outside Windows and Apple's
 one that can stretch a bracket. All other text is set in the reader's own fonts. To add a glyph,
 add it below and run
 
-    python -m rlhf_explained.site.fonts PATH_OF_STIX_TWO_MATH
+    python tests/site/fonts.py PATH_OF_STIX_TWO_MATH
 
 which needs the package `brotli` beside what the site needs. STIX Two Math 2.13 came from the npm
 package `@fontsource/stix-two-math` 5.3.0, DejaVu Sans Mono 2.37 comes with matplotlib.

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from rlhf_explained import memo
 from rlhf_explained.disk import writing
+from rlhf_explained.site.shown_run import current_run
 
 PAIRS = 3
 UPDATES = 50
@@ -155,8 +156,6 @@ def measure(root: Path) -> Report:
     Raises:
         SetUpError: If there is no environment for TRL and none can be made.
     """
-    from rlhf_explained.site.current import current_run
-
     python = environment(root / "tests" / "trl" / "requirements.txt", memo.root() / "trl")
     run = current_run().folder
     pythons = {"ours": Path(sys.executable), "theirs": python}

@@ -20,7 +20,7 @@ from markdown.treeprocessors import Treeprocessor
 from markdown.util import HTML_PLACEHOLDER_RE
 
 from rlhf_explained.site.faults import element, report
-from rlhf_explained.site.frames import BOX
+from rlhf_explained.site.markdown.frames import BOX
 
 TEXT = re.compile(r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S)  # fmt: skip # noqa: E501
 CURE = "the diagram has no words: write them in a `{}` right below it"

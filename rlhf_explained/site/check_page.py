@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from rlhf_explained.disk import shown
 from rlhf_explained.figures import FIGURES
 from rlhf_explained.site.build import listen, render
-from rlhf_explained.site.current import is_trained
-from rlhf_explained.site.faults import line_of, no_python, shown
-from rlhf_explained.site.outputs import results
-from rlhf_explained.site.snippets import faults_in_notebook, is_notebook
-from rlhf_explained.site.sources import BIBLIOGRAPHY
+from rlhf_explained.site.faults import line_of, no_python
+from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
+from rlhf_explained.site.shown_run import is_trained
+from rlhf_explained.site.snippets.find import faults_in_notebook, is_notebook
+from rlhf_explained.site.snippets.run import results
 
 COMPOSED = (BIBLIOGRAPHY, "whole.md")  # made of what all pages say
 

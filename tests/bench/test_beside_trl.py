@@ -11,11 +11,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rlhf_explained import __main__ as command
 from rlhf_explained import rollout
 from rlhf_explained.models.gpt import GPT, GPTConfig
-from rlhf_explained.site import current, trl
 from rlhf_explained.stages.grpo import GRPOConfig
+from tests.bench import __main__ as command
+from tests.bench import beside_trl
 from tests.test_build import ROOT
 from tests.trl import grpo
 
@@ -48,7 +48,7 @@ def turn(ours: float, theirs: float, **other: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_the_sides_are_compared_turn_by_turn() -> None:
-    report = trl.compared([turn(80.0, 20.0), turn(90.0, 30.0), turn(50.0, 25.0)])
+    report = beside_trl.compared([turn(80.0, 20.0), turn(90.0, 30.0), turn(50.0, 25.0)])
     assert report["ours"]["samples_per_second"] == {"median": 80, "all": [80, 90, 50]}
     assert report["theirs"]["samples_per_second"] == {"median": 25, "all": [20, 30, 25]}
     # not 80 / 25: the machine may have been busier in one turn than in another
@@ -56,7 +56,7 @@ def test_the_sides_are_compared_turn_by_turn() -> None:
     assert report["ratio_of_samples_per_cpu_second"]["median"] == 1
     assert (report["ours"]["threads"], report["theirs"]["threads"]) == (1, 2)
     assert json.loads(json.dumps(report)) == report
-    _, headings, rows = trl.table(report)
+    _, headings, rows = beside_trl.table(report)
     assert [len(row) for row in rows] == [len(headings)] * 3
     assert [row[1:3] for row in rows] == [
         (1, "80 (50 to 90)"), (2, "25 (20 to 30)"), ("", "3 (2 to 4)"),
@@ -76,11 +76,14 @@ def test_each_side_has_the_number_of_threads_that_suits_it(monkeypatch: pytest.M
         }
 
     made_up = SimpleNamespace(folder=Path("run"))
-    monkeypatch.setattr(trl, "environment", lambda *_: Path("python"))
-    monkeypatch.setattr(trl, "train", train)
-    monkeypatch.setattr(current, "current_run", lambda: made_up)
-    report = trl.measure(ROOT)
-    assert called[8:] == [("ours", 1, trl.UPDATES), ("theirs", 2, trl.UPDATES)] * trl.PAIRS
+    monkeypatch.setattr(beside_trl, "environment", lambda *_: Path("python"))
+    monkeypatch.setattr(beside_trl, "train", train)
+    monkeypatch.setattr(beside_trl, "current_run", lambda: made_up)
+    report = beside_trl.measure(ROOT)
+    assert (
+        called[8:]
+        == [("ours", 1, beside_trl.UPDATES), ("theirs", 2, beside_trl.UPDATES)] * beside_trl.PAIRS
+    )
     assert report["ratio_of_samples_per_second"]["median"] == 2
 
 
@@ -89,7 +92,7 @@ def test_each_side_has_the_number_of_threads_that_suits_it(monkeypatch: pytest.M
 )
 def test_sides_that_did_not_do_the_same_work_are_not_compared(other: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(other))):
-        trl.compared([turn(80.0, 20.0, **other)])
+        beside_trl.compared([turn(80.0, 20.0, **other)])
 
 
 def test_our_answers_are_all_as_long_as_they_may_be_and_what_does_that_is_put_back() -> None:
@@ -109,13 +112,13 @@ def test_an_environment_is_made_once_and_replaces_others(tmp_path: Path) -> None
     requirements, kept = tmp_path / "requirements.txt", tmp_path / "kept"
     requirements.write_text("", encoding="utf-8")
     (kept / "stale.new").mkdir(parents=True)
-    python = trl.environment(requirements, kept)
+    python = beside_trl.environment(requirements, kept)
     assert os.access(python, os.X_OK)
     assert sorted(path.name for path in kept.iterdir() if path.is_dir()) == [
         python.parent.parent.name
     ]
     made = python.parent.parent.stat().st_mtime_ns
-    assert trl.environment(requirements, kept) == python
+    assert beside_trl.environment(requirements, kept) == python
     assert python.parent.parent.stat().st_mtime_ns == made
 
 
@@ -128,12 +131,12 @@ def test_without_a_network_one_line_says_so_and_nothing_is_left(
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setattr(command, "ROOT", tmp_path)
-    monkeypatch.setattr(current, "current_run", lambda: None)
+    monkeypatch.setattr(command, "current_run", lambda: None)
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "cache"))
     (tmp_path / "tests" / "trl").mkdir(parents=True)
     (tmp_path / "tests" / "trl" / "requirements.txt").write_text("trl==1.16.0\n", encoding="utf-8")
     (tmp_path / "bench.json").write_text('{"run": 1}', encoding="utf-8")
-    done = CliRunner().invoke(command.main, ["bench", "--only", "trl"])
+    done = CliRunner().invoke(command.main, ["--only", "trl"])
     assert done.exit_code == 1
     *_, line = done.output.splitlines()
     assert line.startswith("Error: no environment with TRL, for which the network is needed: ERROR")

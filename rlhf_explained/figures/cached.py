@@ -15,11 +15,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rlhf_explained import disk, figures, memo
+from rlhf_explained import disk, figures, memo, parallel
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import workers
-from rlhf_explained.site.faults import shown
 from rlhf_explained.studies import stored
 
 
@@ -65,7 +63,7 @@ def jobs(run: Run) -> list[Callable[[], None]]:
         Shares of the work, each in a process of its own; nothing where all figures are remembered.
     """
     missing = [name for name in figures.FIGURES if _is_missing(_key(name, run))]
-    return [functools.partial(_draw, list(names), run) for names in workers.shares(missing)]
+    return [functools.partial(_draw, list(names), run) for names in parallel.shares(missing)]
 
 
 def _is_missing(key: str) -> bool:
@@ -145,4 +143,4 @@ def _where(trace: str) -> str:
     """The last line of the project's own code in a traceback, and the error."""
     error = trace.strip().splitlines()[-1] if trace.strip() else "no message"
     own = re.findall(r'File "([^"]*rlhf_explained[^"]*)", line (\d+)', trace)
-    return f"{shown(Path(own[-1][0]))}:{own[-1][1]}: {error}" if own else error
+    return f"{disk.shown(Path(own[-1][0]))}:{own[-1][1]}: {error}" if own else error

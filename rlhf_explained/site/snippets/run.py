@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_explained.site.faults import no_python
-from rlhf_explained.site.snippets import Snippet, find
+from rlhf_explained.site.snippets.find import Snippet, find
 
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 CURE = "cure: if the code is right, run `make outputs` and read what it changed"

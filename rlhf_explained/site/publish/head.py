@@ -13,7 +13,7 @@ from typing import Any
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
-from rlhf_explained.site import reading
+from rlhf_explained.site.markdown import learn
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
 _FIRST_PROSE = re.compile(r"<p>(?!<a download)(.*?)</p>", re.S)
@@ -53,9 +53,9 @@ def description(content: str) -> str:
 def minutes(page: Page) -> int:
     """How long a page takes: what a chapter says of itself, by its words for others."""
     if page.file.src_uri.startswith("guide/"):
-        return reading.minutes(page.markdown or "")
+        return learn.minutes(page.markdown or "")
     words = len(_TAGS.sub(" ", page.content or "").split())
-    return max(1, math.ceil(words / reading.WORDS))
+    return max(1, math.ceil(words / learn.WORDS))
 
 
 def describe(page: Page, places: Mapping[str, int], config: Any) -> dict[str, str]:

@@ -34,8 +34,9 @@ from nbconvert.preprocessors.execute import ExecutePreprocessor
 from nbformat import NotebookNode
 
 from rlhf_explained import memo
+from rlhf_explained.disk import shown
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site.faults import logger, shown
+from rlhf_explained.site.faults import logger
 from rlhf_explained.studies import STUDIES, results_file
 
 WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
@@ -119,8 +120,8 @@ class Execution(ExecutePreprocessor):
     @classmethod
     def key(cls, *parts: str) -> str:
         """What outputs depend on beside the code: the package, run, studies, and what runs them."""
-        package = Path(__file__).parent.parent
-        sources = [file for file in package.rglob("*.py") if "site" not in file.parts[-2:-1]]
+        package = Path(__file__).parents[2]
+        sources = [file for file in package.rglob("*.py") if package / "site" not in file.parents]
         versions = [memo.version(name) for name in ("ipykernel", "matplotlib")]
         digest = memo.source_digest([*sources, Path(__file__)])
         files = filter(Path.is_file, map(results_file, STUDIES))

@@ -20,11 +20,12 @@ from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
 from nbformat import NotebookNode
 
-from rlhf_explained.site import diagrams
-from rlhf_explained.site.faults import logger, report, shown
-from rlhf_explained.site.figure import notebook_caption, themed
-from rlhf_explained.site.mathml import FormulaError, mathml
-from rlhf_explained.site.notebooks import Execution, executed, first_lines, is_solution
+from rlhf_explained.disk import shown
+from rlhf_explained.site.faults import logger, report
+from rlhf_explained.site.markdown import diagrams
+from rlhf_explained.site.markdown.figure import notebook_caption, themed
+from rlhf_explained.site.markdown.formulas import FormulaError, mathml
+from rlhf_explained.site.notebooks.execute import Execution, executed, first_lines, is_solution
 
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$]+)(?<!\s)\$(?!\d)", re.S)
 

@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element, SubElement
 from markdown.util import AtomicString, HtmlStash
 
 from rlhf_explained import figures
+from rlhf_explained.figures import cached
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import drawings
-from rlhf_explained.site.ways import PUBLISHED
+from rlhf_explained.site.markdown.ways import PUBLISHED
 
 _ALONE = r' (?:fill|stroke)="#[0-9a-f]+"'  # the colour beside a class
 
@@ -41,7 +41,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     Raises:
         DrawingError: If the drawing function fails.
     """
-    drawing = themed(drawings.svg(name, run))
+    drawing = themed(cached.svg(name, run))
     unique = name if number == 1 else f"{name}-{number}"
     if unique != name:  # ids in a page are unique, even where a figure stands twice
         drawing = re.sub(rf'(\bid="|url\(#|href="#){name}-', rf"\g<1>{unique}-", drawing)
@@ -53,7 +53,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     link = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
     for paragraph in f"{caption.strip()} {link}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
-    if tables := drawings.tables(name, run):
+    if tables := cached.tables(name, run):
         # HTML wants the caption to be a figure's last part, so the numbers stand in it
         looks = {"class": "data", "data-search-exclude": ""} | ({"open": ""} if what.opened else {})
         data = SubElement(words, "details", looks)
@@ -68,9 +68,9 @@ def notebook_caption(name: str, run: Run) -> str:
     what = figures.FIGURES[name]
     code = f"{figures.__name__}.{what.module}.{what.function}"
     links = [f'<autoref identifier="{code}">Code</autoref>']
-    for table in drawings.tables(name, run):
+    for table in cached.tables(name, run):
         file = f"{table.name}.csv"
-        links.append(f'<a download href="{PUBLISHED}{drawings.address(table)}">Data: {file}</a>')
+        links.append(f'<a download href="{PUBLISHED}{cached.address(table)}">Data: {file}</a>')
     return f"<figcaption><p>{' · '.join(links)}</p></figcaption>"
 
 
@@ -98,7 +98,7 @@ def numbers(table: Table) -> str:
         f'<div class="numbers" role="region" aria-label="Data: {title}" tabindex="0">'
         f'<table class="plain"><caption>{caption}.</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-        f'<p><a download href="{PUBLISHED}{drawings.address(table)}">'
+        f'<p><a download href="{PUBLISHED}{cached.address(table)}">'
         f"{table.name}.csv{whole}</a></p>"
     )
 

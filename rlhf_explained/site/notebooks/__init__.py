@@ -1,0 +1,1 @@
+"""Notebooks: run, shown as pages, and offered to take along."""
