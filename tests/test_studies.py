@@ -218,6 +218,19 @@ def test_what_is_said_of_a_study_names_all_its_settings(study: str, named: set[s
     assert {*importlib.import_module(f"rlhf_explained.studies.{study}").SETTINGS} == named
 
 
+def test_the_guide_says_truly_where_comparisons_pay() -> None:
+    """Not where good demonstrations are rare, but where most are good."""
+    curation = stored("curation")
+
+    def lead(share: str) -> Interval:
+        ppo, marked = (curation.values(f"good_{share}", f"{who}_1.0") for who in ("ppo", "marked"))
+        return Interval.of([one - other for one, other in zip(ppo, marked, strict=True)])
+
+    few, most = lead("0.05"), lead("0.7")
+    assert few.mean < 0
+    assert most.mean > most.reach
+
+
 def test_all_shortcuts_that_are_quoted_are_measured() -> None:
     kinds = {name.rpartition("_")[0] for name in shortcuts.SETTINGS}
     assert kinds == {*of_studies.SHORTCUTS, "ppo_begun"}

@@ -489,6 +489,9 @@ for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "fre
             "early_stopping", _setting, _quantity, _show
         )
 for _setting in SHARES:
+    VALUES[_named("curation", _setting, "good")] = _of(
+        "curation", f"good_{_setting}", "good", "{:.0f}".format
+    )
     for _quantity in ("sft", "marked", "dpo", "ppo"):
         for _temperature in ("1.0", "0.0"):
             VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
