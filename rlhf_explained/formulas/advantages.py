@@ -6,15 +6,16 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from rlhf_explained.formulas.checks import (
-    check_finite,
+    check_count,
     check_mask,
     check_no_gaps,
     check_not_negative,
     check_share,
     check_tensors,
     counted,
+    finite,
+    fitted,
 )
-from rlhf_explained.formulas.kl import kl_k1
 
 
 def kl_shaped_rewards(
@@ -45,14 +46,15 @@ def kl_shaped_rewards(
 
     Raises:
         ValueError: If the shapes do not fit, the mask counts nothing in a row or has a gap, a
-            counted value is not finite, or `kl_coef` is negative.
+            counted value is not finite, `kl_coef` is negative, or a reward overflows.
 
     Source:
         Ziegler et al. 2019, [Fine-tuning language models from human
         preferences](https://arxiv.org/abs/1909.08593), equation 2; Ouyang et al. 2022,
         [InstructGPT](https://arxiv.org/abs/2203.02155), equation 2.
     """
-    check_tensors(2, logprobs=logprobs, ref_logprobs=ref_logprobs)
+    given = {"logprobs": logprobs, "ref_logprobs": ref_logprobs}
+    check_tensors(2, **given)
     check_tensors(1, scores=scores)
     if len(scores) != len(logprobs):
         raise ValueError(
@@ -61,11 +63,13 @@ def kl_shaped_rewards(
         )
     check_mask("response_mask", response_mask, "logprobs", logprobs)
     check_no_gaps("response_mask", response_mask)
-    check_finite(scores=scores)
-    check_not_negative(kl_coef=kl_coef)
-    logprobs, ref_logprobs = counted(response_mask, logprobs=logprobs, ref_logprobs=ref_logprobs)
+    (single_scores,) = finite(scores=scores)
+    (kl_coef,) = check_not_negative(kl_coef=kl_coef)
     last = one_hot(response_mask.sum(dim=1) - 1, response_mask.shape[1])
-    return last * scores.unsqueeze(1) - kl_coef * kl_k1(logprobs, ref_logprobs)
+    policy, reference = counted(response_mask, **given)
+    k1 = -(reference - policy)
+    rewards = last * single_scores.unsqueeze(1) - kl_coef * k1
+    return fitted(rewards, scores=scores, **given, kl_coef=kl_coef)
 
 
 def gae(
@@ -97,18 +101,20 @@ def gae(
 
     Raises:
         ValueError: If the shapes differ, the mask counts nothing in a row or has a gap, a counted
-            value is not finite, or `gamma` or `gae_lambda` is outside 0 to 1.
+            value is not finite, `gamma` or `gae_lambda` is outside 0 to 1, or an advantage or a
+            return overflows.
 
     Source:
         Schulman et al. 2015, [High-dimensional continuous control using generalized advantage
         estimation](https://arxiv.org/abs/1506.02438), equation 16; equations 17 and 18 for
         $\lambda = 0$ and 1.
     """
-    check_tensors(2, rewards=rewards, values=values)
+    given = {"rewards": rewards, "values": values}
+    check_tensors(2, **given)
     check_mask("response_mask", response_mask, "rewards", rewards)
     check_no_gaps("response_mask", response_mask)
-    check_share(gamma=gamma, gae_lambda=gae_lambda)
-    rewards, values = counted(response_mask, rewards=rewards, values=values)
+    gamma, gae_lambda = check_share(gamma=gamma, gae_lambda=gae_lambda)
+    rewards, values = counted(response_mask, **given)
     next_values = pad(values[:, 1:], (0, 1))
     deltas = rewards + gamma * next_values - values
     advantage = torch.zeros_like(deltas[:, 0])
@@ -117,7 +123,7 @@ def gae(
         advantage = delta + gamma * gae_lambda * advantage  # equation 16, from the right
         advantages.append(advantage)
     stacked = torch.stack(advantages[::-1], dim=1)
-    return stacked, stacked + values
+    return fitted(stacked, **given), fitted(stacked + values, **given)
 
 
 def group_advantages(
@@ -147,15 +153,22 @@ def group_advantages(
         $10^{-4}$ and the $G - 1$ are those of TRL's `GRPOTrainer`.
     """
     check_tensors(1, scores=scores)
-    if isinstance(group_size, bool) or not isinstance(group_size, int) or group_size < 2:
-        raise ValueError(f"group_size must be an integer >= 2, not {group_size!r}")
+    group_size = check_count("group_size", group_size, least=2)
     if len(scores) % group_size:
         raise ValueError(f"group_size {group_size} does not divide the batch of {len(scores)}")
-    check_finite(scores=scores)
-    groups = scores.unflatten(0, (-1, group_size))
-    agree = groups.amax(dim=1, keepdim=True) == groups.amin(dim=1, keepdim=True)
-    variance = groups.var(dim=1, keepdim=True)
-    # The inner `where` keeps the gradient finite: the square root has none at zero.
-    std = variance.where(~agree, 1).sqrt()
+    (single_scores,) = finite(scores=scores)
+    groups = single_scores.unflatten(0, (-1, group_size))
+    high, low = groups.detach().amax(dim=1, keepdim=True), groups.detach().amin(dim=1, keepdim=True)
+    agree = high == low
+    scale = _power_of_two((high / 4 - low / 4).clamp(min=torch.finfo(groups.dtype).tiny))
+    # Scores of about 1: their squares neither overflow nor vanish, and no digit changes.
+    groups = (groups / scale).masked_fill(agree, 0)
+    # The `where` keeps the gradient finite: the square root has none at zero.
+    std = groups.var(dim=1, keepdim=True).where(~agree, 1).sqrt()
     centred = groups - groups.mean(dim=1, keepdim=True)
-    return torch.where(agree, 0, centred / (std + 1e-4)).flatten()
+    return (centred / (std + 1e-4 / scale)).flatten().to(scores.dtype)
+
+
+def _power_of_two(size: Tensor) -> Tensor:
+    """The power of two above the size: dividing by it rounds nothing."""
+    return size / size.frexp().mantissa

@@ -4,15 +4,22 @@ Each check raises a `ValueError` that names the argument and says what is wrong 
 """
 
 import math
-from numbers import Real
-from typing import TypeGuard
+from collections.abc import Callable
+from functools import reduce
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+_INTEGERS += (torch.int8, torch.int16, torch.int32, torch.int64)
+
 
 def check_tensors(dimensions: int | None = None, /, **tensors: object) -> None:
     """Refuse what is no floating-point tensor, is empty, or differs in shape from the first.
+
+    Numbers of 8 bits are for storage: nothing can be computed with them.
 
     Args:
         dimensions: How many dimensions each tensor must have; any number if None.
@@ -26,6 +33,8 @@ def check_tensors(dimensions: int | None = None, /, **tensors: object) -> None:
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
             raise ValueError(f"{name} must be a floating-point tensor, not {found}")
+        if tensor.dtype not in _FLOATS:
+            raise ValueError(f"{name} must have numbers of 16 to 64 bits, not {tensor.dtype}")
         if dimensions is not None and tensor.ndim != dimensions:
             raise ValueError(
                 f"{name} must be {dimensions}-dimensional, but its shape is {tuple(tensor.shape)}"
@@ -127,8 +136,62 @@ def check_finite(**tensors: Tensor) -> None:
             raise ValueError(f"{name}[{_first(bad)}] is {tensor[bad][0].item()}, must be finite")
 
 
+def single(tensor: Tensor) -> Tensor:
+    """The tensor in at least single precision: sums of 16-bit numbers lose digits or overflow.
+
+    Args:
+        tensor: The argument.
+
+    Returns:
+        The same numbers, in 32 bits if they had 16.
+    """
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def finite(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """Each tensor in at least single precision, once it is known to be finite.
+
+    Args:
+        **tensors: The arguments, by name.
+
+    Returns:
+        The tensors, in the order in which they were named.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
+    check_finite(**tensors)
+    return tuple(map(single, tensors.values()))
+
+
+def fitted(result: Tensor, **arguments: Tensor | float) -> Tensor:
+    """The result in the precision of the arguments, once it is known to fit there.
+
+    Finite numbers can be too large, or too far apart, for what is computed of them.
+
+    Args:
+        result: What was computed, perhaps in a wider precision.
+        **arguments: The arguments of which it was computed, by name.
+
+    Returns:
+        The result, rounded.
+
+    Raises:
+        ValueError: If it is not finite; the message says where.
+    """
+    dtypes = [x.dtype for x in arguments.values() if isinstance(x, Tensor)]
+    dtype = reduce(torch.promote_types, dtypes)
+    rounded = result.to(dtype)
+    bad = ~rounded.isfinite()
+    if bad.any():
+        where = f" at [{_first(bad)}]" if bad.ndim else ""
+        kind = str(dtype).removeprefix("torch.")
+        raise ValueError(f"{', '.join(arguments)}: the result overflows {kind}{where}")
+    return rounded
+
+
 def counted(mask: Tensor, **tensors: Tensor) -> tuple[Tensor, ...]:
-    """Each tensor with a zero wherever the mask does not count.
+    """Each tensor in at least single precision, with a zero wherever the mask does not count.
 
     Filling comes before any arithmetic: a NaN times zero is a NaN, in the gradient too.
 
@@ -142,9 +205,7 @@ def counted(mask: Tensor, **tensors: Tensor) -> tuple[Tensor, ...]:
     Raises:
         ValueError: If a counted value is not finite.
     """
-    filled = {name: tensor.masked_fill(~mask, 0) for name, tensor in tensors.items()}
-    check_finite(**filled)
-    return tuple(filled.values())
+    return finite(**{name: tensor.masked_fill(~mask, 0) for name, tensor in tensors.items()})
 
 
 def check_logits(name: str, logits: Tensor, mask: Tensor | None = None) -> None:
@@ -185,7 +246,7 @@ def check_tokens(name: str, tokens: object, shape: torch.Size) -> None:
     """
     if not isinstance(tokens, Tensor):
         raise ValueError(f"{name} must be an integer tensor, not {type(tokens).__name__}")
-    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+    if tokens.dtype not in _INTEGERS:
         raise ValueError(f"{name} must be an integer tensor, not {tokens.dtype}")
     if tokens.shape != shape[:-1]:
         raise ValueError(
@@ -205,7 +266,8 @@ def check_vocabulary(name: str, tokens: Tensor, vocabulary: int) -> None:
     Raises:
         ValueError: If an id is negative or too large; the message says which and where.
     """
-    outside = (tokens < 0) | (tokens >= vocabulary)
+    ids = tokens.long()  # what is unsigned cannot be compared; what is too large gets negative
+    outside = (ids < 0) | (ids >= vocabulary)
     if outside.any():
         raise ValueError(
             f"{name}[{_first(outside)}] is {tokens[outside][0].item()}, "
@@ -213,65 +275,98 @@ def check_vocabulary(name: str, tokens: Tensor, vocabulary: int) -> None:
         )
 
 
-def check_number(**numbers: object) -> None:
+def check_number(**numbers: object) -> tuple[float, ...]:
     """Refuse what is not a finite number.
 
     Args:
         **numbers: The arguments to look at, by name.
 
+    Returns:
+        The numbers as floats, in the order in which they were named.
+
     Raises:
         ValueError: If a number is refused.
     """
-    for name, number in numbers.items():
-        if not _is_finite(number):
-            raise ValueError(f"{name} must be a finite number, not {number!r}")
+    return _floats(numbers, math.isfinite, "a finite number")
 
 
-def check_positive(**numbers: object) -> None:
+def check_positive(**numbers: object) -> tuple[float, ...]:
     """Refuse a coefficient that is not a finite number above zero.
 
     Args:
         **numbers: The arguments to look at, by name.
 
+    Returns:
+        The numbers as floats, in the order in which they were named.
+
     Raises:
         ValueError: If a number is refused.
     """
-    for name, number in numbers.items():
-        if not (_is_finite(number) and number > 0):
-            raise ValueError(f"{name} must be a finite number > 0, not {number!r}")
+    return _floats(numbers, lambda x: 0 < x < math.inf, "a finite number > 0")
 
 
-def check_not_negative(**numbers: object) -> None:
+def check_not_negative(**numbers: object) -> tuple[float, ...]:
     """Refuse a coefficient that is negative or not a finite number.
 
     Args:
         **numbers: The arguments to look at, by name.
 
+    Returns:
+        The numbers as floats, in the order in which they were named.
+
     Raises:
         ValueError: If a number is refused.
     """
-    for name, number in numbers.items():
-        if not (_is_finite(number) and number >= 0):
-            raise ValueError(f"{name} must be a finite number >= 0, not {number!r}")
+    return _floats(numbers, lambda x: 0 <= x < math.inf, "a finite number >= 0")
 
 
-def check_share(**numbers: object) -> None:
+def check_share(**numbers: object) -> tuple[float, ...]:
     """Refuse a coefficient outside $[0, 1]$.
 
     Args:
         **numbers: The arguments to look at, by name.
 
+    Returns:
+        The numbers as floats, in the order in which they were named.
+
     Raises:
         ValueError: If a number is refused.
     """
+    return _floats(numbers, lambda x: 0 <= x <= 1, "a number between 0 and 1")
+
+
+def check_count(name: str, number: object, least: int) -> int:
+    """Refuse what is no integer, or too small a one.
+
+    Args:
+        name: The argument's name.
+        number: The argument, an int or one of numpy's.
+        least: The smallest number to let pass.
+
+    Returns:
+        The number as an int.
+
+    Raises:
+        ValueError: If the number is refused.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < least:
+        raise ValueError(f"{name} must be an integer >= {least}, not {number!r}")
+    return int(number)
+
+
+def _floats(
+    numbers: dict[str, object], fits: Callable[[float], bool], wanted: str
+) -> tuple[float, ...]:
+    """The numbers as floats, each of which fits."""
+    floats = []
     for name, number in numbers.items():
-        if not (_is_finite(number) and 0 <= number <= 1):
-            raise ValueError(f"{name} must be a number between 0 and 1, not {number!r}")
-
-
-def _is_finite(number: object) -> TypeGuard[float]:
-    """Whether this is a real number, neither NaN nor infinite."""
-    return isinstance(number, Real) and math.isfinite(number)
+        try:
+            floats.append(float(number) if isinstance(number, Real) else math.nan)
+        except OverflowError:  # an integer or a fraction
+            raise ValueError(f"{name} is too large for a float") from None
+        if not fits(floats[-1]):
+            raise ValueError(f"{name} must be {wanted}, not {number!r}")
+    return tuple(floats)
 
 
 def _first(bad: Tensor) -> str:

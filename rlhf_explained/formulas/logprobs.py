@@ -10,6 +10,8 @@ from rlhf_explained.formulas.checks import (
     check_tensors,
     check_tokens,
     check_vocabulary,
+    fitted,
+    single,
 )
 
 
@@ -31,8 +33,8 @@ def token_logprobs(
         One log-probability per token, at most 0.
 
     Raises:
-        ValueError: If the shapes do not fit, a logit is NaN or +∞, a position bans every token, or
-            a token is outside the vocabulary.
+        ValueError: If the shapes do not fit, a logit is NaN or +∞, a position bans every token, a
+            token is outside the vocabulary, or the logits are too far apart for a log-probability.
 
     Source:
         Goodfellow et al. 2016, [Deep Learning](https://www.deeplearningbook.org/contents/mlp.html),
@@ -42,7 +44,11 @@ def token_logprobs(
     check_tokens("tokens", tokens, logits.shape)
     check_logits("logits", logits)
     check_vocabulary("tokens", tokens, logits.shape[-1])
-    return logits.log_softmax(dim=-1).gather(-1, tokens.long().unsqueeze(-1)).squeeze(-1)
+    written = tokens.long().unsqueeze(-1)
+    logprobs = logits.log_softmax(dim=-1).gather(-1, written).squeeze(-1)
+    banned = logits.gather(-1, written).squeeze(-1) == -math.inf
+    fitted(logprobs.detach().masked_fill(banned, 0), logits=logits)
+    return logprobs
 
 
 def entropy(logits: Float[Tensor, "batch response vocab"]) -> Float[Tensor, "batch response"]:
@@ -69,7 +75,8 @@ def entropy(logits: Float[Tensor, "batch response vocab"]) -> Float[Tensor, "bat
     """
     check_tensors(3, logits=logits)
     check_logits("logits", logits)
-    logprobs = logits.log_softmax(dim=-1)
+    logprobs = single(logits).log_softmax(dim=-1)
+    probabilities = logprobs.exp()
     # 0 · (−∞) would be NaN; filling only the factor keeps the probability, and its gradient, at 0.
-    surprise = -logprobs.masked_fill(logprobs == -math.inf, 0)
-    return (logprobs.exp() * surprise).sum(dim=-1)
+    surprise = -logprobs.masked_fill(probabilities == 0, 0)
+    return (probabilities * surprise).sum(dim=-1).to(logits.dtype)

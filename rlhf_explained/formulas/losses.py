@@ -9,7 +9,6 @@ from torch.nn.functional import logsigmoid
 
 from rlhf_explained.formulas.checks import (
     check_boolean,
-    check_finite,
     check_logits,
     check_mask,
     check_not_negative,
@@ -18,8 +17,11 @@ from rlhf_explained.formulas.checks import (
     check_tokens,
     check_vocabulary,
     counted,
+    finite,
+    fitted,
+    single,
 )
-from rlhf_explained.formulas.masking import masked_mean
+from rlhf_explained.formulas.masking import mean_of_counted
 
 
 def sft_loss(
@@ -45,7 +47,7 @@ def sft_loss(
 
     Raises:
         ValueError: If the shapes do not fit, the mask counts nothing in a row, a counted logit is
-            NaN or +∞, or a counted token is outside the vocabulary or banned.
+            NaN or +∞, a counted token is outside the vocabulary or banned, or the loss overflows.
 
     Source:
         Ouyang et al. 2022, [InstructGPT](https://arxiv.org/abs/2203.02155), section 3.5; the
@@ -59,15 +61,16 @@ def sft_loss(
     tokens = tokens.long().masked_fill(~response_mask, 0)
     check_vocabulary("tokens", tokens, logits.shape[-1])
     # Selecting the counted positions keeps the others out of the gradient, whatever they hold.
-    logprobs = logits[response_mask].log_softmax(dim=-1)
-    logprobs = logprobs.gather(-1, tokens[response_mask].unsqueeze(-1))
-    banned = logprobs.detach().squeeze(-1) == -math.inf
+    counted_logits = single(logits[response_mask])
+    written = tokens[response_mask].unsqueeze(-1)
+    banned = counted_logits.detach().gather(-1, written).squeeze(-1) == -math.inf
     if banned.any():
         row, column = response_mask.nonzero()[banned][0].tolist()
         raise ValueError(
             f"tokens[{row}, {column}] is {tokens[row, column].item()}, which the logits ban (-inf)"
         )
-    return -logprobs.mean()
+    loss = -counted_logits.log_softmax(dim=-1).gather(-1, written).mean()
+    return fitted(loss, logits=logits)
 
 
 def bradley_terry_loss(
@@ -89,16 +92,18 @@ def bradley_terry_loss(
         The loss, a scalar.
 
     Raises:
-        ValueError: If the shapes differ, there is no pair, or a score is not finite.
+        ValueError: If the shapes differ, there is no pair, a score is not finite, or the loss
+            overflows.
 
     Source:
         Bradley and Terry 1952, [Rank analysis of incomplete block
         designs](https://doi.org/10.2307/2334029); Ouyang et al. 2022,
         [InstructGPT](https://arxiv.org/abs/2203.02155), equation 1 with $K = 2$.
     """
-    check_tensors(chosen_scores=chosen_scores, rejected_scores=rejected_scores)
-    check_finite(chosen_scores=chosen_scores, rejected_scores=rejected_scores)
-    return -logsigmoid(chosen_scores - rejected_scores).mean()
+    scores = {"chosen_scores": chosen_scores, "rejected_scores": rejected_scores}
+    check_tensors(**scores)
+    chosen_scores, rejected_scores = finite(**scores)
+    return fitted(-logsigmoid(chosen_scores - rejected_scores).mean(), **scores)
 
 
 def ppo_policy_loss(
@@ -131,21 +136,25 @@ def ppo_policy_loss(
 
     Raises:
         ValueError: If the shapes differ, the mask counts nothing in a row, a counted value is not
-            finite, or `clip_range` is not above 0.
+            finite, `clip_range` is not above 0, or the loss overflows.
 
     Source:
         Schulman et al. 2017, [Proximal policy optimization
         algorithms](https://arxiv.org/abs/1707.06347), equation 7.
     """
-    check_tensors(2, logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages)
+    given = {"logprobs": logprobs, "old_logprobs": old_logprobs, "advantages": advantages}
+    check_tensors(2, **given)
     check_mask("response_mask", response_mask, "logprobs", logprobs)
-    check_positive(clip_range=clip_range)
-    logprobs, old_logprobs, advantages = counted(
-        response_mask, logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages
-    )
-    ratio = (logprobs - old_logprobs).exp()
+    (clip_range,) = check_positive(clip_range=clip_range)
+    logprobs, old_logprobs, advantages = counted(response_mask, **given)
+    log_ratio = logprobs - old_logprobs
+    # Where the clip decides, how far the ratio is beyond it makes no difference, unless it
+    # overflows: then its gradient, 0 · ∞, would be NaN. So it stops a little beyond.
+    stop = torch.full_like(log_ratio, math.log1p(clip_range) + 1)
+    ratio = log_ratio.clamp(max=stop.masked_fill(advantages < 0, math.inf)).exp()
     clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
-    return masked_mean(torch.maximum(-ratio * advantages, -clipped * advantages), response_mask)
+    losses = torch.maximum(-ratio * advantages, -clipped * advantages)
+    return fitted(mean_of_counted(losses, response_mask), **given)
 
 
 def ppo_value_loss(
@@ -178,21 +187,20 @@ def ppo_value_loss(
 
     Raises:
         ValueError: If the shapes differ, the mask counts nothing in a row, a counted value is not
-            finite, or `clip_range` is not above 0.
+            finite, `clip_range` is not above 0, or the loss overflows.
 
     Source:
         Huang et al. 2022, [The 37 implementation details of PPO](https://iclr-blog-track.github.io/2022/03/25/ppo-implementation-details/),
         detail 9; it comes from OpenAI's code, the PPO paper has only the plain squared error.
     """
-    check_tensors(2, values=values, old_values=old_values, returns=returns)
+    given = {"values": values, "old_values": old_values, "returns": returns}
+    check_tensors(2, **given)
     check_mask("response_mask", response_mask, "values", values)
-    check_positive(clip_range=clip_range)
-    values, old_values, returns = counted(
-        response_mask, values=values, old_values=old_values, returns=returns
-    )
+    (clip_range,) = check_positive(clip_range=clip_range)
+    values, old_values, returns = counted(response_mask, **given)
     clipped = old_values + (values - old_values).clamp(-clip_range, clip_range)
     errors = torch.maximum((values - returns).square(), (clipped - returns).square())
-    return masked_mean(errors, response_mask) / 2
+    return fitted(mean_of_counted(errors, response_mask) / 2, **given)
 
 
 def dpo_loss(
@@ -226,8 +234,8 @@ def dpo_loss(
         The loss, a scalar.
 
     Raises:
-        ValueError: If the shapes differ, there is no pair, a log-probability is not finite, or
-            `beta` is not above 0.
+        ValueError: If the shapes differ, there is no pair, a log-probability is not finite, `beta`
+            is not above 0, or the loss overflows.
 
     Source:
         Rafailov et al. 2023, [Direct preference optimization](https://arxiv.org/abs/2305.18290),
@@ -240,11 +248,12 @@ def dpo_loss(
         "reference_rejected": reference_rejected,
     }
     check_tensors(1, **sequences)
-    check_finite(**sequences)
-    check_positive(beta=beta)
+    policy_chosen, policy_rejected, reference_chosen, reference_rejected = finite(**sequences)
+    (beta,) = check_positive(beta=beta)
     chosen_rewards = beta * (policy_chosen - reference_chosen)
     rejected_rewards = beta * (policy_rejected - reference_rejected)
-    return bradley_terry_loss(chosen_rewards, rejected_rewards)
+    loss = -logsigmoid(chosen_rewards - rejected_rewards).mean()
+    return fitted(loss, **sequences, beta=beta)
 
 
 def ipo_loss(
@@ -277,8 +286,8 @@ def ipo_loss(
         The loss, a scalar.
 
     Raises:
-        ValueError: If the shapes differ, there is no pair, a log-probability is not finite, or
-            `beta` is not above 0.
+        ValueError: If the shapes differ, there is no pair, a log-probability is not finite, `beta`
+            is not above 0, or the loss overflows.
 
     Source:
         Azar et al. 2024, [A general theoretical paradigm to understand learning from human
@@ -291,10 +300,11 @@ def ipo_loss(
         "reference_rejected": reference_rejected,
     }
     check_tensors(1, **sequences)
-    check_finite(**sequences)
-    check_positive(beta=beta)
+    policy_chosen, policy_rejected, reference_chosen, reference_rejected = finite(**sequences)
+    (beta,) = check_positive(beta=beta)
     margins = (policy_chosen - reference_chosen) - (policy_rejected - reference_rejected)
-    return (margins - 1 / (2 * beta)).square().mean()
+    loss = (margins - 1 / (2 * beta)).square().mean()
+    return fitted(loss, **sequences, beta=beta)
 
 
 def kto_loss(
@@ -335,9 +345,10 @@ def kto_loss(
     """
     sequences = {"logprobs": logprobs, "ref_logprobs": ref_logprobs}
     check_tensors(1, **sequences)
-    check_finite(**sequences)
     check_boolean("desirable", desirable, "logprobs", logprobs)
-    check_positive(beta=beta)
-    check_not_negative(kl=kl)
+    logprobs, ref_logprobs = finite(**sequences)
+    (beta,) = check_positive(beta=beta)
+    (kl,) = check_not_negative(kl=kl)
     gained = beta * (logprobs - ref_logprobs - kl)
-    return (1 - torch.where(desirable, gained, -gained).sigmoid()).mean()
+    loss = (1 - torch.where(desirable, gained, -gained).sigmoid()).mean()
+    return fitted(loss, **sequences, beta=beta, kl=kl)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rlhf_explained.formulas.checks import check_mask, check_tensors, counted
+from rlhf_explained.formulas.checks import check_mask, check_tensors, counted, fitted
 
 
 def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -33,7 +33,22 @@ def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -
     check_tensors(values=values)
     check_mask("mask", mask, "values", values)
     (filled,) = counted(mask, values=values)
-    return filled.sum() / mask.sum()
+    return fitted(mean_of_counted(filled, mask), values=values)
+
+
+def mean_of_counted(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean where the mask counts, of values that are known to be good.
+
+    Args:
+        values: The values, `(…)`.
+        mask: True where a value counts, `(…)`.
+
+    Returns:
+        The mean, a scalar; infinite only if a value is.
+    """
+    filled, count = values.masked_fill(~mask, 0), mask.sum()
+    mean = filled.sum() / count
+    return mean if mean.isfinite() else (filled / count).sum()  # the sum may overflow, not the mean
 
 
 def masked_whiten(
@@ -77,4 +92,5 @@ def masked_whiten(
     agree = spread <= 4 * torch.finfo(values.dtype).eps
     variance = centred.square().sum() / count
     # The inner `where` keeps the gradient finite: the square root has none at zero.
-    return (centred / variance.where(~agree, 1).sqrt()).masked_fill(agree, 0)
+    whitened = (centred / variance.where(~agree, 1).sqrt()).masked_fill(agree, 0)
+    return whitened.to(values.dtype)
