@@ -31,7 +31,7 @@ from rlhf_explained.site.notebooks import execute
 from rlhf_explained.site.notebooks import page as notebook_page
 from rlhf_explained.site.notebooks.download import wheel
 from rlhf_explained.site.notebooks.execute import Execution
-from rlhf_explained.site.publish import about, head, links, policy, search, theme_fixes
+from rlhf_explained.site.publish import about, head, links, policy, search, sheets, theme_fixes
 from rlhf_explained.site.publish.dates import last_changes, last_commit
 from rlhf_explained.site.shown_run import current_run
 
@@ -42,6 +42,7 @@ _sources: dict[str, Path] = {}  # by path in the built site
 _pages: list[Page] = []
 _changes: dict[str, str] = {}  # dates, by path in the docs
 _finished = theme_fixes.page
+_published = True
 _nav: list[Navigation] = []
 
 
@@ -50,16 +51,18 @@ def on_startup(command: str, dirty: bool) -> None:
 
     The server that reloads a page adds a script to each.
     """
-    global _finished
+    global _finished, _published
     # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, mkdocstrings what
     # reads docstrings, and the search what reads pages
     mkdocs_jupyter.convert.nb2html = execute.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
     material.plugins.search.plugin.Parser = search.Parser  # pyright: ignore
-    served = command == "serve"
+    _published = command != "serve"
     _finished = (
-        theme_fixes.page if served else lambda output: policy.protected(theme_fixes.page(output))
+        (lambda output: policy.protected(theme_fixes.page(output)))
+        if _published
+        else theme_fixes.page
     )
 
 
@@ -196,6 +199,8 @@ def on_post_build(config: MkDocsConfig) -> None:
     """Finish the search. Check the HTML, where raw HTML and theme are as visible as Markdown."""
     site = Path(config.site_dir)
     theme_fixes.scripts(site / "assets/javascripts")
+    if _published:  # while pages are written, the next one may need any rule
+        sheets.thin(site)
     _finish_search(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")

@@ -35,6 +35,11 @@ _LEFT_OUT = re.compile(
 )
 
 
+# After a script a browser goes on in a new task. It would take in the second half of the edition at
+# one go, and on a slow phone not answer meanwhile.
+_PAUSE = "<script>0</script>"
+
+
 @dataclass(frozen=True)
 class Chapter:
     """A page as it stands in the edition.
@@ -89,7 +94,7 @@ def composed(parts: Sequence[Chapter], url: str) -> str:
         f'<li><a href="#{part.name}">{html.escape(part.title)}</a></li>' for part in parts
     )
     sections = "\n".join(
-        f'<section class="chapter" id="{part.name}">\n{moved(part, url, names)}\n</section>'
+        f'{_PAUSE}<section class="chapter" id="{part.name}">\n{moved(part, url, names)}\n</section>'
         for part in parts
     )
     return f'<ol class="contents">\n{items}\n</ol>\n{sections}\n'
