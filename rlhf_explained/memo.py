@@ -57,6 +57,19 @@ def key(**circumstances: Any) -> str:
     return hashlib.sha256(json.dumps(circumstances).encode()).hexdigest()[:20]
 
 
+def digest(files: Iterable[Path]) -> str:
+    """Digest of what files hold, in their order.
+
+    Args:
+        files: The files; their names do not matter.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    each = (hashlib.sha256(file.read_bytes()).digest() for file in files)
+    return hashlib.sha256(b"".join(each)).hexdigest()
+
+
 def imports(path: Path, package: Path = _PACKAGE) -> Iterator[tuple[int, str]]:
     """Find what a Python file imports, in whatever way and wherever in the file.
 

@@ -20,12 +20,20 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from tests.site.looked_at import LookedAt
+
 SITE = Path(__file__).resolve().parents[2] / "site"
 MODULES = Path(sys.prefix, "node", "node_modules")
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 PAGES = sorted(
     path.relative_to(SITE).as_posix().removesuffix("index.html") for path in SITE.rglob("*.html")
 ) or ["missing: run make site"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look at pages that changed, unless `CI` is set."""
+    config.pluginmanager.register(LookedAt(SITE, chromium()))
+
 
 Visit = Callable[..., AbstractContextManager[Page]]
 

@@ -55,6 +55,7 @@ def faults_by_keyboard(page: Page) -> list[str]:
     return wrong + [f"not reached: {html}" for html in page.evaluate(OPERABLE)]
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", PAGES)
 def test_by_keyboard(name: str, size: Any, visit: Visit) -> None:
@@ -139,6 +140,7 @@ def large(playwright: Playwright) -> Iterator[BrowserContext]:
     browser.close()
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("name", PAGES)
 def test_text_at_twice_the_size(
     name: str, visit: Visit, large: BrowserContext, address: str
@@ -202,6 +204,7 @@ def shown(page: Page) -> list[str]:
     return [line for line in text if line]
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("name", PAGES)
 def test_in_the_narrowest_window_with_scripts_and_without(name: str, visit: Visit) -> None:
     """320 px: what a reader has who enlarges a desktop page four times."""

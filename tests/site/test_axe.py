@@ -74,6 +74,7 @@ def looks(page: Page, *sizes: Any) -> Iterator[str]:
 KINDS = ("", "404.html", "guide/ppo/", "notebooks/01_what_is_rlhf/", "reference/api/stages/ppo/")
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(name: str, visit: Visit) -> None:
     search, menu = ("html", "html") if name in KINDS else (".md-header", ".md-sidebar--primary")

@@ -136,6 +136,7 @@ def faults(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", DRAWN)
 def test_text_and_marks_have_contrast(name: str, scheme: str, visit: Visit) -> None:
@@ -161,6 +162,7 @@ def test_that_test_notices(fault: str, visit: Visit) -> None:
         assert faults(page)
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("name", DRAWN)
 def test_figures_are_readable_on_a_phone(name: str, visit: Visit) -> None:
     with visit(name, viewport=PHONE) as page:

@@ -138,6 +138,7 @@ def unbroken(page: Page) -> list[int]:
     return [last - first + 1, side[first : last + 1].count(False)]
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("scale", [1, 2])
 @pytest.mark.parametrize("name", DRAWN)
 def test_lines_of_diagrams_join(name: str, scale: int, visit: Visit) -> None:
@@ -149,6 +150,7 @@ def test_lines_of_diagrams_join(name: str, scale: int, visit: Visit) -> None:
         assert unbroken(page)[1] > 0, "a gap would not be seen"
 
 
+@pytest.mark.looks
 @pytest.mark.parametrize("text", ["100%", "200%"])
 @pytest.mark.parametrize("name", DRAWN)
 def test_diagrams_scroll_in_their_own_box(name: str, text: str, visit: Visit) -> None:

@@ -70,6 +70,7 @@ def loading(name: str, browser: Browser, address: str, planted: str = "") -> dic
     return seen
 
 
+@pytest.mark.looks
 @pytest.mark.alone
 @pytest.mark.parametrize("name", PAGES)
 def test_the_first_view_is_small_still_and_quick(name: str, browser: Browser, address: str) -> None:
