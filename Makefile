@@ -37,7 +37,6 @@ else
 	$(PYTHON) -m pyright --pythonpath $(PYTHON)
 	$(PYTHON) -m rlhf_explained site
 	$(PYTHON) -m pytest --numprocesses auto --dist loadfile
-	$(PYTHON) -m pytest -m alone
 endif
 
 outputs: ## rewrite the Output blocks and doctest results in pages and docstrings (PAGE=: in one)

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from rlhf_explained.site.shown_run import current_run
-from tests.bench import beside_trl, builds, training
+from tests.bench import beside_trl, builds, first_view, training
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("run", "site", "growth", "trl")
+PARTS = ("run", "site", "view", "growth", "trl")
 
 
 @click.command()
 @click.option("--only", type=click.Choice(PARTS), multiple=True)
 def main(only: tuple[str, ...]) -> None:
-    """Time the run by its stages, edits and builds, larger sites, GRPO beside TRL: bench.json."""
+    """Time the run, edits and builds, first views, larger sites, GRPO beside TRL: bench.json."""
     try:
         bench(ROOT, only or PARTS)
     except beside_trl.SetUpError as error:
@@ -35,14 +35,14 @@ def bench(root: Path, parts: Sequence[str]) -> None:
     Args:
         root: The checkout.
         parts: Some of `run`, the training; `site`, edits and builds; `growth`, larger sites; and
-            `trl`, GRPO beside TRL's trainer.
+            `trl`, GRPO beside TRL's trainer; `view`, how soon pages are there on a slow phone.
 
     Raises:
         SetUpError: If there is no environment for TRL and none can be made; all else is measured.
     """
     current_run()
     # "run" after those that watch memory: what a process starts counts the process's own.
-    for part in ("site", "growth", "run", "trl"):
+    for part in ("site", "view", "growth", "run", "trl"):
         if part in parts:
             with tempfile.TemporaryDirectory() as folder:
                 _save(root / "bench.json", _measure(part, root, Path(folder)))
@@ -60,6 +60,8 @@ def _measure(part: str, root: Path, folder: Path) -> dict[str, Any]:
             "edits": builds.edits(copy),
             "sphinx": builds.sphinx(copy, folder),
         }
+    if part == "view":
+        return {"view": first_view.measure(folder)}
     if part == "trl":
         return {"trl": beside_trl.measure(root)}
     return {"run": training.bench()}
@@ -98,6 +100,9 @@ def _print(report: dict[str, Any], part: str) -> None:
             "warm_memory_mib",
         )
         _table("More guides", names, [[row[name] for name in names] for row in report["growth"]])
+    if part == "view":
+        names = ("page", "kib", "quick_loads", "performance")
+        _table("On a slow phone", names, [[row[name] for name in names] for row in report["view"]])
     if part == "trl":
         title, headings, rows = beside_trl.table(report["trl"])
         _table(title, headings, rows)
