@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site import fonts
 from rlhf_explained.site.publish import links
+from tests.site import fonts
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "site"

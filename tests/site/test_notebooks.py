@@ -16,7 +16,7 @@ from mkdocs_jupyter.plugin import NotebookFile
 
 from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import faults
+from rlhf_explained.site import faults, notebooks
 from rlhf_explained.site.notebooks import execute
 from rlhf_explained.site.notebooks import page as notebook_page
 from rlhf_explained.site.notebooks.download import wheel
@@ -282,7 +282,7 @@ def test_the_package_the_run_and_the_studies_decide_what_is_remembered(
     monkeypatch.setattr(memo, "source_digest", lambda paths: asked.extend(paths) or "after an edit")
     converted(path)
     assert len(ran) == 4
-    assert Path(execute.__file__) in asked  # it decides how cells are executed
+    assert Path(notebooks.execute.__file__) in asked  # it decides how cells are executed
 
 
 def test_first_lines_count_the_cells_that_jupytext_sees() -> None:
