@@ -49,7 +49,7 @@ def key(**circumstances: Any) -> str:
     """Digest of everything that a result depends on.
 
     Args:
-        circumstances: By name; whatever JSON can hold.
+        **circumstances: By name; whatever JSON can hold.
 
     Returns:
         20 hexadecimal digits.
@@ -102,7 +102,8 @@ def sources_of(module: Path, rooms: Iterable[str], package: Path = _PACKAGE) -> 
         Python files. What only runs because a folder is imported, its `__init__.py`, is among them
         where something is imported from it.
     """
-    rooms, found, waiting = set(rooms), set[Path](), [module]
+    package = package.resolve()  # a checkout may be linked
+    rooms, found, waiting = set(rooms), set[Path](), [module.resolve()]
     while waiting:
         path = waiting.pop()
         if path in found:

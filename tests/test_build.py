@@ -275,7 +275,10 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    page, module = copy / "docs" / "guide" / "quiz.md", copy / "rlhf_explained/site/markdown.py"
+    page, module = (
+        copy / "docs" / "guide" / "quiz.md",
+        copy / "rlhf_explained/site/markdown/__init__.py",
+    )
     text, code = page.read_text(encoding="utf-8"), module.read_text(encoding="utf-8")
     left_over = copy / ".cache" / f"served-{port}" / "old"  # by one that was killed
     left_over.mkdir(parents=True)

@@ -28,6 +28,8 @@ def shown(source, page):
 preview.PATIENCE = 20
 seen = {"alone": {}, "whole": {}}
 for source in sorted([*Path("docs").rglob("*.md"), *Path("docs").rglob("*.py")]):
+    if source.name == "decisions.md":  # is not published
+        continue
     name = source.relative_to("docs").with_suffix("")
     name = name.parent if name.stem == "index" else name
     seen["whole"][str(source)] = (pages / name / "index.html").read_text(encoding="utf-8")

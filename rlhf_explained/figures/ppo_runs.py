@@ -147,7 +147,7 @@ def temperatures(run: Run) -> Figure:
             linewidth=1.8,
             linestyle=style.DASHES[policy],
             marker=style.MARKERS[policy],
-            markersize=5,
+            markersize=4.5,
         )
         for x, mean, error in zip(xs, means, errors, strict=True):
             axes.plot([x, x], [mean - error, mean + error], color=colour, linewidth=1)

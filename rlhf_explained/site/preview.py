@@ -68,7 +68,7 @@ def get_ready(folder: Path) -> None:
 
 
 def _snippets(path: Path) -> list[tuple[str, str]]:
-    return [(found.code, found.want) for found in find.find(path.read_text(encoding="utf-8"))]
+    return [(found.code, found.want) for found in find(path.read_text(encoding="utf-8"))]
 
 
 def show(edited: Collection[Path]) -> bool:

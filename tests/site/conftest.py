@@ -188,6 +188,7 @@ def visit(browser: Browser, address: str) -> Visit:
         if repr(options) not in contexts:
             contexts[repr(options)] = browser.new_context(**options)
         page = contexts[repr(options)].new_page()
+        page.set_default_timeout(180_000)  # a busy machine is no fault of the page
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))

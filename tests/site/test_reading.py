@@ -262,7 +262,7 @@ def test_definitions_show_to_the_pointer_and_to_the_keyboard(scripts: bool, visi
         meaning = page.locator("#" + str(link.get_attribute("aria-describedby")))
         assert not meaning.is_visible()
         link.hover()
-        meaning.wait_for(state="visible", timeout=2000)
+        meaning.wait_for(state="visible")
         link_box, box = link.bounding_box(), meaning.bounding_box()
         assert link_box
         assert box
@@ -273,9 +273,9 @@ def test_definitions_show_to_the_pointer_and_to_the_keyboard(scripts: bool, visi
         page.wait_for_timeout(400)
         assert meaning.is_visible(), "one can point at it"
         page.mouse.move(0, 0)
-        meaning.wait_for(state="hidden", timeout=2000)
+        meaning.wait_for(state="hidden")
         link.evaluate("e => e.focus({focusVisible: true})") if scripts else focus_by_tab(page, link)
-        meaning.wait_for(state="visible", timeout=2000)
+        meaning.wait_for(state="visible")
         page.keyboard.press("Escape")
         assert meaning.is_visible() != scripts, "Escape puts it away"
         page.keyboard.press("Tab")

@@ -114,7 +114,7 @@ def ask(page: Page, question: str) -> list[str]:
     box = page.locator("input.md-search__input")
     box.fill(question)
     box.press("End")  # the theme listens to keys
-    page.wait_for_selector(".md-search-result__item", state="attached", timeout=10_000)
+    page.wait_for_selector(".md-search-result__item", state="attached")
     root = re.sub(r"(index\.html)?(#.*)?$", "", page.url)
     return [link.removeprefix(root).replace("index.html", "") for link in page.evaluate(ANSWERS)]
 
@@ -153,7 +153,7 @@ def test_a_question_that_waits_in_the_field_is_answered_unopened(visit: Visit) -
             "}).observe(document, { childList: true, subtree: true })"
         )
         page.reload()
-        page.wait_for_selector(".md-search-result__item", state="attached", timeout=10_000)
+        page.wait_for_selector(".md-search-result__item", state="attached")
 
 
 @pytest.mark.parametrize("folder", [False, True], ids=["online", "folder"])
