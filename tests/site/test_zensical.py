@@ -23,7 +23,8 @@ ROOT = SITE.parent
 PAGES = sorted(
     path.relative_to(ROOT / "docs").with_suffix("").as_posix()
     for path in (ROOT / "docs").rglob("*.md")
-    if "api" not in path.parts and path.name != "whole.md"  # which a hook fills
+    if "api" not in path.parts
+    and path.name not in ("whole.md", "decisions.md")  # filled by a hook; not published
 )
 
 # What our extensions make, by the CSS selector of an article's elements: it must say the same there
