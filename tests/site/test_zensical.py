@@ -126,5 +126,5 @@ def test_links_lead_to_pages_and_files(site: Path) -> None:
 
 def test_the_stylesheet_is_taken_over(site: Path) -> None:
     styles = "assets/stylesheets/extra.css"
-    assert (site / styles).read_bytes() == (SITE / styles).read_bytes()
+    assert (site / styles).read_bytes() == (ROOT / "docs" / styles).read_bytes()
     assert f"../../{styles}" in (site / "guide/ppo/index.html").read_text(encoding="utf-8")
