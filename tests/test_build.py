@@ -334,7 +334,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         module.write_text(f"{code}\nx = (\n", encoding="utf-8")
         time.sleep(1)  # code that Python cannot read is reported and left alone
         shows("Measured: ")
-        assert "markdown.py:" in (copy / "serve.log").read_text(encoding="utf-8")
+        assert "markdown/__init__.py:" in (copy / "serve.log").read_text(encoding="utf-8")
         module.write_text(code.replace("Measured: ", "Seen in the run: "), encoding="utf-8")
         shows("Seen in the run: ")
     finally:
