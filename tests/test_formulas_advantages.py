@@ -196,3 +196,37 @@ def test_a_group_size_that_makes_no_groups_is_refused(wrong):
 def test_group_scores_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match=r"^scores\[1\] is nan"):
         group_advantages(torch.tensor([0.0, math.nan]), group_size=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gae_of_16_bits_sums_a_thousand_small_rewards(dtype):
+    """Next to 256, bfloat16 has no room for another 1."""
+    ones = torch.ones(1, 1000, dtype=dtype)
+    advantages, returns = gae(ones, 0 * ones, ones.bool(), gamma=1, gae_lambda=1)
+    assert advantages[0, 0] == returns[0, 0] == 1000
+    largest = ones * torch.finfo(dtype).max
+    with pytest.raises(
+        ValueError, match=r"^rewards, values: the result overflows \w+ at \[0, 0\]$"
+    ):
+        gae(largest, 0 * ones, ones.bool(), gamma=1, gae_lambda=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("share", [1, 0.5, 1e-3])
+def test_group_advantages_of_the_largest_scores_do_not_vanish(dtype, share):
+    largest = share * torch.finfo(dtype).max
+    scores = (torch.tensor([1, -1, 1, 1], dtype=dtype) * largest).requires_grad_()
+    advantages = group_advantages(scores, group_size=2)
+    assert advantages.tolist() == [*[pytest.approx(s * 0.5**0.5, rel=8e-3) for s in (1, -1)], 0, 0]
+    (gradient,) = torch.autograd.grad(advantages.square().sum(), scores)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 1e-25), (torch.float64, 1e-200)])
+def test_group_advantages_of_scores_a_trifle_apart_have_a_finite_gradient(dtype, apart):
+    """Next to such a spread the 1e-4 is all that there is to divide by."""
+    scores = torch.tensor([0, apart], dtype=dtype, requires_grad=True)
+    advantages = group_advantages(scores, group_size=2)
+    assert advantages.tolist() == pytest.approx([-apart / 2e-4, apart / 2e-4])
+    (gradient,) = torch.autograd.grad(advantages[1], scores)
+    assert gradient.tolist() == pytest.approx([-5000, 5000])

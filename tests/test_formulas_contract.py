@@ -3,8 +3,10 @@
 import inspect
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError, config
@@ -363,3 +365,94 @@ def test_a_coefficient_that_is_no_number_is_refused(name, wrong):
     coefficient = list(arguments)[-1]
     with pytest.raises(ValueError, match=coefficient):
         call(name, arguments | {coefficient: wrong})
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_the_largest_numbers_give_a_finite_gradient_or_are_refused_by_name(name, dtype):
+    """Whatever overflows on the way, no ∞ and no NaN comes out."""
+    for share in (1.0, 0.5, 1e-2, 1e-4):
+        arguments = build(name)
+        if name != "kl_exact":  # whose inputs are distributions
+            largest = share * torch.finfo(dtype).max
+            arguments |= {key: x.sign() * largest for key, x in floats(arguments).items()}
+        arguments |= {key: x.to(dtype) for key, x in floats(arguments).items()}
+        try:
+            result, gradients = value_and_gradients(name, arguments)
+        except ValueError as error:
+            named, _, rest = str(error).partition(": the result overflows ")
+            assert set(named.split(", ")) <= set(arguments)
+            assert rest.split()[0] == str(dtype).removeprefix("torch.")
+        else:
+            parts = result if isinstance(result, tuple) else (result,)
+            assert all(x.isfinite().all() for x in (*parts, *gradients.values()))
+
+
+@pytest.mark.parametrize("dtype", FLOATS[:2])
+@pytest.mark.parametrize("name", sorted(set(formulas.__all__) - {"masked_whiten", "kl_exact"}))
+def test_numbers_of_16_bits_are_rounded_once_at_the_end(name, dtype):
+    """`masked_whiten` sees agreement where 16 bits do; `kl_exact` may be infinite."""
+    arguments = build(name)
+    short = {key: x.to(dtype) for key, x in floats(arguments).items()}
+    exact = call(name, arguments | {key: x.double() for key, x in short.items()})
+    torch.testing.assert_close(
+        call(name, arguments | short),
+        tuple(x.to(dtype) for x in exact) if isinstance(exact, tuple) else exact.to(dtype),
+        rtol=1.01 * torch.finfo(dtype).eps,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+@pytest.mark.parametrize("name", formulas.__all__)
+def test_numbers_of_8_bits_are_refused(name):
+    arguments = build(name)
+    short = {key: x.to(torch.float8_e4m3fn) for key, x in floats(arguments).items()}
+    with pytest.raises(ValueError, match=r"^\w+ must have numbers of 16 to 64 bits, not torch.flo"):
+        call(name, arguments | short)
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.uint64])
+@pytest.mark.parametrize("name", ["token_logprobs", "sft_loss"])
+def test_tokens_without_a_sign_are_tokens(name, dtype):
+    arguments = build(name)
+    tokens = arguments["tokens"].to(dtype)
+    assert torch.equal(call(name, arguments | {"tokens": tokens}), call(name, arguments))
+    with pytest.raises(ValueError, match=r"^tokens\[0, 1\] is 9, outside the vocabulary"):
+        call(name, arguments | {"tokens": (tokens.long() + TOKENS.eq(1) * 8).to(dtype)})
+
+
+COEFFICIENTS = [
+    (name, argument)
+    for name in formulas.__all__
+    for argument, value in build(name).items()
+    if isinstance(value, float)
+]
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+@pytest.mark.parametrize(("name", "argument"), COEFFICIENTS)
+def test_a_coefficient_may_be_any_real_number_that_a_float_holds(name, argument):
+    arguments = build(name)
+    expected = call(name, arguments | {argument: 0.5})
+    for number in (Fraction(1, 2), np.float32(0.5), np.float64(0.5)):
+        torch.testing.assert_close(
+            call(name, arguments | {argument: number}), expected, rtol=0, atol=0
+        )
+    for number in (10**400, Fraction(10**400)):
+        with pytest.raises(ValueError, match=rf"^{argument} is too large for a float$"):
+            call(name, arguments | {argument: number})
+
+
+@pytest.mark.usefixtures("as_outside_the_tests")
+def test_a_group_size_may_be_an_integer_of_numpy():
+    arguments = build("group_advantages")
+    numpys = call("group_advantages", arguments | {"group_size": np.int64(2)})
+    assert torch.equal(numpys, call("group_advantages", arguments))
+    for wrong in (True, 2.0, np.float64(2), np.int64(1), "2"):
+        with pytest.raises(ValueError, match=r"^group_size must be an integer >= 2, not "):
+            call("group_advantages", arguments | {"group_size": wrong})

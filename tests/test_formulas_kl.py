@@ -207,3 +207,38 @@ def test_estimates_refuse_what_is_not_finite(estimate, argument, wrong):
     given[argument][2] = wrong
     with pytest.raises(ValueError, match=rf"^{argument}\[2\] is {wrong}"):
         estimate(**given)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fits", "overflows"),
+    [
+        (torch.float16, 11, 12),
+        (torch.bfloat16, 88, 89),
+        (torch.float32, 88, 89),
+        (torch.float64, 709, 710),
+    ],
+)
+def test_k3_that_does_not_fit_is_refused_where_it_is(dtype, fits, overflows):
+    zeros = torch.zeros(1, 2, dtype=dtype)
+    estimate = kl_k3(torch.tensor([[0, -fits]], dtype=dtype), zeros)
+    assert estimate[0, 1].item() == pytest.approx(math.exp(fits) - 1 - fits, rel=8e-3)
+    kind = str(dtype).removeprefix("torch.")
+    message = rf"^logprobs, ref_logprobs: the result overflows {kind} at \[0, 1\]$"
+    with pytest.raises(ValueError, match=message):
+        kl_k3(torch.tensor([[0, -overflows]], dtype=dtype), zeros)
+
+
+def test_k1_and_k2_of_half_precision_are_computed_or_refused():
+    zero, far = torch.zeros(1).half(), torch.tensor([256.0]).half()
+    assert kl_k2(far, zero).item() == 2**15  # the square, 65536, would not fit
+    for estimate, x in ((kl_k1, 200 * far), (kl_k2, 2 * far)):
+        with pytest.raises(ValueError, match=r"^logprobs, ref_logprobs: the result overflows fl"):
+            estimate(x, -x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_exact_refuses_a_distribution_that_lost_a_hundredth(dtype):
+    whole = log(POLICY).to(dtype)
+    kl_exact(whole, whole)
+    with pytest.raises(ValueError, match=r"^logprobs must be log-probabilities.* sum to 0.99"):
+        kl_exact(whole + math.log(0.99), whole)

@@ -201,6 +201,27 @@ def test_ppo_policy_loss_averages_over_the_counted_tokens():
     assert ppo_policy_loss(zeros, zeros, advantages, MASK, clip_range=0.2).item() == -3.0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "log_ratio"),
+    [
+        (torch.float16, 12),
+        (torch.bfloat16, 89),
+        (torch.float32, 89),
+        (torch.float64, 710),
+        (torch.float32, 3e38),
+    ],
+)
+def test_a_token_far_beyond_the_clip_has_no_gradient_and_leaves_the_others_theirs(dtype, log_ratio):
+    logprobs = torch.tensor([[0, 0, 0]], dtype=dtype, requires_grad=True)
+    old = torch.tensor([[-log_ratio, 0, -log_ratio]], dtype=dtype)
+    advantages = torch.tensor([[1, 3, 0]], dtype=dtype)
+    loss = ppo_policy_loss(logprobs, old, advantages, MASK[:1], clip_range=0.2)
+    assert loss.item() == pytest.approx(-(1.2 + 3 + 0) / 3, rel=4e-3)
+    assert gradient(loss, logprobs).tolist() == [[0, pytest.approx(-1, rel=4e-3), 0]]
+    with pytest.raises(ValueError, match=r"^logprobs, old_logprobs, advantages: the result overfl"):
+        ppo_policy_loss(logprobs, old, -4 * advantages, MASK[:1], clip_range=0.2)
+
+
 # ppo_value_loss
 
 
@@ -244,6 +265,15 @@ def test_ppo_value_gradient_points_to_the_returns_of_gae():
             ppo_value_loss(guess, values, returns, MASK, clip_range=1), guess
         )
     torch.testing.assert_close(values, rows([1.0, 2.0, 4.0], [2.0, 0.0, 0.0]))
+
+
+def test_ppo_value_loss_that_fits_though_its_squares_do_not():
+    values, zeros = torch.tensor([[256.0]]).half(), torch.zeros(1, 1).half()
+    assert ppo_value_loss(values, values, zeros, MASK[:1, :1], clip_range=1).item() == 2**15
+    with pytest.raises(
+        ValueError, match=r"^values, old_values, returns: the result overflows floa"
+    ):
+        ppo_value_loss(values * 2, values, zeros, MASK[:1, :1], clip_range=1)
 
 
 # dpo_loss
@@ -410,3 +440,28 @@ def test_dpo_names_the_sequence_that_is_no_number(position):
 def test_bradley_terry_names_the_score_that_is_no_number():
     with pytest.raises(ValueError, match=r"^rejected_scores\[0\] is nan"):
         bradley_terry_loss(torch.zeros(1), torch.tensor([math.nan]))
+
+
+@pytest.mark.parametrize("loss", [dpo_loss, ipo_loss])
+def test_losses_of_preferences_name_their_own_arguments_when_they_overflow(loss):
+    zero = torch.zeros(1).half()
+    names = "policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta"
+    with pytest.raises(ValueError, match=rf"^{names}: the result overflows float16$"):
+        loss(zero - 700, zero, zero, zero, beta=100)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large"), [(torch.float16, 6e4), (torch.float32, 3e38), (torch.float64, 1e308)]
+)
+def test_scores_and_logits_too_far_apart_for_their_precision_are_refused(dtype, large):
+    far = torch.tensor([-large, large], dtype=dtype)
+    with pytest.raises(ValueError, match=r"^chosen_scores, rejected_scores: the result overflows"):
+        bradley_terry_loss(far[:1], far[1:])
+    assert bradley_terry_loss(far[1:], far[:1]) == 0
+    for loss in (
+        lambda logits, tokens: sft_loss(logits, tokens, MASK[:1, :1]),
+        token_logprobs,
+    ):
+        assert loss(far.view(1, 1, 2), torch.ones(1, 1, dtype=torch.long)) == 0
+        with pytest.raises(ValueError, match=r"^logits: the result overflows"):
+            loss(far.view(1, 1, 2), torch.zeros(1, 1, dtype=torch.long))

@@ -98,3 +98,28 @@ def test_whitening_sees_neither_shift_nor_scale():
     mask = torch.tensor([[True, True, True, False]])
     torch.testing.assert_close(masked_whiten(7 * values - 3, mask), masked_whiten(values, mask))
     torch.testing.assert_close(masked_whiten(-values, mask), -masked_whiten(values, mask))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "count"),
+    [
+        (torch.float16, 100.0, 2048),
+        (torch.float16, 1.0, 70_000),
+        (torch.bfloat16, 2.0**120, 2048),
+        (torch.float32, 1e38, 100),
+        (torch.float64, 1e307, 100),
+    ],
+)
+def test_the_mean_fits_though_the_sum_does_not(dtype, value, count):
+    values = torch.full((1, count), value, dtype=dtype, requires_grad=True)
+    mean = masked_mean(values, torch.ones(1, count, dtype=torch.bool))
+    assert mean.item() == pytest.approx(values[0, 0].item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(mean, values)
+    assert gradient.unique().tolist() == [pytest.approx(1 / count, rel=1e-2)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_many_whitened_values_of_16_bits_keep_mean_and_variance(dtype):
+    values = torch.tensor([[2.0, 3.0]]).repeat(1, 40_000).to(dtype)
+    whitened = masked_whiten(values, torch.ones_like(values, dtype=torch.bool))
+    assert whitened.unique().tolist() == [-1, 1]

@@ -2,7 +2,8 @@
 
 Tensors are `(batch, response)` unless said. A mask is boolean and True counts; what stands under a
 False is ignored, whatever it is. A bad input gets a `ValueError` that names the argument before
-anything is computed.
+anything is computed. Numbers of 16 bits are computed in 32 and rounded at the end; what then does
+not fit into the precision of the input is refused by the same kind of error.
 """
 
 from rlhf_explained.formulas.advantages import gae, group_advantages, kl_shaped_rewards
