@@ -7,7 +7,6 @@ edited drawing function is never run in its old version.
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 import subprocess
 import sys
@@ -95,10 +94,13 @@ def files(run: Run) -> dict[str, str]:
 
 
 def _key(name: str, run: Run) -> str:
-    parts = [name, run.key, memo.version("matplotlib")]
-    parts += [memo.source_digest(figures.sources(name))]
-    parts += [stored(study).fingerprint for study in figures.FIGURES[name].studies]
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:20]
+    return memo.key(
+        name=name,
+        run=run.key,
+        source=memo.source_digest(figures.sources(name)),
+        studies=[stored(study).fingerprint for study in figures.FIGURES[name].studies],
+        matplotlib=memo.version("matplotlib"),
+    )
 
 
 def _folder(key: str) -> Path:

@@ -6,7 +6,6 @@ The two take turns, each in a process of its own, each with the number of thread
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -53,8 +52,11 @@ def environment(requirements: Path, kept: Path) -> Path:
         SetUpError: If pip fails, as it does without a network.
         DiskError: If the disk is full or may not be written.
     """
-    parts = [requirements.read_text(encoding="utf-8"), platform.python_version()]
-    key = hashlib.sha256(json.dumps([*parts, platform.machine()]).encode()).hexdigest()[:20]
+    key = memo.key(
+        requirements=requirements.read_text(encoding="utf-8"),
+        python=platform.python_version(),
+        machine=platform.machine(),
+    )
     folder = kept / key
     python = Path("bin", "python")
     with writing(kept, otherwise=", or name another folder in RLHF_EXPLAINED_CACHE"):

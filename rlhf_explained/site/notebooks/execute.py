@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 import os
 import re
@@ -126,8 +125,9 @@ class Execution(ExecutePreprocessor):
         digest = memo.source_digest([*sources, Path(__file__)])
         files = filter(Path.is_file, map(results_file, STUDIES))
         studied = [file.read_text(encoding="utf-8") for file in files]
-        whole = "\0".join([digest, cls.run.key, *studied, *versions, *parts])
-        return hashlib.sha256(whole.encode()).hexdigest()[:20]
+        return memo.key(
+            source=digest, run=cls.run.key, studies=studied, versions=versions, parts=parts
+        )
 
     def execute_cells(self, nb: NotebookNode, into: Path) -> None:
         """Run a notebook's cells in a new kernel, the way nbconvert does.

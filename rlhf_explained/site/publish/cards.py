@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -89,7 +88,7 @@ def pictures(cards: Mapping[str, Mapping[str, str]]) -> dict[str, Path]:
 
 
 def _key(name: str, looks: str, card: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps([name, looks, dict(card)]).encode()).hexdigest()[:20]
+    return memo.key(name=name, looks=looks, card=dict(card))
 
 
 def _draw(cards: Mapping[str, Mapping[str, str]], into: Path) -> None:

@@ -6,7 +6,6 @@ front so that they stay unique, and its links are led to where they are right fr
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 
+from rlhf_explained import memo
 from rlhf_explained.site.publish.head import heading, name
 
 _TAG = re.compile(r"<(/?[a-zA-Z][\w:-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
@@ -167,7 +167,4 @@ def digest(content: str, looks: Sequence[Path]) -> str:
     Returns:
         20 hexadecimal digits.
     """
-    result = hashlib.sha256(content.encode())
-    for path in looks:
-        result.update(path.read_bytes())
-    return result.hexdigest()[:20]
+    return memo.key(content=content, looks=memo.digest(looks))

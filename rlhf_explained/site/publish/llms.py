@@ -6,7 +6,6 @@ docstrings are there. See https://llmstxt.org for the form of the list.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -97,7 +96,7 @@ def full(
 
 def _remembered(content: str, url: str, address: str, made_by: str) -> str:
     """The text of a page from the memo: an edit of one page converts one."""
-    key = hashlib.sha256("\0".join((content, url, made_by)).encode()).hexdigest()[:20]
+    key = memo.key(content=content, url=url, made_by=made_by)
 
     def make(folder: Path) -> None:
         (folder / "page.md").write_text(text(content, url, address), encoding="utf-8")
