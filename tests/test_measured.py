@@ -680,32 +680,38 @@ def test_a_mix_is_judged_by_the_numbers(mix: str, gap: float, sign: str, made: M
     assert other.count(", within the noise") == 2
 
 
+@pytest.mark.parametrize("rival", ["marked", "tenth"])
 @pytest.mark.parametrize("temperature", ["1.0", "0.0"])
-def test_curation_is_judged_share_by_share(temperature: str, made: Made):
+def test_curation_is_judged_share_by_share(rival: str, temperature: str, made: Made):
     gaps = dict(zip(of_studies.SHARES, (1.0, 0.0, -0.4), strict=True))
-    other = {"1.0": "0.0", "0.0": "1.0"}[temperature]
     values = {}
     for turn, (share, gap) in enumerate(gaps.items()):
         values[f"good_{share}"] = {
-            f"ppo_{temperature}": around(1.5 + gap, turn),
-            f"marked_{temperature}": around(1.5, turn + 2),
-            f"ppo_{other}": around(2.0, turn),
-            f"marked_{other}": around(2.0, turn + 1),
-        }
+            f"{who}_{at}": around(1.5, turn + step)
+            for step, who in enumerate(("ppo", "marked", "tenth"))
+            for at in ("1.0", "0.0")
+        } | {f"{rival}_{temperature}": around(1.5 - gap, turn + 3)}
     made("curation", values)
     text, _ = of_studies.curation_verdict()
-    said = text.removeprefix("At temperature 1: ")
-    warm, cold = said.split(" If both always take the likeliest word: ")
-    mine, rest = (warm, cold) if temperature == "1.0" else (cold, warm)
+    name = {"marked": "SFT on those marked good", "tenth": "SFT on the best tenth"}[rival]
+    when = {"1.0": "at temperature 1", "0.0": "if both always take the likeliest word"}[temperature]
     percent = f"{SPACE}%"
-    assert mine == (
-        f"where 5{percent} of the demonstrations are good, PPO has more gold "
-        f"reward than SFT on those marked good; where 70{percent} of the demonstrations are good, "
-        f"PPO has less gold reward than SFT on those marked good; where 30{percent} of the "
-        "demonstrations are good, PPO and SFT on those marked good are not told apart."
+    assert text == (
+        f"PPO has more gold reward than {name}, where 5{percent} of the demonstrations are good, "
+        f"{when}. PPO has less gold reward than {name}, where 70{percent} of the demonstrations "
+        f"are good, {when}. In the other 10 of 12 comparisons the two are not told apart."
     )
-    assert rest.count("where") == 1
-    assert "are not told apart" in rest
+
+
+def test_where_curation_and_comparisons_are_level_nothing_else_is_said(made: Made):
+    level = {
+        f"{who}_{at}": around(1.5, step)
+        for step, who in enumerate(("ppo", "marked", "tenth"))
+        for at in ("1.0", "0.0")
+    }
+    made("curation", {f"good_{share}": level for share in of_studies.SHARES})
+    text, _ = of_studies.curation_verdict()
+    assert text == "In each of the 12 comparisons the two are not told apart."
 
 
 def test_eight_epochs_without_the_clip_are_compared_with_eight_epochs(made: Made):

@@ -218,17 +218,18 @@ def test_what_is_said_of_a_study_names_all_its_settings(study: str, named: set[s
     assert {*importlib.import_module(f"rlhf_explained.studies.{study}").SETTINGS} == named
 
 
-def test_the_guide_says_truly_where_comparisons_pay() -> None:
-    """Not where good demonstrations are rare, but where most are good."""
+def test_the_guide_says_truly_what_comparisons_add_to_curation() -> None:
+    """Nothing where good demonstrations are rare; where most are good, what courtesy is worth."""
     curation = stored("curation")
 
-    def lead(share: str) -> Interval:
-        ppo, marked = (curation.values(f"good_{share}", f"{who}_1.0") for who in ("ppo", "marked"))
-        return Interval.of([one - other for one, other in zip(ppo, marked, strict=True)])
+    def lead(share: str, other: str, how: str = "") -> Interval:
+        ppo, rival = (curation.values(f"good_{share}", f"{who}{how}_1.0") for who in ("ppo", other))
+        return Interval.of([one - two for one, two in zip(ppo, rival, strict=True)])
 
-    few, most = lead("0.05"), lead("0.7")
-    assert few.mean < 0
-    assert most.mean > most.reach
+    assert lead("0.05", "marked").mean < 0
+    assert lead("0.7", "marked").mean > lead("0.7", "marked").reach
+    assert lead("0.7", "marked", "_plain").mean < 0
+    assert abs(lead("0.7", "tenth").mean) < lead("0.7", "tenth").reach
 
 
 def test_all_shortcuts_that_are_quoted_are_measured() -> None:

@@ -185,8 +185,9 @@ FIGURES: dict[str, Figure] = {
         "curation",
         "Gold reward on held-out prompts against the share of good demonstrations, means over five "
         "seeds. With 5 % good ones: SFT {curation-0-05-sft-1-0}, SFT on those marked good "
-        "{curation-0-05-marked-1-0}, DPO {curation-0-05-dpo-1-0}, PPO {curation-0-05-ppo-1-0}. "
-        "With 70 %: {curation-0-7-sft-1-0}, {curation-0-7-marked-1-0}, {curation-0-7-dpo-1-0} and "
+        "{curation-0-05-marked-1-0}, on the best tenth {curation-0-05-tenth-1-0}, DPO "
+        "{curation-0-05-dpo-1-0}, PPO {curation-0-05-ppo-1-0}. With 70 %: {curation-0-7-sft-1-0}, "
+        "{curation-0-7-marked-1-0}, {curation-0-7-tenth-1-0}, {curation-0-7-dpo-1-0} and "
         "{curation-0-7-ppo-1-0}.",
         studies=("curation",),
     ),

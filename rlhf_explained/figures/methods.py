@@ -80,7 +80,7 @@ def curation(run: Run) -> Figure:
         figure,
         36,
         24,
-        style.WIDTH - 36 - 110,
+        style.WIDTH - 36 - 140,
         200,
         title="Gold",
         unit="true reward, held-out, temperature 1",
@@ -89,13 +89,17 @@ def curation(run: Run) -> Figure:
     looks = {
         "SFT": (style.SFT, (0, (1, 2)), "^"),
         "SFT on good ones": (style.SFT, (0, (6, 2, 1, 2)), "^"),
+        "SFT on the best tenth": (style.SFT, (0, (3, 1, 1, 1)), "v"),
         "DPO": (style.ALIGNED, (0, (4, 2)), "D"),
         "PPO": (style.PPO, "-", "o"),
     }
     labels, values = [], []
-    for name, (colour, dash, marker) in looks.items():
+    for place, (name, (colour, dash, marker)) in enumerate(looks.items()):
         rows = table.where("method", name)
-        xs, means, reaches = (rows[column] for column in ("good demonstrations", "gold", "± gold"))
+        shares, means, reaches = (
+            rows[column] for column in ("good demonstrations", "gold", "± gold")
+        )
+        xs = [share + place - 2 for share in shares]  # so that no interval hides another
         axes.plot(
             xs, means, color=colour, linestyle=dash, linewidth=1.8, marker=marker, markersize=5
         )
@@ -103,7 +107,7 @@ def curation(run: Run) -> Figure:
             axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=1)
             values += mean - reach, mean + reach
         labels.append((means[-1], name, colour))
-    style.limits(axes, [2, 73], values)
+    style.limits(axes, [1, 74], [*values, max(values) + 0.3])  # room for the labels
     axes.set_xticks([5, 30, 70])
     style.end_labels(axes, labels)
     style.remark(figure, "bars: 95 % interval of the mean")

@@ -437,7 +437,13 @@ def methods(run: Run) -> tuple[Table, ...]:
 def curation(run: Run) -> tuple[Table, ...]:
     """Gold against the share of good demonstrations, of imitation and of what learns from pairs."""
     study = stored("curation")
-    names = {"sft": "SFT", "marked": "SFT on good ones", "dpo": "DPO", "ppo": "PPO"}
+    names = {
+        "sft": "SFT",
+        "marked": "SFT on good ones",
+        "tenth": "SFT on the best tenth",
+        "dpo": "DPO",
+        "ppo": "PPO",
+    }
     rows = []
     for share in SHARES:
         for who, name in names.items():

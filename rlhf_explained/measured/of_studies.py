@@ -366,41 +366,31 @@ def mix_verdict() -> tuple[str, str]:
 
 
 def curation_verdict() -> tuple[str, str]:
-    """From which share of good demonstrations on does curation do as well as comparisons?"""
+    """Where do comparisons do better than curation, by marks or by grades?"""
     results = stored("curation")
-    at = {"1.0": "At temperature 1", "0.0": "If both always take the likeliest word"}
+    rivals = {"marked": "SFT on those marked good", "tenth": "SFT on the best tenth"}
+    when = {"1.0": "at temperature 1", "0.0": "if both always take the likeliest word"}
     gaps = {
-        f"{good}/{temperature}": Interval.of(
+        f"{name}, where {share(float(good))} of the demonstrations are good, {at}": Interval.of(
             _paired(
-                *(
-                    results.values(f"good_{good}", f"{who}_{temperature}")
-                    for who in ("ppo", "marked")
-                )
+                results.values(f"good_{good}", f"ppo_{temperature}"),
+                results.values(f"good_{good}", f"{rival}_{temperature}"),
             )
         )
-        for temperature in at
+        for rival, name in rivals.items()
         for good in SHARES
+        for temperature, at in when.items()
     }
     p_values, text = corrected(gaps), []
-    verdicts = {
-        "more": "PPO has more gold reward than SFT on those marked good",
-        "less": "PPO has less gold reward than SFT on those marked good",
-        "level": "PPO and SFT on those marked good are not told apart",
-    }
-    for temperature, when in at.items():
-        sorted_out: dict[str, list[str]] = {verdict: [] for verdict in verdicts}
-        for good in SHARES:
-            gap = gaps[f"{good}/{temperature}"]
-            beyond = "more" if gap.mean > 0 else "less"
-            verdict = "level" if p_values[f"{good}/{temperature}"] > ALPHA else beyond
-            sorted_out[verdict].append(share(float(good)))
-        parts = [
-            f"where {listed(kept)} of the demonstrations are good, {verdicts[verdict]}"
-            for verdict, kept in sorted_out.items()
-            if kept
-        ]
-        text.append(f"{when}: {'; '.join(parts)}.")
-    return " ".join(text), f"{results.origin}; {_NOISE}"
+    apart = [case for case in gaps if p_values[case] <= ALPHA]
+    for more, word in ((True, "more"), (False, "less")):
+        cases = [case for case in apart if (gaps[case].mean > 0) is more]
+        text += [f"PPO has {word} gold reward than {'; than '.join(cases)}."] if cases else []
+    level = len(gaps) - len(apart)
+    if level:
+        which = f"the other {level} of {len(gaps)}" if apart else f"each of the {len(gaps)}"
+        text.append(f"In {which} comparisons the two are not told apart.")
+    return " ".join(text), f"PPO against either, at each share; {results.origin}; {_NOISE}"
 
 
 def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
@@ -492,7 +482,7 @@ for _setting in SHARES:
     VALUES[_named("curation", _setting, "good")] = _of(
         "curation", f"good_{_setting}", "good", "{:.0f}".format
     )
-    for _quantity in ("sft", "marked", "dpo", "ppo"):
+    for _quantity in ("sft", "marked", "tenth", "dpo", "ppo", "marked_plain", "ppo_plain"):
         for _temperature in ("1.0", "0.0"):
             VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
                 "curation", f"good_{_setting}", f"{_quantity}_{_temperature}", number
