@@ -8,6 +8,15 @@ site_tools = python3 .ci/venv.py site
 test_tools = python3 .ci/venv.py test
 endif
 
+ifneq ($(filter command%,$(origin page)),)
+$(error it is called PAGE=, in capitals)
+endif
+ifneq ($(filter command%,$(origin PAGE)),)
+ifeq ($(strip $(PAGE)),)
+$(error PAGE= is empty: name a page, or leave it out)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help serve site pdf test outputs studies soak bench renew clean
 
@@ -29,7 +38,7 @@ pdf: ## build the site with the whole guide as a PDF in it, printed by Chromium
 test: ## check everything: format, lint, types, the site, all tests (PAGE=docs/index.md: one page, in seconds)
 ifdef PAGE
 	@$(site_tools)
-	@$(PYTHON) -m rlhf_explained check $(PAGE)
+	@$(PYTHON) -m rlhf_explained check "$(PAGE)"
 else
 	@$(test_tools)
 	$(PYTHON) -m ruff format --check
@@ -41,7 +50,7 @@ endif
 
 outputs: ## rewrite the Output blocks and doctest results in pages and docstrings (PAGE=: in one)
 	@$(site_tools)
-	$(PYTHON) -m rlhf_explained outputs $(PAGE)
+	$(PYTHON) -m rlhf_explained outputs $(if $(PAGE),"$(PAGE)")
 
 studies: ## measure the sweeps over settings and seeds, on all cores, and store what comes out
 	@$(test_tools)

@@ -3,12 +3,17 @@
 A command imports what it needs when it is called: none of them pays for another's torch.
 """
 
+import os
 import sys
 from pathlib import Path
 
-import click
+try:
+    import click
 
-from rlhf_explained.disk import EXIT, DiskError
+    from rlhf_explained import memo
+    from rlhf_explained.disk import EXIT, DiskError
+except ModuleNotFoundError as missing:
+    sys.exit(f"{sys.executable} lacks {missing.name}: leave out PYTHON=, and make sets up its own")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @click.group()
 def main() -> None:
     """RLHF explained by running it."""
+    if "RLHF_EXPLAINED_CACHE" in os.environ:  # processes that this one starts run elsewhere
+        os.environ["RLHF_EXPLAINED_CACHE"] = str(memo.root())
 
 
 @main.command()

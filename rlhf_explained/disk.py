@@ -16,6 +16,7 @@ _WHY = {
     errno.EDQUOT: "your share of the disk is full; make room there",
     errno.EROFS: "the disk is read-only; make it writable",
     errno.EACCES: "access is denied; allow it",
+    errno.ENAMETOOLONG: "the path is too long; name a folder with a shorter one, in TMPDIR too",
 }
 
 

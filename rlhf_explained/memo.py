@@ -39,7 +39,7 @@ def root() -> Path:
     for an installed package, `~/.cache/rlhf-explained`.
     """
     if chosen := os.environ.get("RLHF_EXPLAINED_CACHE"):
-        return Path(chosen)
+        return Path(chosen).expanduser().absolute()
     if (_CHECKOUT / "pyproject.toml").is_file():
         return _CHECKOUT / ".cache"
     return Path.home() / ".cache" / "rlhf-explained"

@@ -21,7 +21,7 @@ from filelock import FileLock
 from markdown.extensions.toc import slugify
 
 from rlhf_explained.disk import EXIT, DiskError, shown, writing
-from rlhf_explained.site.faults import line_of, no_python, raised
+from rlhf_explained.site.faults import ended, line_of, no_python
 
 PLACE = re.compile(r"^\S+:\d+: ")
 CURES = {  # what MkDocs and its plugins leave unsaid, by what they say
@@ -111,6 +111,7 @@ def build(root: Path) -> int:
         print(f"no mkdocs.yml in {root}: the site is built in a clone", file=sys.stderr)
         return 1
     started = time.monotonic()
+    os.umask(0o022)  # whoever publishes the site, all may read it
     gc.set_threshold(50_000)  # pages make many objects and few circles of them
     try:
         with writing(root), FileLock(root / ".site.lock"):
@@ -200,5 +201,5 @@ def render(
         return [*log.faults, no_python(error)], False
     except Exception as error:  # a fault of code, not of a page
         traceback.print_exc()
-        return [*log.faults, f"{raised(error)}; mend that line"], False
+        return [*log.faults, ended(error)], False
     return log.faults, True

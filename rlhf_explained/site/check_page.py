@@ -19,7 +19,7 @@ from pathlib import Path
 from rlhf_explained.disk import shown
 from rlhf_explained.figures import FIGURES
 from rlhf_explained.site.build import listen, render
-from rlhf_explained.site.faults import line_of, no_python
+from rlhf_explained.site.faults import line_of, no_python, unreadable
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.shown_run import is_trained
 from rlhf_explained.site.snippets.find import faults_in_notebook, is_notebook
@@ -39,6 +39,9 @@ def check(root: Path, path: Path) -> int:
         The exit code: 0, or 1 with all faults on standard error.
     """
     started = time.monotonic()
+    if fault := unreadable(path):
+        print(fault, file=sys.stderr)
+        return 1
     with ProcessPoolExecutor(2) as processes:
         parts = [processes.submit(of, root, path) for of in (code_faults, page_faults)]
         told: set[str] = set()

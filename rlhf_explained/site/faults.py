@@ -99,6 +99,17 @@ def no_python(error: SyntaxError) -> str:
     return f"{where}: this is no Python, so nothing of it can be run: {error.msg}; mend it"
 
 
+def unreadable(path: Path) -> str:
+    """Say where a text is not UTF-8; nothing if all of it is."""
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f"{shown(path)}:{line}: this is not UTF-8: save the file as UTF-8"
+    return ""
+
+
 def raised(error: BaseException) -> str:
     """Say of an exception where in the project's own code it was raised, and what it is."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -106,6 +117,12 @@ def raised(error: BaseException) -> str:
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(package)] or frames
     where = f"{shown(Path(ours[-1].filename))}:{ours[-1].lineno}"
     return f"{where}: {type(error).__name__}: {error}"
+
+
+def ended(error: BaseException) -> str:
+    """Say what ended a build, and which page was being rendered, if one was."""
+    what = f"{raised(error)}; mend that line"
+    return f"{shown(_page)}:1: this page ends the build: {what}, or the page" if _page else what
 
 
 def line_of(path: Path, pattern: str, occurrence: int = 0) -> int | None:

@@ -17,9 +17,10 @@ import mkdocstrings_handlers.python
 import nbconvert.preprocessors
 from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Navigation
+from mkdocs.structure.nav import Link, Navigation
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import parallel
@@ -90,19 +91,30 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 @event_priority(-100)  # when the references to the API are resolved too
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     """Make what readers take along, now that all pages are rendered."""
+    faults.rendering(None)
     publish.take_along(env, config, files)
     preview.remember(config, files, _nav[-1], env)
     return env
 
 
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
-    """Keep the navigation, which no later event of a whole build knows."""
+    """Keep the navigation, which no later event knows; find what in it is no page."""
     _nav[:] = [nav]
+    waiting = [*nav.items]
+    while waiting:
+        item = waiting.pop()
+        waiting += item.children or ()
+        if isinstance(item, Link) and not re.match(r"\w+:", item.url):
+            place = Path(config.config_file_path)
+            line = faults.line_of(place, re.escape(item.url)) or 1
+            what = f"{item.url!r} is no page of the site: name a .md file, or a .py of a notebook"
+            faults.logger.warning(f"{shown(place)}:{line}: {what}")
     return nav
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add all downloads, and make what other processes make: drawings, notebooks' outputs."""
+    _check_sources(files)
     run = current_run()
     report = run.folder / "report.json"
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
@@ -114,6 +126,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     runs = [partial(execute.execute, Path(file.abs_src_path or "")) for file in sources]
     parallel.together([*runs, *cached.jobs(run)])
     return files
+
+
+def _check_sources(files: Files) -> None:
+    """Find pages that cannot be read, and two that would be published at one address."""
+    addresses: dict[str, str] = {}
+    unreadable = ""
+    for file in files.documentation_pages():
+        if file.abs_src_path and (fault := faults.unreadable(Path(file.abs_src_path))):
+            faults.logger.warning(unreadable := fault)
+        other = addresses.setdefault(file.dest_uri, file.src_uri)
+        if other != file.src_uri:
+            what = f"{other} is published at the same address: give one of them another name"
+            faults.logger.warning(f"{shown(Path(file.abs_src_path or file.src_uri))}:1: {what}")
+    if unreadable:
+        raise PluginError(unreadable)
 
 
 def _offer(sources: list[File], files: Files, config: MkDocsConfig) -> None:

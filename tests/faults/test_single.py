@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_explained import memo
 from rlhf_explained.site.check_page import led_to, showing
 from rlhf_explained.site.snippets.find import page_at
 from tests.faults.conftest import ROOT, Command
@@ -116,8 +118,84 @@ def commands(*arguments: str) -> str:
     return subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
+def test_a_page_that_is_not_utf_8_is_named(copy: Path, command: Command) -> None:
+    page = copy / SUMMARY
+    text = page.read_text(encoding="utf-8")
+    try:
+        page.write_bytes(f"{text}\nnaïve\n".encode("latin-1", "ignore"))
+        done = command("check", SUMMARY)
+    finally:
+        page.write_text(text, encoding="utf-8")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"{SUMMARY}:\d+: this is not UTF-8: save the file as UTF-8\n", done.stderr)
+
+
+def test_what_is_no_page_and_what_shares_an_address_is_told(copy: Path) -> None:
+    """Two sources of one address, a page that is not UTF-8, and an entry that is no page."""
+    (copy / "docs/guide/other").mkdir()
+    twins = [copy / "docs/guide/other.md", copy / "docs/guide/other/index.md"]
+    for twin in twins:
+        twin.write_text("# Twin\n", encoding="utf-8")
+    config = copy / "mkdocs.yml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("  - Guide:\n", "  - Card: card.png\n  - Guide:\n"))
+    (copy / "docs/card.png").touch()
+    script = """
+from pathlib import Path
+from rlhf_explained.site.build import listen, render
+
+root = Path.cwd()
+only = {
+    "exclude_docs": "*.md\\n*.py\\n!/index.md\\n!/guide/other*",
+    "nav": ["index.md", {"Card": "card.png"}],
+}
+print(*render(root, root / "pages", listen(root, aloud=False), strict=False, **only)[0], sep="\\n")
+"""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy), "RLHF_EXPLAINED_CACHE": str(memo.root())},
+            capture_output=True,
+            encoding="utf-8",
+        )
+    finally:
+        config.write_text(text, encoding="utf-8")
+        (copy / "docs/card.png").unlink()
+        for twin in twins:
+            twin.unlink()
+        (copy / "docs/guide/other").rmdir()
+    said = done.stdout
+    assert re.search(r"(?m)^mkdocs.yml:\d+: 'card.png' is no page of the site: name a .md", said), (
+        done
+    )
+    assert re.search(r"(?m)^docs/guide/other\S+:1: guide/other\S+ is published at the same", said)
+
+
 def test_make_passes_the_page_on_and_runs_nothing_else() -> None:
     python = f"{sys.executable} -m"
-    assert commands("test", "PAGE=README.md") == f"{python} rlhf_explained check README.md\n"
-    assert commands("outputs", "PAGE=README.md") == f"{python} rlhf_explained outputs README.md\n"
+    assert commands("test", "PAGE=README.md") == f'{python} rlhf_explained check "README.md"\n'
+    assert commands("outputs", "PAGE=README.md") == f'{python} rlhf_explained outputs "README.md"\n'
     assert f"{python} pytest" in commands("test")
+
+
+@pytest.mark.parametrize(
+    ("setting", "cure"), [("PAGE=", "name a page, or leave it out"), ("page=README.md", "capitals")]
+)
+def test_make_does_not_take_a_page_that_is_not_named_for_none(setting: str, cure: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        commands("test", setting)
+    assert cure in failed.value.stderr
+
+
+def test_a_python_without_the_packages_is_told_in_a_line(tmp_path: Path) -> None:
+    """Python's own, in an environment where nothing is installed."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "rlhf_explained", "site"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"\S+ lacks click: leave out PYTHON=, .*\n", done.stderr)
