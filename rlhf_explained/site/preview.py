@@ -19,7 +19,7 @@ from typing import Any
 
 from rlhf_explained import figures, measured, parallel
 from rlhf_explained.disk import shown
-from rlhf_explained.figures import cached, numbers
+from rlhf_explained.figures import cached, colours, draw, labels
 from rlhf_explained.measured import of_run, of_studies, text, verdicts
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import EDITION
@@ -28,7 +28,8 @@ from rlhf_explained.site.snippets.find import find
 
 FIGURES = Path(figures.__file__).parent
 # What this process knows of the values and of the figures: each reads those before it.
-READ_ANEW = (text, verdicts, of_run, of_studies, measured, numbers, figures)
+READ_ANEW = (text, verdicts, of_run, of_studies, measured, colours, draw, labels)
+READ_ANEW += (*figures.CHAPTERS, figures)
 PATIENCE = 60  # seconds that a page's code may take
 _PROCESSES = multiprocessing.get_context("forkserver")
 
@@ -103,7 +104,8 @@ def _draws(page: Path, modules: Collection[Path]) -> bool:
     if page.suffix != ".md":
         return False
     named = re.findall(r"(?m)^[ >]*`{3,} *figure\n[ >]*(\S+)", page.read_text(encoding="utf-8"))
-    return any({*figures.sources(name)} & {*modules} for name in named if name in figures.FIGURES)
+    edited = {module.resolve() for module in modules}
+    return any(figures.FIGURES[name].sources & edited for name in named if name in figures.FIGURES)
 
 
 def _takes_all(file: Any) -> bool:
