@@ -8,7 +8,7 @@ from rlhf_explained.figures import colours, draw
 from rlhf_explained.figures.colours import BASE, INK, MUTED, NOKL, PPO, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
-from rlhf_explained.measured.of_studies import ABLATIONS, ALPHA, CRITICS, ablation, corrected
+from rlhf_explained.measured.of_studies import ABLATIONS, ALPHA, CRITICS, ablation, gold_changes
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, stored
@@ -32,8 +32,7 @@ def changes(run: Run) -> tuple[Table, Table]:
         "late_explained_variance": "late explained variance",
     }
     gaps = {setting: ablation(setting, "gold") for setting in ABLATIONS}
-    found = {setting: Interval.of(values) for setting, values in gaps.items()}
-    p_values = corrected(found)
+    found = gold_changes()
     rows: list[tuple[Any, ...]] = []
     for setting, name in {"ppo": "PPO as shipped", **ABLATIONS}.items():
         change = found.get(setting)
@@ -41,9 +40,10 @@ def changes(run: Run) -> tuple[Table, Table]:
             study.interval(setting, quantity).mean * (100 if "%" in heading else 1)
             for quantity, heading in headings.items()
         )
-        gold, p_value = study.interval(setting, "gold").mean, p_values.get(setting)
-        reach = [change.mean, change.reach] if change else [None, None]
-        rows.append((name, gold, *reach, p_value, *means))
+        gold, cells = study.interval(setting, "gold").mean, [None] * 3
+        if change:
+            cells = [change.mean, change.reach, change.p]
+        rows.append((name, gold, *cells, *means))
     seeds = [
         (name, seed, gap)
         for setting, name in ABLATIONS.items()

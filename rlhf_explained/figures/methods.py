@@ -55,10 +55,9 @@ def reached(run: Run) -> Table:
         values = of_studies.method(setting, quantity)
         return Interval.of([100 * x for x in values] if "%" in headings[quantity] else values)
 
-    ahead = of_studies.leads()
-    p_values = of_studies.corrected(ahead)
+    ahead = of_studies.leads() | {"ppo": None}
     rows: list[list[Any]] = [
-        [name, *(cell(key, quantity) for quantity in headings), ahead.get(key), p_values.get(key)]
+        [name, *(cell(key, of) for of in headings), ahead[key], ahead[key] and ahead[key].p]
         for key, name in of_studies.METHODS.items()
     ]
     rows.sort(key=lambda row: -row[1].mean)
