@@ -252,3 +252,17 @@ def made_up_run(
     for name, content in written.items():
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return Run(RunConfig(seed=seed), f"made-up-{seed}-{iterations}", folder)
+
+
+def another_run(folder: Path, run: Run) -> Run:
+    """A run that gives each figure other numbers than this one."""
+    exams, colder = run.evaluation, run.temperatures["ppo"]
+    return made_up_run(
+        folder,
+        seed=4,
+        seconds=run.seconds | {"sft": 1.5},
+        evaluation=exams
+        | {"ppo": exams["ppo"] | {"helpful": 0.78}, "sft": exams["sft"] | {"length": 9.5}},
+        facts=run.facts | {"pairs": 1501},
+        temperatures=run.temperatures | {"ppo": colder | {"0.5": colder["0.0"]}},
+    )

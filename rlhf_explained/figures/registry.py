@@ -48,10 +48,14 @@ class Figure:
         return self.drawing.__name__
 
     @property
+    def file(self) -> Path:
+        """The chapter's file."""
+        return Path(__file__).with_name(f"{self.module}.py")
+
+    @property
     def sources(self) -> set[Path]:
         """The files whose code decides what it looks like: a change in one asks for a redraw."""
-        chapter = Path(__file__).with_name(f"{self.module}.py")
-        return memo.sources_of(chapter, _ROOMS, folders=False)
+        return memo.sources_of(self.file, _ROOMS, folders=False)
 
     def tables(self, run: Run) -> tuple[Table, ...]:
         """The numbers that it shows; none if it is a drawing without numbers."""
