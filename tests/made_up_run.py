@@ -116,7 +116,7 @@ def made_up_run(
             "gold": chance.gauss(0, 1),
             "proxy": chance.gauss(0, 1),
             "kl": 0.5,
-            "length": 7,
+            "length": 5 + number % 7,
         }
 
     scores = [(chance.gauss(0.9, 1.2), chance.gauss(-0.9, 1.2)) for _ in range(500)]
