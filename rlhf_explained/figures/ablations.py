@@ -101,7 +101,7 @@ def gold_without(run: Run, table: Table, seeds: Table) -> draw.Figure:
         colour = INK if not bold else PPO if mean > 0 else BASE
         text = f"{number(mean)} ± {number(reach)}"
         draw.words(page, 14, line, name)
-        draw.words(page, draw.WIDTH - 14, line, text, colour, align="right", bold=bold)
+        draw.words(page, draw.WIDTH - 14, line, text, colour, ha="right", bold=bold)
         axes.plot([0, 0], [place - 0.05, place + 0.42], color=MUTED, linewidth=1)
         if low <= mean <= high:
             draw.dots(axes, single[place], [place + 0.36] * len(single[place]), MUTED)

@@ -65,15 +65,18 @@ def before_after(run: Run, table: Table) -> draw.Figure:
     for number, (policy, heading, saying) in enumerate(LESSONS):
         top, colour = number * block, COLOURS[policy]
         draw.words(axes, 4, top + 15, heading, colour, size=draw.TITLE, bold=True)
-        draw.words(axes, 4, top + 31, saying, MUTED, italic=True)
+        draw.words(axes, 4, top + 31, saying, MUTED, style="italic")
         for place, cells in enumerate(table.where("model", NAMES[policy]).rows):
             _, category, percent, error, invented = cells
             middle, helpful = top + 48 + row * place, category == "helpful"
             name = category.capitalize()
-            draw.words(axes, left - 7, middle + 4, name, align="right", bold=helpful)
-            draw.bar(axes, left, middle, x(percent) - left, row - 6, colour, solid=helpful)
+            draw.words(axes, left - 7, middle + 4, name, ha="right", bold=helpful)
+            bar = (left, middle, x(percent) - left, row - 6)
+            draw.bar(axes, bar, colour, solid=helpful)
             ends = [x(max(percent - error, 0)), x(percent + error)]
-            draw.whisker(axes, ends, x(percent), middle, solid=helpful)
+            axes.plot(ends, [middle] * 2, color=INK, linewidth=1.2)
+            if helpful:  # on the solid bar a standard error has the colour of the paper
+                axes.plot([ends[0], x(percent)], [middle] * 2, color=PAPER, linewidth=1.6)
             end = ends[1]
             if invented is not None:
                 diamond(x(invented), middle)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from rlhf_explained.figures.colours import DASHED, FAINT, INK, MUTED, PAPER
+from rlhf_explained.figures.colours import DASHED, FAINT, INK, MUTED
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured import verdicts
 
@@ -55,6 +55,8 @@ SETTINGS = {
 }
 
 Real = float | int  # the run-time type checks of the tests take no int for a float
+Reals = Sequence[Real]
+Point = tuple[Real, Real]
 Dash = str | tuple[Real, tuple[Real, ...]]
 Frame = tuple[Real, Real, Real, Real]  # left, top, width and height
 Line = str | tuple[str, Mapping[str, Any]]  # a line of text, with settings of `words`
@@ -79,93 +81,49 @@ def page(height: Real) -> tuple[Figure, Axes]:
 
 
 def words(
-    axes: Axes,
-    x: Real,
-    y: Real,
-    text: str,
-    colour: str = INK,
-    *,
-    size: Real = BODY,
-    align: str = "left",
-    bold: bool = False,
-    italic: bool = False,
-    upright: bool = True,
+    axes: Axes, x: Real, y: Real, text: str, colour: str = INK, *, bold: bool = False, **manner: Any
 ) -> Text:
-    """One line of text on its baseline. Several lines are several calls.
+    """One line of text on its baseline, in matplotlib's manner. Several lines are several calls.
 
     Matplotlib places the lines of one text by its own font's widths, a browser by another's; a
     line of its own keeps its anchor in both.
     """
-    manner = {"weight": "bold" if bold else "normal", "style": "italic" if italic else "normal"}
-    manner |= {"rotation": 0 if upright else 90, "rotation_mode": "anchor"}
-    return axes.text(x, y, text, size=size, color=colour, ha=align, va="baseline", **manner)
+    usual = {"size": BODY, "weight": "bold" if bold else "normal", "rotation_mode": "anchor"}
+    return axes.text(x, y, text, color=colour, va="baseline", **usual | manner)
 
 
 def box(
-    axes: Axes,
-    frame: Frame,
-    colour: str,
-    *lines: Line,
-    gap: Real = 14,
-    dashed: bool = False,
-    heavy: bool = False,
+    axes: Axes, frame: Frame, colour: str, *lines: Line, gap: Real = 14, **edge: Any
 ) -> FancyBboxPatch:
     """A rounded box in the colour, filled with a tint of it, lines of text in its middle."""
     from matplotlib.patches import FancyBboxPatch
 
     left, top, width, height = frame
-    patch = FancyBboxPatch(
-        (left, top),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=6",
-        facecolor=(colour, 0.1),
-        edgecolor=(colour, 1),
-        linewidth=2 if heavy else 1.3,
-        linestyle=DASHED if dashed else "-",
-    )
+    look = {"boxstyle": "round,pad=0,rounding_size=6", "facecolor": (colour, 0.1)}
+    look |= {"edgecolor": colour, "linewidth": 1.3, **edge}
+    patch = FancyBboxPatch((left, top), width, height, **look)
     axes.add_patch(patch)
     first = top + height / 2 - gap * (len(lines) - 1) / 2 + 4
     for place, line in enumerate(lines):
         text, manner = (line, {}) if isinstance(line, str) else line
-        words(axes, left + width / 2, first + gap * place, text, align="center", **manner)
+        words(axes, left + width / 2, first + gap * place, text, **{"ha": "center", **manner})
     return patch
 
 
-def arrow(
-    axes: Axes,
-    *points: tuple[Real, Real],
-    colour: str = MUTED,
-    dashed: bool = False,
-    width: Real = 1.4,
-) -> FancyArrowPatch:
+def arrow(axes: Axes, *points: Point, colour: str = MUTED, **look: Any) -> FancyArrowPatch:
     """An arrow along a line of straight pieces, its head at the last point."""
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path
 
-    patch = FancyArrowPatch(
-        path=Path(points),
-        arrowstyle="-|>,head_length=5,head_width=2.6",
-        mutation_scale=1,
-        color=colour,
-        linewidth=width,
-        linestyle=DASHED if dashed else "-",
-        joinstyle="round",
-        capstyle="butt",
-    )
+    look = {"color": colour, "linewidth": 1.4, "joinstyle": "round", "capstyle": "butt"} | look
+    style = "-|>,head_length=5,head_width=2.6"
+    patch = FancyArrowPatch(path=Path(points), arrowstyle=style, mutation_scale=1, **look)
     axes.add_patch(patch)
     return patch
 
 
 def panel(
-    figure: Figure,
-    frame: Frame,
-    title: str,
-    unit: str = "",
-    xlabel: str = "",
-    *,
-    ticks: int = 5,
-    headroom: Real = 9,
+    figure: Figure, frame: Frame, title: str, unit: str = "", xlabel: str = "", headroom: Real = 9
 ) -> Axes:
     """Axes without a frame, in points from the top left, the y label lying above them.
 
@@ -179,13 +137,12 @@ def panel(
     axes.tick_params(axis="x", length=3, labelbottom=bool(xlabel))
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.locator_params(axis="y", nbins=ticks, steps=[1, 2, 5, 10])
-    axes.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10], integer=True)
-    around = figure.axes[0]
+    axes.locator_params(nbins=5, steps=[1, 2, 5, 10])
+    axes.locator_params(axis="x", integer=True)
+    around, small = figure.axes[0], {"size": SMALL}
     start = words(around, 4, top - headroom, title, bold=True)
-    if unit:
-        words(around, 4 + width_of(start) + 6, top - headroom, unit, MUTED, size=SMALL)
-    words(around, left + width, top + height + 30, xlabel, MUTED, size=SMALL, align="right")
+    words(around, 4 + width_of(start) + 6, top - headroom, unit, MUTED, **small)
+    words(around, left + width, top + height + 30, xlabel, MUTED, ha="right", **small)
     return axes
 
 
@@ -204,15 +161,7 @@ def centred(count: int) -> slice:
     return slice(margin, count - margin)
 
 
-def curve(
-    axes: Axes,
-    xs: Sequence[Real],
-    ys: Sequence[Real],
-    colour: str,
-    dash: Dash,
-    *,
-    raw: Sequence[Real] = (),
-) -> None:
+def curve(axes: Axes, xs: Reals, ys: Reals, colour: str, dash: Dash, *, raw: Reals = ()) -> None:
     """A line, over a thinner one through what was measured before it was smoothed.
 
     A smoothed line is drawn where a full window lies around each of its points.
@@ -226,7 +175,7 @@ def curve(
 
 
 def means(
-    axes: Axes, xs: Sequence[Real], rows: Table, name: str, look: tuple[str, Dash, str]
+    axes: Axes, xs: Reals, rows: Table, name: str, look: tuple[str, Dash, str]
 ) -> list[float]:
     """A line through the means of a column, with an upright bar for each interval.
 
@@ -249,38 +198,30 @@ def means(
     return ends
 
 
-def level(axes: Axes, y: Real, colour: str, dash: Dash = DASHED, *, width: Real = 1.2) -> None:
-    """A line across the whole panel."""
-    axes.axhline(y, color=colour, linewidth=width, linestyle=dash)
+def level(axes: Axes, y: Real, colour: str) -> None:
+    """A dashed line across the whole panel."""
+    axes.axhline(y, color=colour, linewidth=1.2, linestyle=DASHED)
 
 
 def bar(
-    axes: Axes,
-    left: Real,
-    middle: Real,
-    length: Real,
-    height: Real,
-    colour: str,
-    *,
-    solid: bool = False,
-    hatched: bool = False,
+    axes: Axes, frame: Frame, colour: str, *, solid: bool = False, hatched: bool = False
 ) -> None:
-    """A bar to the right, outlined: filled, hatched, or with a tint of its colour."""
+    """A bar to the right of a place, outlined: filled, hatched, or with a tint of its colour.
+
+    Args:
+        axes: Where to.
+        frame: Its left end, its middle line, its length and its height.
+        colour: Of the outline, and of what fills it.
+        solid: Whether it is filled.
+        hatched: Whether it is hatched.
+    """
+    left, middle, length, height = frame
     face = "none" if hatched else (colour, 1.0 if solid else TINT)
-    looks = {"facecolor": face, "edgecolor": (colour, 1), "hatch": "//////" if hatched else None}
+    looks = {"facecolor": face, "edgecolor": colour, "hatch": "//////" if hatched else None}
     axes.barh(middle, length, left=left, height=height, linewidth=1, **looks)
 
 
-def whisker(
-    axes: Axes, ends: Sequence[Real], end: Real, middle: Real, *, solid: bool = False
-) -> None:
-    """A standard error on both sides of a bar's end; on a solid bar in the colour of the paper."""
-    axes.plot(ends, [middle] * 2, color=INK, linewidth=1.2)
-    if solid:
-        axes.plot([ends[0], end], [middle] * 2, color=PAPER, linewidth=1.6)
-
-
-def limits(axes: Axes, xs: Sequence[Real], ys: Sequence[Real]) -> None:
+def limits(axes: Axes, xs: Reals, ys: Reals) -> None:
     """Room for all points and a little more, also when they are all the same."""
     low, high = min(ys), max(ys)
     margin = 0.06 * (high - low) or 0.5
@@ -288,9 +229,7 @@ def limits(axes: Axes, xs: Sequence[Real], ys: Sequence[Real]) -> None:
     axes.set_xlim(min(xs) - (len(set(xs)) == 1), max(xs) + (len(set(xs)) == 1))
 
 
-def dots(
-    axes: Axes, xs: Sequence[Real], ys: Sequence[Real], colour: str, *, square: bool = False
-) -> None:
+def dots(axes: Axes, xs: Reals, ys: Reals, colour: str, *, square: bool = False) -> None:
     """Many small dots as one path of strokes without length: a tenth of the bytes of markers."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -307,4 +246,4 @@ def notes(figure: Figure, *lines: str) -> None:
     bottom = figure.get_figheight() * 72 - 5
     for above, line in enumerate(reversed(lines)):
         y = bottom - 16 * above
-        words(figure.axes[0], WIDTH - 4, y, line, MUTED, size=SMALL, align="right")
+        words(figure.axes[0], WIDTH - 4, y, line, MUTED, size=SMALL, ha="right")

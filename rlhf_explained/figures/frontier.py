@@ -23,8 +23,16 @@ METHODS = {
     "best_of_4": ("best of 4", REWARD, "."),
     "best_of_64": ("best of 64", REWARD, "."),
 }
-# Which are named first, where there is room
-NAMED = ("ppo", "group", "dpo", "grpo", "grpo_no_std", "ratio_k3", "k2")
+# How far from its mark each trained one has its name: clear of the others and of the lines.
+NAMED = {
+    "ppo": (-20, -4),
+    "group": (-23, 11),
+    "dpo": (20, -19),
+    "grpo": (23, -4),
+    "grpo_no_std": (52, -4),
+    "ratio_k3": (0, 32),
+    "k2": (68, -40),
+}
 
 
 def rewards(run: Run) -> tuple[Table, Table]:
@@ -86,19 +94,19 @@ def _one_world(figure: draw.Figure, table: Table) -> None:
     axes.plot(*zip(*line, strict=True), color=MUTED, linewidth=1.6)
     axes.plot(*zip(*steps, strict=True), color=REWARD, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.plot(*zip(*steps, strict=True), ".", color=REWARD, markersize=6, linewidth=0)
-    marks, taken = [], [*labels.along(line), *labels.along(steps)]
-    for method, colour, marker in (METHODS[setting] for setting in NAMED):
+    most = table.where("policy", "best-of-n")["at"][-1]
+    names = [(most, steps[-1], (-31, 11), REWARD), ("best-of-n", steps[3], (41, -4), REWARD)]
+    names.append(("frontier", line[-4], (-41, 20), MUTED))
+    for setting, away in NAMED.items():
+        method, colour, marker = METHODS[setting]
         (place,) = points(method)
         _mark(axes, [place[0]], [place[1]], colour, marker)
-        marks.append((*place, method, colour))
-        taken.append(place)
-    most = table.where("policy", "best-of-n")["at"][-1]
-    marks += [(*steps[-1], most, REWARD), (*steps[3], "best-of-n", REWARD)]
-    marks.append((*line[-4], "frontier", MUTED))
+        names.append((method, place, away, colour))
+    for name in names:
+        labels.write(axes, *name, xycoords="data")
     draw.limits(axes, [0, 1.1 * steps[-1][0]], [0, 1.05 * steps[-1][1]])
     axes.set_xscale("function", functions=(np.sqrt, np.square))
     axes.set_xticks([0, 0.1, 0.5, 1, 2, 3], ["0", "0.1", "0.5", "1", "2", "3"])
-    labels.place_labels(axes, marks, clear_of=taken)
 
 
 def _all_worlds(figure: draw.Figure, table: Table) -> None:

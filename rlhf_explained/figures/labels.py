@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from rlhf_explained.figures.colours import DASHED
-from rlhf_explained.figures.draw import SMALL, Axes, Real
+from rlhf_explained.figures.draw import SMALL, Axes, Point, Real, Reals
 from rlhf_explained.measured.text import number
 
-Point = tuple[Real, Real]
-_AROUND = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
-
-def spread(positions: Sequence[Real], gap: Real, low: Real, high: Real) -> list[float]:
+def spread(positions: Reals, gap: Real, low: Real, high: Real) -> list[float]:
     """Move positions as little as needed to stand `gap` apart between `low` and `high`."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     placed: list[float] = []
@@ -55,44 +51,3 @@ def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:
     for (x, _, colour), label, spot in zip(means, labels, spots, strict=True):
         axes.axvline(x, color=colour, linewidth=1.4, linestyle=DASHED)
         write(axes, label, (spot / frame.width, 1), (0, 4), colour)
-
-
-def along(line: Sequence[Point]) -> list[tuple[float, float]]:
-    """Points close together on a line, for labels to keep clear of."""
-    shares = [step / 12 for step in range(12)]
-    between = [(start, end, t) for start, end in pairwise(line) for t in shares]
-    points = [(x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for (x0, y0), (x1, y1), t in between]
-    return [*points, *((float(x), float(y)) for x, y in line[-1:])]
-
-
-def place_labels(
-    axes: Axes,
-    marks: Sequence[tuple[Real, Real, str, str]],
-    clear_of: Sequence[Point],
-) -> None:
-    """Name points where there is room, the first ones first: (x, y, text, colour) in data.
-
-    A label stands inside the panel, clear of the labels before it and, where that can be, of the
-    points in `clear_of`; one that finds no room is left out.
-    """
-    from matplotlib.transforms import Bbox
-
-    frame, taken = axes.get_window_extent(), []
-    points = [axes.transData.transform(point) for point in clear_of]
-    for x, y, text, colour in marks:
-        across, up = axes.transData.transform((x, y))
-        width = 7.2 * len(text)
-        spots = []
-        for away in (1.0, 1.6, 2.4):
-            for right, above in _AROUND:
-                middle = across + right * (3 + 6 * away + width / 2)
-                spot = Bbox.from_bounds(middle - width / 2, up + 15 * away * above - 6.5, width, 13)
-                inside = frame.x0 <= spot.x0 and spot.x1 <= frame.x1 + 8
-                inside = inside and frame.y0 <= spot.y0 and spot.y1 <= frame.y1 + 6
-                if inside and not any(spot.overlaps(other) for other in taken):
-                    spots.append(spot)
-        if spots:
-            spot = min(spots, key=lambda spot: spot.count_contains(points))
-            taken.append(spot)
-            away = (spot.x0 + spot.x1) / 2 - across, spot.y0 + 2.5 - up
-            write(axes, text, (x, y), away, colour, xycoords="data")

@@ -90,7 +90,7 @@ def gold_by_method(run: Run, table: Table) -> draw.Figure:
     figure, page = draw.page(height + 106)
     said = "Gold", "true reward, mean", "gold, on held-out prompts"
     axes = draw.panel(figure, (left, top, right - left, height), *said)
-    draw.words(page, draw.WIDTH - 4, 27, "KL, nats", size=draw.SMALL, align="right")
+    draw.words(page, draw.WIDTH - 4, 27, "KL, nats", size=draw.SMALL, ha="right")
     axes.set_yticks([])
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.locator_params(axis="x", nbins=4, integer=False)
@@ -99,12 +99,12 @@ def gold_by_method(run: Run, table: Table) -> draw.Figure:
     cells = zip(*(table[name] for name in ("method", "gold", "± gold", "KL")), strict=True)
     for place, (name, mean, reach, kl) in enumerate(cells):
         (colour, marker), middle = LOOKS[keys[name]], top + gap * (place + 0.5) + 4
-        draw.words(page, left - 10, middle, name, colour, align="right")
+        draw.words(page, left - 10, middle, name, colour, ha="right")
         seeds += ((gold, place + 0.27) for gold in of_studies.method(keys[name], "gold"))
         axes.plot([mean - reach, mean + reach], [place + 0.09] * 2, color=INK, linewidth=1.6)
         axes.plot(mean, place - 0.1, marker, color=colour, markersize=7)
         text = number(kl) if keys[name] != "best_of_16" else f"≤ {number(kl)}"
-        draw.words(page, draw.WIDTH - 4, middle, text, MUTED, align="right")
+        draw.words(page, draw.WIDTH - 4, middle, text, MUTED, ha="right")
     golds, places = zip(*seeds, strict=True)
     draw.dots(axes, golds, places, MUTED)
     study = stored("methods")

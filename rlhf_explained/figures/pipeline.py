@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rlhf_explained.figures import draw
 from rlhf_explained.figures.colours import ALIGNED, BASE, MUTED, NOKL, PAPER, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
@@ -58,9 +60,9 @@ def three_stages(run: Run, table: Table) -> draw.Figure:
     middle, first, bottom = left + width / 2, 62.0, 62.0 + 3 * (72 + 24)
     figure, axes = draw.page(bottom + 60)
 
-    def end(top: draw.Real, colour: str, name: str, **manner: bool) -> None:
+    def end(top: draw.Real, colour: str, name: str, **edge: Any) -> None:
         words = (name, {"bold": True, "colour": colour})
-        draw.box(axes, (left + 52, top, width - 104, 34), colour, words, **manner)
+        draw.box(axes, (left + 52, top, width - 104, 34), colour, words, **edge)
 
     end(4, BASE, "Pretrained LLM")
     draw.arrow(axes, (middle, 38), (middle, first))
@@ -69,19 +71,19 @@ def three_stages(run: Run, table: Table) -> draw.Figure:
         top = first + number * (height + gap)
         draw.box(axes, (left, top, width, height), colour)
         axes.plot(left + 23, top + height / 2, "o", color=colour, markersize=26, markeredgewidth=0)
-        place, manner = top + height / 2 + 5, {"size": 15, "bold": True, "align": "center"}
+        place, manner = top + height / 2 + 5, {"size": 15, "bold": True, "ha": "center"}
         draw.words(axes, left + 23, place, str(number + 1), PAPER, **manner)
         draw.words(axes, left + 46, top + 21, name, colour, size=draw.TITLE, bold=True)
         draw.words(axes, left + 46, top + 40, task)
-        draw.words(axes, left + 46, top + 58, analogy, size=draw.SMALL, italic=True)
+        draw.words(axes, left + 46, top + 58, analogy, size=draw.SMALL, style="italic")
         draw.arrow(axes, (middle, top + height), (middle, top + height + gap))
     # The reward model does not replace the policy: PPO starts from SFT's, and stays near it.
     right, lane, top = left + width, left + width + 14, first + height / 2
     low = top + 2 * (height + gap)
     draw.arrow(axes, (right, top), (lane, top), (lane, low), (right, low), colour=SFT)
-    manner = {"size": draw.SMALL, "align": "center", "upright": False}
+    manner = {"size": draw.SMALL, "ha": "center", "rotation": 90}
     draw.words(axes, lane + 14, (top + low) / 2, "the SFT policy", SFT, **manner)
-    end(bottom, ALIGNED, "Aligned assistant", heavy=True)
+    end(bottom, ALIGNED, "Aligned assistant", linewidth=2)
     draw.notes(figure, f"sizes of this run · seed {run.config.seed}")
     return figure
 
@@ -111,8 +113,8 @@ def stage_seconds(run: Run, table: Table) -> draw.Figure:
     bars = zip(table.rows, BARS.values(), strict=True)
     for place, ((name, time), (_, colour, hatched)) in enumerate(bars):
         middle, length = 18 + row * place, (right - left) * time / longest
-        draw.words(axes, left - 8, middle + 4, name, align="right")
-        draw.bar(axes, left, middle, length, row - 9, colour, solid=True, hatched=hatched)
+        draw.words(axes, left - 8, middle + 4, name, ha="right")
+        draw.bar(axes, (left, middle, length, row - 9), colour, solid=True, hatched=hatched)
         draw.words(axes, left + length + 6, middle + 4, seconds(time))
     axes.plot([left, left], [4, bottom - 12], color=MUTED, linewidth=0.8)
     total = f"wall time, {seconds(table.line('in all'))} in all · seed {run.config.seed}"

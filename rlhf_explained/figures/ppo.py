@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rlhf_explained.figures import colours, draw, labels
 from rlhf_explained.figures.colours import FAINT, INK, MUTED, NOKL, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
@@ -27,20 +29,20 @@ def loop(run: Run) -> draw.Figure:
     small = {"size": draw.SMALL}
 
     def step(
-        left: draw.Real, top: draw.Real, colour: str, name: str, *lines: str, **manner: bool
+        left: draw.Real, top: draw.Real, colour: str, name: str, *lines: str, **edge: Any
     ) -> None:
         frame = (left, top, 130, 26 + 18 * len(lines))
         heading = (name, {**small, "bold": True, "colour": colour})
-        draw.box(axes, frame, colour, heading, *((line, small) for line in lines), gap=15, **manner)
+        draw.box(axes, frame, colour, heading, *((line, small) for line in lines), gap=15, **edge)
 
     left, right = 4.0, 150.0
     step(left, 4, MUTED, "1 PROMPT", "“How do I …?”")
     step(right, 4, PPO, "2 POLICY", "the LLM answers")
     step(right, 76, MUTED, "3 RESPONSE", "“You should …”")
-    step(right, 148, SFT, "REFERENCE", "frozen SFT policy", dashed=True)
+    step(right, 148, SFT, "REFERENCE", "frozen SFT policy", linestyle=colours.DASHED)
     step(right, 220, MUTED, "5 KL PENALTY", "policy against", "reference: −0.5")
     step(left, 220, REWARD, "4 REWARD MODEL", "prompt + response", "score: 7.3")
-    step(77, 312, INK, "6 TOTAL REWARD", "7.3 − 0.5 = 6.8", heavy=True)
+    step(77, 312, INK, "6 TOTAL REWARD", "7.3 − 0.5 = 6.8", linewidth=2)
     step(77, 380, PPO, "7 PPO UPDATE", "improve the policy")
 
     draw.arrow(axes, (left + 130, 26), (right, 26))  # prompt to policy
@@ -53,8 +55,8 @@ def loop(run: Run) -> draw.Figure:
     draw.arrow(axes, (69, 282), (69, 297), (112, 297), (112, 312))  # score to total
     draw.arrow(axes, (215, 282), (215, 297), (172, 297), (172, 312))  # penalty to total
     draw.arrow(axes, (142, 356), (142, 380))  # reward to update
-    draw.arrow(axes, (207, 402), (312, 402), (312, 16), (280, 16), colour=PPO, width=2)
-    draw.words(axes, 256, 396, "REPEAT", PPO, bold=True, align="center")
+    draw.arrow(axes, (207, 402), (312, 402), (312, 16), (280, 16), colour=PPO, linewidth=2)
+    draw.words(axes, 256, 396, "REPEAT", PPO, bold=True, ha="center")
     draw.notes(figure, "numbers illustrative")
     return figure
 

@@ -16,6 +16,11 @@ from rlhf_explained.studies import stored
 
 PENALTY = {"ppo": "with", "ppo_no_kl": "without"}  # the run's KL penalty
 TICKS = (0, 0.5, 2, 5, 10, 20)
+# How far from its mark a name stands, clear of lines and dots, by the learning rate.
+NAMED = {
+    "fast": {"with": (-23, -4), "without": (-34, -19), "stopped": (34, 11)},
+    "slow": {"with": (-23, -4), "without": (34, -4), "stopped": (0, -40)},
+}
 
 
 def _over_iterations(
@@ -96,7 +101,7 @@ def response_length(run: Run, table: Table) -> draw.Figure:
     said = "Response length", "tokens, mean", "iteration"
     axes = draw.panel(figure, (44, 24, 222, 150), *said)
     start = table.line("SFT")
-    draw.level(axes, start, SFT, DASHES["sft"], width=1.4)
+    axes.axhline(start, color=SFT, linewidth=1.4, linestyle=DASHES["sft"])
     _both_runs(table, axes, "length", (start, "SFT", SFT))
     seed = f"KL penalty: with and without · seed {run.config.seed}"
     draw.notes(figure, "SFT: held-out prompts; curves: training prompts", seed)
@@ -171,7 +176,6 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> draw.
         axes.set_xlim(min(0.0, *seeds["KL"]), most * 1.05)
         ticks = [tick for tick in TICKS if tick <= most * 1.05]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        marks, points = [], []
         for policy, penalty in PENALTY.items():
             colour, dash = COLOURS[policy], DASHES[policy]
             rows = seeds.where("rate", speed).where("KL penalty", penalty).rows
@@ -181,14 +185,14 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> draw.
             path = list(zip(mean["KL"], mean["gold"], strict=True))
             axes.plot(*zip(*path, strict=True), color=colour, linewidth=1.8, linestyle=dash)
             axes.plot(*path[-1], MARKERS[policy], color=colour, markersize=7)
-            marks.append((*path[-1], penalty, colour))
-            points += [*labels.along(path), *few]
+            away = NAMED[speed][penalty]
+            labels.write(axes, penalty, path[-1], away, colour, xycoords="data")
         chosen = stops.where("rate", speed)
         stop = [math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold")]
         look = {"markerfacecolor": PAPER, "markeredgecolor": NOKL, "markeredgewidth": 1.6}
         axes.plot(*stop, "D", markersize=8, zorder=4, **look)
-        marks.append((*stop, "stopped", NOKL))
-        labels.place_labels(axes, marks, clear_of=points)
+        away = NAMED[speed]["stopped"]
+        labels.write(axes, "stopped", tuple(stop), away, NOKL, xycoords="data")
     draw.notes(
         figure,
         "KL penalty: with and without · ◇ where it is stopped",

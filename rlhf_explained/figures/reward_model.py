@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rlhf_explained.figures import draw, labels
+from rlhf_explained.figures import colours, draw, labels
 from rlhf_explained.figures.colours import FAINT, INK, MUTED, REWARD
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
@@ -28,8 +28,8 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
     """One comparison by a person, and the model that learns to predict such comparisons."""
     figure, axes = draw.page(474)
     middle, wide = draw.WIDTH / 2, draw.WIDTH - 80
-    bold, small, centred = {"bold": True}, {"size": draw.SMALL}, {"align": "center"}
-    remark = {**small, **centred, "italic": True}
+    bold, small, centred = {"bold": True}, {"size": draw.SMALL}, {"ha": "center"}
+    remark = {**small, **centred, "style": "italic"}
 
     draw.words(axes, 4, 15, "Step 1: collect human preferences", size=draw.TITLE, bold=True)
     draw.box(axes, (40, 26, wide, 32), MUTED, ("“How do I learn Python?”", bold))
@@ -39,10 +39,11 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
     )
     for left, colour, name, text in answers:
         lines = [(name, {**bold, "colour": colour}), *((line, small) for line in text)]
-        draw.box(axes, (left, 82, 152, 78), colour, *lines, gap=16, dashed=colour == MUTED)
+        dash = colours.DASHED if colour == MUTED else "-"
+        draw.box(axes, (left, 82, 152, 78), colour, *lines, gap=16, linestyle=dash)
         draw.arrow(axes, (left + 76, 58), (left + 76, 82))
-    draw.words(axes, 80, 179, "✓ preferred", REWARD, bold=True, align="center")
-    draw.words(axes, middle + 82, 179, "not preferred", MUTED, align="center")
+    draw.words(axes, 80, 179, "✓ preferred", REWARD, bold=True, ha="center")
+    draw.words(axes, middle + 82, 179, "not preferred", MUTED, ha="center")
     draw.words(axes, middle, 202, "A person: “A is better!” It is advice to act on.", **remark)
     axes.plot([4, draw.WIDTH - 4], [218, 218], color=FAINT, linewidth=1)
 
@@ -51,17 +52,17 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
     draw.box(axes, (186, 256, 134, 32), MUTED, "one response")
     name = ("REWARD MODEL", {**bold, "colour": REWARD})
     task = "RM(prompt, response) → score"
-    draw.box(axes, (40, 316, wide, 52), REWARD, name, task, gap=18, heavy=True)
+    draw.box(axes, (40, 316, wide, 52), REWARD, name, task, gap=18, linewidth=2)
     draw.arrow(axes, (71, 288), (71, 316))
     draw.arrow(axes, (253, 288), (253, 316))
     better, worse = ILLUSTRATIVE_SCORES
     draw.arrow(axes, (71, 368), (71, 392), colour=REWARD)
-    draw.arrow(axes, (253, 368), (253, 392), dashed=True)
+    draw.arrow(axes, (253, 368), (253, 392), linestyle=colours.DASHED)
     draw.words(axes, 71, 407, f"score(A) = {better}", REWARD, **bold, **centred)
     draw.words(axes, 253, 407, f"score(B) = {worse}", MUTED, **bold, **centred)
     loss = -math.log(1 / (1 + math.exp(worse - better)))
     sum_ = f"loss = −log σ({better} − {worse}) = {loss:.3f}"
-    draw.words(axes, middle, 430, sum_, REWARD, align="center")
+    draw.words(axes, middle, 430, sum_, REWARD, ha="center")
     draw.words(axes, middle, 449, "Only the difference counts, not the scores.", **remark)
     draw.notes(figure, "scores illustrative")
     return figure

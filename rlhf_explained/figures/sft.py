@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlhf_explained.figures import draw, labels
-from rlhf_explained.figures.colours import INK, REWARD, SFT
+from rlhf_explained.figures.colours import DASHED, INK, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured.text import number
@@ -42,7 +42,7 @@ def loss(run: Run, table: Table) -> draw.Figure:
     axes = draw.panel(figure, (32, 30, 216, 160), "SFT loss", "nats per token", "optimiser step")
     draw.curve(axes, steps, smooth, SFT, "-", raw=train)
     draw.curve(axes, steps, heldout, INK, (0, (1, 1.5)))
-    draw.level(axes, floor, REWARD, width=1.4)
+    axes.axhline(floor, color=REWARD, linewidth=1.4, linestyle=DASHED)
     draw.limits(axes, steps, [*train, *heldout, floor])
     ends = [(smooth[-1], "training", SFT), (heldout[-1], "held out", INK)]
     labels.end_labels(axes, [*ends, (floor, f"floor {number(floor)}", REWARD)])

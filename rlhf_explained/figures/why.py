@@ -6,7 +6,7 @@ from itertools import groupby
 from math import comb, log10
 
 from rlhf_explained.figures import draw
-from rlhf_explained.figures.colours import FAINT, MUTED, REWARD, SFT
+from rlhf_explained.figures.colours import DASHED, FAINT, MUTED, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
@@ -53,14 +53,14 @@ def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
         ("an expert writes it", "5–10 minutes each", "$$$ · hard to scale"),
         ("a person compares", "30 seconds each", "$ · scales easily"),
     )
-    invented = ("illustrative", {**small, "colour": MUTED, "italic": True})
+    invented = ("illustrative", {**small, "colour": MUTED, "style": "italic"})
     for (left, colour, title, *saying), (work, *cost) in zip(cards, costs, strict=True):
         centre, bold = left + (half - 8) / 2, {"bold": True}
-        draw.words(axes, centre, 16, title, colour, size=draw.TITLE, bold=True, align="center")
+        draw.words(axes, centre, 16, title, colour, size=draw.TITLE, bold=True, ha="center")
         for place, line in enumerate(saying):
-            draw.words(axes, centre, 34 + 15 * place, line, italic=True, align="center")
+            draw.words(axes, centre, 34 + 15 * place, line, style="italic", ha="center")
         frame, lines = (left, 60, half - 8, 92), ((work, bold), *cost, invented)
-        draw.box(axes, frame, colour, *lines, gap=20, dashed=colour == REWARD)
+        draw.box(axes, frame, colour, *lines, gap=20, linestyle=DASHED if colour == REWARD else "-")
 
     draw.words(axes, 4, 186, "How many were collected", size=draw.TITLE, bold=True)
     left, right, low, high = 116.0, draw.WIDTH - 8, 2.0, 7.0
@@ -71,8 +71,8 @@ def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
     for exponent in range(2, 8):
         axes.plot([x(10**exponent)] * 2, [196, 404], color=FAINT, linewidth=0.8)
     for count in (100, 10_000, 1_000_000):
-        draw.words(axes, x(count), 420, f"{count:,}", align="center", **small)
-    draw.words(axes, right, 437, "items, logarithmic scale", MUTED, align="right", **small)
+        draw.words(axes, x(count), 420, f"{count:,}", ha="center", **small)
+    draw.words(axes, right, 437, "items, logarithmic scale", MUTED, ha="right", **small)
 
     y = 209.0
     for name, rows in groupby(table.rows, key=lambda row: row[0]):
@@ -80,7 +80,7 @@ def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
         for _, label, count, most in rows:
             y += 20
             mark, colour = ("o", SFT) if label == "demonstrations" else ("D", REWARD)
-            draw.words(axes, left - 8, y, label, align="right", **small)
+            draw.words(axes, left - 8, y, label, ha="right", **small)
             end = x(count)
             if most is not None:
                 look = {"color": colour, "linewidth": 3, "linestyle": (0, (2, 1))}
@@ -91,7 +91,7 @@ def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
                 text = f"{count:,}"
             is_left = end < (left + right) / 2 + 12
             across, align = (end + 9, "left") if is_left else (end - 9, "right")
-            draw.words(axes, across, y, text, align=align, **small)
+            draw.words(axes, across, y, text, ha=align, **small)
         y += 26
     few, many = ANSWERS
     pairs = f"{few}–{many} answers make {comb(few, 2)}–{comb(many, 2)} pairs"
