@@ -309,12 +309,6 @@ def test_a_figure_depends_on_all_that_draws_it_and_on_no_other_chapter(name: str
     assert ("formulas/losses" in found) == (FIGURES[name].module == "ppo")
 
 
-def test_before_after_says_the_measured_shares(run: Run):
-    words = said("before-after", run)
-    for policy in ("base", "sft", "ppo"):
-        assert measured.share(run.evaluation[policy]["helpful"]) in words
-
-
 def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_reference(run: Run):
     figure = FIGURES["ppo-loop"].drawn(run)
     placed = texts(figure)

@@ -8,10 +8,8 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
 from made_up_run import Curve, made_up_run
@@ -32,10 +30,6 @@ VERDICTS = tuple(name for name in measured.names() if name.endswith("-verdict"))
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return made_up_run(tmp_path_factory.mktemp("run"), seed=3)
-
-
-def told(name: str, folder: Path, **changes) -> str:
-    return measured.value(name, made_up_run(folder, **changes)).text
 
 
 def shape(thing: object) -> object:
@@ -214,16 +208,11 @@ def test_no_verdict_is_smoothed(window: int, run: Run, monkeypatch: pytest.Monke
     assert {name: measured.value(name, run).text for name in VERDICTS} == usual
 
 
-def exams(run: Run, policy: str, temperature: str = "1.0") -> Iterable[dict[str, Any]]:
-    """All that a run holds of an exam, to be changed."""
-    yield run.temperatures[policy][temperature]
+def give(run: Run, policy: str, temperature: str = "1.0", **quantities: float) -> None:
+    """Change all that a run holds of an exam."""
+    run.temperatures[policy][temperature].update(quantities)
     if temperature == "1.0":
-        yield run.evaluation[policy]
-
-
-def give(run: Run, policy: str, temperature: str = "1.0", **quantities: float | None) -> None:
-    for exam in exams(run, policy, temperature):
-        exam |= quantities
+        run.evaluation[policy].update(quantities)
 
 
 @pytest.mark.parametrize(
@@ -340,12 +329,13 @@ def test_length_is_judged_by_the_numbers(
         policy: {"length": lambda t, end=end: end}
         for policy, end in zip(("ppo", "ppo_no_kl"), lengths, strict=True)
     }
-    assert conclusion in told("length-verdict", tmp_path, curves=curves)
+    run = made_up_run(tmp_path, curves=curves)
+    assert conclusion in measured.value("length-verdict", run).text
 
 
 @pytest.mark.parametrize("slope", [2.0, -2.0, 0.0])
-def test_score_and_length_correlate_as_they_do(slope: float, run: Run):
-    chance = random.Random(0)
+def test_score_and_length_correlate_as_they_do(slope: float, tmp_path: Path):
+    run, chance = made_up_run(tmp_path), random.Random(0)
     for response in run.responses["sft"]:
         noise = 0.0 if slope else chance.gauss(0, 1)
         response["length"] = chance.randint(3, 20)

@@ -83,7 +83,7 @@ def gold_without(run: Run, table: Table, seeds: Table) -> draw.Figure:
     figure, page = draw.page(top + gap * len(rows) + 88)
     frame, unit = (14, top, wide, gap * len(rows)), "true reward, held-out prompts"
     xlabel = "change, against the same seed with that part"
-    axes = draw.panel(figure, frame, "Change in gold", unit, xlabel, headroom=14)
+    axes = draw.panel(figure, frame, "Change in gold", unit, xlabel, room=14)
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.locator_params(axis="x", nbins=6, integer=False)

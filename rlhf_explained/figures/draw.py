@@ -7,7 +7,7 @@ that builds the site knows the figures without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,8 @@ Reals = Sequence[Real]
 Point = tuple[Real, Real]
 Dash = str | tuple[Real, tuple[Real, ...]]
 Frame = tuple[Real, Real, Real, Real]  # left, top, width and height
-Line = str | tuple[str, Mapping[str, Any]]  # a line of text, with settings of `words`
+Manner = dict[str, Any]  # settings of `words`
+Line = str | tuple[str, Manner]
 
 
 def styled() -> AbstractContextManager[None]:
@@ -123,7 +124,7 @@ def arrow(axes: Axes, *points: Point, colour: str = MUTED, **look: Any) -> Fancy
 
 
 def panel(
-    figure: Figure, frame: Frame, title: str, unit: str = "", xlabel: str = "", headroom: Real = 9
+    figure: Figure, frame: Frame, title: str, unit: str = "", xlabel: str = "", *, room: Real = 9
 ) -> Axes:
     """Axes without a frame, in points from the top left, the y label lying above them.
 
@@ -139,10 +140,10 @@ def panel(
     axes.set_axisbelow(True)
     axes.locator_params(nbins=5, steps=[1, 2, 5, 10])
     axes.locator_params(axis="x", integer=True)
-    around, small = figure.axes[0], {"size": SMALL}
-    start = words(around, 4, top - headroom, title, bold=True)
-    words(around, 4 + width_of(start) + 6, top - headroom, unit, MUTED, **small)
-    words(around, left + width, top + height + 30, xlabel, MUTED, ha="right", **small)
+    around = figure.axes[0]
+    start = words(around, 4, top - room, title, bold=True)
+    words(around, 4 + width_of(start) + 6, top - room, unit, MUTED, size=SMALL)
+    words(around, left + width, top + height + 30, xlabel, MUTED, ha="right", size=SMALL)
     return axes
 
 

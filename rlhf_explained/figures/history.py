@@ -57,7 +57,8 @@ def timeline(run: Run, table: Table) -> draw.Figure:
     bottom = top + gap * len(table.rows) - 12
     figure, axes = draw.page(bottom + 66)
     resumes, final = 2017, 2026  # between 2009 and 2017 the scale is broken
-    small, date = {"size": draw.SMALL}, {"size": draw.SMALL, "ha": "right"}
+    small: draw.Manner = {"size": draw.SMALL}
+    date: draw.Manner = {**small, "ha": "right"}
 
     def y(year: draw.Real) -> float:
         if year < 2009:

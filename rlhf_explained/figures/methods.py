@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rlhf_explained.figures import colours, draw, labels
 from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, NOKL, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
@@ -55,11 +53,10 @@ def reached(run: Run) -> Table:
         values = of_studies.method(setting, quantity)
         return Interval.of([100 * x for x in values] if "%" in headings[quantity] else values)
 
-    ahead = of_studies.leads() | {"ppo": None}
-    rows: list[list[Any]] = [
-        [name, *(cell(key, of) for of in headings), ahead[key], ahead[key] and ahead[key].p]
-        for key, name in of_studies.METHODS.items()
-    ]
+    ahead, rows = of_studies.leads(), []
+    for key, name in of_studies.METHODS.items():
+        lead = ahead.get(key)
+        rows.append([name, *(cell(key, of) for of in headings), lead, lead and lead.p])
     rows.sort(key=lambda row: -row[1].mean)
     seeds = len(stored("methods").seeds)
     title = f"Every method on held-out prompts, mean of {seeds} seeds ± 95 % interval"

@@ -91,7 +91,7 @@ def beta_sweep(run: Run, table: Table) -> draw.Figure:
     dashes = "-", colours.DASH_DOT, colours.DASHED, (0, (1, 1.5))
     figure, page = draw.page(262)
     unit, xlabel = "score − β · KL", "β, the weight of the KL penalty"
-    axes = draw.panel(figure, (30, 40, 230, 170), "Total reward", unit, xlabel, headroom=25)
+    axes = draw.panel(figure, (30, 40, 230, 170), "Total reward", unit, xlabel, room=25)
     ends = []
     for (name, score, kl, end, beta), dash in zip(table.rows, dashes, strict=True):
         colour, width = (NOKL, 2.4) if name == "hacked" else (INK, 1.8)

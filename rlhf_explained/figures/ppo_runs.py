@@ -180,7 +180,8 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> draw.
             colour, dash = COLOURS[policy], DASHES[policy]
             rows = seeds.where("rate", speed).where("KL penalty", penalty).rows
             few = [row[-2:] for row in rows if row[3] % 10 == 0]
-            draw.dots(axes, *zip(*few, strict=True), colour, square=policy == "ppo_no_kl")
+            xs, ys = zip(*few, strict=True)
+            draw.dots(axes, xs, ys, colour, square=policy == "ppo_no_kl")
             mean = means.where("rate", speed).where("KL penalty", penalty)
             path = list(zip(mean["KL"], mean["gold"], strict=True))
             axes.plot(*zip(*path, strict=True), color=colour, linewidth=1.8, linestyle=dash)
@@ -188,11 +189,11 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> draw.
             away = NAMED[speed][penalty]
             labels.write(axes, penalty, path[-1], away, colour, xycoords="data")
         chosen = stops.where("rate", speed)
-        stop = [math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold")]
+        kl, gold = (math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold"))
         look = {"markerfacecolor": PAPER, "markeredgecolor": NOKL, "markeredgewidth": 1.6}
-        axes.plot(*stop, "D", markersize=8, zorder=4, **look)
+        axes.plot(kl, gold, "D", markersize=8, zorder=4, **look)
         away = NAMED[speed]["stopped"]
-        labels.write(axes, "stopped", tuple(stop), away, NOKL, xycoords="data")
+        labels.write(axes, "stopped", (kl, gold), away, NOKL, xycoords="data")
     draw.notes(
         figure,
         "KL penalty: with and without · ◇ where it is stopped",

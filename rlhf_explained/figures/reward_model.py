@@ -28,8 +28,9 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
     """One comparison by a person, and the model that learns to predict such comparisons."""
     figure, axes = draw.page(474)
     middle, wide = draw.WIDTH / 2, draw.WIDTH - 80
-    bold, small, centred = {"bold": True}, {"size": draw.SMALL}, {"ha": "center"}
-    remark = {**small, **centred, "style": "italic"}
+    bold: draw.Manner = {"bold": True}
+    small: draw.Manner = {"size": draw.SMALL}
+    remark: draw.Manner = {**small, "ha": "center", "style": "italic"}
 
     draw.words(axes, 4, 15, "Step 1: collect human preferences", size=draw.TITLE, bold=True)
     draw.box(axes, (40, 26, wide, 32), MUTED, ("“How do I learn Python?”", bold))
@@ -58,8 +59,8 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
     better, worse = ILLUSTRATIVE_SCORES
     draw.arrow(axes, (71, 368), (71, 392), colour=REWARD)
     draw.arrow(axes, (253, 368), (253, 392), linestyle=colours.DASHED)
-    draw.words(axes, 71, 407, f"score(A) = {better}", REWARD, **bold, **centred)
-    draw.words(axes, 253, 407, f"score(B) = {worse}", MUTED, **bold, **centred)
+    draw.words(axes, 71, 407, f"score(A) = {better}", REWARD, ha="center", bold=True)
+    draw.words(axes, 253, 407, f"score(B) = {worse}", MUTED, ha="center", bold=True)
     loss = -math.log(1 / (1 + math.exp(worse - better)))
     sum_ = f"loss = −log σ({better} − {worse}) = {loss:.3f}"
     draw.words(axes, middle, 430, sum_, REWARD, ha="center")
@@ -138,7 +139,7 @@ def training(run: Run, table: Table, scores: Table) -> draw.Figure:
     labels.end_labels(axes, [end, (ceiling, f"ceiling {share(ceiling / 100)}", INK)])
 
     frame, unit = (40, 386, draw.WIDTH - 52, 92), "number of held-out responses"
-    axes = draw.panel(figure, frame, "Scores", unit, "reward model score", headroom=28)
+    axes = draw.panel(figure, frame, "Scores", unit, "reward model score", room=28)
     edges = [*scores["score from"], scores["to"][-1]]
     looks = {"facecolor": "none", "edgecolor": MUTED, "hatch": "/////", "linewidth": 1.2}
     axes.stairs(scores["rejected"], edges, fill=True, **looks)

@@ -12,11 +12,11 @@ from rlhf_explained.studies import Interval, stored
 
 # Colour, dash and marker; and how far a line is moved aside, so that no interval hides another.
 LOOKS = {
-    "careful": (REWARD, "-", "o", 1.0),
-    "distracted": (INK, colours.DASHED, "s", 1.1),
-    "hesitant": (MUTED, colours.DOTTED, "^", 0.9),
+    "careful": ((REWARD, "-", "o"), 1.0),
+    "distracted": ((INK, colours.DASHED, "s"), 1.1),
+    "hesitant": ((MUTED, colours.DOTTED, "^"), 0.9),
 }
-BY_GOLD = (INK, colours.DASH_DOT, "D", 1.1)
+BY_GOLD = ((INK, colours.DASH_DOT, "D"), 1.1)
 
 
 def _found(setting: str, heading: str, quantity: str) -> Interval:
@@ -72,8 +72,8 @@ def over_pairs(run: Run, table: Table) -> draw.Figure:
     figure, _ = draw.page(452)
 
     axes = _panel(figure, 36, 150, "Accuracy", "held-out pairs ordered rightly, %")
-    values = _line(axes, table, "accuracy", LOOKS["careful"])
-    values += _line(axes, table, "gold accuracy", BY_GOLD)
+    values = _line(axes, table, "accuracy", *LOOKS["careful"])
+    values += _line(axes, table, "gold accuracy", *BY_GOLD)
     draw.level(axes, ceiling, MUTED)
     _scale(axes, table, [*values, ceiling])
     ends = [
@@ -85,7 +85,7 @@ def over_pairs(run: Run, table: Table) -> draw.Figure:
 
     unit, xlabel = "of the answer it likes best of 16", "preference pairs, doubling"
     axes = _panel(figure, 234, 150, "Gold", unit, xlabel)
-    values = _line(axes, table, "best-of-16 gold", LOOKS["careful"])
+    values = _line(axes, table, "best-of-16 gold", *LOOKS["careful"])
     draw.level(axes, best, MUTED)
     draw.level(axes, any_, MUTED)
     _scale(axes, table, [*values, any_, best])
@@ -127,9 +127,9 @@ def by_labeler(run: Run, table: Table) -> draw.Figure:
     unit, xlabel = "held-out pairs ordered as gold does, %", "preference pairs, doubling"
     axes = _panel(figure, 36, 198, "Accuracy", unit, xlabel)
     ends, values = [], []
-    for labeler, look in LOOKS.items():
+    for labeler, (look, aside) in LOOKS.items():
         rows = table.where("labeler", labeler)
-        values += _line(axes, rows, "gold accuracy", look)
+        values += _line(axes, rows, "gold accuracy", look, aside)
         ends.append((rows["gold accuracy"][-1], labeler, look[0]))
     _scale(axes, table, values)
     labels.end_labels(axes, ends)
@@ -147,11 +147,10 @@ def _panel(figure: draw.Figure, top: draw.Real, height: draw.Real, *said: str) -
 
 
 def _line(
-    axes: draw.Axes, rows: Table, name: str, look: tuple[str, draw.Dash, str, float]
+    axes: draw.Axes, rows: Table, name: str, look: tuple[str, draw.Dash, str], aside: float
 ) -> list[float]:
     """A line through the means of a column, in its look."""
-    *look, aside = look
-    return draw.means(axes, [aside * pairs for pairs in rows["pairs"]], rows, name, tuple(look))
+    return draw.means(axes, [aside * pairs for pairs in rows["pairs"]], rows, name, look)
 
 
 def _scale(axes: draw.Axes, table: Table, values: list[float]) -> None:

@@ -44,7 +44,8 @@ def collected(run: Run) -> Table:
 def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
     """The two kinds of human data: what one item costs, and how many have been collected."""
     figure, axes = draw.page(460)
-    half, small = draw.WIDTH / 2, {"size": draw.SMALL}
+    half = draw.WIDTH / 2
+    small: draw.Manner = {"size": draw.SMALL}
     cards = (
         (4.0, SFT, "Demonstrations", "“Write the perfect", "answer”"),
         (half + 4, REWARD, "Preferences", "“Which response", "is better?”"),
