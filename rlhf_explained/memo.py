@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,23 +70,24 @@ def digest(files: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(each)).hexdigest()
 
 
-def imports(path: Path, package: Path = _PACKAGE) -> Iterator[tuple[int, str]]:
+def imports(path: Path, package: Path = _PACKAGE) -> tuple[tuple[int, str], ...]:
     """Find what a Python file imports, in whatever way and wherever in the file.
 
     Args:
         path: A file of the package.
         package: The package's folder.
 
-    Yields:
-        The line, and the full name: of a module, or of what is imported from one.
+    Returns:
+        Each line, and the full name: of a module, or of what is imported from one.
     """
-    yield from _imports(path, package, path.stat().st_mtime_ns)
+    return _imports(path, package, path.stat().st_mtime_ns)
 
 
 @functools.cache
 def _imports(path: Path, package: Path, changed: int) -> tuple[tuple[int, str], ...]:
     """Of one file; the time of its last change is there for the cache."""
-    here, found = (package.name, *path.relative_to(package).parent.parts), list[tuple[int, str]]()
+    found: list[tuple[int, str]] = []
+    here = (package.name, *path.relative_to(package).parent.parts)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             found += ((node.lineno, alias.name) for alias in node.names)
@@ -97,17 +98,20 @@ def _imports(path: Path, package: Path, changed: int) -> tuple[tuple[int, str], 
     return tuple(found)
 
 
-def sources_of(module: Path, rooms: Iterable[str], package: Path = _PACKAGE) -> set[Path]:
+def sources_of(
+    module: Path, rooms: Iterable[str], package: Path = _PACKAGE, *, folders: bool = True
+) -> set[Path]:
     """Find the sources that decide what a module does: its own, and all that it imports.
 
     Args:
         module: A Python file of the package.
         rooms: Modules and folders of the package, by name; imports of others are not followed.
         package: The package's folder.
+        folders: Whether what only runs because a module's folder is imported, its `__init__.py`, is
+            among them. What is imported from there always is.
 
     Returns:
-        Python files. What only runs because a folder is imported, its `__init__.py`, is among them
-        where something is imported from it.
+        Python files.
     """
     package = package.resolve()  # a checkout may be linked
     rooms, found, waiting = set(rooms), set[Path](), [module.resolve()]
@@ -119,10 +123,12 @@ def sources_of(module: Path, rooms: Iterable[str], package: Path = _PACKAGE) -> 
         for _, name in imports(path, package):
             top, *parts = name.split(".")
             if top == package.name and parts and parts[0] in rooms:
-                for depth in {len(parts), max(1, len(parts) - 1)}:
+                for depth in dict.fromkeys((len(parts), max(1, len(parts) - 1))):
                     place = package.joinpath(*parts[:depth])
                     files = (place.with_suffix(".py"), place / "__init__.py")
-                    waiting += filter(Path.is_file, files)
+                    waiting += (here := [*filter(Path.is_file, files)])
+                    if here and not folders:
+                        break
     return found
 
 
@@ -172,7 +178,7 @@ def find(kind: str, key: str) -> Path | None:
 def entry(
     kind: str,
     key: str,
-    make: Callable[[Path], None],
+    make: Callable[[Path], object],
     *,
     notice: Callable[[str], None] | None = None,
 ) -> Path:
@@ -201,7 +207,7 @@ def entry(
     return folder
 
 
-def _fill(folder: Path, make: Callable[[Path], None], notice: Callable[[str], None]) -> None:
+def _fill(folder: Path, make: Callable[[Path], object], notice: Callable[[str], None]) -> None:
     """Make an entry, unless another process has made it meanwhile."""
     if os.path.lexists(folder):
         fault = _fault(folder)

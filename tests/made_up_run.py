@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained.names import CATEGORIES, POLICIES
+from rlhf_explained.names import CATEGORIES, POLICIES, STAGES
 from rlhf_explained.pipeline import Run, RunConfig
 from rlhf_explained.world.questions import evaluation_questions, questions
 
 Curve = Callable[[float], float]
 """A quantity over a stage: from the share of its steps that are done to the value."""
 
+SECONDS = (14.5, 1.9, 5.9, 9.3, 23.3, 26.2, 17.8, 75.7)
 TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.0)
 SHARES = {
     "base": (0.22, 0.29, 0.24, 0.19, 0.02, 0.04),
@@ -104,30 +105,23 @@ def made_up_run(
         return {**counts, **means, "stderr": errors}
 
     def response(policy: str, number: int) -> dict[str, Any]:
-        question = asked[number]
-        category = "helpful" if chance.random() < SHARES[policy][0] else "broken"
-        helpful = category == "helpful"
+        question, helpful = asked[number], chance.random() < SHARES[policy][0]
         return {
             "prompt": question.text,
             "kind": question.kind,
             "response": question.answers[0] if helpful else "two plus two is .",
-            "category": category,
+            "category": "helpful" if helpful else "broken",
             "right": True if helpful else None,
-            "gold": chance.gauss(0, 1),
-            "proxy": chance.gauss(0, 1),
-            "kl": 0.5,
-            "length": 7,
+            **{"gold": chance.gauss(0, 1), "proxy": chance.gauss(0, 1)},
+            **{"kl": 0.5, "length": 5 + number % 7},
         }
 
     scores = [(chance.gauss(0.9, 1.2), chance.gauss(-0.9, 1.2)) for _ in range(500)]
     practised = [question for question in questions() if not question.held_out]
+    asides = {"rambling": " but did you know that snow is cold ?", "helpful": ""}
     shown = [
-        {
-            "prompt": question.text,
-            "response": question.answers[0] + aside,
-            "category": "rambling" if aside else "helpful",
-        }
-        for aside in (" but did you know that snow is cold ?", "")
+        {"prompt": question.text, "response": question.answers[0] + aside, "category": category}
+        for category, aside in asides.items()
         for question in practised
     ]
     pair = {
@@ -139,16 +133,7 @@ def made_up_run(
     }
     by_policy = {p: {str(t): exam(p, temperature=t) for t in TEMPERATURES} for p in POLICIES}
     report = {
-        "seconds": {
-            "pretrain": 14.5,
-            "sft": 1.9,
-            "preferences": 5.9,
-            "reward_model": 9.3,
-            "ppo": 23.3,
-            "ppo_no_kl": 26.2,
-            "evaluation": 17.8,
-            "total": 75.7,
-        },
+        "seconds": dict(zip((*STAGES, "total"), SECONDS, strict=True)),
         "parameters": 131_841,
         "critic_parameters": 131_841,
         "shape": {"vocabulary": 439, "context": 64, "width": 64, "layers": 2, "heads": 4},
@@ -184,9 +169,9 @@ def made_up_run(
         "win_rates": {
             policy: {
                 judge: {"mean": mean, "stderr": 0.0 if policy == "sft" else 0.013}
-                for judge, mean in zip(("labeler", "reward_model"), WINS[policy], strict=True)
+                for judge, mean in zip(("labeler", "reward_model"), means, strict=True)
             }
-            for policy in POLICIES
+            for policy, means in WINS.items()
         },
         "checkpoints": {
             run: [
@@ -236,9 +221,9 @@ def made_up_run(
                 name: [
                     {"prompt": q.text, "answers": list(q.answers), "kind": q.kind}
                     for q in questions()
-                    if q.held_out == held_out
+                    if q.held_out == (name == "heldout")
                 ]
-                for name, held_out in (("heldout", True), ("practised", False))
+                for name in ("heldout", "practised")
             },
             "demonstrations": [
                 {name: one[name] for name in ("prompt", "response")} for one in shown
@@ -252,3 +237,17 @@ def made_up_run(
     for name, content in written.items():
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return Run(RunConfig(seed=seed), f"made-up-{seed}-{iterations}", folder)
+
+
+def another_run(folder: Path, run: Run) -> Run:
+    """A run that gives each figure other numbers than this one."""
+    exams, colder = run.evaluation, run.temperatures["ppo"]
+    return made_up_run(
+        folder,
+        seed=4,
+        seconds=run.seconds | {"sft": 1.5},
+        evaluation=exams
+        | {"ppo": exams["ppo"] | {"helpful": 0.78}, "sft": exams["sft"] | {"length": 9.5}},
+        facts=run.facts | {"pairs": 1501},
+        temperatures=run.temperatures | {"ppo": colder | {"0.5": colder["0.0"]}},
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import gzip
 import math
 import os
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from made_up_run import CURVES, made_up_run
+from made_up_run import CURVES, another_run, made_up_run
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, StepPatch
@@ -22,37 +22,13 @@ from matplotlib.transforms import Bbox
 from places import place
 
 from rlhf_explained import figures, measured, studies
-from rlhf_explained.figures import numbers, style
+from rlhf_explained.figures import FIGURES, colours, draw, history, labels
 from rlhf_explained.measured import verdicts
-from rlhf_explained.names import POLICIES, STAGES
+from rlhf_explained.names import STAGES
 from rlhf_explained.pipeline import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
-MEASURED = {
-    "before-after",
-    "three-stages",
-    "stage-seconds",
-    "sft-loss",
-    "reward-model-training",
-    "ppo-curves",
-    "temperatures",
-    "response-length",
-    "demonstrations-preferences",
-}
-ILLUSTRATIVE = {
-    "before-after",
-    "preference-and-reward-model",
-    "ppo-loop",
-    "beta-sweep",
-    "demonstrations-preferences",
-}
-
-
-def _constant(value: float):
-    return lambda t: value
-
-
-STILL = {name: _constant(0.0) for name in ("proxy", "gold", "kl", "length")}
+STILL = {name: lambda t: 0.0 for name in ("proxy", "gold", "kl", "length")}
 RUNS = {
     "usual": {},
     "one iteration": {"iterations": 1},
@@ -79,16 +55,17 @@ RUNS = {
 }
 
 
-ALL = [(name, kind) for name in sorted(MEASURED) for kind in RUNS] + [
-    (name, "usual") for name in figures.FIGURES if name not in MEASURED
-]
+OF_A_RUN = [name for name, figure in FIGURES.items() if not figure.studies]
+ALL = [(name, kind) for name in OF_A_RUN for kind in RUNS]
+ALL += [(name, "usual") for name in FIGURES if name not in OF_A_RUN]
 SOME = [(name, kind) for name, kind in ALL if kind in ("usual", "one iteration", "constant")]
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    return {kind: made_up_run(folder / kind, **changes) for kind, changes in RUNS.items()}
+    made = {kind: made_up_run(folder / kind, **changes) for kind, changes in RUNS.items()}
+    return made | {"another": another_run(folder / "another", made["usual"])}
 
 
 @pytest.fixture
@@ -96,10 +73,9 @@ def run(runs: dict[str, Run]) -> Run:
     return runs["usual"]
 
 
-def drawing(name: str, run: Run) -> Figure:
-    entry = figures.FIGURES[name]
-    module = importlib.import_module(f"rlhf_explained.figures.{entry.module}")
-    return getattr(module, entry.function)(run)
+def at(name: str) -> str:
+    """File and line of a figure's name."""
+    return place(str(FIGURES[name].file), f'"{name}",')
 
 
 # What can get in the way
@@ -132,14 +108,9 @@ def texts(figure: Figure) -> dict[str, tuple[Text, Bbox]]:
 
 def _lines(figure: Figure) -> list[list[tuple[float, float]]]:
     """The corners of every arrow, on the paper."""
-    arrows = [patch for axes in figure.axes for patch in axes.patches]
-    return [
-        [tuple(point) for point in patch.get_transform().transform(patch._path_original.vertices)]
-        if patch._path_original is not None
-        else []
-        for patch in arrows
-        if isinstance(patch, FancyArrowPatch)
-    ]
+    arrows = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    paths = [arrow.get_transform().transform(arrow._path_original.vertices) for arrow in arrows]
+    return [list(map(tuple, path)) for path in paths]
 
 
 def _cross(first: tuple, second: tuple) -> bool:
@@ -159,36 +130,27 @@ def _enters(piece: tuple, box: Bbox) -> bool:
 
 def faults(figure: Figure) -> list[str]:
     """Everything that overlaps, crosses or leaves the page."""
-    found = []
-    placed = texts(figure)
-    for name, (_, extent) in placed.items():
-        if (
-            extent.x0 < 0
-            or extent.y0 < 0
-            or extent.x1 > figure.bbox.x1
-            or extent.y1 > figure.bbox.y1
-        ):
+    found, page = [], figure.bbox
+    placed = {name: extent for name, (_, extent) in texts(figure).items()}
+    for name, extent in placed.items():
+        if extent.x0 < 0 or extent.y0 < 0 or extent.x1 > page.x1 or extent.y1 > page.y1:
             found.append(f"{name} leaves the page")
-    for (one, (_, first)), (other, (_, second)) in combinations(placed.items(), 2):
+    for (one, first), (other, second) in combinations(placed.items(), 2):
         if first.overlaps(second):
             found.append(f"{one} overlaps {other}")
-    boxes = [
-        patch.get_window_extent()
-        for axes in figure.axes
-        for patch in axes.patches
-        if isinstance(patch, FancyBboxPatch)
-    ]
+    patches = [patch for axes in figure.axes for patch in axes.patches]
+    boxes = [patch.get_window_extent() for patch in patches if isinstance(patch, FancyBboxPatch)]
     for box in boxes:
-        for name, (_, extent) in placed.items():
+        for name, extent in placed.items():
             whole = box.contains(extent.x0, extent.y0) and box.contains(extent.x1, extent.y1)
             if box.overlaps(extent) and not whole:
                 found.append(f"{name} crosses the edge of a box")
-    lines = _lines(figure)
-    pieces = [(number, piece) for number, line in enumerate(lines) for piece in pairwise(line)]
+    lines = enumerate(_lines(figure))
+    pieces = [(number, piece) for number, line in lines for piece in pairwise(line)]
     for number, piece in pieces:
         if any(_enters(piece, box.padded(-1.5)) for box in boxes):
             found.append(f"arrow {number} crosses a box")
-        for name, (_, extent) in placed.items():
+        for name, extent in placed.items():
             if _enters(piece, extent):
                 found.append(f"arrow {number} crosses {name}")
     for (one, first), (other, second) in combinations(pieces, 2):
@@ -199,47 +161,39 @@ def faults(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_nothing_overlaps_crosses_or_is_clipped(name: str, kind: str, runs: dict[str, Run]):
-    found = faults(drawing(name, runs[kind]))
-    where = place(figures.__file__, f'"{name}": ')
-    assert not found, f"{where}: drawn from the run {kind!r}, {'; '.join(found)}: move it"
+    found = faults(FIGURES[name].drawn(runs[kind]))
+    assert not found, f"{at(name)}: drawn from the run {kind!r}, {'; '.join(found)}: move it"
 
 
-STUDIED = [name for name, figure in figures.FIGURES.items() if figure.studies]
-
-
-@pytest.mark.parametrize("name", STUDIED)
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_A_RUN])
 def test_old_numbers_are_called_old_and_there_is_room_for_that(
     name: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(studies, "source_digest", lambda name: "another")
     assert "code changed since" in said(name, run)
-    assert not faults(drawing(name, run))
-
-
-def _plain() -> Figure:
-    figure, axes = style.page(100)
-    style.words(axes, 20, 50, "a text")
-    style.box(axes, 100, 20, 60, 40, style.SFT)
-    style.arrow(axes, (200, 20), (300, 20))
-    return figure
+    assert not faults(FIGURES[name].drawn(run))
 
 
 PLANTED = {
-    "overlaps": lambda axes: style.words(axes, 40, 53, "another"),
-    "leaves the page": lambda axes: style.words(axes, 290, 90, "too far to the right"),
-    "edge of a box": lambda axes: style.words(axes, 140, 45, "too wide for it"),
-    "crosses a box": lambda axes: style.arrow(axes, (90, 30), (180, 35)),
-    "crosses 0: a text": lambda axes: style.arrow(axes, (10, 47), (90, 47)),
-    "crosses arrow": lambda axes: style.arrow(axes, (250, 10), (250, 60)),
+    "overlaps": lambda axes: draw.words(axes, 40, 53, "another"),
+    "leaves the page": lambda axes: draw.words(axes, 290, 90, "too far to the right"),
+    "edge of a box": lambda axes: draw.words(axes, 140, 45, "too wide for it"),
+    "crosses a box": lambda axes: draw.arrow(axes, (90, 30), (180, 35)),
+    "crosses 0: a text": lambda axes: draw.arrow(axes, (10, 47), (90, 47)),
+    "crosses arrow": lambda axes: draw.arrow(axes, (250, 10), (250, 60)),
 }
 
 
 @pytest.mark.parametrize("fault", PLANTED)
 def test_that_test_notices(fault: str):
-    figure = style.drawn(_plain)()
-    assert not faults(figure)
-    PLANTED[fault](figure.axes[0])
-    assert any(fault in found for found in faults(figure))
+    with draw.styled():
+        figure, axes = draw.page(100)
+        draw.words(axes, 20, 50, "a text")
+        draw.box(axes, (100, 20, 60, 40), colours.SFT)
+        draw.arrow(axes, (200, 20), (300, 20))
+        assert not faults(figure)
+        PLANTED[fault](axes)
+        assert any(fault in found for found in faults(figure))
 
 
 # The SVG
@@ -247,43 +201,43 @@ def test_that_test_notices(fault: str):
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_svg_follows_the_theme_and_shares_a_page(name: str, kind: str, runs: dict[str, Run]):
-    svg = figures.draw(name, runs[kind])
+    svg = FIGURES[name].svg(runs[kind])
     root = ElementTree.fromstring(svg)
     assert svg.startswith("<svg ")
     alone = {f"{prefix}-{word}": colour for prefix in ("fill", "line")
-             for word, colour in style.SENTINELS.values()}  # fmt: skip
+             for word, colour in colours.SENTINELS.values()}  # fmt: skip
     for element in root.iter():
         assert "style" not in element.attrib
         classes = element.get("class", "").split()
-        colours = [element.attrib[key] for key in ("fill", "stroke") if key in element.attrib]
-        painted = [c for c in colours if c != "none" and not c.startswith(f"url(#{name}-")]
+        seen = [element.attrib[key] for key in ("fill", "stroke") if key in element.attrib]
+        painted = [c for c in seen if c != "none" and not c.startswith(f"url(#{name}-")]
         assert [alone[word] for word in classes] == painted  # each colour has its class
-    assert not any(sentinel in svg for sentinel in style.SENTINELS)
+    assert not any(sentinel in svg for sentinel in colours.SENTINELS)
     ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
     assert len(ids) == len(set(ids))
     assert all(found.startswith(f"{name}-") for found in ids)
     assert set(re.findall(r"url\(#([^)]+)\)", svg)) == set(ids)
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
-    assert tags <= {"svg", "g", "path", "circle", "text", "pattern", "rect", "clipPath"}
+    assert tags <= {"svg", "path", "circle", "text", "pattern", "rect", "clipPath"}
     assert "font-family" not in re.sub(r"<svg [^>]*>", "", svg)
     sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
-    assert min(sizes) * 340 / style.WIDTH >= 11, "too small on a phone"
+    assert min(sizes) * 340 / draw.WIDTH >= 11, "too small on a phone"
     assert "font-size" in root.attrib
 
 
 def test_a_drawing_alone_has_the_colours_of_the_light_theme():
     sheet = Path("docs/assets/stylesheets/extra.css").read_text(encoding="utf-8")
     light = dict(re.findall(r"(--[\w-]+): (#\w+);", sheet.split("slate")[0]))
-    for word, alone in style.SENTINELS.values():
+    for word, alone in colours.SENTINELS.values():
         for kind in (rf"\.fill-{word} {{ fill", rf"\.line-{word} {{ stroke"):
             (variable,) = re.findall(rf"{kind}: var\((--[\w-]+)\); }}", sheet)
             assert word == "paper" or light[variable] == alone
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_svg_is_small(name: str, run: Run):
-    size, where = len(figures.draw(name, run).encode()), place(figures.__file__, f'"{name}": ')
-    assert size <= 9_000, f"{where}: {name} has {size:,} bytes, 9,000 are allowed: draw less"
+    size = len(gzip.compress(FIGURES[name].svg(run).encode()))
+    assert size <= 2_500, f"{at(name)}: {name} has {size:,} bytes, packed: draw less"
 
 
 def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):
@@ -291,10 +245,10 @@ def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path:
         "font.size: 30\nlines.linewidth: 9\ngrid.linestyle: --\nxtick.major.width: 5\n"
     )
     code = (
-        "import sys; from pathlib import Path; from rlhf_explained import figures\n"
+        "import sys; from pathlib import Path; from rlhf_explained.figures import FIGURES\n"
         "from rlhf_explained.pipeline import Run, RunConfig\n"
         "run = Run(RunConfig(), 'made-up', Path(sys.argv[1]))\n"
-        "for name in figures.FIGURES: print(figures.draw(name, run))"
+        "for figure in FIGURES.values(): print(figure.svg(run))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(run.folder)],
@@ -303,7 +257,7 @@ def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path:
         encoding="utf-8",
         check=True,
     )
-    here = "".join(f"{figures.draw(name, run)}\n" for name in figures.FIGURES)
+    here = "".join(f"{figure.svg(run)}\n" for figure in FIGURES.values())
     assert done.stdout == here
 
 
@@ -311,79 +265,52 @@ def test_drawing_leaves_the_callers_settings_alone(run: Run):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    figures.draw("ppo-curves", run)
+    FIGURES["ppo-curves"].svg(run)
     assert dict(matplotlib.rcParams) == before
-
-
-@pytest.mark.parametrize(
-    ("module", "clean"), [("rlhf_explained.figures", True), ("rlhf_explained.figures.style", False)]
-)
-def test_the_names_need_no_matplotlib(module: str, clean: bool):
-    code = f"import sys, {module}; sys.exit(bool({{'matplotlib', 'torch'}} & set(sys.modules)))"
-    assert (subprocess.run([sys.executable, "-c", code]).returncode == 0) == clean
 
 
 # What the figures say
 
 
 def said(name: str, run: Run) -> str:
-    root = ElementTree.fromstring(figures.draw(name, run))
+    root = ElementTree.fromstring(FIGURES[name].svg(run))
     return " | ".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
 
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_alt_text_quotes_the_run(name: str, kind: str, runs: dict[str, Run]):
     alt = figures.alt_text(name, runs[kind])
-    entry = place(figures.__file__, f'"{name}": ')
-    assert len(alt) > 80, f"{entry}: the alt text of {name} is short: say all that the drawing says"
-    assert not re.search(r"[{}]", alt), f"{entry}: the alt text of {name} has a brace: take it out"
-
-
-def test_alt_text_has_the_runs_numbers(run: Run):
-    assert "84\N{NO-BREAK SPACE}% after RLHF" in figures.alt_text("before-after", run)
+    assert len(alt) > 80, f"{at(name)}: this alt text is short: say all that the drawing says"
+    assert not re.search(r"[{}]", alt), f"{at(name)}: the alt text has a brace: take it out"
+    assert name != "before-after" or "84\N{NO-BREAK SPACE}% after RLHF" in alt
 
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
     name: str, kind: str, runs: dict[str, Run]
 ):
-    words = said(name, runs[kind])
-    names_run, is_invented = f"seed {runs[kind].config.seed}" in words, "illustrative" in words
-    assert names_run == (name in MEASURED), (
-        f"{place(__file__, 'MEASURED = ')}: {name} is measured if its drawing says "
-        "`seed {run.config.seed}`: let it stand in both places or in neither"
+    words, run = said(name, runs[kind]), runs[kind]
+    names_run, is_invented = f"seed {run.config.seed}" in words, "illustrative" in words
+    tables = FIGURES[name].tables
+    assert names_run == (tables(run) != tables(runs["another"])), (
+        f"{at(name)}: its drawing says `seed {{run.config.seed}}` if its numbers are the run's"
     )
-    assert is_invented == (name in ILLUSTRATIVE), (
-        f"{place(__file__, 'ILLUSTRATIVE = ')}: {name} is invented if its drawing says "
-        "`illustrative`: let it stand in both places or in neither"
+    assert is_invented == FIGURES[name].illustrative, (
+        f"{at(name)}: `illustrative=True` stands there if the drawing says so"
     )
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
-def test_a_figure_names_all_it_is_drawn_by(name: str):
-    sources = figures.sources(name)
-    shared = ("style.py", "svg.py", "numbers.py", "text.py", "verdicts.py", "of_studies.py")
-    assert {path.name for path in sources} >= {*shared}
-    assert all(path.is_file() for path in sources)
-    assert {path.parent.name for path in sources} >= {"studies", "measured", "figures"}
-    assert (len(sources) > 11) == bool(figures.FIGURES[name].reads)
-
-
-def test_before_after_shows_the_measured_shares(run: Run):
-    words = said("before-after", run)
-    for policy in ("base", "sft", "ppo"):
-        assert measured.share(run.evaluation[policy]["helpful"]) in words
-    # … and the diamonds stand where the original's shares are: half way from .2 to .85 is .525.
-    marks = [
-        line for line in drawing("before-after", run).axes[0].lines if line.get_marker() == "D"
-    ]
-    across = [float(line.get_xdata()[0]) for line in marks[:5]]
-    assert across[0] == across[3] < across[1] == across[2] < across[4]
-    assert (across[1] - across[0]) / (across[4] - across[0]) == pytest.approx(0.1 / 0.65)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_depends_on_all_that_draws_it_and_on_no_other_chapter(name: str):
+    found = {f"{path.parent.name}/{path.stem}" for path in FIGURES[name].sources}
+    shared = {"figures/draw", "figures/svg", "figures/table", "measured/text"}
+    assert found >= {f"figures/{FIGURES[name].module}", *shared}
+    assert len(found & {f"figures/{one.__name__.split('.')[-1]}" for one in figures.CHAPTERS}) == 1
+    assert ("formulas/losses" in found) == (FIGURES[name].module == "ppo")
 
 
 def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_reference(run: Run):
-    figure = drawing("ppo-loop", run)
+    figure = FIGURES["ppo-loop"].drawn(run)
     placed = texts(figure)
     boxes = {}
     for patch in figure.axes[0].patches:
@@ -392,10 +319,10 @@ def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_referenc
             inside = [t.get_text() for t, e in placed.values() if extent.contains(e.x0, e.y0)]
             boxes[inside[0].lstrip("1234567 ")] = extent.padded(1.5)
 
-    def at(point: tuple[float, float]) -> str:
+    def box(point: tuple[float, float]) -> str:
         return next(name for name, extent in boxes.items() if extent.contains(*point))
 
-    assert {(at(line[0]), at(line[-1])) for line in _lines(figure)} == {
+    assert {(box(line[0]), box(line[-1])) for line in _lines(figure)} == {
         ("PROMPT", "POLICY"),
         ("POLICY", "RESPONSE"),
         ("PROMPT", "REWARD MODEL"),
@@ -410,19 +337,13 @@ def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_referenc
     }
 
 
-def test_the_hack_stops_paying_where_the_totals_are_equal(run: Run):
-    hacked = next(scenario for scenario in numbers.SCENARIOS if scenario[0] == "hacked")
-    for scenario in numbers.SCENARIOS:
-        if scenario is not hacked:
-            beta = numbers.crossing(hacked, scenario)
-            totals = [score - beta * kl for _, score, kl in (hacked, scenario)]
-            assert totals[0] == pytest.approx(totals[1])
+def test_the_hack_stops_paying_where_it_is_said(run: Run):
     words = said("beta-sweep", run)
     assert all(beta in words for beta in ("0.119", "0.444", "0.625"))
 
 
 def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_side(run: Run):
-    axes = drawing("ppo-clip", run).axes[1]
+    axes = FIGURES["ppo-clip"].drawn(run).axes[1]
     curves = [line for line in axes.lines if line.get_linewidth() > 2]
     for line, advantage in zip(curves, (1.0, -1.0), strict=True):
         for ratio, objective in zip(line.get_xdata(), line.get_ydata(), strict=True):
@@ -433,10 +354,10 @@ def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_si
 @pytest.mark.parametrize(("count", "drawn"), [(1, 1), (2, 2), (5, 5), (6, 2), (60, 56)])
 def test_a_smoothed_line_is_drawn_where_its_window_is_full(count: int, drawn: int):
     ys = [float(place % 7) for place in range(count)]
-    figure, _ = style.page(200)
-    axes = style.panel(figure, 30, 30, 200, 100, title="")
+    figure, _ = draw.page(200)
+    axes = draw.panel(figure, (30, 30, 200, 100), "")
     smooth = verdicts.smoothed(ys)
-    style.curve(axes, list(range(count)), smooth, colour=style.PPO, dash="-", raw=ys)
+    draw.curve(axes, list(range(count)), smooth, colours.PPO, "-", raw=ys)
     single, line = axes.lines
     assert single.get_ydata().tolist() == ys
     assert len(line.get_xdata()) == drawn
@@ -445,47 +366,24 @@ def test_a_smoothed_line_is_drawn_where_its_window_is_full(count: int, drawn: in
     assert smooth[first] == smooth[0], "its ends are those of the nearest full window"
 
 
-def test_the_stop_is_marked_where_practised_questions_chose_it(run: Run):
-    _, _, stops = figures.tables("gold-against-kl", run)
-    study = studies.stored("early_stopping")
-    for speed, axes in zip(numbers.SPEEDS, drawing("gold-against-kl", run).axes[1:], strict=True):
-        (mark,) = [line for line in axes.lines if line.get_marker() == "D"]
-        rows = [row for row in study.rows if row["setting"] == f"{speed}_free"]
-        looks = [max(row["way"], key=lambda look: look["practised_gold"]) for row in rows]
-        means = [sum(look[q] for look in looks) / len(looks) for q in ("kl", "gold")]
-        assert mark.get_xydata()[0].tolist() == pytest.approx(means)
-        assert stops.where("rate", speed)["gold"] == [look["gold"] for look in looks]
-
-
 def test_every_method_has_its_row_the_best_first(run: Run):
-    (table,) = figures.tables("methods", run)
-    golds = table["gold"]
-    assert golds == sorted(golds, reverse=True)
-    rows = {text.get_text(): text.get_position()[1] for text, _ in
-            texts(drawing("methods", run)).values()}  # fmt: skip
+    (table,) = FIGURES["methods"].tables(run)
+    assert table["gold"] == sorted(table["gold"], reverse=True)
+    found = texts(FIGURES["methods"].drawn(run)).values()
+    rows = {text.get_text(): text.get_position()[1] for text, _ in found}
     places = [rows[name] for name in table["method"]]
     assert places == sorted(places)
     assert any(text.startswith("≤ ") for text in rows), "best-of-n's KL is a bound"
 
 
 def test_a_change_is_bold_if_it_is_beyond_the_corrected_noise(run: Run):
-    table, _ = figures.tables("ablations", run)
-    found = texts(drawing("ablations", run)).values()
+    table, _ = FIGURES["ablations"].tables(run)
+    found = texts(FIGURES["ablations"].drawn(run)).values()
     bold = {text.get_text(): text.get_weight() == "bold" for text, _ in found}
     for row in table.rows[1:]:
         change = f"{measured.number(row[2])} ± {measured.number(row[3])}"
         assert bold[change] == (row[4] <= 0.05)
     assert not all(row[4] <= 0.05 for row in table.rows[1:])
-
-
-def test_the_temperatures_are_those_of_the_exam(run: Run):
-    axes = drawing("temperatures", run).axes[1]
-    drawn = [line for line in axes.lines if len(line.get_xdata()) > 2]
-    assert len(drawn) == len(POLICIES)
-    for line, policy in zip(drawn, POLICIES, strict=True):
-        exams = run.temperatures[policy]
-        points = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
-        assert points == {float(at): exam["gold"] for at, exam in exams.items()}
 
 
 # Colour is never the only signal
@@ -502,7 +400,7 @@ def alike(figure: Figure) -> list[str]:
         for line in axes.lines:
             colour = line.get_color()
             is_series = len(line.get_xdata()) > 2 and line.get_linewidth() > 1
-            if is_series and colour != style.PAPER:
+            if is_series and colour != colours.PAPER:
                 look = (line.get_linestyle(), str(line._dash_pattern), line.get_linewidth())
                 if looks.setdefault(look, colour) != colour:
                     found.append(f"two lines of dash {look}")
@@ -517,34 +415,31 @@ def alike(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_series_differ_in_more_than_their_colour(name: str, kind: str, runs: dict[str, Run]):
-    assert not alike(drawing(name, runs[kind]))
+    assert not alike(FIGURES[name].drawn(runs[kind]))
 
 
 def test_series_that_do_not_would_be_noticed(run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(style.DASHES, "ppo_no_kl", style.DASHES["ppo"])
-    assert len(alike(drawing("ppo-curves", run))) == 3
-    axes = drawing("gold-against-kl", run).axes[1]
-    for patch in axes.patches:
+    monkeypatch.setitem(colours.DASHES, "ppo_no_kl", colours.DASHES["ppo"])
+    assert len(alike(FIGURES["ppo-curves"].drawn(run))) == 3
+    figure = FIGURES["gold-against-kl"].drawn(run)
+    for patch in figure.axes[1].patches:
         patch.set_capstyle("round")
-    assert any("patches" in found for found in alike(axes.figure))
+    assert any("patches" in found for found in alike(figure))
 
 
-def test_kinds_of_events_differ_in_their_marks():
-    from rlhf_explained.figures import history
-
-    assert len({mark for mark, _ in history.LOOKS.values()}) == len(history.LOOKS)
-    assert list(history.LOOKS) == list(numbers.KINDS.values())
-    assert len(set(style.MARKERS.values())) == len(style.MARKERS)
+def test_kinds_of_events_and_policies_differ_in_their_marks():
+    for marks in ([mark for _, mark, _ in history.KINDS.values()], colours.MARKERS.values()):
+        assert len(set(marks)) == len(marks)
 
 
-# The style's own arithmetic
+# Arithmetic
 
 
 @pytest.mark.parametrize(
     "wanted", [[], [5.0], [5.0, 5.0], [1.0, 2.0, 3.0], [90.0, 95.0, 99.0], [50.0, 10.0, 52.0]]
 )
 def test_spread_keeps_order_and_distance_and_room(wanted: list[float]):
-    placed = style.spread(wanted, 13, 0, 100)
+    placed = labels.spread(wanted, 13, 0, 100)
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
     assert all(placed[b] - placed[a] >= 13 - 1e-9 for a, b in pairwise(order))
     assert all(-1e-9 <= place <= 100 + 1e-9 for place in placed)
@@ -554,10 +449,10 @@ def test_spread_keeps_order_and_distance_and_room(wanted: list[float]):
 
 
 def test_limits_hold_all_points():
-    figure, _ = style.page(200)
-    axes = style.panel(figure, 30, 30, 200, 100, title="")
+    figure, _ = draw.page(200)
+    axes = draw.panel(figure, (30, 30, 200, 100), "")
     for ys in ([1.0], [2.0, 2.0], [-1e6, math.pi]):
-        style.limits(axes, list(range(len(ys))), ys)
+        draw.limits(axes, list(range(len(ys))), ys)
         low, high = axes.get_ylim()
         assert low < min(ys)
         assert max(ys) < high

@@ -140,7 +140,7 @@ def test_no_floor_below_the_figures_loads_matplotlib():
 
 
 def test_loaded_matplotlib_would_be_seen():
-    assert loaded([*below_the_figures(), "rlhf_explained.figures.style"]) == {"torch", "matplotlib"}
+    assert loaded([*below_the_figures(), "matplotlib"]) == {"torch", "matplotlib"}
 
 
 def test_what_a_warm_build_imports_loads_neither():
@@ -149,4 +149,4 @@ def test_what_a_warm_build_imports_loads_neither():
 
 def test_either_would_be_seen():
     assert loaded([*quick(), "rlhf_explained.rollout"]) == {"torch"}
-    assert loaded([*quick(), "rlhf_explained.figures.style"]) == {"matplotlib"}
+    assert loaded([*quick(), "matplotlib"]) == {"matplotlib"}

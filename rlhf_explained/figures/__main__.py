@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from rlhf_explained.figures import FIGURES, draw
+from rlhf_explained.figures import FIGURES
 
 
 @click.command()
@@ -22,7 +22,7 @@ def main(names: tuple[str, ...], into: Path, seed: int) -> None:
     result = run(RunConfig(seed=seed))
     into.mkdir(parents=True, exist_ok=True)
     for name in names or FIGURES:
-        (into / f"{name}.svg").write_text(draw(name, result), encoding="utf-8")
+        (into / f"{name}.svg").write_text(FIGURES[name].svg(result), encoding="utf-8")
 
 
 if __name__ == "__main__":

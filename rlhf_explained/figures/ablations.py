@@ -2,114 +2,164 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from typing import Any
 
-from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import number
-from rlhf_explained.measured.of_studies import ALPHA
+from rlhf_explained.figures import colours, draw
+from rlhf_explained.figures.colours import BASE, INK, MUTED, NOKL, PPO, SFT
+from rlhf_explained.figures.registry import figure
+from rlhf_explained.figures.table import Table
+from rlhf_explained.measured.of_studies import ABLATIONS, ALPHA, CRITICS, ablation, gold_changes
+from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import stored
+from rlhf_explained.studies import Interval, stored
+
+LOOKS = {
+    "ppo": (PPO, "-", "o"),
+    "critic_from_sft": (SFT, colours.DASH_DOT, "^"),
+    "critic_detached": (MUTED, colours.DASHED, "s"),
+    "critic_shared": (NOKL, colours.DOTTED, "X"),
+}
 
 
-@style.drawn
-def gold_without(run: Run) -> Figure:
+def changes(run: Run) -> tuple[Table, Table]:
+    """What PPO reaches without one of its parts, and each seed's change in gold."""
+    study = stored("ablations")
+    headings = {
+        "helpful": "helpful (%) .0",
+        "false": "false (%) .0",
+        "kl": "KL (nats)",
+        "largest_kl": "largest KL (nats) .1",
+        "late_explained_variance": "late explained variance",
+    }
+    gaps = {setting: ablation(setting, "gold") for setting in ABLATIONS}
+    found = gold_changes()
+    rows: list[tuple[Any, ...]] = []
+    for setting, name in {"ppo": "PPO as shipped", **ABLATIONS}.items():
+        change = found.get(setting)
+        means = (
+            study.interval(setting, quantity).mean * (100 if "%" in heading else 1)
+            for quantity, heading in headings.items()
+        )
+        gold, cells = study.interval(setting, "gold").mean, [None] * 3
+        if change:
+            cells = [change.mean, change.reach, change.p]
+        rows.append((name, gold, *cells, *means))
+    seeds = [
+        (name, seed, gap)
+        for setting, name in ABLATIONS.items()
+        for seed, gap in zip(study.seeds, gaps[setting], strict=True)
+    ]
+    title = f"PPO without one of its parts, mean of {len(study.seeds)} seeds; ± 95 % interval"
+    head = "setting", "gold", "change", "±", "p, corrected (Holm) .4"
+    by_seed = "setting", "seed", "change .3"
+    return (
+        Table.of("ablations", title, (*head, *headings.values()), rows),
+        Table.of("ablations-seeds", "Change in gold, seed by seed", by_seed, seeds),
+    )
+
+
+@figure(
+    "ablations",
+    numbers=changes,
+    studies=("ablations",),
+    alt="Change in gold reward on held-out prompts when one part of PPO is changed, with 95 % "
+    "intervals over five seeds. A critic from SFT {ablations-critic-from-sft}; one on the "
+    "policy’s trunk {ablations-critic-shared}, detached {ablations-critic-detached}; no critic "
+    "{ablations-no-critic}; λ = 1 {ablations-lambda-1}; no clip {ablations-no-clip}; no value "
+    "clip {ablations-no-value-clip}; no KL penalty {ablations-no-kl}; no whitening "
+    "{ablations-no-whitening}; a pretraining mix on practised questions "
+    "{ablations-mix-practised}, with the answers {ablations-mix-all}; eight epochs a batch "
+    "instead of two {ablations-eight-epochs}; eight epochs without the clip, against with it, "
+    "{ablations-eight-epochs-no-clip}.",
+)
+def gold_without(run: Run, table: Table, seeds: Table) -> draw.Figure:
     """The change in gold reward, seed by seed, when a part is taken out.
 
     The scale is that of all rows but the farthest, which may lie off it: an arrow says so. A change
     is coloured and bold if it is beyond the noise after Holm's correction.
     """
-    table, seeds = numbers.ablations(run)
     rows = [row[:5] for row in table.rows if row[2] is not None]
-    rows = [(name, mean, reach, p <= ALPHA) for name, _, mean, reach, p in rows]
-    gap, top = 42.0, 36.0
-    figure, page = style.page(top + gap * len(rows) + 88)
-    axes = style.panel(
-        figure,
-        14,
-        top,
-        style.WIDTH - 28,
-        gap * len(rows),
-        title="Change in gold",
-        unit="true reward, held-out prompts",
-        xlabel="change, against the same seed with that part",
-        headroom=14,
-    )
+    gap, top, wide = 42.0, 36.0, draw.WIDTH - 28
+    figure, page = draw.page(top + gap * len(rows) + 88)
+    frame, unit = (14, top, wide, gap * len(rows)), "true reward, held-out prompts"
+    xlabel = "change, against the same seed with that part"
+    axes = draw.panel(figure, frame, "Change in gold", unit, xlabel, room=14)
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(style.MaxNLocator(6, steps=[1, 2, 5, 10]))
-    changes = [seeds.where("setting", name)["change"] for name, *_ in rows]
-    farthest = max(range(len(rows)), key=lambda place: abs(rows[place][1]))
+    axes.locator_params(axis="x", nbins=6, integer=False)
+    single = [seeds.where("setting", name)["change"] for name, *_ in rows]
+    farthest = max(range(len(rows)), key=lambda place: abs(rows[place][2]))
     near = [0.0]
-    for place, (_, mean, reach, _) in enumerate(rows):
-        near += [] if place == farthest else [*changes[place], mean - reach, mean + reach]
+    for place, (_, _, mean, reach, _) in enumerate(rows):
+        near += [] if place == farthest else [*single[place], mean - reach, mean + reach]
     margin = 0.08 * (max(near) - min(near))
     low, high = min(near) - margin, max(near) + margin
     axes.set_xlim(low, high)
     key = "◆ mean, 95 % interval · dots: seeds"
-    for place, (name, mean, reach, beyond) in enumerate(rows):
-        at, line = place + 0.18, top + gap * place + 16
-        colour = style.INK if not beyond else style.PPO if mean > 0 else style.BASE
-        style.words(page, 14, line, name)
+    for place, (name, _, mean, reach, p_value) in enumerate(rows):
+        at, line, bold = place + 0.18, top + gap * place + 16, p_value <= ALPHA
+        colour = INK if not bold else PPO if mean > 0 else BASE
         text = f"{number(mean)} ± {number(reach)}"
-        style.words(page, style.WIDTH - 14, line, text, colour=colour, align="right", bold=beyond)
-        axes.plot([0, 0], [place - 0.05, place + 0.42], color=style.MUTED, linewidth=1)
+        draw.words(page, 14, line, name)
+        draw.words(page, draw.WIDTH - 14, line, text, colour, ha="right", bold=bold)
+        axes.plot([0, 0], [place - 0.05, place + 0.42], color=MUTED, linewidth=1)
         if low <= mean <= high:
-            style.dots(axes, changes[place], [place + 0.36] * len(changes[place]), style.MUTED)
+            draw.dots(axes, single[place], [place + 0.36] * len(single[place]), MUTED)
             axes.plot([mean - reach, mean + reach], [at, at], color=colour, linewidth=1.4)
             axes.plot(mean, at, "D", color=colour, markersize=6)
         else:
             edge, marker, arrow = (low, "<", "◂") if mean < low else (high, ">", "▸")
             axes.plot(edge, at, marker, color=colour, markersize=9, clip_on=False)
             key = f"◆ mean, 95 % interval · dots: seeds · {arrow} off the scale"
-    style.note(figure, key, above=37)
-    style.remark(figure, "bold: beyond the noise, corrected by Holm")
-    style.note(figure, stored("ablations").origin)
+    bold = "bold: beyond the noise, corrected by Holm"
+    draw.notes(figure, key, bold, stored("ablations").origin)
     return figure
 
 
-@style.drawn
-def critic_positions(run: Run) -> Figure:
+def by_position(run: Run) -> Table:
+    """What each kind of critic explains before each token of an answer."""
+    study, rows = stored("ablations"), []
+    for setting, name in CRITICS.items():
+        kept = [row["explained_by_position"] for row in study.rows if row["setting"] == setting]
+        tokens = enumerate(zip(*kept, strict=True), start=1)
+        rows += ((name, token, Interval.of(values)) for token, values in tokens)
+    title = f"Explained variance by position, mean of {len(study.seeds)} seeds ± 95 % interval"
+    headings = "critic", "token", "explained variance ±"
+    return Table.of("critic-positions", title, headings, rows)
+
+
+@figure(
+    "critic-positions",
+    numbers=by_position,
+    studies=("ablations",),
+    alt="Explained variance of what an answer will still earn, before each of its first tokens, "
+    "for four kinds of critic, means over five seeds. In training, over the last ten rounds: "
+    "{ablations-ppo-explained-variance} for a network of its own that starts from the reward "
+    "model, {ablations-critic-from-sft-explained-variance} for one that starts from SFT, "
+    "{ablations-critic-detached-explained-variance} for a head on the policy’s trunk that does "
+    "not change it and {ablations-critic-shared-explained-variance} for one that does.",
+)
+def critic_positions(run: Run, table: Table) -> draw.Figure:
     """What four kinds of critic explain before each token of an answer."""
-    (table,) = numbers.critic_positions(run)
-    figure, page = style.page(328)
-    axes = style.panel(
-        figure,
-        40,
-        24,
-        style.WIDTH - 54,
-        180,
-        title="Explained variance",
-        unit="of what is still to be earned",
-        xlabel="token of the answer that is about to be written",
+    figure, page = draw.page(328)
+    unit, xlabel = (
+        "of what is still to be earned",
+        "token of the answer that is about to be written",
     )
-    looks = {
-        "ppo": (style.PPO, "-", "o"),
-        "critic_from_sft": (style.SFT, (0, (6, 2, 1, 2)), "^"),
-        "critic_detached": (style.MUTED, (0, (4, 2)), "s"),
-        "critic_shared": (style.NOKL, (0, (1, 2)), "X"),
-    }
+    frame = (40, 24, draw.WIDTH - 54, 180)
+    axes = draw.panel(figure, frame, "Explained variance", unit, xlabel)
     values = [0.0]
-    for place, (setting, (colour, dash, marker)) in enumerate(looks.items()):
-        rows = table.where("critic", numbers.CRITICS[setting])
-        xs, means, reaches = (
-            rows[name] for name in ("token", "explained variance", "± explained variance")
-        )
-        axes.plot(
-            xs, means, color=colour, linestyle=dash, linewidth=1.8, marker=marker, markersize=4.5
-        )
-        for x, mean, reach in zip(xs, means, reaches, strict=True):
-            axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=0.8)
-        values += means
+    for place, (setting, look) in enumerate(LOOKS.items()):
+        (colour, dash, marker), name = look, CRITICS[setting]
+        rows = table.where("critic", name)
+        draw.means(axes, rows["token"], rows, "explained variance", look)
+        values += rows["explained variance"]
         left, line = 4 + 202 * (place % 2), 258 + 18 * (place // 2)
         page.plot([left, left + 26], [line - 4] * 2, color=colour, linestyle=dash, linewidth=1.8)
         page.plot(left + 13, line - 4, marker, color=colour, markersize=4.5)
-        style.words(
-            page, left + 32, line, numbers.CRITICS[setting], size=style.SMALL, colour=colour
-        )
-    axes.axhline(0, color=style.MUTED, linewidth=0.8)
-    low = max(min(values), -1.0)  # what is worse is worse
-    axes.set_ylim(low - 0.08, 1)
+        draw.words(page, left + 32, line, name, colour, size=draw.SMALL)
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.set_ylim(max(min(values), -1.0) - 0.08, 1)  # what is worse is worse
     axes.set_xlim(0.6, max(table["token"]) + 0.4)
-    style.remark(figure, "bars: 95 % interval of the mean")
-    style.note(figure, stored("ablations").origin)
+    draw.notes(figure, "bars: 95 % interval of the mean", stored("ablations").origin)
     return figure

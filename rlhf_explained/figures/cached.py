@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlhf_explained import disk, figures, memo, parallel
@@ -45,11 +46,7 @@ def svg(name: str, run: Run) -> str:
         _draw([name], run)
     if key in _failed:
         raise _failed[key]
-
-    def again(folder: Path) -> None:  # a damaged entry
-        _draw_into(folder, [name], run)
-
-    return (memo.entry("figures", key, again) / f"{name}.svg").read_text(encoding="utf-8")
+    return (memo.root() / "figures" / key / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def jobs(run: Run) -> list[Callable[[], None]]:
@@ -62,24 +59,7 @@ def jobs(run: Run) -> list[Callable[[], None]]:
         Shares of the work, each in a process of its own; nothing where all figures are remembered.
     """
     missing = [name for name in figures.FIGURES if _is_missing(_key(name, run))]
-    return [functools.partial(_draw, list(names), run) for names in parallel.shares(missing)]
-
-
-def _is_missing(key: str) -> bool:
-    return key not in _failed and not _folder(key).is_dir()
-
-
-def tables(name: str, run: Run) -> tuple[Table, ...]:
-    """The numbers that a figure shows, for a page or another text that prints them.
-
-    Args:
-        name: A name in `figures.FIGURES`.
-        run: What is drawn.
-
-    Returns:
-        Whole tables; none if the figure is a drawing without numbers.
-    """
-    return figures.tables(name, run)
+    return [functools.partial(_draw, names, run) for names in parallel.shares(missing)]
 
 
 def address(table: Table) -> str:
@@ -89,56 +69,41 @@ def address(table: Table) -> str:
 
 def files(run: Run) -> dict[str, str]:
     """All tables as files to publish: what they hold by their addresses."""
-    every = (table for name in figures.FIGURES for table in tables(name, run))
+    every = (table for figure in figures.FIGURES.values() for table in figure.tables(run))
     return {address(table): table.csv() for table in every}
 
 
 def _key(name: str, run: Run) -> str:
+    figure = figures.FIGURES[name]
     return memo.key(
         name=name,
         run=run.key,
-        source=memo.source_digest(figures.sources(name)),
-        studies=[stored(study).fingerprint for study in figures.FIGURES[name].studies],
+        source=memo.source_digest(figure.sources),
+        studies=[stored(study).fingerprint for study in figure.studies],
         matplotlib=memo.version("matplotlib"),
     )
 
 
-def _folder(key: str) -> Path:
-    return memo.root() / "figures" / key
+def _is_missing(key: str) -> bool:
+    return key not in _failed and memo.find("figures", key) is None
 
 
-def _draw(names: list[str], run: Run) -> None:
-    """Draw all names, remembering each drawing or its failure."""
+def _draw(names: Sequence[str], run: Run) -> None:
+    """Draw all names in one process, remembering each drawing or its failure."""
     with tempfile.TemporaryDirectory() as folder:
-        while names:
-            try:
-                _draw_into(Path(folder), names, run)
-            except DrawingError as error:
-                failure = error
-            else:
-                failure = None
-            for name in list(names):
-                drawing = Path(folder, f"{name}.svg")
-                if not (drawing.is_file() and drawing.read_bytes().endswith(b"</svg>")):
-                    break
-                names.remove(name)
-                memo.entry("figures", _key(name, run), lambda into, d=drawing: _copy(d, into))
-            if failure is None:
+        command = [sys.executable, "-m", "rlhf_explained.figures", *names, "--into", folder]
+        command += ["--seed", str(run.config.seed)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
+        disk.raise_again(done.stderr, Path(folder))
+        for place, name in enumerate(names, start=1):
+            key, drawing = _key(name, run), Path(folder, f"{name}.svg")
+            if drawing.is_file() and drawing.read_bytes().endswith(b"</svg>"):
+                memo.entry("figures", key, functools.partial(shutil.copy, drawing))
+            else:  # it stopped here; go on with the others
+                _failed[key] = DrawingError(_where(done.stderr))
+                if rest := names[place:]:
+                    _draw(rest, run)
                 return
-            _failed[_key(names.pop(0), run)] = failure  # it stopped here; go on with the others
-
-
-def _copy(drawing: Path, into: Path) -> None:
-    (into / drawing.name).write_bytes(drawing.read_bytes())
-
-
-def _draw_into(folder: Path, names: list[str], run: Run) -> None:
-    command = [sys.executable, "-m", "rlhf_explained.figures", *names, "--into", str(folder)]
-    command += ["--seed", str(run.config.seed)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        disk.raise_again(done.stderr, folder)
-        raise DrawingError(_where(done.stderr))
 
 
 def _where(trace: str) -> str:

@@ -18,7 +18,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from rlhf_explained.figures.style import SENTINELS
+from rlhf_explained.figures.colours import SENTINELS
 
 SIZE = (1200, 630)  # pixels, the shape that everyone cuts to
 PAPER, INK, MUTED = "#fefefc", "#1f2328", "#5b6067"

@@ -2,104 +2,131 @@
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from typing import Any
 
-from rlhf_explained.figures import numbers, style
+from rlhf_explained.figures import draw, labels
+from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, PAPER, PPO, REWARD
+from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import stored
 
-# Of each method that was trained: colour and marker.
-LOOKS = {
-    "PPO": (style.PPO, "o"),
-    "RLOO": (style.INK, "s"),
-    "DPO": (style.ALIGNED, "D"),
-    "GRPO": (style.INK, "v"),
-    "GRPO, no std": (style.MUTED, "v"),
-    "ratio × k3": (style.MUTED, "^"),
-    "k2 in the loss": (style.MUTED, "<"),
+# The methods of the study by setting, with colour and marker; the last ones need no training.
+METHODS = {
+    "ppo": ("PPO", PPO, "o"),
+    "group": ("RLOO", INK, "s"),
+    "dpo": ("DPO", ALIGNED, "D"),
+    "k2": ("k2 in the loss", MUTED, "<"),
+    "ratio_k3": ("ratio × k3", MUTED, "^"),
+    "grpo_no_std": ("GRPO, no std", MUTED, "v"),
+    "grpo": ("GRPO", INK, "v"),
+    "best_of_4": ("best of 4", REWARD, "."),
+    "best_of_64": ("best of 64", REWARD, "."),
+}
+# How far from its mark each trained one has its name: clear of the others and of the lines.
+NAMED = {
+    "ppo": (-20, -4),
+    "group": (-23, 11),
+    "dpo": (20, -19),
+    "grpo": (23, -4),
+    "grpo_no_std": (52, -4),
+    "ratio_k3": (0, 32),
+    "k2": (68, -40),
 }
 
 
-@style.drawn
-def frontier(run: Run) -> Figure:
+def rewards(run: Run) -> tuple[Table, Table]:
+    """Reward and KL in the first exact world; shares of the frontier's reward in all of them."""
+    study = stored("frontier")
+    kinds = {"frontier": ("frontier", "β"), "best_of": ("best-of-n", "n")}
+    rows: list[tuple[Any, ...]] = [("frontier", "", 0.0, 0.0)]
+    for setting in study.config:
+        kind, _, at = setting.rpartition("_")
+        if kind in kinds or setting in METHODS:
+            policy, name = kinds[kind] if kind in kinds else (METHODS[setting][0], "")
+            where = study.values(setting, "kl")[0], study.values(setting, "gained")[0]
+            rows.append((policy, f"{name} = {at}" if name else "", *where))
+    world = "Reward and KL in the first exact world"
+    shares = []
+    for setting, (name, *_) in METHODS.items():
+        found = (study.values(setting, quantity) for quantity in ("kl", "gained", "most"))
+        for seed, spent, gained, most in zip(study.seeds, *found, strict=True):
+            shares.append((name, seed, spent, 100.0 * gained / most))
+    title = "Reward gained, as a share of what the frontier gains at the same KL"
+    headings = "method", "world", "KL (nats)", "share of the frontier (%) .1"
+    return (
+        Table.of("frontier", world, ("policy", "at", "KL (nats)", "reward gained"), rows),
+        Table.of("frontier-shares", title, headings, shares),
+    )
+
+
+@figure(
+    "frontier",
+    numbers=rewards,
+    studies=("frontier",),
+    alt="Two panels. In one exact world, reward against KL from the reference: the frontier rises "
+    "from the reference, ever less steeply. PPO, RLOO and DPO lie on it, at the same place; "
+    "best-of-n, up to n = 64, runs a little below it; GRPO lies further right "
+    "and below it, without the division by the deviation nearer to it. In five worlds, the "
+    "reward of each method as a share of the frontier’s at the same KL.",
+)
+def frontier(run: Run, world: Table, shares: Table) -> draw.Figure:
     """Reward against KL in one world, and how near each method is to the frontier in all."""
-    world, shares = numbers.frontier(run)
-    figure, _ = style.page(524)
+    figure, _ = draw.page(524)
     _one_world(figure, world)
     _all_worlds(figure, shares)
     study = stored("frontier")
-    style.remark(figure, f"every method at β = {study.config['dpo']['beta']}")
-    style.note(figure, study.origin)
+    draw.notes(figure, f"every method at β = {study.config['dpo']['beta']}", study.origin)
     return figure
 
 
-def _one_world(figure: Figure, table: Table) -> None:
+def _one_world(figure: draw.Figure, table: Table) -> None:
     """The frontier, best-of-n along it, and what was trained."""
-    axes = style.panel(
-        figure,
-        44,
-        24,
-        style.WIDTH - 58,
-        210,
-        title="Reward",
-        unit="above the reference, first world",
-        xlabel="KL from the reference, nats, root scale",
-    )
-    curve, drawn = table.where("policy", "frontier"), table.where("policy", "best-of-n")
-    line = list(zip(curve["KL"], curve["reward gained"], strict=True))
-    axes.plot(*zip(*line, strict=True), color=style.MUTED, linewidth=1.6)
-    steps = list(zip(drawn["KL"], drawn["reward gained"], strict=True))
-    axes.plot(*zip(*steps, strict=True), color=style.REWARD, linewidth=0.8, linestyle=(0, (2, 2)))
-    axes.plot(*zip(*steps, strict=True), ".", color=style.REWARD, markersize=6, linewidth=0)
-    marks, points = [], [*style.along(line), *style.along(steps)]
-    for method, (colour, marker) in LOOKS.items():
-        (kl,), (gained,) = (table.where("policy", method)[name] for name in ("KL", "reward gained"))
-        _mark(axes, [kl], [gained], colour, marker)
-        marks.append((kl, gained, method, colour))
-        points.append((kl, gained))
-    marks += [(*steps[-1], drawn["at"][-1], style.REWARD), (*steps[3], "best-of-n", style.REWARD)]
-    marks.append((*line[-4], "frontier", style.MUTED))
-    style.limits(axes, [0, 1.1 * steps[-1][0]], [0, 1.05 * steps[-1][1]])
+    import numpy as np
+
+    said = "above the reference, first world", "KL from the reference, nats, root scale"
+    axes = draw.panel(figure, (44, 24, draw.WIDTH - 58, 210), "Reward", *said)
+
+    def points(policy: str) -> list[tuple[float, float]]:
+        return [row[2:] for row in table.where("policy", policy).rows]
+
+    line, steps = points("frontier"), points("best-of-n")
+    axes.plot(*zip(*line, strict=True), color=MUTED, linewidth=1.6)
+    axes.plot(*zip(*steps, strict=True), color=REWARD, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.plot(*zip(*steps, strict=True), ".", color=REWARD, markersize=6, linewidth=0)
+    most = table.where("policy", "best-of-n")["at"][-1]
+    names = [(most, steps[-1], (-31, 11), REWARD), ("best-of-n", steps[3], (41, -4), REWARD)]
+    names.append(("frontier", line[-4], (-41, 20), MUTED))
+    for setting, away in NAMED.items():
+        method, colour, marker = METHODS[setting]
+        (place,) = points(method)
+        _mark(axes, [place[0]], [place[1]], colour, marker)
+        names.append((method, place, away, colour))
+    for name in names:
+        labels.write(axes, *name, xycoords="data")
+    draw.limits(axes, [0, 1.1 * steps[-1][0]], [0, 1.05 * steps[-1][1]])
     axes.set_xscale("function", functions=(np.sqrt, np.square))
     axes.set_xticks([0, 0.1, 0.5, 1, 2, 3], ["0", "0.1", "0.5", "1", "2", "3"])
-    style.place_labels(axes, marks, clear_of=points)
 
 
-def _all_worlds(figure: Figure, table: Table) -> None:
+def _all_worlds(figure: draw.Figure, table: Table) -> None:
     """A dot for each method and world."""
-    names = list(dict.fromkeys(table["method"]))
-    axes = style.panel(
-        figure,
-        96,
-        300,
-        style.WIDTH - 110,
-        17 * len(names),
-        title="Share of the frontier’s reward at the same KL",
-        xlabel="%",
+    names, title = (
+        [name for name, *_ in METHODS.values()],
+        "Share of the frontier’s reward at the same KL",
     )
-    for row, name in enumerate(names):
+    frame = (96, 300, draw.WIDTH - 110, 17 * len(names))
+    axes = draw.panel(figure, frame, title, xlabel="%")
+    for row, (name, colour, marker) in enumerate(METHODS.values()):
         found = table.where("method", name)["share of the frontier"]
-        colour, marker = LOOKS.get(name, (style.REWARD, "."))
         _mark(axes, found, [row] * len(found), colour, marker)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, color=style.INK)
-    every = table["share of the frontier"]
-    axes.set_xlim(min(every) - 2, 101)
+    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.set_xlim(min(table["share of the frontier"]) - 2, 101)
 
 
 def _mark(
-    axes: style.Axes, xs: list[float], ys: list[float] | list[int], colour: str, marker: str
+    axes: draw.Axes, xs: list[float], ys: list[float] | list[int], colour: str, marker: str
 ) -> None:
-    axes.plot(
-        xs,
-        ys,
-        marker,
-        linewidth=0,
-        color=colour,
-        markerfacecolor=style.PAPER,
-        markeredgewidth=1.4,
-        markersize=6.5,
-        clip_on=False,
-    )
+    look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5}
+    axes.plot(xs, ys, marker, linewidth=0, color=colour, clip_on=False, **look)

@@ -2,114 +2,158 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
-from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import number
-from rlhf_explained.measured.of_studies import METHODS, method
+from rlhf_explained.figures import colours, draw, labels
+from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, NOKL, PPO, REWARD, SFT
+from rlhf_explained.figures.registry import figure
+from rlhf_explained.figures.table import Table
+from rlhf_explained.measured import of_studies
+from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import stored
+from rlhf_explained.studies import Interval, stored
 
-COLOURS = {
-    **style.COLOURS,
-    "sft_1.0": style.SFT,
-    "sft_best": style.SFT,
-    "sft_good": style.SFT,
-    "sft_best_tenth": style.SFT,
-    "rejection_sampling": style.REWARD,
-    "best_of_16": style.REWARD,
-    "dpo": style.ALIGNED,
+LOOKS = {
+    "sft_1.0": (SFT, "^"),
+    "sft_best": (SFT, "^"),
+    "sft_good": (SFT, "^"),
+    "sft_best_tenth": (SFT, "^"),
+    "rejection_sampling": (REWARD, "D"),
+    "best_of_16": (REWARD, "D"),
+    "dpo": (ALIGNED, "D"),
+    "grpo": (INK, "D"),
+    "rloo": (INK, "D"),
+    "ppo": (PPO, "o"),
+    "ppo_no_kl": (NOKL, "X"),
 }
-IMITATION = ("sft_1.0", "sft_best", "sft_good", "sft_best_tenth")
-MARKERS = {**style.MARKERS, **dict.fromkeys(IMITATION, "^")}
+# Of each line over the share of good demonstrations: its name, colour, dash and marker.
+LEARNERS = {
+    "sft": ("SFT", SFT, colours.DOTTED, "^"),
+    "marked": ("SFT on good ones", SFT, colours.DASH_DOT, "^"),
+    "tenth": ("SFT on the best tenth", SFT, (0, (3, 1, 1, 1)), "v"),
+    "dpo": ("DPO", ALIGNED, colours.DASHED, "D"),
+    "ppo": ("PPO", PPO, "-", "o"),
+}
 
 
-@style.drawn
-def gold_by_method(run: Run) -> Figure:
+def reached(run: Run) -> Table:
+    """What each method reaches, the most gold first: means over seeds, with 95 % intervals."""
+    headings = {
+        "gold": "gold ±",
+        "gold_greedy": "gold, greedy ±",
+        "kl": "KL (nats) ±",
+        "proxy": "proxy ±",
+        "helpful": "helpful (%) .0 ±",
+        "false": "false (%) .0 ±",
+        "seconds": "seconds (s) .0 ±",
+        "labels": "labels .0 ±",
+    }
+
+    def cell(setting: str, quantity: str) -> Interval | None:
+        if quantity in of_studies.NEVER_MEASURED.get(setting, ()):
+            return None
+        values = of_studies.method(setting, quantity)
+        return Interval.of([100 * x for x in values] if "%" in headings[quantity] else values)
+
+    ahead, rows = of_studies.leads(), []
+    for key, name in of_studies.METHODS.items():
+        lead = ahead.get(key)
+        rows.append([name, *(cell(key, of) for of in headings), lead, lead and lead.p])
+    rows.sort(key=lambda row: -row[1].mean)
+    seeds = len(stored("methods").seeds)
+    title = f"Every method on held-out prompts, mean of {seeds} seeds ± 95 % interval"
+    lead = "PPO’s lead in gold ±", "p, corrected (Holm) .4"
+    return Table.of("methods", title, ("method", *headings.values(), *lead), rows)
+
+
+@figure(
+    "methods",
+    numbers=reached,
+    studies=("methods",),
+    opened=True,
+    alt="Gold reward on held-out prompts over five seeds, with the KL from SFT. SFT "
+    "{methods-sft-gold}, at its best temperature {methods-sft-best-gold}; SFT on the "
+    "demonstrations marked good {methods-sft-good-gold} at {methods-sft-good-kl}, on the tenth "
+    "graded best {methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}; rejection "
+    "sampling {methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}; best of 16 "
+    "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}; PPO "
+    "{methods-ppo-gold} at {methods-ppo-kl}; RLOO {methods-rloo-gold} at {methods-rloo-kl}; "
+    "GRPO {methods-grpo-gold} at {methods-grpo-kl}; DPO {methods-dpo-gold} at "
+    "{methods-dpo-kl}; PPO without the penalty {methods-ppo-no-kl-gold} at "
+    "{methods-ppo-no-kl-kl}.",
+)
+def gold_by_method(run: Run, table: Table) -> draw.Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
-    results = stored("methods")
-    (table,) = numbers.methods(run)
-    gap, left, right = 30.0, 148.0, 62.0
+    gap, left, right, top = 30.0, 148.0, draw.WIDTH - 62, 36
     height = gap * len(table.rows)
-    figure, page = style.page(height + 106)
-    axes = style.panel(
-        figure,
-        left,
-        36,
-        style.WIDTH - left - right,
-        height,
-        title="Gold",
-        unit="true reward, mean",
-        xlabel="gold, on held-out prompts",
-    )
-    style.words(page, style.WIDTH - 4, 27, "KL, nats", size=style.SMALL, align="right")
+    figure, page = draw.page(height + 106)
+    said = "Gold", "true reward, mean", "gold, on held-out prompts"
+    axes = draw.panel(figure, (left, top, right - left, height), *said)
+    draw.words(page, draw.WIDTH - 4, 27, "KL, nats", size=draw.SMALL, ha="right")
     axes.set_yticks([])
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(style.MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.locator_params(axis="x", nbins=4, integer=False)
     seeds: list[tuple[float, float]] = []
-    keys = {name: key for key, name in METHODS.items()}
-    for place, row in enumerate(table.rows):
-        name, mean, reach, kl = row[0], row[1], row[2], row[5]
-        key = keys[name]
-        colour, middle = COLOURS.get(key, style.INK), 36 + gap * (place + 0.5) + 4
-        style.words(page, left - 10, middle, name, colour=colour, align="right")
-        golds = method(key, "gold")
-        seeds += [(gold, place + 0.27) for gold in golds]
-        axes.plot([mean - reach, mean + reach], [place + 0.09] * 2, color=style.INK, linewidth=1.6)
-        marker = MARKERS.get(key, "D")
+    keys = {name: key for key, name in of_studies.METHODS.items()}
+    cells = zip(*(table[name] for name in ("method", "gold", "± gold", "KL")), strict=True)
+    for place, (name, mean, reach, kl) in enumerate(cells):
+        (colour, marker), middle = LOOKS[keys[name]], top + gap * (place + 0.5) + 4
+        draw.words(page, left - 10, middle, name, colour, ha="right")
+        seeds += ((gold, place + 0.27) for gold in of_studies.method(keys[name], "gold"))
+        axes.plot([mean - reach, mean + reach], [place + 0.09] * 2, color=INK, linewidth=1.6)
         axes.plot(mean, place - 0.1, marker, color=colour, markersize=7)
-        text = number(kl) if key != "best_of_16" else f"≤ {number(kl)}"
-        style.words(page, style.WIDTH - 4, middle, text, colour=style.MUTED, align="right")
+        text = number(kl) if keys[name] != "best_of_16" else f"≤ {number(kl)}"
+        draw.words(page, draw.WIDTH - 4, middle, text, MUTED, ha="right")
     golds, places = zip(*seeds, strict=True)
-    style.dots(axes, golds, places, style.MUTED)
-    sft = results.interval("sft_1.0", "gold").mean
-    axes.axvline(sft, color=style.SFT, linewidth=1.2, linestyle=style.DASHES["sft"], zorder=0)
+    draw.dots(axes, golds, places, MUTED)
+    study = stored("methods")
+    sft = study.interval("sft_1.0", "gold").mean
+    axes.axvline(sft, color=SFT, linewidth=1.2, linestyle=colours.DASH_DOT, zorder=0)
     margin = 0.06 * (max(golds) - min(golds))
     axes.set_xlim(min(golds) - margin, max(golds) + margin)
-    style.remark(figure, "large: mean with 95 % interval · small: one seed")
-    style.note(figure, results.origin)
+    draw.notes(figure, "large: mean with 95 % interval · small: one seed", study.origin)
     return figure
 
 
-@style.drawn
-def curation(run: Run) -> Figure:
+def by_share(run: Run) -> Table:
+    """Gold against the share of good demonstrations, of imitation and of what learns from pairs."""
+    study = stored("curation")
+    rows = [
+        (
+            100 * float(share),
+            name,
+            *(study.interval(f"good_{share}", f"{who}_{at}") for at in ("1.0", "0.0")),
+        )
+        for share in of_studies.SHARES
+        for who, (name, *_) in LEARNERS.items()
+    ]
+    headings = "good demonstrations (%) .0", "method", "gold ±", "gold, greedy ±"
+    title = f"Gold on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return Table.of("curation", title, headings, rows)
+
+
+@figure(
+    "curation",
+    numbers=by_share,
+    studies=("curation",),
+    alt="Gold reward on held-out prompts against the share of good demonstrations, means over five "
+    "seeds. With 5 % good ones: SFT {curation-0-05-sft-1-0}, SFT on those marked good "
+    "{curation-0-05-marked-1-0}, on the best tenth {curation-0-05-tenth-1-0}, DPO "
+    "{curation-0-05-dpo-1-0}, PPO {curation-0-05-ppo-1-0}. With 70 %: {curation-0-7-sft-1-0}, "
+    "{curation-0-7-marked-1-0}, {curation-0-7-tenth-1-0}, {curation-0-7-dpo-1-0} and "
+    "{curation-0-7-ppo-1-0}.",
+)
+def curation(run: Run, table: Table) -> draw.Figure:
     """Gold against the share of good demonstrations: imitation, curation, comparisons."""
-    (table,) = numbers.curation(run)
-    figure, _ = style.page(300)
-    axes = style.panel(
-        figure,
-        36,
-        24,
-        style.WIDTH - 36 - 140,
-        200,
-        title="Gold",
-        unit="true reward, held-out, temperature 1",
-        xlabel="good demonstrations, %",
-    )
-    looks = {
-        "SFT": (style.SFT, (0, (1, 2)), "^"),
-        "SFT on good ones": (style.SFT, (0, (6, 2, 1, 2)), "^"),
-        "SFT on the best tenth": (style.SFT, (0, (3, 1, 1, 1)), "v"),
-        "DPO": (style.ALIGNED, (0, (4, 2)), "D"),
-        "PPO": (style.PPO, "-", "o"),
-    }
-    labels, values = [], []
-    for place, (name, (colour, dash, marker)) in enumerate(looks.items()):
+    figure, _ = draw.page(300)
+    said = "Gold", "true reward, held-out, temperature 1", "good demonstrations, %"
+    axes = draw.panel(figure, (36, 24, draw.WIDTH - 176, 200), *said)
+    ends, values = [], []
+    for place, (name, *look) in enumerate(LEARNERS.values()):
         rows = table.where("method", name)
-        shares, means, reaches = (
-            rows[column] for column in ("good demonstrations", "gold", "± gold")
-        )
-        xs = [share + place - 2 for share in shares]  # so that no interval hides another
-        axes.plot(
-            xs, means, color=colour, linestyle=dash, linewidth=1.8, marker=marker, markersize=5
-        )
-        for x, mean, reach in zip(xs, means, reaches, strict=True):
-            axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=1)
-            values += mean - reach, mean + reach
-        labels.append((means[-1], name, colour))
-    style.limits(axes, [1, 74], [*values, max(values) + 0.3])  # room for the labels
+        aside = [share + place - 2 for share in rows["good demonstrations"]]  # none hides another
+        values += draw.means(axes, aside, rows, "gold", tuple(look))
+        ends.append((rows["gold"][-1], name, look[0]))
+    draw.limits(axes, [1, 74], [*values, max(values) + 0.3])  # room for the labels
     axes.set_xticks([5, 30, 70])
-    style.end_labels(axes, labels)
-    style.remark(figure, "bars: 95 % interval of the mean")
-    style.note(figure, stored("curation").origin)
+    labels.end_labels(axes, ends)
+    draw.notes(figure, "bars: 95 % interval of the mean", stored("curation").origin)
     return figure

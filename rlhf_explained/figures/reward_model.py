@@ -4,143 +4,151 @@ from __future__ import annotations
 
 import math
 
-from matplotlib.figure import Figure
-
-from rlhf_explained.figures import numbers, style
-from rlhf_explained.measured import share
+from rlhf_explained.figures import colours, draw, labels
+from rlhf_explained.figures.colours import FAINT, INK, MUTED, REWARD
+from rlhf_explained.figures.registry import figure
+from rlhf_explained.figures.table import Table
+from rlhf_explained.measured.text import share
 from rlhf_explained.pipeline import Run
 
 # The original lesson's scores of two answers; only their difference means anything.
 ILLUSTRATIVE_SCORES = (7.2, 3.1)
+BINS = 24  # of the scores' histogram
 
 
-@style.drawn
-def preference_and_reward_model(run: Run) -> Figure:
+@figure(
+    "preference-and-reward-model",
+    illustrative=True,
+    alt="Step 1: a person compares two answers to “How do I learn Python?” and prefers the one "
+    "with advice to act on. Step 2: the reward model reads the prompt together with one "
+    "response and gives one score; it is trained so that the preferred answer scores higher. "
+    "The scores 7.2 and 3.1 are illustrative.",
+)
+def preference_and_reward_model(run: Run) -> draw.Figure:
     """One comparison by a person, and the model that learns to predict such comparisons."""
-    figure, axes = style.page(474)
-    middle = style.WIDTH / 2
-    bold, small = {"bold": True}, {"size": style.SMALL}
+    figure, axes = draw.page(474)
+    middle, wide = draw.WIDTH / 2, draw.WIDTH - 80
+    bold: draw.Manner = {"bold": True}
+    small: draw.Manner = {"size": draw.SMALL}
+    remark: draw.Manner = {**small, "ha": "center", "style": "italic"}
 
-    style.words(axes, 4, 15, "Step 1: collect human preferences", size=style.TITLE, bold=True)
-    prompt = style.box(axes, 40, 26, style.WIDTH - 80, 32, style.MUTED)
-    style.lines_in(axes, prompt, ("“How do I learn Python?”", bold))
+    draw.words(axes, 4, 15, "Step 1: collect human preferences", size=draw.TITLE, bold=True)
+    draw.box(axes, (40, 26, wide, 32), MUTED, ("“How do I learn Python?”", bold))
     answers = (
-        (4.0, style.REWARD, "Response A", ("“Start with basics", "like variables and", "loops …”")),
-        (168.0, style.MUTED, "Response B", ("“Python is a", "programming language", "used for …”")),
+        (4.0, REWARD, "Response A", ("“Start with basics", "like variables and", "loops …”")),
+        (168.0, MUTED, "Response B", ("“Python is a", "programming language", "used for …”")),
     )
     for left, colour, name, text in answers:
-        answer = style.box(axes, left, 82, 152, 78, colour, dashed=colour == style.MUTED)
-        lines = [(line, small) for line in text]
-        style.lines_in(axes, answer, (name, {**bold, "colour": colour}), *lines, gap=16)
-        style.arrow(axes, (left + 76, 58), (left + 76, 82))
-    style.words(axes, 80, 179, "✓ preferred", bold=True, colour=style.REWARD, align="center")
-    style.words(axes, middle + 82, 179, "not preferred", colour=style.MUTED, align="center")
-    person = "A person: “A is better!” It is advice to act on."
-    style.words(axes, middle, 202, person, size=style.SMALL, italic=True, align="center")
-    axes.plot([4, style.WIDTH - 4], [218, 218], color=style.FAINT, linewidth=1)
+        lines = [(name, {**bold, "colour": colour}), *((line, small) for line in text)]
+        dash = colours.DASHED if colour == MUTED else "-"
+        draw.box(axes, (left, 82, 152, 78), colour, *lines, gap=16, linestyle=dash)
+        draw.arrow(axes, (left + 76, 58), (left + 76, 82))
+    draw.words(axes, 80, 179, "✓ preferred", REWARD, bold=True, ha="center")
+    draw.words(axes, middle + 82, 179, "not preferred", MUTED, ha="center")
+    draw.words(axes, middle, 202, "A person: “A is better!” It is advice to act on.", **remark)
+    axes.plot([4, draw.WIDTH - 4], [218, 218], color=FAINT, linewidth=1)
 
-    style.words(axes, 4, 243, "Step 2: train the reward model", size=style.TITLE, bold=True)
-    given = style.box(axes, 4, 256, 134, 32, style.MUTED)
-    style.lines_in(axes, given, "the prompt")
-    answer = style.box(axes, 186, 256, 134, 32, style.MUTED)
-    style.lines_in(axes, answer, "one response")
-    judge = style.box(axes, 40, 316, style.WIDTH - 80, 52, style.REWARD, heavy=True)
-    style.lines_in(
-        axes,
-        judge,
-        ("REWARD MODEL", {**bold, "colour": style.REWARD}),
-        "RM(prompt, response) → score",
-        gap=18,
-    )
-    style.arrow(axes, (71, 288), (71, 316))
-    style.arrow(axes, (253, 288), (253, 316))
+    draw.words(axes, 4, 243, "Step 2: train the reward model", size=draw.TITLE, bold=True)
+    draw.box(axes, (4, 256, 134, 32), MUTED, "the prompt")
+    draw.box(axes, (186, 256, 134, 32), MUTED, "one response")
+    name = ("REWARD MODEL", {**bold, "colour": REWARD})
+    task = "RM(prompt, response) → score"
+    draw.box(axes, (40, 316, wide, 52), REWARD, name, task, gap=18, linewidth=2)
+    draw.arrow(axes, (71, 288), (71, 316))
+    draw.arrow(axes, (253, 288), (253, 316))
     better, worse = ILLUSTRATIVE_SCORES
-    style.arrow(axes, (71, 368), (71, 392), colour=style.REWARD)
-    style.arrow(axes, (253, 368), (253, 392), dashed=True)
-    scored = {**bold, "align": "center"}
-    style.words(axes, 71, 407, f"score(A) = {better}", **scored, colour=style.REWARD)
-    style.words(axes, 253, 407, f"score(B) = {worse}", **scored, colour=style.MUTED)
+    draw.arrow(axes, (71, 368), (71, 392), colour=REWARD)
+    draw.arrow(axes, (253, 368), (253, 392), linestyle=colours.DASHED)
+    draw.words(axes, 71, 407, f"score(A) = {better}", REWARD, ha="center", bold=True)
+    draw.words(axes, 253, 407, f"score(B) = {worse}", MUTED, ha="center", bold=True)
     loss = -math.log(1 / (1 + math.exp(worse - better)))
-    style.words(
-        axes,
-        middle,
-        430,
-        f"loss = −log σ({better} − {worse}) = {loss:.3f}",
-        align="center",
-        colour=style.REWARD,
-    )
-    style.words(
-        axes,
-        middle,
-        449,
-        "Only the difference counts, not the scores.",
-        size=style.SMALL,
-        italic=True,
-        align="center",
-    )
-    style.note(figure, "scores illustrative")
+    sum_ = f"loss = −log σ({better} − {worse}) = {loss:.3f}"
+    draw.words(axes, middle, 430, sum_, REWARD, ha="center")
+    draw.words(axes, middle, 449, "Only the difference counts, not the scores.", **remark)
+    draw.notes(figure, "scores illustrative")
     return figure
 
 
-@style.drawn
-def training(run: Run) -> Figure:
+def fit(run: Run) -> tuple[Table, Table]:
+    """The reward model's loss and accuracy over the steps, and its scores of held-out pairs.
+
+    Few steps are recorded, so the loss of each one's batch stands as it is.
+    """
+    report = run.reward_model
+    steps = Table.of(
+        "reward-model-training",
+        "Training of the reward model",
+        ("step", "loss (nats per pair) .3", "held-out accuracy (%) .1"),
+        [(at["step"], at["loss"], 100.0 * at["accuracy"]) for at in run.history["reward_model"]],
+        {
+            "loss of guessing (nats per pair) .3": math.log(2),
+            "ceiling of the accuracy (%) .1": 100.0 * report["accuracy_ceiling"],
+        },
+    )
+    chosen, rejected = report["chosen_scores"], report["rejected_scores"]
+    low, high = min(chosen + rejected), max(chosen + rejected)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = [low + (high - low) * step / BINS for step in range(BINS + 1)]
+    counts = (_counts(scores, low, high) for scores in (chosen, rejected))
+    scores = Table.of(
+        "reward-model-scores",
+        "Scores of held-out responses",
+        ("score from", "to", "chosen", "rejected"),
+        zip(edges[:-1], edges[1:], *counts, strict=True),
+        {
+            "mean of the chosen": math.fsum(chosen) / len(chosen),
+            "mean of the rejected": math.fsum(rejected) / len(rejected),
+        },
+    )
+    return steps, scores
+
+
+def _counts(scores: list[float], low: float, high: float) -> list[int]:
+    """How many scores lie in each bin; what lies on an edge counts above it, but for the last."""
+    places = [min(int(BINS * (score - low) / (high - low)), BINS - 1) for score in scores]
+    return [places.count(place) for place in range(BINS)]
+
+
+@figure(
+    "reward-model-training",
+    numbers=fit,
+    alt="Three panels. The reward model's loss on single batches over the training steps, beside "
+    "that of guessing. Its accuracy on held-out pairs, which ends at {rm-accuracy}, beside the "
+    "ceiling of {rm-ceiling} that the noise of the labels sets. Its scores on held-out pairs: "
+    "chosen responses get {rm-chosen-score} on average, rejected ones {rm-rejected-score}.",
+)
+def training(run: Run, table: Table, scores: Table) -> draw.Figure:
     """Loss, held-out accuracy under its ceiling, and the scores of held-out pairs."""
-    table, scores = numbers.reward_model_training(run)
-    steps, loss = table["step"], table["loss"]
-    percent = table["held-out accuracy"]
+    steps, loss, percent = table["step"], table["loss"], table["held-out accuracy"]
     guess, ceiling = table.line("loss of guessing"), table.line("ceiling of the accuracy")
-    left, width = 40.0, 200.0
-    figure, _ = style.page(536)
+    figure, _ = draw.page(536)
 
-    axes = style.panel(figure, left, 30, width, 110, title="Loss", unit="nats per pair")
-    style.curve(axes, steps, loss, colour=style.REWARD, dash="-")
-    axes.axhline(guess, color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
-    style.limits(axes, steps, [*loss, guess])
-    ends = [(loss[-1], "one batch", style.REWARD), (guess, "guessing", style.MUTED)]
-    style.end_labels(axes, ends)
+    axes = draw.panel(figure, (40, 30, 200, 110), "Loss", "nats per pair")
+    draw.curve(axes, steps, loss, REWARD, "-")
+    draw.level(axes, guess, MUTED)
+    draw.limits(axes, steps, [*loss, guess])
+    labels.end_labels(axes, [(loss[-1], "one batch", REWARD), (guess, "guessing", MUTED)])
 
-    axes = style.panel(
-        figure,
-        left,
-        178,
-        width,
-        110,
-        title="Accuracy",
-        unit="share of held-out pairs, %",
-        xlabel="optimiser step",
-    )
-    style.curve(axes, steps, percent, colour=style.REWARD, dash="-")
-    axes.axhline(ceiling, color=style.INK, linewidth=1.2, linestyle=(0, (4, 2)))
-    style.limits(axes, steps, [*percent, ceiling])
-    style.end_labels(
-        axes,
-        [
-            (percent[-1], f"RM {share(percent[-1] / 100)}", style.REWARD),
-            (ceiling, f"ceiling {share(ceiling / 100)}", style.INK),
-        ],
-    )
+    unit = "share of held-out pairs, %"
+    axes = draw.panel(figure, (40, 178, 200, 110), "Accuracy", unit, "optimiser step")
+    draw.curve(axes, steps, percent, REWARD, "-")
+    draw.level(axes, ceiling, INK)
+    draw.limits(axes, steps, [*percent, ceiling])
+    end = (percent[-1], f"RM {share(percent[-1] / 100)}", REWARD)
+    labels.end_labels(axes, [end, (ceiling, f"ceiling {share(ceiling / 100)}", INK)])
 
-    axes = style.panel(
-        figure,
-        left,
-        386,
-        style.WIDTH - left - 12,
-        92,
-        title="Scores",
-        unit="number of held-out responses",
-        xlabel="reward model score",
-        headroom=28,
-    )
+    frame, unit = (40, 386, draw.WIDTH - 52, 92), "number of held-out responses"
+    axes = draw.panel(figure, frame, "Scores", unit, "reward model score", room=28)
     edges = [*scores["score from"], scores["to"][-1]]
-    axes.stairs(scores["rejected"], edges, fill=True, facecolor="none", edgecolor=style.MUTED,
-                hatch="/////", linewidth=1.2)  # fmt: skip
-    axes.stairs(scores["chosen"], edges, fill=True, facecolor=(style.REWARD, style.TINT),
-                edgecolor=style.REWARD, linewidth=1.5)  # fmt: skip
+    looks = {"facecolor": "none", "edgecolor": MUTED, "hatch": "/////", "linewidth": 1.2}
+    axes.stairs(scores["rejected"], edges, fill=True, **looks)
+    looks = {"facecolor": (REWARD, draw.TINT), "edgecolor": REWARD, "linewidth": 1.5}
+    axes.stairs(scores["chosen"], edges, fill=True, **looks)
     axes.set_ylim(0, 1.05 * (max(*scores["rejected"], *scores["chosen"]) or 1))
     axes.set_xlim(edges[0], edges[-1])
-    means = (scores.line(f"mean of the {name}") for name in ("rejected", "chosen"))
-    looks = (("rejected", style.MUTED), ("chosen", style.REWARD))
-    style.mean_marks(axes, [(mean, *look) for mean, look in zip(means, looks, strict=True)])
+    means = (("rejected", MUTED), ("chosen", REWARD))
+    labels.mean_marks(axes, [(scores.line(f"mean of the {n}"), n, colour) for n, colour in means])
     pairs = run.reward_model["heldout_pairs"]
-    style.note(figure, f"{pairs:,} held-out pairs · seed {run.config.seed}")
+    draw.notes(figure, f"{pairs:,} held-out pairs · seed {run.config.seed}")
     return figure

@@ -2,123 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
-
-from rlhf_explained.figures import numbers, style
+from rlhf_explained.figures import colours, draw, labels
+from rlhf_explained.figures.colours import INK, MUTED, REWARD
+from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
-from rlhf_explained.measured import number, share
+from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import stored
+from rlhf_explained.studies import Interval, stored
 
-LEFT, ROOM = 34.0, 92.0  # points beside a panel, ROOM for the names of its lines
-# Colour, dash, marker, and how far a line is moved aside, so that no interval hides another.
+# Colour, dash and marker; and how far a line is moved aside, so that no interval hides another.
 LOOKS = {
-    "careful": (style.REWARD, "-", "o", 1.0),
-    "distracted": (style.INK, (0, (4, 2)), "s", 1.1),
-    "hesitant": (style.MUTED, (0, (1, 2)), "^", 0.9),
+    "careful": ((REWARD, "-", "o"), 1.0),
+    "distracted": ((INK, colours.DASHED, "s"), 1.1),
+    "hesitant": ((MUTED, colours.DOTTED, "^"), 0.9),
 }
+BY_GOLD = ((INK, colours.DASH_DOT, "D"), 1.1)
 
 
-@style.drawn
-def over_pairs(run: Run) -> Figure:
+def _found(setting: str, heading: str, quantity: str) -> Interval:
+    """A mean of the study with its interval, in per cent where the heading says so."""
+    values, scale = stored("reward_data").values(setting, quantity), 100 if "%" in heading else 1
+    return Interval.of([scale * value for value in values])
+
+
+def careful(run: Run) -> Table:
+    """What the careful labeler's comparisons are worth, the more of them there are."""
+    study = stored("reward_data")
+    headings = {
+        "accuracy": "accuracy (%) .1 ±",
+        "gold_accuracy": "gold accuracy (%) .1 ±",
+        "best_of_16": "best-of-16 gold ±",
+        "hard_negative_accuracy": "hard negatives (%) .1 ±",
+    }
+    lines = {
+        "ceiling": "ceiling of the accuracy (%)",
+        "any_of_16": "gold of any answer",
+        "gold_of_16": "gold of the best of 16",
+    }
+    return Table.of(
+        "reward-data",
+        f"Reward models on held-out prompts, mean of {len(study.seeds)} seeds ± 95 % interval",
+        ("pairs", *headings.values()),
+        [
+            (setting["pairs"], *(_found(name, headings[of], of) for of in headings))
+            for name, setting in study.config.items()
+            if name.startswith("careful")
+        ],
+        {heading: _found("careful_50", heading, of).mean for of, heading in lines.items()},
+    )
+
+
+@figure(
+    "reward-data",
+    numbers=careful,
+    studies=("reward_data",),
+    alt="Two panels over 50 to 12,800 preference pairs. Accuracy on held-out pairs as the labeler "
+    "chose: {reward-data-careful-50-accuracy} with 50 pairs and "
+    "{reward-data-careful-12800-accuracy} with 12,800, under a dashed ceiling; by the gold "
+    "reward's order {reward-data-careful-50-gold-accuracy} and "
+    "{reward-data-careful-12800-gold-accuracy}. Gold of the answer that the judge likes best "
+    "of 16: {reward-data-careful-50-best-of-16} and {reward-data-careful-12800-best-of-16}, "
+    "between dashed lines for any answer and for the best of 16.",
+)
+def over_pairs(run: Run, table: Table) -> draw.Figure:
     """Held-out accuracy under its ceiling, and what best-of-16 makes of it."""
-    (table,) = numbers.reward_data(run)
-    ceiling, any_, best = (table.line(name) for name in numbers.REWARD_DATA_LINES)
-    accuracy, by_gold, gold = (table[name][-1] for name in numbers.REWARD_DATA_CURVES)
-    figure, _ = style.page(452)
+    ceiling, any_, best = (value for _, value in table.lines)
+    names = "accuracy", "gold accuracy", "best-of-16 gold"
+    accuracy, by_gold, gold = (table[name][-1] for name in names)
+    figure, _ = draw.page(452)
 
-    axes = panel(figure, 36, 150, "Accuracy", "held-out pairs ordered rightly, %")
-    measured(axes, table, "accuracy", *LOOKS["careful"])
-    measured(axes, table, "gold accuracy", style.INK, (0, (6, 2, 1, 2)), "D", 1.1)
-    axes.axhline(ceiling, color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
-    scale(axes, table, ("accuracy", "gold accuracy"), ceiling)
-    labels = [
-        (ceiling, f"ceiling {share(ceiling / 100)}", style.MUTED),
-        (by_gold, f"by gold {share(by_gold / 100)}", style.INK),
-        (accuracy, f"labeler {share(accuracy / 100)}", style.REWARD),
+    axes = _panel(figure, 36, 150, "Accuracy", "held-out pairs ordered rightly, %")
+    values = _line(axes, table, "accuracy", *LOOKS["careful"])
+    values += _line(axes, table, "gold accuracy", *BY_GOLD)
+    draw.level(axes, ceiling, MUTED)
+    _scale(axes, table, [*values, ceiling])
+    ends = [
+        (ceiling, f"ceiling {share(ceiling / 100)}", MUTED),
+        (by_gold, f"by gold {share(by_gold / 100)}", INK),
+        (accuracy, f"labeler {share(accuracy / 100)}", REWARD),
     ]
-    style.end_labels(axes, labels)
+    labels.end_labels(axes, ends)
 
-    axes = panel(figure, 234, 150, "Gold", "of the answer it likes best of 16", xlabel=True)
-    measured(axes, table, "best-of-16 gold", *LOOKS["careful"])
-    for level in (best, any_):
-        axes.axhline(level, color=style.MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
-    scale(axes, table, ("best-of-16 gold",), any_, best)
-    labels = [
-        (best, f"perfect {number(best)}", style.MUTED),
-        (gold, f"judge {number(gold)}", style.REWARD),
-        (any_, f"no judge {number(any_)}", style.MUTED),
+    unit, xlabel = "of the answer it likes best of 16", "preference pairs, doubling"
+    axes = _panel(figure, 234, 150, "Gold", unit, xlabel)
+    values = _line(axes, table, "best-of-16 gold", *LOOKS["careful"])
+    draw.level(axes, best, MUTED)
+    draw.level(axes, any_, MUTED)
+    _scale(axes, table, [*values, any_, best])
+    ends = [
+        (best, f"perfect {number(best)}", MUTED),
+        (gold, f"judge {number(gold)}", REWARD),
+        (any_, f"no judge {number(any_)}", MUTED),
     ]
-    style.end_labels(axes, labels)
-    style.remark(figure, "bars: 95 % interval of the mean")
-    style.note(figure, stored("reward_data").origin)
+    labels.end_labels(axes, ends)
+    draw.notes(figure, "bars: 95 % interval of the mean", stored("reward_data").origin)
     return figure
 
 
-@style.drawn
-def by_labeler(run: Run) -> Figure:
+def labelers(run: Run) -> Table:
+    """Accuracy by the gold reward's order, by labeler and number of pairs."""
+    study, heading = stored("reward_data"), "gold accuracy (%) .1 ±"
+    rows = [
+        (labeler, setting["pairs"], _found(name, heading, "gold_accuracy"))
+        for name, setting in study.config.items()
+        for labeler in LOOKS
+        if name.startswith(labeler)
+    ]
+    title = f"Accuracy by labeler, mean of {len(study.seeds)} seeds ± 95 % interval"
+    return Table.of("label-noise", title, ("labeler", "pairs", heading), rows)
+
+
+@figure(
+    "label-noise",
+    numbers=labelers,
+    studies=("reward_data",),
+    alt="Accuracy by the gold reward's order over the number of pairs, for three labelers; with "
+    "6,400 pairs the careful one reaches {reward-data-careful-6400-gold-accuracy}, the "
+    "distracted one {reward-data-distracted-6400-gold-accuracy} and the hesitant one "
+    "{reward-data-hesitant-6400-gold-accuracy}.",
+)
+def by_labeler(run: Run, table: Table) -> draw.Figure:
     """Accuracy by the gold reward's order, for three labelers of one taste."""
-    (table,) = numbers.label_noise(run)
-    figure, _ = style.page(302)
-    axes = panel(figure, 36, 198, "Accuracy", "held-out pairs ordered as gold does, %", xlabel=True)
-    labels = []
-    for labeler, look in LOOKS.items():
+    figure, _ = draw.page(302)
+    unit, xlabel = "held-out pairs ordered as gold does, %", "preference pairs, doubling"
+    axes = _panel(figure, 36, 198, "Accuracy", unit, xlabel)
+    ends, values = [], []
+    for labeler, (look, aside) in LOOKS.items():
         rows = table.where("labeler", labeler)
-        measured(axes, rows, "gold accuracy", *look)
-        labels.append((rows["gold accuracy"][-1], labeler, look[0]))
-    scale(axes, table, ("gold accuracy",))
-    style.end_labels(axes, labels)
-    style.remark(figure, "bars: 95 % interval of the mean")
-    style.note(figure, stored("reward_data").origin)
+        values += _line(axes, rows, "gold accuracy", look, aside)
+        ends.append((rows["gold accuracy"][-1], labeler, look[0]))
+    _scale(axes, table, values)
+    labels.end_labels(axes, ends)
+    draw.notes(figure, "bars: 95 % interval of the mean", stored("reward_data").origin)
     return figure
 
 
-def panel(
-    figure: Figure,
-    top: style.Real,
-    height: style.Real,
-    title: str,
-    unit: str,
-    *,
-    xlabel: bool = False,
-) -> Axes:
-    """A panel over the number of pairs, on a scale of doublings."""
-    name = "preference pairs, doubling" if xlabel else ""
-    width = style.WIDTH - LEFT - ROOM
-    axes = style.panel(figure, LEFT, top, width, height, title=title, unit=unit, xlabel=name)
+def _panel(figure: draw.Figure, top: draw.Real, height: draw.Real, *said: str) -> draw.Axes:
+    """A panel over the number of pairs, on a scale of doublings; on its right room for names."""
+    axes = draw.panel(figure, (34, top, draw.WIDTH - 126, height), *said)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.minorticks_off()
     axes.set_xticks([50, 400, 3200, 12800], ["50", "400", "3,200", "12,800"])
     return axes
 
 
-def measured(
-    axes: Axes,
-    table: Table,
-    name: str,
-    colour: str,
-    dash: str | tuple[style.Real, tuple[style.Real, ...]],
-    marker: str,
-    aside: float,
-) -> None:
-    """A line through the means, with an upright bar for each interval."""
-    pairs, means = [aside * count for count in table["pairs"]], table[name]
-    axes.plot(
-        pairs, means, color=colour, linewidth=2, linestyle=dash, marker=marker, markersize=4.5
-    )
-    for x, mean, reach in zip(pairs, means, table[f"± {name}"], strict=True):
-        axes.plot([x, x], [mean - reach, mean + reach], color=colour, linewidth=1)
+def _line(
+    axes: draw.Axes, rows: Table, name: str, look: tuple[str, draw.Dash, str], aside: float
+) -> list[float]:
+    """A line through the means of a column, in its look."""
+    return draw.means(axes, [aside * pairs for pairs in rows["pairs"]], rows, name, look)
 
 
-def scale(axes: Axes, table: Table, names: Sequence[str], *levels: float) -> None:
-    """Room for all intervals and levels, and for markers at both ends."""
-    values, pairs = list(levels), table["pairs"]
-    for name in names:
-        for mean, reach in zip(table[name], table[f"± {name}"], strict=True):
-            values += mean - reach, mean + reach
-    style.limits(axes, pairs, values)
-    axes.set_xlim(min(pairs) / 1.2, max(pairs) * 1.2)
+def _scale(axes: draw.Axes, table: Table, values: list[float]) -> None:
+    """Room for all values, and for markers at both ends."""
+    draw.limits(axes, table["pairs"], values)
+    axes.set_xlim(min(table["pairs"]) / 1.2, max(table["pairs"]) * 1.2)

@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-import matplotlib.style
-from matplotlib.figure import Figure
-
-from rlhf_explained.figures.compact import grouped, merged, placed, short, shorter
-from rlhf_explained.figures.style import SENTINELS, SETTINGS, WIDTH
+from rlhf_explained.figures.colours import SENTINELS
+from rlhf_explained.figures.draw import WIDTH, Figure, styled
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_TOKEN = re.compile(r"[A-Za-z]|-?[\d.]+(?:e-?\d+)?")
+_PAIRS = {"M": 1, "L": 1, "Q": 2, "C": 3, "Z": 0}  # points that a command of a path takes
+_CIRCLE = ["M", *"CCCCCCCC", "Z"]  # as matplotlib draws one
+_NUMBERS = {"x", "y", "cx", "cy", "r", "width", "height", "stroke-width"}
+_NUMBERS |= {"fill-opacity", "stroke-opacity"}
 # What a browser takes for granted anyway, or what the root says for all.
 _DEFAULTS = {
     ("stroke-dashoffset", "0"),
@@ -27,38 +29,40 @@ _DEFAULTS = {
 _FOR_ALL = {"fill": "none", "font-size": "11", "stroke-linejoin": "round"}
 FONT = "system-ui, sans-serif"  # of a drawing that stands alone; a page sets its own
 
+Piece = tuple[str, list[tuple[float, float]]]  # a command of a path and its points
+
 
 def to_svg(figure: Figure, name: str) -> str:
     """The drawing as an inline SVG, the same bytes each time.
 
     Ids start with the figure's name, so that several figures share a page without clashing. Colours
     are attributes for a reader who has the drawing alone, and classes that the site's stylesheet
-    gives the colours of the theme.
+    gives the colours of the theme. Paths are relative and all numbers short: half the bytes.
     """
     written = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.style.context(["default", SETTINGS]):
+    with styled():
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(written, format="svg", metadata=nothing)
     root = ElementTree.fromstring(written.getvalue())
     definitions = {one.attrib["id"]: one for one in _definitions(root)}
-    boxes = {key: next(iter(one)) for key, one in definitions.items() if one.tag == "clipPath"}
-    markers = {key: one.attrib.get("d", "") for key, one in definitions.items()}
-    marks = [
-        placed(mark, markers[mark.attrib["href"][1:]]) if mark.tag == "use" else mark
-        for mark in _marks(root, {})
-    ]
-    marks = [mark for mark in marks if not _is_invisible(mark)]
-    for mark in marks:
-        shorter(mark, boxes)
-    marks.sort(key=_kind)
-    marks = merged(marks)
+    marks = []
+    for mark in _marks(root, {}):
+        if mark.tag == "use":
+            _place(mark, definitions[mark.attrib.pop("href")[1:]].attrib["d"])
+        unseen = mark.get("fill", "none") == "none" and mark.get("stroke", "none") == "none"
+        if unseen or (mark.tag == "text" and not (mark.text or "").strip()):
+            continue
+        _unclip(mark, definitions)
+        _shorten(mark)
+        mark.attrib = {k: v for k, v in mark.attrib.items() if _FOR_ALL.get(k) != v}
+        marks.append(mark)
+    marks.sort(key=lambda mark: mark.tag == "text")  # which stands on top of everything
 
-    height = round(figure.get_figheight() * 72)
-    scale = 4 / 3  # points to pixels
+    height, scale = round(figure.get_figheight() * 72), 4 / 3  # points to pixels
     svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
     svg.attrib |= {"viewBox": f"0 0 {WIDTH:.0f} {height}", "font-family": FONT, **_FOR_ALL}
-    svg.attrib |= {"width": short(WIDTH * scale), "height": short(height * scale)}
-    svg.extend([*definitions.values(), *grouped(marks, _FOR_ALL)])
+    svg.attrib |= {"width": _short(WIDTH * scale), "height": _short(height * scale)}
+    svg.extend([*definitions.values(), *marks])
     _rename(svg, name)
     for element in svg.iter():
         _theme(element)
@@ -75,14 +79,11 @@ def _plain(element: Element) -> Element:
         elif key == "style":
             for part in filter(None, (part.strip() for part in value.split(";"))):
                 key, _, setting = part.partition(": ")
-                setting = setting.removesuffix("px")
                 if key not in ("font-family", "stroke-linejoin"):
-                    plain.attrib[key] = setting
+                    plain.attrib[key] = setting.removesuffix("px")
         else:
             plain.attrib[key] = value
-    for key, value in list(plain.attrib.items()):
-        if (key, value) in _DEFAULTS:
-            del plain.attrib[key]
+    plain.attrib = {k: v for k, v in plain.attrib.items() if (k, v) not in _DEFAULTS}
     return plain
 
 
@@ -90,40 +91,109 @@ def _marks(element: Element, given: dict[str, str]) -> Iterator[Element]:
     """All that is painted, in order, without groups: what a group says, its members say."""
     for child in element:
         mark = _plain(child)
+        mark.attrib.pop("id", None)
         if mark.tag == "g":
-            mark.attrib.pop("id", None)
             yield from _marks(child, given | mark.attrib)
         elif mark.tag in ("path", "use", "text", "rect"):
             mark.attrib = given | mark.attrib
-            mark.attrib.pop("id", None)
             yield mark
 
 
 def _definitions(root: Element) -> Iterator[Element]:
     """What other elements refer to: markers, hatches, boxes to cut at."""
-    for definitions in root.iter(f"{_SVG}defs"):
-        for child in definitions:
-            if child.tag == f"{_SVG}style":
-                continue
-            definition = _plain(child)
+    for child in (child for definitions in root.iter(f"{_SVG}defs") for child in definitions):
+        definition = _plain(child)
+        if definition.tag != "style":
             definition.extend(_plain(part) for part in child)
             if definition.tag != "path":  # not a marker
                 for part in definition.iter():
-                    shorter(part, {}, digits=2)
+                    _shorten(part, digits=2)
             yield definition
 
 
-def _is_invisible(mark: Element) -> bool:
-    unseen = mark.get("fill", "none") == "none" and mark.get("stroke", "none") == "none"
-    return unseen or (mark.tag == "text" and not (mark.text or "").strip())
+def _place(mark: Element, shape: str) -> None:
+    """Put a marker where it is used: that is no longer than the reference to it."""
+    x, y = float(mark.attrib.pop("x")), float(mark.attrib.pop("y"))
+    pieces = _pieces(shape)
+    if [command for command, _ in pieces] == _CIRCLE:
+        mark.tag, radius = "circle", pieces[0][1][0][1]
+        mark.attrib |= {"cx": str(x), "cy": str(y), "r": str(radius)}
+        return
+    mark.tag = "path"
+    mark.attrib["d"] = "".join(
+        command + " ".join(f"{px + x} {py + y}" for px, py in points) for command, points in pieces
+    )
+    if len(pieces) == 2:  # a line has no inside
+        mark.attrib["fill"] = "none"
 
 
-def _kind(mark: Element) -> tuple[str, ...]:
-    """Text stands on top of everything, beside other text of its kind; marks keep their order."""
-    if mark.tag != "text":
-        return ()
-    said = ("fill", "font-size", "font-weight", "font-style", "text-anchor")
-    return ("text", *(mark.get(key, "") for key in said))
+def _unclip(mark: Element, definitions: dict[str, Element]) -> None:
+    """Drop a clipping box that cuts nothing off."""
+    clip = mark.get("clip-path")
+    points = [point for _, points in _pieces(mark.get("d", "")) for point in points]
+    if mark.tag == "circle":
+        points = [(float(mark.attrib["cx"]), float(mark.attrib["cy"]))]
+    if clip and points:
+        box = definitions[clip[5:-1]][0].attrib
+        left, top, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
+        right, bottom = left + width + 1, top + height + 1
+        if all(left - 1 <= x <= right and top - 1 <= y <= bottom for x, y in points):
+            del mark.attrib["clip-path"]
+
+
+def _shorten(element: Element, digits: int = 1) -> None:
+    """Shorten an element's numbers: a tenth of a unit is a seventh of a pixel or less."""
+    attributes = element.attrib
+    for key in _NUMBERS & attributes.keys():
+        attributes[key] = _short(float(attributes[key]), 2 if "-" in key else digits)
+    if "stroke-dasharray" in attributes:
+        lengths = attributes["stroke-dasharray"].split(",")
+        attributes["stroke-dasharray"] = " ".join(_short(float(length)) for length in lengths)
+    if turn := re.search(r"rotate\((-?[1-9]\S*) (\S+) (\S+)\)", attributes.pop("transform", "")):
+        attributes["transform"] = f"rotate({' '.join(_short(float(n)) for n in turn.groups())})"
+    if "d" in attributes:
+        attributes["d"] = _relative(_pieces(attributes["d"]), digits)
+
+
+def _short(number: float, digits: int = 1) -> str:
+    """A number without what it does not need."""
+    text = f"{number:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if digits else text
+    text = re.sub(r"^(-?)0\.", r"\1.", text)
+    return "0" if text in ("-0", "") else text
+
+
+def _pieces(path: str) -> list[Piece]:
+    """What a path says, command by command; matplotlib writes only absolute ones."""
+    tokens = _TOKEN.findall(path)
+    pieces: list[Piece] = []
+    while tokens:
+        command = tokens.pop(0).upper()
+        count = 2 * _PAIRS[command]
+        numbers, tokens = [float(token) for token in tokens[:count]], tokens[count:]
+        pieces.append((command, list(zip(numbers[::2], numbers[1::2], strict=True))))
+    return pieces
+
+
+def _relative(pieces: list[Piece], digits: int) -> str:
+    """The path in relative commands. Each point is rounded itself, so that no error adds up."""
+    text, last, here, start = "", "", (0.0, 0.0), (0.0, 0.0)
+    for command, points in pieces:
+        points = [(round(x, digits), round(y, digits)) for x, y in points]
+        letter = command.lower()
+        numbers = [number for x, y in points for number in (x - here[0], y - here[1])]
+        here = points[-1] if points else start
+        if command == "M":
+            letter, start = letter if text else command, here
+        elif command == "L" and abs(numbers[1]) < 0.001:
+            letter, numbers = "h", numbers[:1]
+        elif command == "L" and abs(numbers[0]) < 0.001:
+            letter, numbers = "v", numbers[1:]
+        text += "" if letter == last and letter in "hlvqc" else letter
+        for number in (_short(number, digits) for number in numbers):
+            text += number if text[-1].isalpha() or number[0] == "-" else f" {number}"
+        last = letter
+    return text
 
 
 def _rename(root: Element, name: str) -> None:
@@ -137,12 +207,11 @@ def _rename(root: Element, name: str) -> None:
             for old in _REFERENCE.findall(value):
                 number = new.setdefault(old, f"{name}-{len(new) + 1}")
                 element.attrib[key] = value.replace(old, number)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if (old := child.attrib.pop("id", None)) and old in new:
-                child.attrib = {"id": new[old], **child.attrib}
-            elif old:
-                parent.remove(child)
+    for child in list(root):
+        if (old := child.attrib.pop("id", None)) and old in new:
+            child.attrib = {"id": new[old], **child.attrib}
+        elif old:
+            root.remove(child)
 
 
 def _theme(element: Element) -> None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rlhf_explained.measured import number
-from rlhf_explained.pipeline import Run
+from rlhf_explained.measured.text import number
+from rlhf_explained.studies import Interval
 
 Cell = str | int | float | None  # None: there is no such number
 SHOWN_WHOLE = 30  # rows; of a longer table a page shows some
 EXCERPT = 12  # so many at most
+_HEADING = re.compile(r"(.+?)(?: \((.+)\))?(?: \.(\d))?")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Column:
     name: str
     unit: str = ""
     digits: int = 2
+
+    @classmethod
+    def of(cls, heading: str) -> Column:
+        """Read a heading such as `loss (nats) .3`: the name, then unit and digits where needed."""
+        found = _HEADING.fullmatch(heading)
+        assert found
+        return cls(found[1], found[2] or "", int(found[3] or 2))
 
     @property
     def heading(self) -> str:
@@ -65,6 +74,45 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]  # of `Cell`, whose kind its column decides
     lines: tuple[tuple[Column, float], ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        headings: Iterable[str],
+        rows: Iterable[Iterable[Any]],
+        lines: Mapping[str, float] | None = None,
+    ) -> Table:
+        """Write a table.
+
+        Args:
+            name: As above.
+            title: As above.
+            headings: As `Column.of` reads them. With ` ±` behind it, a heading is that of a column
+                of intervals, which become two: `gold` and `± gold`.
+            rows: Their cells.
+            lines: Single values by their headings.
+
+        Returns:
+            The table.
+        """
+        columns: list[Column] = []
+        pairs = []
+        for heading in headings:
+            column = Column.of(heading.removesuffix(" ±"))
+            pairs.append(heading.endswith(" ±"))
+            columns += [column, replace(column, name=f"± {column.name}")] if pairs[-1] else [column]
+
+        def cells(row: Iterable[Any]) -> Iterable[Any]:
+            for cell, pair in zip(row, pairs, strict=True):
+                if isinstance(cell, Interval):
+                    yield from (cell.mean, cell.reach)
+                else:
+                    yield from (cell, cell) if pair else (cell,)
+
+        singles = tuple((Column.of(heading), value) for heading, value in (lines or {}).items())
+        return cls(name, title, tuple(columns), tuple(tuple(cells(row)) for row in rows), singles)
+
     def __getitem__(self, name: str) -> list[Any]:
         """The cells of the column of this name."""
         place = [column.name for column in self.columns].index(name)
@@ -73,8 +121,7 @@ class Table:
     def where(self, name: str, cell: Cell) -> Table:
         """The table with only the rows that have this in the column of this name."""
         kept = zip(self[name], self.rows, strict=True)
-        rows = tuple(row for found, row in kept if found == cell)
-        return Table(self.name, self.title, self.columns, rows, self.lines)
+        return replace(self, rows=tuple(row for found, row in kept if found == cell))
 
     def line(self, name: str) -> float:
         """The single value of this name."""
@@ -86,8 +133,7 @@ class Table:
         steps = (step * 10**power for power in range(9) for step in (1, 2, 5))
         fits = (step for step in steps if len(self.rows) <= step * EXCERPT)
         step = next(fits) if len(self.rows) > SHOWN_WHOLE else 1
-        rows = self.rows[::-1][::step][::-1]
-        return Table(self.name, self.title, self.columns, rows, self.lines)
+        return replace(self, rows=self.rows[::-1][::step][::-1])
 
     @property
     def read(self) -> tuple[list[str], list[list[str]]]:
@@ -115,6 +161,3 @@ class Table:
             cells = (f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
             writer.writerow([*cells, *singles])
         return written.getvalue()
-
-
-Numbers = Callable[[Run], tuple[Table, ...]]

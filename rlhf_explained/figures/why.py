@@ -5,78 +5,96 @@ from __future__ import annotations
 from itertools import groupby
 from math import comb, log10
 
-from matplotlib.figure import Figure
-
-from rlhf_explained.figures import numbers, style
+from rlhf_explained.figures import draw
+from rlhf_explained.figures.colours import DASHED, FAINT, MUTED, REWARD, SFT
+from rlhf_explained.figures.registry import figure
+from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 
+# InstructGPT, Ouyang et al. 2022, section 3.5 and table 6 (training prompts); Llama 2, Touvron et
+# al. 2023, section 3.1 and table 6 (Meta's own comparisons).
+INSTRUCTGPT = {"demonstrations": 12_725, "ranked prompts": 33_207}
+ANSWERS = (4, 9)  # fewest and most that InstructGPT's labelers ranked of a prompt
+LLAMA_2 = {"demonstrations": 27_540, "comparisons": 1_418_091}
 
-@style.drawn
-def demonstrations_preferences(run: Run) -> Figure:
+
+def collected(run: Run) -> Table:
+    """How many demonstrations and comparisons have been collected."""
+    ours = {"demonstrations": int(run.facts["demonstrations"]), "comparisons": run.facts["pairs"]}
+    pairs = [INSTRUCTGPT["ranked prompts"] * comb(count, 2) for count in ANSWERS]
+    rows = [
+        *(("InstructGPT, 2022", what, count, None) for what, count in INSTRUCTGPT.items()),
+        ("InstructGPT, 2022", "pairs in them", *pairs),
+        *(("Llama 2, 2023", what, count, None) for what, count in LLAMA_2.items()),
+        *(("This site’s model", what, int(count), None) for what, count in ours.items()),
+    ]
+    headings = "collected for", "what", "how many", "at most"
+    return Table.of("demonstrations-preferences", "Human data collected", headings, rows)
+
+
+@figure(
+    "demonstrations-preferences",
+    numbers=collected,
+    illustrative=True,
+    alt="Demonstrations beside preferences. Illustrative: 5–10 minutes to write an answer, 30 "
+    "seconds to compare two. Published: InstructGPT used 12,725 SFT prompts and 33,207 "
+    "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
+    "demonstrations and 1,418,091 comparisons.",
+)
+def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
     """The two kinds of human data: what one item costs, and how many have been collected."""
-    figure, axes = style.page(460)
-    half = style.WIDTH / 2
+    figure, axes = draw.page(460)
+    half = draw.WIDTH / 2
+    small: draw.Manner = {"size": draw.SMALL}
     cards = (
-        (4.0, style.SFT, "Demonstrations", ("“Write the perfect", "answer”")),
-        (half + 4, style.REWARD, "Preferences", ("“Which response", "is better?”")),
+        (4.0, SFT, "Demonstrations", "“Write the perfect", "answer”"),
+        (half + 4, REWARD, "Preferences", "“Which response", "is better?”"),
     )
     costs = (
         ("an expert writes it", "5–10 minutes each", "$$$ · hard to scale"),
         ("a person compares", "30 seconds each", "$ · scales easily"),
     )
-    invented = ("illustrative", {"size": style.SMALL, "colour": style.MUTED, "italic": True})
-    for (left, colour, title, saying), (work, *cost) in zip(cards, costs, strict=True):
-        centre = left + (half - 8) / 2
-        heading = {"size": style.TITLE, "bold": True, "colour": colour, "align": "center"}
-        style.words(axes, centre, 16, title, **heading)
+    invented = ("illustrative", {**small, "colour": MUTED, "style": "italic"})
+    for (left, colour, title, *saying), (work, *cost) in zip(cards, costs, strict=True):
+        centre, bold = left + (half - 8) / 2, {"bold": True}
+        draw.words(axes, centre, 16, title, colour, size=draw.TITLE, bold=True, ha="center")
         for place, line in enumerate(saying):
-            style.words(axes, centre, 34 + 15 * place, line, italic=True, align="center")
-        card = style.box(axes, left, 60, half - 8, 92, colour, dashed=colour == style.REWARD)
-        style.lines_in(axes, card, (work, {"bold": True}), *cost, invented, gap=20)
+            draw.words(axes, centre, 34 + 15 * place, line, style="italic", ha="center")
+        frame, lines = (left, 60, half - 8, 92), ((work, bold), *cost, invented)
+        draw.box(axes, frame, colour, *lines, gap=20, linestyle=DASHED if colour == REWARD else "-")
 
-    style.words(axes, 4, 186, "How many were collected", size=style.TITLE, bold=True)
-    left, right, low, high = 116.0, style.WIDTH - 8, 2.0, 7.0
+    draw.words(axes, 4, 186, "How many were collected", size=draw.TITLE, bold=True)
+    left, right, low, high = 116.0, draw.WIDTH - 8, 2.0, 7.0
 
-    def x(count: style.Real) -> float:
+    def x(count: draw.Real) -> float:
         return left + (right - left) * (log10(count) - low) / (high - low)
 
     for exponent in range(2, 8):
-        axes.plot([x(10**exponent)] * 2, [196, 404], color=style.FAINT, linewidth=0.8)
+        axes.plot([x(10**exponent)] * 2, [196, 404], color=FAINT, linewidth=0.8)
     for count in (100, 10_000, 1_000_000):
-        style.words(axes, x(count), 420, f"{count:,}", size=style.SMALL, align="center")
-    style.words(
-        axes,
-        right,
-        437,
-        "items, logarithmic scale",
-        size=style.SMALL,
-        colour=style.MUTED,
-        align="right",
-    )
+        draw.words(axes, x(count), 420, f"{count:,}", ha="center", **small)
+    draw.words(axes, right, 437, "items, logarithmic scale", MUTED, ha="right", **small)
 
-    (table,) = numbers.demonstrations_preferences(run)
     y = 209.0
     for name, rows in groupby(table.rows, key=lambda row: row[0]):
-        style.words(axes, 4, y, name, bold=True)
+        draw.words(axes, 4, y, name, bold=True)
         for _, label, count, most in rows:
             y += 20
-            demonstrations = label == "demonstrations"
-            mark, colour = ("o", style.SFT) if demonstrations else ("D", style.REWARD)
-            style.words(axes, left - 8, y, label, size=style.SMALL, align="right")
+            mark, colour = ("o", SFT) if label == "demonstrations" else ("D", REWARD)
+            draw.words(axes, left - 8, y, label, ha="right", **small)
+            end = x(count)
             if most is not None:
-                ends = [x(count), x(most)]
-                axes.plot(ends, [y - 4] * 2, color=colour, linewidth=3, linestyle=(0, (2, 1)))
+                look = {"color": colour, "linewidth": 3, "linestyle": (0, (2, 1))}
+                axes.plot([end, x(most)], [y - 4] * 2, **look)
                 text = f"{count / 1e6:.1f}–{most / 1e6:.1f} million"
             else:
-                axes.plot(x(count), y - 4, mark, color=colour, markersize=6)
+                axes.plot(end, y - 4, mark, color=colour, markersize=6)
                 text = f"{count:,}"
-            end = x(count)
-            across = end + 9 if end < (left + right) / 2 + 12 else end - 9
-            style.words(
-                axes, across, y, text, size=style.SMALL, align="left" if across > end else "right"
-            )
+            is_left = end < (left + right) / 2 + 12
+            across, align = (end + 9, "left") if is_left else (end - 9, "right")
+            draw.words(axes, across, y, text, ha=align, **small)
         y += 26
-    few, many = numbers.INSTRUCTGPT["answers each"]
+    few, many = ANSWERS
     pairs = f"{few}–{many} answers make {comb(few, 2)}–{comb(many, 2)} pairs"
-    style.note(figure, f"{pairs} · seed {run.config.seed}")
+    draw.notes(figure, f"{pairs} · seed {run.config.seed}")
     return figure

@@ -17,6 +17,7 @@ ASIDE = " but did you know that "  # as the world's corpus has it, which needs t
 LATE = 10  # iterations at the end over which the critic is looked at
 
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
+_Show = Callable[[float], str]
 
 
 def _in_a_page(name: str) -> str:
@@ -24,7 +25,7 @@ def _in_a_page(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
+def _quantity(policy: str, name: str, show: _Show, about: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         measures = run.evaluation[policy]
         text = "undefined" if measures[name] is None else show(measures[name])
@@ -38,7 +39,7 @@ def _quantity(policy: str, name: str, show: Callable[[float], str], about: str) 
     return entry
 
 
-def _greedy(policy: str, name: str, show: Callable[[float], str], about: str) -> _Entry:
+def _greedy(policy: str, name: str, show: _Show, about: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         measures = run.temperatures[policy]["0.0"]
         note = f"{NAMES[policy]}, always the likeliest word: {about}"
@@ -59,9 +60,10 @@ def _best(policy: str, quantity: str) -> _Entry:
 
 def _wins(policy: str, judge: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
-        rate = run.win_rates[policy][judge]
-        who = "the labeler" if judge == "labeler" else "the reward model"
-        note = f"{NAMES[policy]}: how often {who} prefers its answer to SFT's, at temperature 1"
+        rate = run.win_rates[policy][judge.replace(" ", "_")]
+        note = (
+            f"{NAMES[policy]}: how often the {judge} prefers its answer to SFT's, at temperature 1"
+        )
         return share(rate["mean"]), f"{note}, standard error by question {share(rate['stderr'])}"
 
     return entry
@@ -93,12 +95,12 @@ def _demonstrations(verbose: bool, about: str) -> _Entry:
 
     def entry(run: Run) -> tuple[str, str]:
         answers = {q["prompt"]: q["answers"] for q in run.data["practised"]}
-        right = [
-            pair["response"]
+        count = sum(
+            (ASIDE in pair["response"]) == verbose
             for pair in run.data["demonstrations"]
             if any(answer in pair["response"] for answer in answers[pair["prompt"]])
-        ]
-        return f"{sum((ASIDE in text) == verbose for text in right):,}", about
+        )
+        return f"{count:,}", about
 
     return entry
 
@@ -130,12 +132,12 @@ def _in_pairs(what: str, side: str) -> _Entry:
     return lambda run: (share(held_out_in_pairs(run, side)[what]), about)
 
 
-def _explained(part: slice, about: str) -> _Entry:
-    def entry(run: Run) -> tuple[str, str]:
-        rows = run.history["ppo"][part]
-        return number(fmean(row["explained_variance"] for row in rows)), about
-
-    return entry
+def _explained(part: slice, when: str) -> _Entry:
+    about = f"share of the returns' variance that the critic explains, {when} of PPO"
+    return lambda run: (
+        number(fmean(row["explained_variance"] for row in run.history["ppo"][part])),
+        about,
+    )
 
 
 VALUES: dict[str, _Entry] = {
@@ -192,13 +194,8 @@ VALUES: dict[str, _Entry] = {
     "pairs-ask-heldout": _in_pairs("ask", "chosen"),
     "pairs-rejected-state-heldout": _in_pairs("state", "rejected"),
     "pairs-rejected-ask-heldout": _in_pairs("ask", "rejected"),
-    "explained-variance-first": _explained(
-        slice(1), "share of the returns' variance that the critic explains, first iteration of PPO"
-    ),
-    "explained-variance-last": _explained(
-        slice(-LATE, None),
-        f"share of the returns' variance that the critic explains, last {LATE} iterations of PPO",
-    ),
+    "explained-variance-first": _explained(slice(1), "first iteration"),
+    "explained-variance-last": _explained(slice(-LATE, None), f"last {LATE} iterations"),
     "sft-loss-first": _sft_loss(0, "loss", "SFT loss of the first step"),
     "sft-loss-last": _sft_loss(-1, "loss", "SFT loss of the last step"),
     "sft-heldout-loss-first": _sft_loss(0, "heldout_loss", "loss on held-out demonstrations"),
@@ -217,34 +214,24 @@ VALUES: dict[str, _Entry] = {
     "score-length-correlation": verdicts.score_length_correlation,
 }
 VALUES |= {f"seconds-{_in_a_page(stage)}": _seconds(stage) for stage in STAGES}
+_EXAM: dict[str, tuple[_Show, str]] = {
+    **{name: (share, f"{_in_a_page(name)} share") for name in CATEGORIES},
+    "gold": (number, "mean gold reward"),
+    "proxy": (number, "mean reward model score"),
+    "kl": (nats, "mean KL from SFT (k1)"),
+    "length": (tokens, "mean length"),
+    "accuracy": (share, "right ones among the facts that it states"),
+    "facts_gold": (number, "mean gold reward where facts are asked for"),
+    "facts_helpful": (share, "helpful share where facts are asked for"),
+}
 for _policy in POLICIES:
-    _short = _in_a_page(_policy)
-    VALUES |= {
-        f"{_short}-{_in_a_page(name)}": _quantity(_policy, name, share, f"{_in_a_page(name)} share")
-        for name in CATEGORIES
-    }
-    VALUES |= {
-        f"{_short}-gold": _quantity(_policy, "gold", number, "mean gold reward"),
-        f"{_short}-proxy": _quantity(_policy, "proxy", number, "mean reward model score"),
-        f"{_short}-kl": _quantity(_policy, "kl", nats, "mean KL from SFT (k1)"),
-        f"{_short}-length": _quantity(_policy, "length", tokens, "mean length"),
-        f"{_short}-accuracy": _quantity(
-            _policy, "accuracy", share, "right ones among the facts that it states"
-        ),
-        f"{_short}-facts-gold": _quantity(
-            _policy, "facts_gold", number, "mean gold reward where facts are asked for"
-        ),
-        f"{_short}-facts-helpful": _quantity(
-            _policy, "facts_helpful", share, "helpful share where facts are asked for"
-        ),
-        f"{_short}-greedy-gold": _greedy(_policy, "gold", number, "mean gold reward"),
-        f"{_short}-greedy-helpful": _greedy(_policy, "helpful", share, "helpful share"),
-        f"{_short}-greedy-rambling": _greedy(_policy, "rambling", share, "rambling share"),
-        f"{_short}-best-gold": _best(_policy, "gold"),
-        f"{_short}-best-temperature": _best(_policy, "temperature"),
-    }
+    _own = _in_a_page(_policy)
+    for _name, _about in _EXAM.items():
+        VALUES[f"{_own}-{_in_a_page(_name)}"] = _quantity(_policy, _name, *_about)
+    for _name in ("gold", "helpful", "rambling"):
+        VALUES[f"{_own}-greedy-{_name}"] = _greedy(_policy, _name, *_EXAM[_name])
+    for _name in ("gold", "temperature"):
+        VALUES[f"{_own}-best-{_name}"] = _best(_policy, _name)
     if _policy != "sft":
-        VALUES |= {
-            f"{_short}-wins-labeler": _wins(_policy, "labeler"),
-            f"{_short}-wins-reward-model": _wins(_policy, "reward_model"),
-        }
+        VALUES[f"{_own}-wins-labeler"] = _wins(_policy, "labeler")
+        VALUES[f"{_own}-wins-reward-model"] = _wins(_policy, "reward model")

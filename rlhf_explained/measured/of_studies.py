@@ -1,17 +1,21 @@
 """The values that the studies give: means over seeds, with their intervals.
 
 Where a sentence compares several settings, the p-values of the paired differences over the seeds
-are corrected for their number by Holm's procedure; what is left above 5 % is called noise.
+are corrected for their number by Holm's procedure; what is left above 5 % is called noise. What a
+sentence says beside its numbers is asserted: when the results say otherwise, it is to be mended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from statistics import fmean
+from typing import TypeVar
 
 from rlhf_explained.measured.text import listed, nats, number, points, seconds, share, within
-from rlhf_explained.studies import Interval, Results, stored
+from rlhf_explained.studies import Interval, stored
 from rlhf_explained.studies.intervals import holm
 
 METHODS = {
@@ -31,8 +35,6 @@ METHODS = {
 favours it."""
 NEVER_MEASURED = {"sft_1.0": ("seconds",), "sft_best": ("seconds",), "best_of_16": ("gold_greedy",)}
 """A colder policy needs no training, and the best of several draws is not the likeliest answer."""
-TRAINED = ("dpo", "grpo", "rloo", "ppo")
-"""The methods that learn from the comparisons, with a penalty."""
 COLDER = ("sft_1.0", "sft_0.7", "sft_0.5", "sft_0.3", "sft_0.0")
 IN_WORDS = METHODS | {
     "sft_best": "SFT at its best temperature",
@@ -68,6 +70,7 @@ SPEEDS = ("fast", "slow")
 SHARES = ("0.05", "0.3", "0.7")
 ALPHA = 0.05
 
+Name = TypeVar("Name")
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
 _NOISE = (
     "each ± is the 95 % interval of that difference alone; whether it counts is decided by paired "
@@ -118,36 +121,40 @@ def _paired(ones: list[float], others: list[float]) -> list[float]:
     return [one - other for one, other in zip(ones, others, strict=True)]
 
 
-def corrected(gaps: Mapping[str, Interval]) -> dict[str, float]:
-    """Holm's p-value of each of several differences."""
-    return holm({name: gap.p for name, gap in gaps.items()})
+def _gap(ones: list[float], others: list[float]) -> Interval:
+    return Interval.of(_paired(ones, others))
+
+
+def corrected(gaps: Mapping[Name, Interval]) -> dict[Name, Interval]:
+    """Several differences, with p-values that Holm's procedure has corrected for their number."""
+    p_values = holm({str(name): gap.p for name, gap in gaps.items()})
+    return {name: replace(gap, p=p_values[str(name)]) for name, gap in gaps.items()}
 
 
 def _size(gap: Interval) -> Interval:
-    return Interval(abs(gap.mean), gap.reach, gap.p)
+    return replace(gap, mean=abs(gap.mean))
 
 
 def leads() -> dict[str, Interval]:
-    """By how much PPO's gold is above each other method's, seed by seed.
+    """By how much PPO's gold is above each other method's, seed by seed, corrected.
 
     Returns:
         One difference for each of `METHODS` but PPO; and for those of `CURATED` another, after
         `greedy/`, where both always take the likeliest word.
     """
+    pairs = {name: (name, "gold") for name in METHODS if name != "ppo"}
+    pairs |= {f"greedy/{name}": (name, "gold_greedy") for name in CURATED}
+    return corrected(
+        {key: _gap(method("ppo", of), method(name, of)) for key, (name, of) in pairs.items()}
+    )
 
-    def lead(name: str, quantity: str) -> Interval:
-        return Interval.of(_paired(method("ppo", quantity), method(name, quantity)))
 
-    gaps = {name: lead(name, "gold") for name in METHODS if name != "ppo"}
-    return gaps | {f"greedy/{name}": lead(name, "gold_greedy") for name in CURATED}
-
-
-def _against(gaps: Mapping[str, Interval], p_values: Mapping[str, float], *names: str) -> str:
+def _against(gaps: Mapping[str, Interval], *names: str) -> str:
     """PPO beside others, in words: above, below, or not told apart."""
     beyond, same = [], []
     for name in names:
         gap, about = gaps[name], (IN_WORDS | SHORTCUTS)[name.removeprefix("greedy/")]
-        if p_values[name] > ALPHA:
+        if gap.p > ALPHA:
             same.append(f"{about} ({within(gap)})")
         else:
             place = "above" if gap.mean > 0 else "below"
@@ -160,41 +167,31 @@ def _against(gaps: Mapping[str, Interval], p_values: Mapping[str, float], *names
 def methods_verdict() -> tuple[str, str]:
     """Does PPO beat imitation, the best trained method, and the trivial rivals?"""
     gaps = leads()
-    p_values = corrected(gaps)
-    against = partial(_against, gaps, p_values)
+    against = partial(_against, gaps)
+    assert gaps["rloo"].mean == min(0, *(gaps[name].mean for name in ("dpo", "grpo", "rloo")))
+    assert gaps["rloo"].p > ALPHA
     greedy = (f"greedy/{name}" for name in CURATED)
-    best = max(TRAINED, key=lambda name: fmean(method(name, "gold")))
     text = (
         f"In gold reward at temperature 1, PPO is {against('sft_1.0', 'sft_best')}. As for what is "
         f"simpler, PPO is {against(*CURATED, 'rejection_sampling', 'best_of_16')}. If both always "
         f"take the likeliest word, PPO is {against(*greedy)}. As for the other "
-        f"methods that learn from the comparisons, PPO is {against('dpo', 'grpo', 'rloo')}; "
+        f"methods that learn from the comparisons, PPO is {against('dpo', 'grpo', 'rloo')}; RLOO "
+        f"has the most, {number(-gaps['rloo'].mean)} above PPO, which is not beyond the noise."
     )
-    if best == "ppo":
-        text += "of all four, PPO has the most."
-    else:
-        lead = "is not" if p_values[best] > ALPHA else "is"
-        text += (
-            f"{METHODS[best]} has the most, {number(-gaps[best].mean)} above PPO, which {lead} "
-            "beyond the noise."
-        )
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
 
 
 def facts_verdict() -> tuple[str, str]:
     """Over the seeds, are fewer of the stated facts right after PPO than before it?"""
     before, after = (method(name, "accuracy") for name in ("sft_1.0", "ppo"))
-    gap = Interval.of(_paired(after, before))
+    gap = _size(_gap(after, before))
+    assert gap.p > ALPHA
     text = (
         f"Over the seeds, {share(fmean(before))} of the facts that SFT states are right and "
-        f"{share(fmean(after))} of those that PPO states, at temperature 1. "
+        f"{share(fmean(after))} of those that PPO states, at temperature 1. The difference of "
+        f"{number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage points is within "
+        "the noise."
     )
-    size = _size(gap)
-    points = f"{number(100 * size.mean, 1)} ± {number(100 * size.reach, 1)} percentage points"
-    if gap.p > ALPHA:
-        text += f"The difference of {points} is within the noise."
-    else:
-        text += f"PPO has {'more' if gap.mean > 0 else 'fewer'} right, by {points}."
     return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
 
 
@@ -211,111 +208,100 @@ SHORTCUTS = {
 
 def shortcuts_verdict() -> tuple[str, str]:
     """Is PPO above what needs no learning, at temperature 1 and greedily?"""
-    results, measured = stored("shortcuts"), {}
-    at = {
-        "1.0": ("At temperature 1", "gold"),
-        "0.0": ("If both always take the likeliest word", "gold_greedy"),
-    }
-    for temperature, (_, quantity) in at.items():
-        for name in SHORTCUTS:
-            if (setting := f"{name}_{temperature}") in results.config:
-                other = results.values(setting, "gold")
-                measured[setting] = Interval.of(_paired(method("ppo", quantity), other))
-    p_values, sentences = corrected(measured), []
-    for temperature, (when, _) in at.items():
-        named = {name: f"{name}_{temperature}" for name in SHORTCUTS}
-        gaps = {name: measured[key] for name, key in named.items() if key in measured}
-        found = _against(gaps, {name: p_values[named[name]] for name in gaps}, *gaps)
-        sentences.append(f"{when}, PPO is {found}.")
-    return " ".join(sentences), f"gold, {results.origin}; {_NOISE}"
+    results = stored("shortcuts")
+    ppo = {"1.0": method("ppo", "gold"), "0.0": method("ppo", "gold_greedy")}
+    when = {"1.0": "At temperature 1", "0.0": "If both always take the likeliest word"}
+    found = corrected(
+        {
+            (at, name): _gap(golds, results.values(f"{name}_{at}", "gold"))
+            for at, golds in ppo.items()
+            for name in SHORTCUTS
+            if f"{name}_{at}" in results.config  # the likeliest of several needs several
+        }
+    )
+    text = []
+    for at in ppo:
+        mine = {name: gap for (where, name), gap in found.items() if where == at}
+        text.append(f"{when[at]}, PPO is {_against(mine, *mine)}.")
+    return " ".join(text), f"gold, {results.origin}; {_NOISE}"
 
 
 def early_stopping_verdict() -> tuple[str, str]:
     """Does the KL penalty end above the run without it, stopped at its best moment?"""
-    results = stored("early_stopping")
-    gaps = {
-        speed: Interval.of(
-            _paired(
-                results.values(f"{speed}_held", "end_gold"),
-                results.values(f"{speed}_free", "stop_gold"),
-            )
+    results, gaps, text = stored("early_stopping"), {}, []
+    for speed in SPEEDS:
+        held, free = (
+            results.values(f"{speed}_{setting}", f"{when}_gold")
+            for setting, when in (("held", "end"), ("free", "stop"))
         )
-        for speed in SPEEDS
+        gaps[speed] = _gap(held, free)
+    gaps = corrected(gaps)
+    assert gaps["fast"].p <= ALPHA < gaps["slow"].p
+    assert gaps["fast"].mean > 0
+    said = {
+        "fast": "The penalty is ahead by {}, beyond the noise.",
+        "slow": "The difference in gold, {}, is within the noise.",
     }
-    p_values, text = corrected(gaps), ""
-    for speed, gap in gaps.items():
+    for speed, conclusion in said.items():
         rate = results.config[f"{speed}_free"]["learning_rate"]
-        stop, spent = (
-            results.interval(f"{speed}_free", f"stop_{quantity}").mean
+        stop, spent, held, paid = (
+            results.interval(f"{speed}_{kind}", f"{when}_{quantity}").mean
+            for kind, when in (("free", "stop"), ("held", "end"))
             for quantity in ("gold", "kl")
         )
-        held, paid = (
-            results.interval(f"{speed}_held", f"end_{quantity}").mean for quantity in ("gold", "kl")
-        )
-        text += (
+        text.append(
             f"At a learning rate of {rate:g}, the run without the penalty has {number(stop)} gold "
             f"where it is stopped, at a KL of {nats(spent)}; the run with the penalty ends at "
-            f"{number(held)} gold and {nats(paid)}. "
+            f"{number(held)} gold and {nats(paid)}. {conclusion.format(within(gaps[speed]))}"
         )
-        if p_values[speed] > ALPHA:
-            text += f"The difference in gold, {within(gap)}, is within the noise. "
-        else:
-            winner = "The penalty" if gap.mean > 0 else "Stopping early"
-            text += f"{winner} is ahead by {within(_size(gap))}, beyond the noise. "
-    return text.strip(), (
+    return " ".join(text), (
         f"held-out questions; the stop is chosen on practised ones; {results.origin}; {_NOISE}"
     )
 
 
-def _gold_changes(quantity: str = "gold") -> dict[str, float]:
-    """Holm's p-value of each change's difference in gold: one family, whichever sentence asks."""
+def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
+    """Each change's difference in gold: one family, whichever sentence asks.
+
+    Args:
+        quantity: `gold` at the end, or `gold_on_the_way`.
+
+    Returns:
+        By the names of `ABLATIONS`, corrected.
+    """
     return corrected({setting: _change(setting, quantity) for setting in ABLATIONS})
-
-
-def _sorted_out(quantity: str) -> str:
-    """Which changes of PPO lower the gold, which raise it, and which do neither for sure."""
-    less, more, same = [], [], []
-    for name, p_value in _gold_changes(quantity).items():
-        gap = _change(name, quantity)
-        kept = same if p_value > ALPHA else more if gap.mean > 0 else less
-        kept.append(ABLATIONS[name])
-    lower = f"gold is lower with these changes: {listed(less)}" if less else "no change lowers gold"
-    higher = f"It is higher with these: {listed(more)}" if more else "No change raises it"
-    text = f"{lower}. {higher}."
-    if same:
-        text += f" No difference beyond the noise is seen with these: {listed(same)}."
-    return text
 
 
 def ablations_verdict() -> tuple[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
-    end, way = _sorted_out("gold"), _sorted_out("gold_on_the_way")
-    text = f"At the end, {end} On average over the whole training, "
-    text += "the same changes are told apart." if way == end else way
-    return text, (
+    text = []
+    for when, quantity in (
+        ("At the end", "gold"),
+        ("On average over the whole training", "gold_on_the_way"),
+    ):
+        gaps = gold_changes(quantity)
+        less = [name for name, gap in gaps.items() if gap.p <= ALPHA]
+        same = [name for name in gaps if name not in less]
+        assert 0 < len(less) < len(gaps)
+        assert all(gaps[name].mean < 0 for name in less)
+        text.append(
+            f"{when}, gold is lower with these changes: {listed([ABLATIONS[n] for n in less])}. No "
+            "change raises it. No difference beyond the noise is seen with these: "
+            f"{listed([ABLATIONS[n] for n in same])}."
+        )
+    return " ".join(text), (
         f"{stored('ablations').origin}; against PPO as shipped, the last of all against 8 epochs "
         f"with the clip; {_NOISE}"
     )
 
 
-_PARTS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "gold": ("gold", number),
-    "false": ("false answers", points),
-    "accuracy": ("accuracy among stated facts", points),
-}
-"""Quantities of the ablations as a sentence names them, and how their differences are written."""
-
-
-def _changes(setting: str, other: str, p_other: float) -> str:
-    """What a change of PPO does to gold and to another quantity, in words."""
-    parts = []
-    for quantity, p_value in (("gold", _gold_changes()[setting]), (other, p_other)):
-        name, show = _PARTS[quantity]
-        gap = _change(setting, quantity)
-        noise = ", within the noise," if p_value > ALPHA else ""
-        sign = "+" if gap.mean > 0 else ""
-        parts.append(f"{name} by {sign}{within(gap, show)}{noise}")
-    return listed(parts).removesuffix(",")
+def _changes(gold: Interval, about: str, other: Interval) -> str:
+    """What a change of PPO does to gold and to a share, in words."""
+    parts = (
+        f"{name} by {'+' * (gap.mean > 0)}{within(gap, show)}{noise * (gap.p > ALPHA)}"
+        for name, gap, show in (("gold", gold, number), (about, other, points))
+        for noise in (", within the noise,",)
+    )
+    return listed(list(parts)).removesuffix(",")
 
 
 def critic_verdict() -> tuple[str, str]:
@@ -326,7 +312,8 @@ def critic_verdict() -> tuple[str, str]:
         "critic_detached": "head on the policy’s trunk that does not change the trunk",
         "critic_shared": "head on the policy’s trunk that does",
     }
-    p_values = corrected({name: _change(name, "false") for name in kinds})
+    gold = gold_changes()
+    false = corrected({name: _change(name, "false") for name in kinds})
     explained = {
         name: within(results.interval(name, "late_explained_variance")) for name in CRITICS
     }
@@ -337,32 +324,26 @@ def critic_verdict() -> tuple[str, str]:
         f"{number(least)} in any of these iterations on any seed."
     )
     for name, about in kinds.items():
-        text += (
-            f" A {about} explains {explained[name]}; it changes "
-            f"{_changes(name, 'false', p_values[name])}."
-        )
+        changes = _changes(gold[name], "false answers", false[name])
+        text += f" A {about} explains {explained[name]}; it changes {changes}."
     return text, f"{results.origin}; {_NOISE}"
-
-
-def _change(setting: str, quantity: str) -> Interval:
-    return Interval.of(ablation(setting, quantity))
 
 
 def mix_verdict() -> tuple[str, str]:
     """What pretraining's documents protect, with the exam's answers in them and without."""
-    results = stored("ablations")
     mixes = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
+    results, gold, text = stored("ablations"), gold_changes(), []
     gaps = {name: _change(name, "accuracy") for name in mixes}
-    gaps["leak"] = results.difference("mix_all", "mix_practised", "accuracy")
-    p_values = corrected(gaps)
-    text = " ".join(
-        f"Mixing in documents {about} changes {_changes(name, 'accuracy', p_values[name])}."
-        for name, about in mixes.items()
+    gaps = corrected(gaps | {"leak": results.difference("mix_all", "mix_practised", "accuracy")})
+    assert gaps["leak"].p <= ALPHA
+    for name, about in mixes.items():
+        changes = _changes(gold[name], "accuracy among stated facts", gaps[name])
+        text.append(f"Mixing in documents {about} changes {changes}.")
+    text.append(
+        "From the first mix to the second, accuracy changes by "
+        f"{within(gaps['leak'], points)}; the change is beyond the noise."
     )
-    leak, verb = within(gaps["leak"], points), "is" if p_values["leak"] <= ALPHA else "is not"
-    text += f" From the first mix to the second, accuracy changes by {leak}; the change {verb} "
-    text += "beyond the noise."
-    return text, f"{results.origin}; {_NOISE}"
+    return " ".join(text), f"{results.origin}; {_NOISE}"
 
 
 def curation_verdict() -> tuple[str, str]:
@@ -370,59 +351,86 @@ def curation_verdict() -> tuple[str, str]:
     results = stored("curation")
     rivals = {"marked": "SFT on those marked good", "tenth": "SFT on the best tenth"}
     when = {"1.0": "at temperature 1", "0.0": "if both always take the likeliest word"}
-    gaps = {
-        f"{name}, where {share(float(good))} of the demonstrations are good, {at}": Interval.of(
-            _paired(
-                results.values(f"good_{good}", f"ppo_{temperature}"),
-                results.values(f"good_{good}", f"{rival}_{temperature}"),
-            )
-        )
-        for rival, name in rivals.items()
-        for good in SHARES
-        for temperature, at in when.items()
-    }
-    p_values, text = corrected(gaps), []
-    apart = [case for case in gaps if p_values[case] <= ALPHA]
-    for more, word in ((True, "more"), (False, "less")):
-        cases = [case for case in apart if (gaps[case].mean > 0) is more]
-        text += [f"PPO has {word} gold reward than {'; than '.join(cases)}."] if cases else []
-    level = len(gaps) - len(apart)
-    if level:
-        which = f"the other {level} of {len(gaps)}" if apart else f"each of the {len(gaps)}"
-        text.append(f"In {which} comparisons the two are not told apart.")
-    return " ".join(text), f"PPO against either, at each share; {results.origin}; {_NOISE}"
+    gaps = {}
+    for (rival, name), good, (at, said) in product(rivals.items(), SHARES, when.items()):
+        ppo, other = (results.values(f"good_{good}", f"{who}_{at}") for who in ("ppo", rival))
+        case = f"{name}, where {share(float(good))} of the demonstrations are good, {said}"
+        gaps[case] = _gap(ppo, other)
+    more = {case: gap for case, gap in corrected(gaps).items() if gap.p <= ALPHA}
+    assert more
+    assert all(gap.mean > 0 for gap in more.values())
+    text = (
+        f"PPO has more gold reward than {'; than '.join(more)}. In the other "
+        f"{len(gaps) - len(more)} of {len(gaps)} comparisons the two are not told apart."
+    )
+    return text, f"PPO against either, at each share; {results.origin}; {_NOISE}"
 
 
-def _of_method(name: str, quantity: str, show: Callable[[float], str]) -> _Entry:
-    def entry() -> tuple[str, str]:
-        results = stored("methods")
-        found = Interval.of(method(name, quantity))
-        # Best-of-n's KL is a bound, the same for every seed; so is the number of labels.
-        text = within(found, show) if found.reach else show(found.mean)
-        return text, f"{METHODS[name]}: {quantity}, mean of {results.origin}, 95 % interval"
-
-    return entry
+def _change(setting: str, quantity: str) -> Interval:
+    return Interval.of(ablation(setting, quantity))
 
 
-def _ablation(setting: str) -> _Entry:
-    def entry() -> tuple[str, str]:
-        about = f"change in gold, mean of {stored('ablations').origin}, 95 % interval"
-        return within(_change(setting, "gold")), about
+def _of_method(name: str, quantity: str) -> tuple[str, str]:
+    found, show = Interval.of(method(name, quantity)), _SHOWN.get(quantity, number)
+    # Best-of-n's KL is a bound, the same for every seed; so is the number of labels.
+    text = within(found, show) if found.reach else show(found.mean)
+    origin = stored("methods").origin
+    return text, f"{METHODS[name]}: {quantity}, mean of {origin}, 95 % interval"
 
-    return entry
+
+def _of_change(setting: str) -> tuple[str, str]:
+    about = f"change in gold, mean of {stored('ablations').origin}, 95 % interval"
+    return within(_change(setting, "gold")), about
 
 
-def _of(study: str, setting: str, quantity: str, show: Callable[[float], str]) -> _Entry:
-    def entry() -> tuple[str, str]:
-        results: Results = stored(study)
-        about = f"{setting}: {quantity}, mean of {results.origin}, 95 % interval"
-        return within(results.interval(setting, quantity), show), about
-
-    return entry
+def _of(study: str, setting: str, quantity: str) -> tuple[str, str]:
+    results, show = stored(study), _SHOWN.get(quantity, number)
+    about = f"{setting}: {quantity}, mean of {results.origin}, 95 % interval"
+    return within(results.interval(setting, quantity), show), about
 
 
 def _count(value: float) -> str:
     return f"{value:,.0f}"
+
+
+_SHOWN: dict[str, Callable[[float], str]] = {
+    **dict.fromkeys(("kl", "stop_kl", "end_kl"), nats),
+    **dict.fromkeys(("helpful", "false", "accuracy"), share),
+    **dict.fromkeys(("gold_accuracy", "hard_negative_accuracy"), share),
+    **dict.fromkeys(("labels", "good"), _count),
+    "seconds": seconds,
+}
+"""How a quantity is written; others are plain numbers."""
+
+_LEARNERS = ("sft", "marked", "tenth", "dpo", "ppo", "marked_plain", "ppo_plain")
+_QUOTED = {
+    "shortcuts": (
+        [f"{name}_1.0" for name in SHORTCUTS]
+        + [f"{name}_{at}" for name in list(SHORTCUTS)[2:] for at in ("0.5", "0.0")],
+        ["gold", "helpful"],
+    ),
+    "ablations": (["ppo", *ABLATIONS], ["late_explained_variance"]),
+    "early_stopping": (
+        [f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "free")],
+        ["stop_gold", "stop_kl", "end_gold", "end_kl"],
+    ),
+    "curation": (
+        [f"good_{good}" for good in SHARES],
+        ["good", *(f"{who}_{at}" for who in _LEARNERS for at in ("1.0", "0.0"))],
+    ),
+    "reward_data": (
+        [f"careful_{pairs}" for pairs in (50, 6400, 12800)]
+        + ["distracted_6400", "hesitant_6400", "one_pass_12800"],
+        ["accuracy", "gold_accuracy", "best_of_16", "hard_negative_accuracy"],
+    ),
+}
+"""Of each study the settings, and the quantities of each, that have a name."""
+_OF_METHODS = ("gold", "gold_greedy", "proxy", "kl", "helpful", "false", "accuracy", "seconds")
+_OF_METHODS += ("labels", "gold_stderr")
+
+
+def _named(*parts: str) -> str:
+    return "-".join(parts).replace("_", "-").replace(".", "-")
 
 
 VALUES: dict[str, _Entry] = {
@@ -435,66 +443,16 @@ VALUES: dict[str, _Entry] = {
     "mix-verdict": mix_verdict,
     "curation-verdict": curation_verdict,
 }
-
-
-def _named(*parts: str) -> str:
-    return "-".join(parts).replace("_", "-").replace(".", "-")
-
-
-for _setting in METHODS:
-    _short = "sft" if _setting == "sft_1.0" else _setting
-    for _quantity, _show in (
-        ("gold", number), ("gold_greedy", number), ("proxy", number), ("kl", nats),
-        ("helpful", share), ("false", share), ("accuracy", share), ("seconds", seconds),
-        ("labels", _count), ("gold_stderr", number),
-    ):  # fmt: skip
-        if _quantity not in NEVER_MEASURED.get(_setting, ()):
-            VALUES[_named("methods", _short, _quantity)] = _of_method(_setting, _quantity, _show)
-for _setting in (
-    *(f"{policy}_likeliest_1.0" for policy in ("base", "sft")),
-    *(
-        f"{name}_{at}"
-        for name in SHORTCUTS
-        for at in ("1.0", "0.5", "0.0")
-        if not name.endswith("likeliest")
-    ),
-):
-    for _quantity, _show in (("gold", number), ("helpful", share)):
-        VALUES[_named("shortcuts", _setting, _quantity)] = _of(
-            "shortcuts", _setting, _quantity, _show
-        )
-for _setting in ABLATIONS:
-    VALUES[_named("ablations", _setting)] = _ablation(_setting)
-    VALUES[_named("ablations", _setting, "explained_variance")] = _of(
-        "ablations", _setting, "late_explained_variance", number
+VALUES |= {_named("ablations", setting): partial(_of_change, setting) for setting in ABLATIONS}
+VALUES |= {
+    _named("methods", name.removesuffix("_1.0"), quantity): partial(_of_method, name, quantity)
+    for name, quantity in product(METHODS, _OF_METHODS)
+    if quantity not in NEVER_MEASURED.get(name, ())
+}
+VALUES |= {
+    _named(study, setting.removeprefix("good_"), quantity.removeprefix("late_")): partial(
+        _of, study, setting, quantity
     )
-VALUES["ablations-ppo-explained-variance"] = _of(
-    "ablations", "ppo", "late_explained_variance", number
-)
-for _setting in (f"{speed}_{kind}" for speed in SPEEDS for kind in ("held", "free")):
-    for _quantity, _show in (
-        ("stop_gold", number), ("stop_kl", nats), ("end_gold", number), ("end_kl", nats),
-    ):  # fmt: skip
-        VALUES[_named("early_stopping", _setting, _quantity)] = _of(
-            "early_stopping", _setting, _quantity, _show
-        )
-for _setting in SHARES:
-    VALUES[_named("curation", _setting, "good")] = _of(
-        "curation", f"good_{_setting}", "good", "{:.0f}".format
-    )
-    for _quantity in ("sft", "marked", "tenth", "dpo", "ppo", "marked_plain", "ppo_plain"):
-        for _temperature in ("1.0", "0.0"):
-            VALUES[_named("curation", _setting, _quantity, _temperature)] = _of(
-                "curation", f"good_{_setting}", f"{_quantity}_{_temperature}", number
-            )
-for _setting in (
-    "careful_50", "careful_6400", "careful_12800", "distracted_6400", "hesitant_6400",
-    "one_pass_12800",
-):  # fmt: skip
-    for _quantity, _show in (
-        ("accuracy", share), ("gold_accuracy", share), ("best_of_16", number),
-        ("hard_negative_accuracy", share),
-    ):  # fmt: skip
-        VALUES[_named("reward_data", _setting, _quantity)] = _of(
-            "reward_data", _setting, _quantity, _show
-        )
+    for study, (settings, quantities) in _QUOTED.items()
+    for setting, quantity in product(settings, quantities)
+}

@@ -1,8 +1,9 @@
 """What a run's numbers say: sentences that are computed.
 
-Each has a branch for every way the run can turn out, and says so when a difference is within the
-noise. They are about one seed. Errors are standard errors clustered by question, so they say how
-far other questions would have moved a number, not how far other seeds would. Nothing is smoothed.
+The run differs between processors, so each sentence follows the numbers, and says so when a
+difference is within the noise. All are about one seed. Errors are standard errors clustered by
+question: how far other questions would have moved a number, not how far other seeds would. Nothing
+is smoothed.
 """
 
 from __future__ import annotations
@@ -47,145 +48,118 @@ def best_temperature(run: Run, policy: str) -> tuple[str, dict[str, Any]]:
     return best, exams[best]
 
 
-def _difference(value: float, error: float, digits: int = 2) -> str:
-    return f"{number(abs(value), digits)} ± {number(error, digits)}"
+def _sign(gap: float, error: float) -> int:
+    """Whether a difference is positive (1), negative (-1) or within the noise (0)."""
+    return 0 if abs(gap) <= BEYOND_NOISE * error else 1 if gap > 0 else -1
 
 
 def _gap(one: dict[str, Any], other: dict[str, Any], name: str) -> tuple[float, float]:
     """A difference of two exams and its error, as if they had been sat on different questions."""
-    error = math.hypot(one["stderr"][name], other["stderr"][name])
-    return one[name] - other[name], error
+    return one[name] - other[name], math.hypot(one["stderr"][name], other["stderr"][name])
+
+
+def _compared(gap: float, error: float, same: str, more: str, less: str, digits: int = 2) -> str:
+    """A difference in words: `same` within the noise, else `more` or `less` by how much."""
+    if not (sign := _sign(gap, error)):
+        return same
+    by = f"{number(abs(gap), digits)} ± {number(error, digits)}"
+    return f"{more if sign > 0 else less} by {by}"
+
+
+def _note(run: Run) -> str:
+    return (
+        f"held-out questions, {run.evaluation['ppo']['questions']} of them; ± one standard error, "
+        f"clustered by question; a difference counts beyond {BEYOND_NOISE:.0f}; seed "
+        f"{run.config.seed} alone"
+    )
 
 
 def temperature_verdict(run: Run) -> tuple[str, str]:
     """Does PPO at temperature 1 beat SFT at its best temperature, and greedy PPO greedy SFT?"""
     at, cold = best_temperature(run, "sft")
-    ppo, greedy, cold_greedy = (
-        run.evaluation["ppo"],
-        run.temperatures["ppo"]["0.0"],
-        run.temperatures["sft"]["0.0"],
-    )
+    sft, ppo = (run.temperatures[policy]["0.0"] for policy in ("sft", "ppo"))
+    said = "which is no difference beyond the noise", "more", "less"
+    warm = run.evaluation["ppo"]
     text = (
         f"Of the five temperatures, SFT has most gold reward at {float(at):g}: "
-        f"{number(cold['gold'])}. "
-        f"PPO has {number(ppo['gold'])} at temperature 1"
-    )
-    text += f", {_compared(*_gap(ppo, cold, 'gold'))}. "
-    text += (
-        f"If both always take the likeliest word, SFT has {number(cold_greedy['gold'])} and PPO "
-        f"{number(greedy['gold'])}, {_compared(*_gap(greedy, cold_greedy, 'gold'))}."
+        f"{number(cold['gold'])}. PPO has {number(warm['gold'])} at temperature 1, "
+        f"{_compared(*_gap(warm, cold, 'gold'), *said)}. If both always take the likeliest word, "
+        f"SFT has {number(sft['gold'])} and PPO {number(ppo['gold'])}, "
+        f"{_compared(*_gap(ppo, sft, 'gold'), *said)}."
     )
     return text, _note(run)
 
 
-def _compared(gap: float, error: float) -> str:
-    if abs(gap) <= BEYOND_NOISE * error:
-        return "which is no difference beyond the noise"
-    return f"{'more' if gap > 0 else 'less'} by {_difference(gap, error)}"
-
-
-def _note(run: Run) -> str:
-    exam = run.evaluation["ppo"]
-    return (
-        f"held-out questions, {exam['questions']} of them; ± one standard error, clustered by "
-        f"question; a difference counts beyond {BEYOND_NOISE:.0f}; seed {run.config.seed} alone"
-    )
-
-
 def facts_verdict(run: Run) -> tuple[str, str]:
     """Of the facts that a policy states, are fewer right after PPO than before?"""
-    shown = [_stated(run, policy) for policy in ("base", "sft", "ppo")]
+    exams = {policy: run.evaluation[policy] for policy in ("base", "sft", "ppo")}
+    shown = (
+        f"{NAMES[policy]} {share(exam['accuracy'])} "
+        f"(± {number(100 * exam['stderr']['accuracy'], 1)}, of {exam['stated']:,})"
+        for policy, exam in exams.items()
+    )
     text = f"Of the answers that state a fact, these are right: {'; '.join(shown)}. "
-    for before, after in (("base", "sft"), ("sft", "ppo")):
-        exams = run.evaluation[after], run.evaluation[before]
-        verb = "this one run shows no difference beyond the noise"
-        if not all(exam["stated"] for exam in exams):
-            verb = "there is nothing to compare"
-        else:
-            gap, error = _gap(*exams, "accuracy")
-            if abs(gap) > BEYOND_NOISE * error:
-                verb = f"a {'larger' if gap > 0 else 'smaller'} share is right, beyond the noise"
-        text += f"From {_plain(before)} to {_plain(after)}, {verb}. "
-    cold = [run.temperatures[policy]["0.0"] for policy in ("sft", "ppo")]
-    if all(exam["stated"] for exam in cold):
-        sft, ppo = (share(exam["accuracy"]) for exam in cold)
-        text += (
-            f"If both always take the likeliest word, {sft} of SFT’s stated facts are right and "
-            f"{ppo} of PPO’s."
-        )
-    return text.strip(), _note(run)
-
-
-def _stated(run: Run, policy: str) -> str:
-    exam = run.evaluation[policy]
-    if not exam["stated"]:
-        return f"{NAMES[policy]} states none"
-    error = number(100 * exam["stderr"]["accuracy"], 1)
-    return f"{NAMES[policy]} {share(exam['accuracy'])} (± {error}, of {exam['stated']:,})"
-
-
-def _plain(policy: str) -> str:
-    return "the pretrained model" if policy == "base" else NAMES[policy]
+    for before, after, way in (
+        ("base", "sft", "the pretrained model to SFT"),
+        ("sft", "ppo", "SFT to PPO"),
+    ):
+        verb = (
+            "this one run shows no difference beyond the noise",
+            "a larger share is right, beyond the noise",
+            "a smaller share is right, beyond the noise",
+        )[_sign(*_gap(exams[after], exams[before], "accuracy"))]
+        text += f"From {way}, {verb}. "
+    sft, ppo = (share(run.temperatures[policy]["0.0"]["accuracy"]) for policy in ("sft", "ppo"))
+    text += (
+        f"If both always take the likeliest word, {sft} of SFT’s stated facts are right and {ppo} "
+        "of PPO’s."
+    )
+    return text, _note(run)
 
 
 def win_rate_verdict(run: Run) -> tuple[str, str]:
     """Do the labeler and the reward model agree on who wins against SFT?"""
-    text = ""
+    text = []
     for policy in ("ppo", "ppo_no_kl"):
-        rates = run.win_rates[policy]
-        labeler, judge = rates["labeler"], rates["reward_model"]
+        labeler, judge = (run.win_rates[policy][name] for name in ("labeler", "reward_model"))
         gap = judge["mean"] - labeler["mean"]
-        error = math.hypot(judge["stderr"], labeler["stderr"])
-        text += (
+        by = f"it, by {number(100 * abs(gap), 0)} percentage points"
+        found = (
+            "this one run does not tell them apart",
+            f"the reward model overrates {by}",
+            f"the reward model underrates {by}",
+        )[_sign(gap, math.hypot(judge["stderr"], labeler["stderr"]))]
+        text.append(
             f"The labeler prefers an answer of {NAMES[policy]} to one of SFT’s in "
             f"{share(labeler['mean'])} of the comparisons, and the reward model does so in "
-            f"{share(judge['mean'])}: "
+            f"{share(judge['mean'])}: {found}."
         )
-        if abs(gap) <= BEYOND_NOISE * error:
-            text += "this one run does not tell them apart. "
-        else:
-            text += (
-                f"the reward model {'overrates' if gap > 0 else 'underrates'} it, by "
-                f"{number(100 * abs(gap), 0)} percentage points. "
-            )
-    return text.strip(), _note(run)
+    return " ".join(text), _note(run)
 
 
 def hack_verdict(run: Run) -> tuple[str, str]:
     """Did the run without the penalty gain the reward model's score and lose the gold reward?"""
     way = run.checkpoints["ppo_no_kl"]
     best, end = max(way, key=lambda look: look["gold"]), way[-1]
-    fall, fall_error = _gap(best, end, "gold")
-    rise, rise_error = _gap(end, best, "proxy")
-    if fall <= BEYOND_NOISE * fall_error:
-        text = "There is no reward hacking to see here: without the penalty the gold reward ends "
-        text += (
-            f"at its highest, {number(end['gold'])}."
-            if end is best
-            else f"at {number(end['gold'])}, and its highest, {number(best['gold'])}, is not "
-            "above that beyond the noise."
+    gold, ends, proxy, score = (
+        number(look[name]) for name in ("gold", "proxy") for look in (best, end)
+    )
+    if not _sign(*_gap(best, end, "gold")):
+        text = (
+            "There is no reward hacking to see here: without the penalty the gold reward ends at "
+            f"{ends}, and its highest, {gold}, is not above that beyond the noise."
         )
     else:
+        meanwhile = (
+            f"stays where it is, {proxy} and {score}: the reward model does not notice the loss",
+            f"still rises, from {proxy} to {score}: reward hacking",
+            f"falls too, from {proxy} to {score}: the policy gets worse, but not by fooling the "
+            "reward model",
+        )[_sign(*_gap(end, best, "proxy"))]
         text = (
             f"After iteration {best['iteration']:.0f} the run without the penalty loses gold "
-            f"reward, from {number(best['gold'])} to {number(end['gold'])}, while the reward "
-            "model’s score "
+            f"reward, from {gold} to {ends}, while the reward model’s score {meanwhile}."
         )
-        if rise > BEYOND_NOISE * rise_error:
-            text += (
-                f"still rises, from {number(best['proxy'])} to {number(end['proxy'])}: reward "
-                "hacking."
-            )
-        elif rise < -BEYOND_NOISE * rise_error:
-            text += (
-                f"falls too, from {number(best['proxy'])} to {number(end['proxy'])}: the policy "
-                "gets worse, but not by fooling the reward model."
-            )
-        else:
-            text += (
-                f"stays where it is, {number(best['proxy'])} and {number(end['proxy'])}: the "
-                "reward model does not notice the loss."
-            )
     return text, f"looks at every fifth iteration; {_note(run)}"
 
 
@@ -194,12 +168,9 @@ def length_verdict(run: Run) -> tuple[str, str]:
     sft = run.evaluation["sft"]
 
     def change(policy: str) -> str:
-        after = run.evaluation[policy]
-        gap, error = _gap(after, sft, "length")
-        text = number(after["length"], 1)
-        if abs(gap) <= BEYOND_NOISE * error:
-            return f"{text}, no change beyond the noise"
-        return f"{text}, {'longer' if gap > 0 else 'shorter'} by {_difference(gap, error, 1)}"
+        after, said = run.evaluation[policy], ("no change beyond the noise", "longer", "shorter")
+        gap = _gap(after, sft, "length")
+        return f"{number(after['length'], 1)}, {_compared(*gap, *said, digits=1)}"
 
     text = (
         f"On held-out prompts an SFT response has {tokens(sft['length'])} on average; after PPO "
@@ -210,46 +181,33 @@ def length_verdict(run: Run) -> tuple[str, str]:
 
 def reward_rise_verdict(run: Run) -> tuple[str, str]:
     """Does the score rise by more than the noise of a batch, early and late?"""
-    batch, text = run.facts["rollout_batch"], ""
-    for when, policy, part in (
-        ("first five", "sft", slice(5)),
-        ("last twenty", "ppo", slice(-20, None)),
+    history, text = run.history["ppo"], []
+    for when, policy, rows in (
+        ("first five", "sft", history[:5]),
+        ("last twenty", "ppo", history[-20:]),
     ):
-        scores = [row["proxy"] for row in run.history["ppo"]][part]
+        scores = [row["proxy"] for row in rows]
         single = statistics.stdev(response["proxy"] for response in run.responses[policy])
-        error = single / math.sqrt(batch)
-        middle = (len(scores) - 1) / 2
-        spread = math.fsum((place - middle) ** 2 for place in range(len(scores)))
-        rises = (score * (place - middle) for place, score in enumerate(scores))
-        rise = math.fsum(rises) / spread if spread else 0.0
-        text += (
+        error = single / math.sqrt(run.facts["rollout_batch"])
+        rise = statistics.linear_regression(range(len(scores)), scores).slope
+        text.append(
             f"Over the {when} iterations the score changes by {number(rise, 4)} per iteration; the "
-            f"error of a batch’s mean is {number(error, 3)}. "
+            f"error of a batch’s mean is {number(error, 3)}."
         )
-        if rise > 0:
-            apart = math.ceil(2 * math.sqrt(2) * error / rise)  # two errors of a difference
-            text += (
-                f"To see the rise, compare iterations that lie {apart:,} apart. "
-                if apart > 1
-                else "From one iteration to the next, the rise is beyond the noise. "
-            )
-        else:
-            text += "There is no rise to see. "
-    return text.strip(), "slope of a line through the means; error by the spread of single scores"
+        # two errors of a difference
+        apart = math.ceil(2 * math.sqrt(2) * error / rise) if rise > 0 else 0
+        text.append(
+            f"To see the rise, compare iterations that lie {apart:,} apart."
+            if apart
+            else "There is no rise to see."
+        )
+    note = "slope of a line through the means; error by the spread of single scores"
+    return " ".join(text), note
 
 
 def score_length_correlation(run: Run) -> tuple[str, str]:
     """How the reward model's score and the length of SFT's responses go together."""
     responses = run.responses["sft"]
-    lengths = [float(response["length"]) for response in responses]
-    scores = [float(response["proxy"]) for response in responses]
-    mean_length = math.fsum(lengths) / len(lengths)
-    mean_score = math.fsum(scores) / len(scores)
-    pairs = list(zip(lengths, scores, strict=True))
-    covariance = math.fsum((x - mean_length) * (y - mean_score) for x, y in pairs)
-    spreads = math.sqrt(
-        math.fsum((x - mean_length) ** 2 for x in lengths)
-        * math.fsum((y - mean_score) ** 2 for y in scores)
-    )
-    about = f"correlation of score and length over {len(pairs):,} SFT responses"
-    return (number(covariance / spreads) if spreads else "undefined"), about
+    columns = ([float(response[name]) for response in responses] for name in ("length", "proxy"))
+    about = f"correlation of score and length over {len(responses):,} SFT responses"
+    return number(statistics.correlation(*columns)), about

@@ -103,7 +103,8 @@ def _draws(page: Path, modules: Collection[Path]) -> bool:
     if page.suffix != ".md":
         return False
     named = re.findall(r"(?m)^[ >]*`{3,} *figure\n[ >]*(\S+)", page.read_text(encoding="utf-8"))
-    return any({*figures.sources(name)} & {*modules} for name in named if name in figures.FIGURES)
+    edited = {module.resolve() for module in modules}
+    return any(figures.FIGURES[name].sources & edited for name in named if name in figures.FIGURES)
 
 
 def _takes_all(file: Any) -> bool:

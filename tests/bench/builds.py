@@ -281,12 +281,12 @@ def grow(copy: Path, factor: int) -> int:
     config = copy / "mkdocs.yml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("  - Notebooks:\n", f"{''.join(nav)}  - Notebooks:\n", 1))
-    for module, table in (("__init__", "FIGURES"), ("numbers", "TABLES")):
-        with (copy / "rlhf_explained" / "figures" / f"{module}.py").open("a") as stream:
-            stream.write(
-                f"\n_own = list({table}.items())\nfor _number in range(2, {factor + 1}):\n"
-                f"    {table}.update((f'{{name}}-{{_number}}', it) for name, it in _own)\n"
-            )
+    with (copy / "rlhf_explained" / "figures" / "__init__.py").open("a") as stream:
+        stream.write(
+            f"\nfrom dataclasses import replace\nfor _figure in list(FIGURES.values()):\n"
+            f"    for _name in (f'{{_figure.name}}-{{n}}' for n in range(2, {factor + 1})):\n"
+            f"        FIGURES[_name] = replace(_figure, name=_name)\n"
+        )
     return len([*(copy / "docs").rglob("*.md"), *(copy / "docs" / "notebooks").glob("*.py")])
 
 

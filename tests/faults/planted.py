@@ -69,7 +69,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="the alt text of figure 'timeline': .*no-such-value",
             cure="the closest are",
             page="docs/guide/history.md",
-            file="rlhf_explained/figures/__init__.py",
+            file="rlhf_explained/figures/history.py",
             old='"A timeline of learning',
             place="docs/guide/history.md",
         ),

@@ -1,5 +1,6 @@
 """The Markdown vocabulary, with the extensions and settings of mkdocs.yml, on a made-up run."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -14,7 +15,7 @@ import pytest
 from mkdocs.config import load_config
 
 from rlhf_explained import figures, measured, memo, parallel
-from rlhf_explained.figures import Figure, cached
+from rlhf_explained.figures import cached
 from rlhf_explained.names import POLICIES
 from rlhf_explained.pipeline import Run, RunConfig, run_key
 from rlhf_explained.site import faults
@@ -181,7 +182,8 @@ def test_an_unknown_figure_is_a_fault(
 def test_a_figure_needs_an_alternative_text(
     alt: str, why: str, show: Show, page: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    monkeypatch.setitem(figures.FIGURES, "ppo-loop", Figure("ppo", "loop", alt))
+    loop = dataclasses.replace(figures.FIGURES["ppo-loop"], alt=alt)
+    monkeypatch.setitem(figures.FIGURES, "ppo-loop", loop)
     show("\n```figure\nppo-loop\nWords.\n```")
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{page}:2: ")
@@ -396,10 +398,7 @@ def test_a_bad_samples_fence_is_a_fault(
     assert 'class="fault"' in html
 
 
-def test_policies_have_the_names_that_the_figures_use() -> None:
-    from rlhf_explained.figures import style
-
-    assert samples.NAMES == style.NAMES
+def test_each_policy_has_a_name() -> None:
     assert tuple(samples.NAMES) == POLICIES
 
 
@@ -437,7 +436,7 @@ def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
     in_memo: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = in_memo(reward_model={})
-    place = r"rlhf_explained/figures/numbers\.py:\d+: KeyError"
+    place = r"rlhf_explained/figures/reward_model\.py:\d+: KeyError"
     parallel.together(cached.jobs(run))
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn
     with pytest.raises(cached.DrawingError, match=place):

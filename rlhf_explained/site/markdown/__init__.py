@@ -134,7 +134,7 @@ def figure_element(source: str, blocks: Blocks) -> Element:
     except ValueError as error:
         return _fault("div", f"the alt text of figure {name!r}: {error}", place)
     if not alt:
-        why = f"figure {name!r} has no alt text: write one in rlhf_explained/figures/__init__.py"
+        why = f"figure {name!r} has no alt text: write one where it is drawn"
         return _fault("div", why, place)
     blocks.count[name] += 1
     try:

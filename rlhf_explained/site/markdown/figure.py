@@ -53,7 +53,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     link = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
     for paragraph in f"{caption.strip()} {link}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
-    if tables := cached.tables(name, run):
+    if tables := what.tables(run):
         # HTML wants the caption to be a figure's last part, so the numbers stand in it
         looks = {"class": "data", "data-search-exclude": ""} | ({"open": ""} if what.opened else {})
         data = SubElement(words, "details", looks)
@@ -68,7 +68,7 @@ def notebook_caption(name: str, run: Run) -> str:
     what = figures.FIGURES[name]
     code = f"{figures.__name__}.{what.module}.{what.function}"
     links = [f'<autoref identifier="{code}">Code</autoref>']
-    for table in cached.tables(name, run):
+    for table in what.tables(run):
         file = f"{table.name}.csv"
         links.append(f'<a download href="{PUBLISHED}{cached.address(table)}">Data: {file}</a>')
     return f"<figcaption><p>{' · '.join(links)}</p></figcaption>"

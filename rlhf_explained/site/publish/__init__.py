@@ -11,7 +11,6 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures
-from rlhf_explained.figures import cached
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import cards, edition, head, llms, pdf
 from rlhf_explained.site.shown_run import current_run
@@ -56,7 +55,7 @@ def _numbers(name: str) -> str | None:
     """All that a figure shows, also where its page shows a part."""
     if name not in figures.FIGURES:
         return None
-    tables = cached.tables(name, current_run())
+    tables = figures.FIGURES[name].tables(current_run())
     return llms.data((table.title, table.csv()) for table in tables)
 
 

@@ -31,7 +31,7 @@ _SHOWN = {
     "reference-api-stages-reward_model": ("rm", "", ""),
     "reference-api-stages-ppo": ("ppo", "", ""),
 }
-_SOURCES = [Path(figures.__file__).parent / name for name in ("card.py", "style.py")]
+_SOURCES = [Path(figures.__file__).parent / name for name in ("card.py", "colours.py")]
 
 
 class CardError(Exception):

@@ -1,0 +1,53 @@
+"""Names at lines and points, kept clear of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_explained.figures.colours import DASHED
+from rlhf_explained.figures.draw import SMALL, Axes, Point, Real, Reals
+from rlhf_explained.measured.text import number
+
+
+def spread(positions: Reals, gap: Real, low: Real, high: Real) -> list[float]:
+    """Move positions as little as needed to stand `gap` apart between `low` and `high`."""
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    placed: list[float] = []
+    for place, index in enumerate(order):
+        floor = low if not placed else placed[-1] + gap
+        ceiling = high - gap * (len(order) - 1 - place)
+        placed.append(float(min(max(positions[index], floor), max(ceiling, floor))))
+    for place in range(len(placed) - 2, -1, -1):  # what was pushed down may have room above
+        wanted = positions[order[place]]
+        placed[place] = min(max(placed[place], wanted), placed[place + 1] - gap)
+    back = dict(zip(order, placed, strict=True))
+    return [back[index] for index in range(len(positions))]
+
+
+def write(axes: Axes, text: str, at: Point, away: Point, colour: str, **where: Any) -> None:
+    """A text some points away from a place, which is given in shares of the panel by default."""
+    where = {"xycoords": "axes fraction", "ha": "center"} | where
+    manner = {"textcoords": "offset points", "color": colour, "size": SMALL}
+    axes.annotate(text, at, away, **where, **manner)
+
+
+def end_labels(axes: Axes, labels: Sequence[tuple[Real, str, str]], *, gap: Real = 13) -> None:
+    """Name lines at their right ends: (y in data, text, colour), moved apart where they meet."""
+    frame = axes.get_window_extent()
+    heights = [axes.transData.transform((0.0, y))[1] - frame.y0 for y, _, _ in labels]
+    heights = spread(heights, gap, 0, frame.height)
+    for height, (_, text, colour) in zip(heights, labels, strict=True):
+        write(axes, text, (1, height / frame.height), (6, -4), colour, ha="left")
+
+
+def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:
+    """Dashed lines at means, each named with its value above the panel: (x, name, colour)."""
+    frame = axes.get_window_extent()
+    places = [axes.transData.transform((x, 0.0))[0] - frame.x0 for x, _, _ in means]
+    labels = [f"{name} {number(x)}" for x, name, _ in means]
+    gap = 7.4 * max(len(label) for label in labels)
+    spots = spread(places, gap, gap / 2, frame.width - gap / 2)
+    for (x, _, colour), label, spot in zip(means, labels, spots, strict=True):
+        axes.axvline(x, color=colour, linewidth=1.4, linestyle=DASHED)
+        write(axes, label, (spot / frame.width, 1), (0, 4), colour)

@@ -1,0 +1,98 @@
+"""What makes a drawing function one of the site's figures. It imports no matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rlhf_explained import memo
+from rlhf_explained.figures.table import Table
+from rlhf_explained.pipeline import Run
+
+Numbers = Callable[[Run], Table | tuple[Table, ...]]
+_ROOMS = ("figures", "formulas", "measured", "names", "studies")  # whose code decides on a look
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, and what it shows for those who cannot see it.
+
+    Attributes:
+        name: By which pages show it.
+        drawing: The function that draws it, from a run and its tables.
+        alt: The alternative text; `{name}` stands for the measured value of that name.
+        numbers: What makes its tables from a run; nothing if it is a drawing without numbers.
+        studies: Those whose stored results are drawn.
+        illustrative: Whether some of its numbers are invented. The drawing says so.
+        opened: Whether a page shows the numbers at once, not only when asked.
+    """
+
+    name: str
+    drawing: Callable[..., Any]
+    alt: str
+    numbers: Numbers = lambda run: ()
+    studies: tuple[str, ...] = ()
+    illustrative: bool = False
+    opened: bool = False
+
+    @property
+    def module(self) -> str:
+        """The chapter's module in this package."""
+        return self.drawing.__module__.rpartition(".")[2]
+
+    @property
+    def function(self) -> str:
+        """The drawing function's name."""
+        return self.drawing.__name__
+
+    @property
+    def file(self) -> Path:
+        """The chapter's file."""
+        return Path(__file__).with_name(f"{self.module}.py")
+
+    @property
+    def sources(self) -> set[Path]:
+        """The files whose code decides what it looks like: a change in one asks for a redraw."""
+        return memo.sources_of(self.file, _ROOMS, folders=False)
+
+    def tables(self, run: Run) -> tuple[Table, ...]:
+        """The numbers that it shows; none if it is a drawing without numbers."""
+        found = self.numbers(run)
+        return (found,) if isinstance(found, Table) else found
+
+    def drawn(self, run: Run) -> Any:
+        """The figure as matplotlib has it."""
+        from rlhf_explained.figures.draw import styled
+
+        with styled():
+            return self.drawing(run, *self.tables(run))
+
+    def svg(self, run: Run) -> str:
+        """The figure as inline SVG."""
+        from rlhf_explained.figures.svg import to_svg
+
+        return to_svg(self.drawn(run), self.name)
+
+
+FIGURES: dict[str, Figure] = {}
+Drawing = TypeVar("Drawing", bound=Callable[..., Any])
+
+
+def figure(name: str, **about: Any) -> Callable[[Drawing], Drawing]:
+    """Make a drawing function the figure of this name.
+
+    Args:
+        name: By which pages show it.
+        **about: The other attributes of `Figure`, above all `alt` and `numbers`.
+
+    Returns:
+        What takes the function, and leaves it as it is.
+    """
+
+    def register(drawing: Drawing) -> Drawing:
+        FIGURES[name] = Figure(name, drawing, **about)
+        return drawing
+
+    return register
