@@ -19,7 +19,6 @@ _PARENTHESES = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _SELECTOR = re.compile(rf"(?:[^,()]|{_PARENTHESES})+")
 _NAMED = re.compile(r"\.([a-zA-Z_][\w-]*)|\[[\w-]+=\"?([\w-]+)\"?\]")
 _VARIABLE = re.compile(rf"(?<=[{{;])(--[\w-]+):(?:[^;{{}}\"']|{_STRING})*(?:;|(?=\}}))")
-_ELSEWHERE = {"rtl"}  # scripts ask whether text runs from right to left; no page's does
 
 
 def thin(site: Path) -> None:
@@ -30,17 +29,14 @@ def thin(site: Path) -> None:
     """
     pages = (path.read_text(encoding="utf-8") for path in site.rglob("*.html"))
     tags = (tag for page in pages for tag in re.findall(r"<[^>]*>", page))
-    scripts = (
-        path.read_text(encoding="utf-8") for path in (site / "assets/javascripts").glob("*.js")
-    )
+    scripts = (path.read_text(encoding="utf-8") for path in site.glob("assets/javascripts/*.js"))
     words = {word for text in (*tags, *scripts) for word in re.findall(r"[\w-]+", text)}
     sheets = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.css")}
-    thinner = {
-        path: without_idle_rules(sheet, words - _ELSEWHERE) for path, sheet in sheets.items()
-    }
+    thinner = {path: without_idle_rules(sheet, words - {"rtl"}) for path, sheet in sheets.items()}
     words.update(re.findall(r"(?<=var\()--[\w-]+", "".join(thinner.values())))
-    for path, sheet in thinner.items():
-        path.write_text(without_idle_variables(sheet, words), encoding="utf-8")
+    for path, sheet in thinner.items():  # variables too that nothing asks for, with their icons
+        used = _VARIABLE.sub(lambda found: found[0] if found[1] in words else "", sheet)
+        path.write_text(used, encoding="utf-8")
 
 
 def without_idle_rules(sheet: str, words: Set[str]) -> str:
@@ -48,19 +44,16 @@ def without_idle_rules(sheet: str, words: Set[str]) -> str:
 
     Args:
         sheet: A style sheet.
-        words: All words of the pages, and of the scripts that may put a class on something.
+        words: All words of the pages, and of the scripts that may put a class on something; that
+            text runs from right to left (`rtl`) scripts ask, and no page's does.
 
     Returns:
-        The rest of it. A class that a script may put together (`tabbed-control--` and a side) is
-        in it if its first part is a word.
+        The rest of it.
     """
 
     def is_met(selector: str) -> bool:
         whole = re.sub(_PARENTHESES, "", selector)  # what stands in :not() need not be there
-        return all(
-            (name or value) in words or name.split("--")[0] in words
-            for name, value in _NAMED.findall(whole)
-        )
+        return all((name or value) in words for name, value in _NAMED.findall(whole))
 
     def met(rule: re.Match[str]) -> str:
         selectors = ",".join(filter(is_met, _SELECTOR.findall(rule[1])))
@@ -72,16 +65,3 @@ def without_idle_rules(sheet: str, words: Set[str]) -> str:
     while _EMPTY.search(sheet):
         sheet = _EMPTY.sub("", sheet)
     return sheet
-
-
-def without_idle_variables(sheet: str, words: Set[str]) -> str:
-    """Leave out the variables that nothing asks for, each with its icon or colour.
-
-    Args:
-        sheet: A style sheet without blanks.
-        words: All words of the pages and scripts, and what the sheets ask for by `var()`.
-
-    Returns:
-        The rest of it.
-    """
-    return _VARIABLE.sub(lambda found: found[0] if found[1] in words else "", sheet)
