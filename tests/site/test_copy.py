@@ -9,14 +9,13 @@ import nbformat
 import pytest
 from playwright.sync_api import Page
 
-from tests.site.conftest import PAGES, SITE, Visit
+from tests.site.conftest import PAGES, ROOT, SITE, Visit, file_of
 
-ROOT = Path(__file__).resolve().parents[2]
 BUTTON = ".md-code__button[data-md-type=copy]"
 
 
 def language(page: str, *names: str) -> bool:
-    html = (SITE / page / "index.html" if not page.endswith(".html") else SITE / page).read_text()
+    html = file_of(page).read_text(encoding="utf-8")
     return any(f'class="language-{name} highlight"' in html for name in names)
 
 
@@ -77,13 +76,9 @@ def test_pages_offer_all_their_code(visit: Visit) -> None:
 def test_commands_come_without_prompt_and_remark(visit: Visit) -> None:
     with visit("") as page:
         (commands,) = copied(page, ".language-console")
-    assert [line.rstrip() for line in commands.splitlines()] == ["make serve", "make test"]
-
-
-def test_prompts_and_results_of_a_doctest_are_left(visit: Visit) -> None:
-    """No page has a `pycon` fence now, so a console session stands in for one."""
-    session = '<span class="gp">&gt;&gt;&gt; </span>1 + 1\n<span class="go">2</span>\n'
-    with visit("") as page:
+        assert [line.rstrip() for line in commands.splitlines()] == ["make serve", "make test"]
+        # no page has a `pycon` fence now, so a console session stands in for one
+        session = '<span class="gp">&gt;&gt;&gt; </span>1 + 1\n<span class="go">2</span>\n'
         page.locator(".language-console code").evaluate("(e, html) => e.innerHTML = html", session)
         assert [text.strip() for text in copied(page, ".language-console")] == ["1 + 1"]
 
