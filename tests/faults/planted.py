@@ -120,7 +120,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "samples": {
         "bad option": Fault(
-            "```samples\npolicy: sft\nprompts: 2\n```",
+            "```samples\npolicy: sft\ncommonest: 2\n```",
             at="policy: sft",
             says="'policy: sft' is not an option",
             cure="did you mean policies",

@@ -41,7 +41,7 @@ def value(name: str, a_run: Run) -> str:
         '??? question "How many?"\n    It is {0}.',
         "- one\n- **{0}**",
         "```figure\nppo-loop\nIt is {0}.\n```",
-        "```samples\npolicies: ppo\nprompts: 1\n\nIt is {0}.\n```",
+        "```samples\npolicies: ppo\ncommonest: 1\n\nIt is {0}.\n```",
     ],
 )
 def test_a_value_is_expanded(written: str, show: Show, a_run: Run, caplog) -> None:
@@ -289,18 +289,6 @@ def test_a_bad_formula_says_why() -> None:
 # Samples
 
 
-def test_samples_of_prompts_are_the_first_of_each(a_run: Run) -> None:
-    wanted = samples.parse("policies: base, ppo-no-kl\nprompts: 6")
-    rows = samples.by_prompt(wanted, a_run)
-    first = dict.fromkeys(one["prompt"] for one in a_run.responses["base"])
-    assert [prompt for prompt, _ in rows] == [*first][:6]
-    for prompt, drawn in rows:
-        for policy, sample in zip(("base", "ppo_no_kl"), drawn, strict=True):
-            given = [one for one in a_run.responses[policy] if one["prompt"] == prompt]
-            assert sample.response is given[0]
-            assert sample.of == len(given)
-
-
 def said(prompt: str, category: str, response: str = "") -> dict[str, str]:
     return {"prompt": prompt, "kind": "sum", "category": category, "response": response}
 
@@ -353,7 +341,7 @@ def test_failures_are_the_first_or_highest_of_those_that_are_not_helpful(a_run: 
 
 
 def test_a_table_of_samples_is_readable_without_colour_or_sight(show: Show, a_run: Run) -> None:
-    html = show("```samples\npolicies: sft, ppo\nprompts: 2\n\nTwo *of them*.\n```")
+    html = show("```samples\npolicies: sft, ppo\ncommonest: 2\n\nTwo *of them*.\n```")
     table = ElementTree.fromstring(html).find("table")
     assert table is not None
     assert [head.text for head in table.findall("thead/tr/th")] == ["Prompt", "SFT", "RLHF (PPO)"]
@@ -364,7 +352,7 @@ def test_a_table_of_samples_is_readable_without_colour_or_sight(show: Show, a_ru
     words = "".join(table.find("caption").itertext())
     for part in ("Two of them", "Drawn by rule, not picked", "Held-out prompts"):
         assert part in words
-    for _, drawn in samples.by_prompt(samples.parse("policies: sft, ppo\nprompts: 2"), a_run):
+    for _, drawn in samples.by_prompt(samples.parse("policies: sft, ppo\ncommonest: 2"), a_run):
         for sample in drawn:
             assert sample.of == 1 or f", {sample.alike} of {sample.of}</span>" in html
 
@@ -376,25 +364,25 @@ def test_fewer_failures_than_asked_for_are_all(show: Show, a_run: Run) -> None:
 
 
 def test_cards_stand_side_by_side(show: Show) -> None:
-    html = show("```samples\npolicies: base, ppo-no-kl, ppo\nprompts: 1\nlayout: cards\n```")
+    html = show("```samples\npolicies: base, ppo-no-kl, ppo\ncommonest: 1\nlayout: cards\n```")
     assert re.findall(r'class="card stage-(\w+)"', html) == ["base", "nokl", "ppo"]
 
 
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ("policy: ppo\nprompts: 1", "did you mean policies"),
-        ("policies: ppo, gpt\nprompts: 1", "'gpt' is not one of"),
+        ("policy: ppo\ncommonest: 1", "did you mean policies"),
+        ("policies: ppo, gpt\ncommonest: 1", "'gpt' is not one of"),
         ("policies: ppo", "exactly one of"),
-        ("policies: ppo\nprompts: 1\nfailures: 1", "exactly one of"),
-        ("policies: ppo\nprompts: 1\nprompts: 2", "prompts is given twice"),
-        ("policies: ppo\nprompts: few", "not a whole number"),
-        ("policies: ppo\nprompts: ²", "not a whole number"),
-        ("policies: ppo\nprompts: 0", "not a whole number"),
+        ("policies: ppo\ncommonest: 1\nfailures: 1", "exactly one of"),
+        ("policies: ppo\ncommonest: 1\ncommonest: 2", "commonest is given twice"),
+        ("policies: ppo\ncommonest: few", "not a whole number"),
+        ("policies: ppo\ncommonest: ²", "not a whole number"),
+        ("policies: ppo\ncommonest: 0", "not a whole number"),
         ("policies: sft, ppo\nfailures: 3", "one policy"),
-        ("policies: ppo\nprompts: 1\nlayout: pile", "neither table nor cards"),
-        ("policies: ppo\nprompts: 1\nkinds: poem", "'poem' is not one of"),
-        ("policies: ppo\nprompts: 5000", "the evaluation has 61"),
+        ("policies: ppo\ncommonest: 1\nlayout: pile", "neither table nor cards"),
+        ("policies: ppo\ncommonest: 1\nkinds: poem", "'poem' is not one of"),
+        ("policies: ppo\ncommonest: 5000", "the evaluation has 61"),
         ("just words", "not an option"),
     ],
 )

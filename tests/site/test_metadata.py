@@ -156,18 +156,18 @@ def test_front_matter_that_says_nothing_is_a_fault(
     assert what in caplog.messages[0]
 
 
-WORDS = {"title": "A long title " * 9, "description": "Words " * 60, "site": "Site"}
-CARD = WORDS | {"stage": "ppo", "value": "87 % help"}
+CARD = {"title": "A long title " * 9, "description": "Words " * 60, "site": "Site"}
+OTHER = CARD | {"title": "Another"}
 
 
 def test_cards_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path))
-    first = cards.pictures({"one": CARD, "two": CARD | {"stage": ""}})
+    first = cards.pictures({"one": CARD, "two": OTHER})
     assert memo.root() in first["one"].parents
     assert first["one"].read_bytes() != first["two"].read_bytes()
     first["one"].write_bytes(b"spoilt")
     assert cards.pictures({"one": CARD})["one"].read_bytes() != b"spoilt"
-    with pytest.raises(ValueError, match=r"^rlhf_explained/figures/card.py:1: KeyError"):
-        cards.pictures({"one": CARD | {"stage": "no such stage"}})
+    with pytest.raises(ValueError, match=r"^rlhf_explained/figures/card.py:1: KeyError: 'site'"):
+        cards.pictures({"one": {"title": "No more", "description": ""}})
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn
-    assert cards.pictures({"two": CARD | {"stage": ""}})["two"] == first["two"]
+    assert cards.pictures({"two": OTHER})["two"] == first["two"]

@@ -21,7 +21,7 @@ NAMES = {
     "ppo": "RLHF (PPO)",
     "ppo_no_kl": "PPO without KL penalty",
 }
-OF_PROMPTS = ("typical", "commonest", "prompts")
+OF_PROMPTS = ("typical", "commonest")
 RULES = (*OF_PROMPTS, "failures", "highest-proxy-failures")
 OPTIONS = ("policies", "kinds", "layout", *RULES)
 
@@ -103,14 +103,13 @@ class Sample:
 
 
 def by_prompt(samples: Samples, run: Run) -> list[tuple[str, list[Sample]]]:
-    """One response of each policy to each of the first distinct prompts.
+    """The commonest response of each policy to each of the first distinct prompts.
 
     By the rule `typical`, to the first of those on which every policy does what it does most often.
 
     Raises:
         ValueError: If the evaluation has fewer prompts than asked for.
     """
-    draw = _first if samples.rule == "prompts" else _commonest
     given: list[dict[str, list[Response]]] = []
     for policy in samples.policies:
         given.append({})
@@ -122,7 +121,7 @@ def by_prompt(samples: Samples, run: Run) -> list[tuple[str, list[Sample]]]:
     prompts = prompts[: samples.count]
     if len(prompts) < samples.count:
         raise ValueError(f"{samples.rule}: the evaluation has {len(prompts)} such prompts")
-    return [(prompt, [draw(responses[prompt]) for responses in given]) for prompt in prompts]
+    return [(prompt, [_commonest(responses[prompt]) for responses in given]) for prompt in prompts]
 
 
 def _is_typical(prompt: str, given: Sequence[Mapping[str, Sequence[Response]]]) -> bool:
@@ -131,12 +130,6 @@ def _is_typical(prompt: str, given: Sequence[Mapping[str, Sequence[Response]]]) 
         == _commonest([one for some in responses.values() for one in some]).response["category"]
         for responses in given
     )
-
-
-def _first(responses: Sequence[Response]) -> Sample:
-    first = responses[0]
-    alike = sum(response["category"] == first["category"] for response in responses)
-    return Sample(first, alike, len(responses))
 
 
 def _commonest(responses: Sequence[Response]) -> Sample:
@@ -263,16 +256,12 @@ def drawn(samples: Samples, run: Run) -> str:
     """Name the responses that a rule asks for, or all that there are, if those are fewer."""
     kinds = f" of the kind {' or '.join(samples.kinds)}" if samples.kinds else ""
     if samples.rule in OF_PROMPTS:
-        first = (
-            "the first prompt"
-            if samples.count == 1
-            else f"each of the first {samples.count} prompts"
-        )
-        which = "the commonest response of the commonest kind"
-        which = "the first response" if samples.rule == "prompts" else which
+        each = f"each of the first {samples.count} prompts"
+        each = "the first prompt" if samples.count == 1 else each
         such = " on which each model does what it does most often"
         such = such if samples.rule == "typical" else ""
-        return f"{which} to {first}{kinds} in the evaluation{such}"
+        which = "the commonest response of the commonest kind"
+        return f"{which} to {each}{kinds} in the evaluation{such}"
     count = len(failures(samples, run))
     order = "first" if samples.rule == "failures" else "highest-scoring"
     some = f"the {order}" + (f" {count}" if count > 1 else "")

@@ -63,10 +63,14 @@ def _numbers(name: str) -> str | None:
 
 def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     """Publish each page's picture; what keeps them from being drawn is a fault."""
-    asked = {}
-    for page in pages:
-        said = (head.heading(page), page.meta.get("description", ""), config.site_name)
-        asked[head.name(page)] = cards.words(head.name(page), *said, current_run())
+    asked = {
+        head.name(page): {
+            "title": head.heading(page),
+            "description": page.meta.get("description", ""),
+            "site": config.site_name,
+        }
+        for page in pages
+    }
     try:
         for name, picture in cards.pictures(asked).items():
             path = f"{head.CARDS}/{name}.png"
