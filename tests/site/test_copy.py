@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Page
 
-from tests.site.conftest import PAGES, ROOT, SITE, Visit, file_of
+from tests.site.conftest import PAGES, ROOT, SITE, Visit, file_of, soup
 
 BUTTON = ".md-code__button[data-md-type=copy]"
 
@@ -33,6 +33,7 @@ def copied(page: Page, block: str) -> list[str]:
     return texts
 
 
+BLOCK = ":is(.language-python, .language-pycon)"
 CODE = [page for page in PAGES if language(page, "python", "pycon")]
 NOTEBOOKS = [page for page in CODE if page.startswith("notebooks/")]
 
@@ -41,6 +42,10 @@ NOTEBOOKS = [page for page in CODE if page.startswith("notebooks/")]
 def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path: Path) -> None:
     with visit(name) as page:
         texts = copied(page, ":is(.language-python, .language-pycon)")
+    shown = soup(name).select(
+        ":is(.language-python, .language-pycon):not(.doc-signature) pre > code"
+    )
+    assert len(texts) == len(shown)
     assert all(text.strip() for text in texts)
     settings = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -67,12 +72,6 @@ def test_a_notebooks_page_copies_the_cells_that_the_build_ran(name: str, visit: 
     assert all(cell.execution_count for cell in others)
 
 
-def test_pages_offer_all_their_code(visit: Visit) -> None:
-    for name, least in (("guide/ppo/", 3), ("guide/quiz/", 5), ("notebooks/01_what_is_rlhf/", 10)):
-        with visit(name) as page:
-            assert len(copied(page, ".language-python")) >= least
-
-
 def test_commands_come_without_prompt_and_remark(visit: Visit) -> None:
     with visit("") as page:
         (commands,) = copied(page, ".language-console")
@@ -81,21 +80,6 @@ def test_commands_come_without_prompt_and_remark(visit: Visit) -> None:
         session = '<span class="gp">&gt;&gt;&gt; </span>1 + 1\n<span class="go">2</span>\n'
         page.locator(".language-console code").evaluate("(e, html) => e.innerHTML = html", session)
         assert [text.strip() for text in copied(page, ".language-console")] == ["1 + 1"]
-
-
-def test_buttons_have_a_name_and_size_and_show_focus(visit: Visit) -> None:
-    with visit("guide/ppo/") as page:
-        page.locator("summary, h2").first.click()  # somewhere before the first block
-        button = page.locator(f".language-python {BUTTON}").first
-        button.focus()
-        page.keyboard.press("Shift+Tab")
-        page.keyboard.press("Tab")
-        assert button.evaluate("e => e === document.activeElement")
-        assert button.evaluate("e => getComputedStyle(e).outlineStyle") != "none"
-        box = button.bounding_box()
-        assert box is not None
-        assert min(box["width"], box["height"]) >= 24
-        assert page.get_by_role("button", name="Copy to clipboard").count() >= 3
 
 
 @pytest.mark.parametrize("name", ["guide/ppo/", "reference/api/formulas/kl/"])

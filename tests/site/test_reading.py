@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 
 from rlhf_explained.site.markdown import diagrams, glossary, learn
 from rlhf_explained.site.markdown.glossary import Entry
-from tests.site.conftest import PAGES, PHONE, ROOT, Show, Visit, soup
+from tests.site.conftest import PAGES, ROOT, Show, Visit, soup
 
 GUIDE = sorted(ROOT.glob("docs/guide/*.md"))
 NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.py"))
@@ -319,32 +319,3 @@ def test_the_navigation_is_read_in_its_order(tmp_path: Path) -> None:
     settings.write_text("x: !ENV [A, b]\nnav:\n- Home: a.md\n- B:\n  - C: [c.md]\n  - b.md\n")
     assert glossary.navigation(settings) == ["a.md", "c.md", "b.md"]
     assert glossary.navigation(tmp_path / "gone.yml") == []
-
-
-# Signs and footnotes
-
-SIGNS = """() => [...document.querySelectorAll(".headerlink, .footnote-backref, .footnote-ref")]
-  .filter(e => e.getBoundingClientRect().width)
-  .map(e => [e.className, e.ariaLabel, e.getBoundingClientRect().height,
-    e.getBoundingClientRect().width])"""
-
-
-@pytest.mark.parametrize("name", ["guide/sft/", "notebooks/01_what_is_rlhf/", "guide/history/"])
-def test_links_that_are_signs_have_names_and_room(name: str, visit: Visit) -> None:
-    with visit(name, viewport=PHONE) as page:
-        signs = page.evaluate(SIGNS)
-        assert len(signs) > 3
-        for kind, label, high, wide in signs:
-            if kind == "headerlink":
-                assert label == "Permalink"
-                assert high >= 24
-                assert wide >= 24
-            elif kind == "footnote-backref":
-                assert label.startswith("Jump back to footnote")
-        sign = page.locator("h2 > .headerlink").first
-        opacity = "e => getComputedStyle(e).opacity"
-        page.mouse.move(0, 0)
-        assert float(sign.evaluate(opacity)) == 0
-        sign.press("Shift")  # which focuses it
-        page.wait_for_timeout(300)
-        assert float(sign.evaluate(opacity)) == 1

@@ -41,7 +41,7 @@ LEFT_OVER = {
     r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]": "here a box begins with `!!! note`",
     r"~~(?=\S)": "Markdown here crosses nothing out: write it anew",
     r"(?<![\w:]):[a-z]+(?:_[a-z]+)*:(?!\w)": "no sign has a name here: write the sign itself",
-    r"\*\*|`": "this begins or ends nothing: close it, or write a backslash before it",
+    r"\*\*|(?<!`)`(?!`)": "this begins or ends nothing: close it, or write a backslash before it",
     r"\{\{|\}\}": "these braces call nothing: write `{{ value: NAME }}`",
 }
 _FENCE = re.compile(r"[ >]*(`{3,}|~{3,})\s*\{?\.?(\w*)(.*)")
@@ -167,7 +167,7 @@ class Leftovers(Treeprocessor):
             name = link.get("identifier", "")
             if not name.startswith("rlhf_explained"):
                 why = f"nothing says where {name!r} leads: write it below, as `[{name}]: address`"
-                found.append(faults.element("div", why, rf"\[{re.escape(name)}\]"))
+                found.append(faults.element("div", why, rf"\[{re.escape(name)}\](?![(:])"))
                 link.tag, link.attrib = "span", {}
         headings = [each for level in "123456" for each in root.iter(f"h{level}")]
         for place, heading in enumerate(headings):
