@@ -360,7 +360,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "front matter of another type": Fault(
             'description: [one, two]\nabout: "RLHF',
             at="description: [",
-            says="description has to be a text",
+            says="'description' has to be a text",
             cure="mend it",
             old='description: "RLHF',
         ),

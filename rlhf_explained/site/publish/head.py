@@ -20,6 +20,7 @@ from rlhf_explained.site.publish import commands
 CARDS = "assets/cards"
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
 FRONT_MATTER = {"description": str, "search": dict, "hide": list, "edition": list}
+_NAMES = {str: "a text", dict: "names with values", list: "a list"}
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
 _FIRST_PROSE = re.compile(r"<p>(?!<a download)(.*?)</p>", re.S)
@@ -102,12 +103,14 @@ def _check_front_matter(markdown: str, page: Page) -> None:
         what = f"the front matter is no YAML between two lines `---`{why}: mend it"
         faults.report(what, place)
         return
-    for key in list(page.meta):
-        known = FRONT_MATTER.get(key)
+    for key, value in list(page.meta.items()):
+        known = FRONT_MATTER.get(key, object)
         why = f"the front matter says {key!r}; {faults.nearest(key, FRONT_MATTER)}"
-        if known:
-            why = f"{key} has to be {'a text' if known is str else f'a {known.__name__}'}: mend it"
-        if not known or not isinstance(page.meta[key], known):
+        if known is not object:
+            why = f"{key!r} has to be {_NAMES[known]}: mend it"
+        if known is dict and isinstance(value, dict):
+            value, why = value.get("terms", value), "'terms' has to be names with values: mend it"
+        if known is object or not isinstance(value, known):
             faults.report(why, rf"(?m)^{re.escape(key)}:")
             del page.meta[key]
     length = len(page.meta.setdefault("description", ""))
