@@ -207,6 +207,15 @@ FAULTS: dict[str, dict[str, Fault]] = {
             page="README.md",
         ),
     },
+    "command": {
+        "in README.md": Fault(
+            "Type `make serev`.",
+            at="make serev",
+            says="`make` knows no 'serev'",
+            cure="did you mean serve",
+            page="README.md",
+        ),
+    },
     "term": {
         "not in the glossary": Fault(
             "[Clip](../reference/glossary.md#cliping)",
