@@ -20,8 +20,8 @@ from rlhf_explained.disk import shown
 from rlhf_explained.figures import FIGURES
 from rlhf_explained.site.build import listen, render
 from rlhf_explained.site.faults import line_of, no_python
+from rlhf_explained.site.markdown import commands
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
-from rlhf_explained.site.publish import commands
 from rlhf_explained.site.shown_run import is_trained
 from rlhf_explained.site.snippets.find import faults_in_notebook, is_notebook
 from rlhf_explained.site.snippets.run import results

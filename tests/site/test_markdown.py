@@ -13,10 +13,9 @@ from rlhf_explained.figures import Figure, cached, style
 from rlhf_explained.names import CATEGORIES, POLICIES
 from rlhf_explained.pipeline import Run, RunConfig, run_key
 from rlhf_explained.site import faults
-from rlhf_explained.site.markdown import samples
+from rlhf_explained.site.markdown import commands, samples
 from rlhf_explained.site.markdown.diagrams import columns
 from rlhf_explained.site.markdown.formulas import FormulaError, mathml
-from rlhf_explained.site.publish import commands
 from tests.made_up_run import made_up_run
 from tests.site.conftest import ROOT, Show
 

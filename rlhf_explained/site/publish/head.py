@@ -14,8 +14,8 @@ from mkdocs.utils import get_relative_url
 
 from rlhf_explained.disk import shown
 from rlhf_explained.site import faults
+from rlhf_explained.site.markdown import commands
 from rlhf_explained.site.markdown.glossary import navigation
-from rlhf_explained.site.publish import commands
 
 CARDS = "assets/cards"
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
