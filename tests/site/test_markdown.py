@@ -12,10 +12,8 @@ from rlhf_explained import figures, measured, memo, parallel
 from rlhf_explained.figures import Figure, cached, style
 from rlhf_explained.names import CATEGORIES, POLICIES
 from rlhf_explained.pipeline import Run, RunConfig, run_key
-from rlhf_explained.site import faults
 from rlhf_explained.site.markdown import commands, samples
 from rlhf_explained.site.markdown.diagrams import columns
-from rlhf_explained.site.markdown.formulas import FormulaError, mathml
 from tests.made_up_run import made_up_run
 from tests.site.conftest import ROOT, Show
 
@@ -149,13 +147,6 @@ def test_a_fence_among_text_is_a_fault(
     assert "blank line" in caplog.messages[0]
 
 
-def test_words_after_the_name_of_a_fence_are_a_fault(show: Show, page: Path, caplog) -> None:
-    show("Words.\n\n```figure ppo-loop\nWords.\n```\n\n```samples title='x'\n```")
-    first, second = caplog.messages[:2]
-    assert first.startswith(f"{page}:3: figure takes nothing on its first line: put 'ppo-loop'")
-    assert second.startswith(f"{page}:7: samples takes nothing")
-
-
 # What only looks like Markdown: tests/faults/planted.py has more
 
 
@@ -252,35 +243,6 @@ def test_a_formula_that_does_not_parse_is_a_fault(show: Show, page: Path, caplog
     assert lines[0].startswith(f"{page}:3: the formula `\\frac{{a}}{{` does not parse")
     assert lines[1].startswith(f"{page}:6: the formula `\\foo` does not parse: Unsupported")
     assert html.count('class="fault"') == 2
-
-
-def test_a_formula_in_a_docstring_is_found_in_the_package(tmp_path: Path, show: Show) -> None:
-    page = tmp_path / "api.md"
-    page.write_text("::: rlhf_explained.formulas")
-    faults.rendering(page)
-    source = ROOT / "rlhf_explained/formulas/kl.py"
-    lines = source.read_text().splitlines()
-    line = next(at for at, text in enumerate(lines, 1) if "k_3 = e^" in text)
-    assert faults.report("", re.escape("k_3 = e^")).startswith(f"{faults.shown(source)}:{line}: ")
-
-
-@pytest.mark.parametrize(
-    "tex",
-    [
-        r"\mathbb{E}_{x \sim \mathcal{D}}\left[\log \sigma(r_w - r_l)\right]",
-        r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
-        r"\max_{\theta} \boxed{J}",
-        r"\pi_\mathrm{ref} \,\|\, \hat A_t' \sum_{t=0}^{T}",
-        r"\min\!\Big(\rho_t A_t,\ \mathrm{clip}(\rho_t, 1-\epsilon, 1+\epsilon) A_t\Big)",
-    ],
-)
-def test_mathml_is_well_formed(tex: str) -> None:
-    assert ElementTree.fromstring(mathml(tex, display=True)).tag == "math"
-
-
-def test_a_bad_formula_says_why() -> None:
-    with pytest.raises(FormulaError, match="Unsupported function name"):
-        mathml(r"\foo", display=False)
 
 
 # Samples

@@ -16,7 +16,6 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from rlhf_explained.site.markdown import diagrams, glossary, learn
-from rlhf_explained.site.markdown.glossary import Entry
 from tests.site.conftest import PAGES, ROOT, Show, Visit, soup
 
 GUIDE = sorted(ROOT.glob("docs/guide/*.md"))
@@ -143,14 +142,6 @@ def test_a_chapter_says_what_it_teaches_and_how_long_it_takes() -> None:
     assert table == Counter(map(learn.in_words, times))
 
 
-def test_a_chapter_without_its_box_is_a_fault(show: Show, caplog) -> None:
-    show('# Title\n\n!!! learn "What you\'ll learn"\n\n    - x\n\nText.\n', "guide")
-    show("# Title\n\nText.\n", "reference")
-    assert caplog.text == ""
-    show('Text.\n\n# Title\n\nText.\n\n!!! learn "What you\'ll learn"\n\n    - x\n', "guide")
-    assert "page.md:3: no `!!! learn" in caplog.text
-
-
 PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
 
 
@@ -169,11 +160,6 @@ PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
 )
 def test_reading_time_counts_what_is_read(text: str, minutes: int) -> None:
     assert learn.minutes(text) == minutes
-
-
-def test_unknown_pages_have_no_minutes(show: Show, caplog) -> None:
-    show("x\n\n{{ minutes: guide/gone.md }}")
-    assert "page.md:3: no page 'guide/gone.md'" in caplog.text
 
 
 def test_the_notebook_knows_its_time() -> None:
@@ -297,21 +283,6 @@ def test_the_bibliography_leads_back_to_every_citation() -> None:
     assert back == there
     assert len(there) > 70
     assert page.select('#bradley1952 ~ .cited a[href*="losses/#rlhf_explained.formulas"]')
-
-
-def test_an_entry_that_nobody_cites_is_a_fault(
-    show: Show, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = "# B\n\n## X 1 {#x1}\n\nA text.\n"
-    monkeypatch.setattr(glossary, "entries", lambda page: {"x1": Entry("X 1", "A text.")})
-    monkeypatch.setattr(glossary, "citations", lambda: {})
-    show(entry)
-    assert "page.md:3: nothing cites 'x1'" in caplog.text
-    caplog.clear()
-    place = [(learn.DOCS / "guide/ppo.md", "PPO", 2)]
-    monkeypatch.setattr(glossary, "citations", lambda: {"x1": place})
-    assert 'href="../guide/ppo.md#cite-x1-2"' in show(entry)
-    assert caplog.text == ""
 
 
 def test_the_navigation_is_read_in_its_order(tmp_path: Path) -> None:
