@@ -12,23 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-_LOADS = {  # elements that load what an attribute names, without being asked
-    "audio": ("src",),
-    "embed": ("src",),
-    "iframe": ("src",),
-    "image": ("href", "xlink:href"),
-    "img": ("src", "srcset"),
-    "input": ("src",),
-    "object": ("data",),
-    "script": ("src",),
-    "source": ("src", "srcset"),
-    "track": ("src",),
-    "use": ("href", "xlink:href"),
-    "video": ("src", "poster"),
-}
+_LOADS = ("src", "srcset", "poster", "data")  # attributes that load what they name, unasked
 _LINKS_THAT_LOAD = ("stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload")
-
-
 _RUNS = re.compile(r"\s*(?:javascript|vbscript|data):", re.I)
 _HANDLER = re.compile(r"<\w+(?:\s[^<>]*)?\s(on[a-z]+=)")
 
@@ -67,7 +52,8 @@ class _Page:
                 self.faults.append(("no page's own script is run: take it out", "<script"))
         for handler in _HANDLER.findall(content):
             self.faults.append((f"no script of a page is run: take out {handler!r}", handler))
-        for node in tree.css(f":is({', '.join(['[id]', 'a', 'link', *_LOADS])})"):
+        loading = ", ".join(f"[{name}]" for name in _LOADS)
+        for node in tree.css(f":is([id], a, link, img, image, use, {loading})"):
             named = {name: value or "" for name, value in node.attributes.items()}
             self._look_at(node.tag or "", named)
 
@@ -87,7 +73,8 @@ class _Page:
                 self.links.append(link)
         elif tag == "link" and named.get("rel", "") in _LINKS_THAT_LOAD:
             self.loads.append(named.get("href", ""))
-        self.loads += [named[name] for name in _LOADS.get(tag, ()) if name in named]
+        names = ("href", "xlink:href") if tag in ("image", "use") else _LOADS
+        self.loads += [named[name] for name in names if name in named]
         if tag == "img" and not named.get("alt"):
             source = named.get("src", "")[:60]
             if "alt" not in named or "twemoji" not in named.get("class", ""):
