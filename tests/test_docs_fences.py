@@ -13,7 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.admon import admon_plugin
 
-from rlhf_explained.site.markdown.frames import ragged
+from rlhf_explained.site.markdown.diagrams import ragged
 from rlhf_explained.site.snippets.find import SHOWN, faults_in_notebook, find, pages
 
 ROOT = Path(__file__).resolve().parent.parent

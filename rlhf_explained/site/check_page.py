@@ -20,6 +20,7 @@ from rlhf_explained.disk import shown
 from rlhf_explained.figures import FIGURES
 from rlhf_explained.site.build import listen, render
 from rlhf_explained.site.faults import line_of, no_python, unreadable
+from rlhf_explained.site.markdown import commands
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.shown_run import is_trained
 from rlhf_explained.site.snippets.find import faults_in_notebook, is_notebook
@@ -178,8 +179,11 @@ def _folder(page: Path) -> str:
 
 
 def _broken_links(path: Path) -> Iterator[str]:
-    """The links of a file in the top folder that lead to no file."""
-    for link in re.findall(r"\]\(([^)\s#]+)", path.read_text(encoding="utf-8")):
+    """What a file in the top folder names that is not there: files it links to, commands."""
+    text = path.read_text(encoding="utf-8")
+    for words, what in commands.faults(text, path.parent):
+        yield f"{shown(path)}:{line_of(path, re.escape(words))}: {what}"
+    for link in re.findall(r"\]\(([^)\s#]+)", text):
         if ":" not in link and not (path.parent / link).exists():
             line = line_of(path, rf"\]\({re.escape(link)}")
             what = f"the link {link!r} leads nowhere: name a file that is there"

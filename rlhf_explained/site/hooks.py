@@ -11,7 +11,6 @@ import re
 from functools import partial
 from pathlib import Path
 
-import material.plugins.search.plugin
 import mkdocs_jupyter.convert
 import mkdocstrings_handlers.python
 import nbconvert.preprocessors
@@ -28,13 +27,11 @@ from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import docstrings, faults, preview, publish
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
-from rlhf_explained.site.markdown.ways import PUBLISHED
 from rlhf_explained.site.notebooks import execute
 from rlhf_explained.site.notebooks import page as notebook_page
 from rlhf_explained.site.notebooks.download import wheel
 from rlhf_explained.site.notebooks.execute import Execution
 from rlhf_explained.site.publish import (
-    about,
     head,
     links,
     policy,
@@ -64,11 +61,10 @@ def on_startup(command: str, dirty: bool) -> None:
     """
     global _finished, _published
     # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, mkdocstrings what
-    # reads docstrings, and the search what reads pages
+    # reads docstrings
     mkdocs_jupyter.convert.nb2html = execute.nb2html
     nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
     mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
-    material.plugins.search.plugin.Parser = search.Parser  # pyright: ignore
     _published = command != "serve"
     _finished = (
         (lambda output: policy.protected(theme_fixes.page(output)))
@@ -80,6 +76,7 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Ask git when each page was changed last, where a page may say so."""
     _changes.clear()
+    config.extra_css.remove("assets/_mkdocstrings.css")  # only pages of the API name it
     docs = Path(config.docs_dir)
     if config.repo_url or config.site_url:
         _changes.update(last_changes(docs) | {COMMIT: last_commit(docs)})
@@ -173,7 +170,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         _sources[page.file.dest_uri] = source
         _pages.append(page)
     if source and source.suffix == ".md":
-        about.check(markdown, page, config)
+        head.check(markdown, page, config)
     date = _changes.get(page.file.src_uri)
     # for the map of the site; MkDocs would take the day on which it is built
     page.update_date = date or _changes.get(COMMIT) or page.update_date
@@ -185,17 +182,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Finish notebooks. Lead links to what is published, which Markdown cannot place, there."""
+    """Finish notebooks."""
     if _is_notebook(page.file):
         html = _finish(html, page, config, files)
         page.meta["search"] = execute.search_settings(Path(page.file.abs_src_path or ""))
-        about.check_notebook(page.meta.setdefault("description", head.description(html)))
-
-    def way(address: re.Match[str]) -> str:
-        file = files.get_file_from_path(address[1])
-        return file.url_relative_to(page.file) if file else address[0]
-
-    return re.sub(rf"{PUBLISHED}([\w./-]+)", way, html)
+        head.check_notebook(page.meta.setdefault("description", head.description(html)))
+    return html
 
 
 def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -14,7 +14,8 @@ import pytest
 from rlhf_explained import memo
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("docs", "rlhf_explained", "mkdocs.yml", "pyproject.toml", "LICENSE", *ROOT.glob("*.md"))
+FILES = ("Makefile", "mkdocs.yml", "pyproject.toml", "LICENSE", *ROOT.glob("*.md"))
+NEEDED = ("docs", "rlhf_explained", *FILES)
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -73,6 +73,12 @@ FAULTS: dict[str, dict[str, Fault]] = {
             old='"A timeline of learning',
             place="docs/guide/history.md",
         ),
+        "without a name": Fault(
+            "```figure\n```",
+            at="```figure",
+            says="unknown figure ''",
+            cure="known: ",
+        ),
         "touches text": Fault(
             "Look:\n```figure\ntimeline\nA caption.\n```",
             at="timeline",
@@ -93,6 +99,18 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="unknown value 'ppo-golf'",
             cure="did you mean ppo-gold",
         ),
+        "misspelt": Fault(
+            "It scored {{ vlaue: ppo-gold }}.",
+            at="vlaue",
+            says="unknown macro 'vlaue'",
+            cure="did you mean value",
+        ),
+        "whose unit stands twice": Fault(
+            "It helps in {{ value: ppo-helpful }} nats of all answers.",
+            at="ppo-helpful }} nats",
+            says="'ppo-helpful' is .*, with its unit",
+            cure="take out 'nats'",
+        ),
         "minutes of no page": Fault(
             "It takes {{ minutes: guide/no-such-page.md }}.",
             at="no-such-page",
@@ -102,7 +120,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "samples": {
         "bad option": Fault(
-            "```samples\npolicy: sft\nprompts: 2\n```",
+            "```samples\npolicy: sft\ncommonest: 2\n```",
             at="policy: sft",
             says="'policy: sft' is not an option",
             cure="did you mean policies",
@@ -164,16 +182,37 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="name one that is there",
         ),
         "absolute": Fault(
-            "[PPO](/guide/ppo.md)",
-            at="/guide/ppo.md",
-            says="an absolute link '/guide/ppo.md'",
-            cure="Did you mean 'ppo.md'",
+            "[PPO](/guide/proximal.md)",
+            at="/guide/proximal.md",
+            says="'/guide/proximal.md'.* is not found among documentation files",
+            cure="name a page",
+        ),
+        "that runs a script": Fault(
+            "[PPO](javascript:alert(1))",
+            at="javascript:",
+            says="the link 'javascript:alert\\(1\\)' runs a script",
+            cure="name a page",
+        ),
+        "without its address": Fault(
+            "[PPO][]",
+            at="[PPO][]",
+            says="nothing says where 'PPO' leads",
+            cure="write it below",
         ),
         "in README.md": Fault(
             "[How](docs/no-such-file.md)",
             at="docs/no-such-file.md",
             says="'docs/no-such-file.md' leads nowhere",
             cure="name a file that is there",
+            page="README.md",
+        ),
+    },
+    "command": {
+        "in README.md": Fault(
+            "Type `make serev`.",
+            at="make serev",
+            says="`make` knows no 'serev'",
+            cure="did you mean serve",
             page="README.md",
         ),
     },
@@ -199,6 +238,12 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="cite it or take it out",
             page="docs/reference/bibliography.md",
         ),
+        "of another source": Fault(
+            "[Ouyang et al. 2022](../reference/bibliography.md#stiennon2020)",
+            at="#stiennon2020)",
+            says="'Ouyang et al. 2022' leads to 'Stiennon et al. 2020'",
+            cure="name the entry that is meant",
+        ),
     },
     "image": {
         "without alt text": Fault(
@@ -214,6 +259,18 @@ FAULTS: dict[str, dict[str, Fault]] = {
             at='<i id="recap">',
             says="two elements have the id 'recap'",
             cure="name one of them anew",
+        ),
+        "a script": Fault(
+            "<script>document.title = 1</script>",
+            at="<script>",
+            says="no page's own script is run",
+            cure="take it out",
+        ),
+        "a handler": Fault(
+            '<b onclick="alert(1)">x</b>',
+            at="onclick",
+            says="no script of a page is run",
+            cure="take out 'onclick='",
         ),
         "something loaded from elsewhere": Fault(
             '<img alt="A cat" src="https://example.org/cat.png">',
@@ -304,9 +361,23 @@ FAULTS: dict[str, dict[str, Fault]] = {
         ),
         "front matter that is no YAML": Fault(
             "search: [",
-            at="---",
-            says="the front matter is no YAML",
+            at="search: [",
+            says=r"the front matter is no YAML.* \(expected .*\)",
             cure="mend it",
+            old="search:",
+        ),
+        "front matter of another type": Fault(
+            'description: [one, two]\nabout: "RLHF',
+            at="description: [",
+            says="'description' has to be a text",
+            cure="mend it",
+            old='description: "RLHF',
+        ),
+        "front matter that is misspelt": Fault(
+            "serach:",
+            at="serach:",
+            says="the front matter says 'serach'",
+            cure="did you mean search",
             old="search:",
         ),
         "front matter without its first line": Fault(
@@ -354,6 +425,72 @@ FAULTS: dict[str, dict[str, Fault]] = {
             page=NOTEBOOK,
             old="#       page: download",
         ),
+    },
+    # what Markdown reads otherwise than it was meant: new, at, says, cure
+    "unread": {
+        name: Fault(*parts)
+        for name, parts in {
+            "list under a paragraph": (
+                "Two:\n- one\n- two",
+                "- one",
+                "is no list",
+                "a blank line above",
+            ),
+            "nested list": ("- one\n\n  - two", "  - two", "indented by 2", "multiple of four"),
+            "fence in a list": (
+                "1. one\n\n   ```text\n   x\n   ```",
+                "   ```text",
+                "by 3",
+                "of four",
+            ),
+            "text out of its box": ("??? note\n\n  Text.", "  Text.", "indented by 2", "of four"),
+            "empty box": ("!!! note\n\nText.", "!!! note", "box is empty", "indent by four"),
+            "formula in a paragraph": (
+                "It is\n$$\nx\n$$\n.",
+                "$$",
+                "no formula",
+                "a blank line above",
+            ),
+            "TeX without dollars": (
+                "It is \\alpha.",
+                "\\alpha",
+                "outside of dollars",
+                "between them",
+            ),
+            "footnote without text": ("So.[^gone]", "[^gone]", "has no text", "write it below"),
+            "footnote of nobody": ("[^idle]: So.", "[^idle]:", "nothing refers", "or take it out"),
+            "uneven table": ("| a | b |\n|---|---|\n| 1 |", "| 1 |", "1 cells, .* 2", "mend one"),
+            "task": ("- [ ] one", "[ ] one", "no boxes to tick", "write ✓"),
+            "struck": ("~~gone~~", "~~gone~~", "crosses nothing out", "write it anew"),
+            "emoji by name": ("Good :smile:", ":smile:", "no sign has a name", "the sign itself"),
+            "conflict": (
+                "<<<<<<< HEAD\nx",
+                "<<<<<<<",
+                "a merge that conflicted",
+                "choose one side",
+            ),
+            "comment": ("<!-- TODO\n\nText.", "<!-- TODO", "swallows all below", "close it"),
+            "hidden character": (
+                "```text\na\u202eb\n```",
+                "a\u202eb",
+                "nobody sees",
+                "write it anew",
+            ),
+            "second title": ("# Again", "# Again", "is a second title", "two marks"),
+            "heading without a name": ("## 日本", "## 日本", "no letter a to z", "add `{#a-name}`"),
+            "command": (
+                "Type `make serev`.",
+                "make serev",
+                "knows no 'serev'",
+                "did you mean serve",
+            ),
+            "list in a caption": (
+                "```figure\ntimeline\nLook:\n\n- one\n```",
+                "- one",
+                "is no list",
+                "a blank line above",
+            ),
+        }.items()
     },
     "configuration": {
         "page not in nav": Fault(

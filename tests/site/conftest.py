@@ -16,7 +16,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import markdown
 import pytest
+from bs4 import BeautifulSoup
+from mkdocs.config import load_config
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -28,9 +31,15 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Error as PlaywrightError
 
+from rlhf_explained.figures import cached
+from rlhf_explained.pipeline import Run
+from rlhf_explained.site import faults
+from rlhf_explained.site.markdown import fences, macros
+from tests.made_up_run import made_up_run
 from tests.site.looked_at import LookedAt
 
-SITE = Path(__file__).resolve().parents[2] / "site"
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "site"
 MODULES = Path(sys.prefix, "node", "node_modules")
 PHONE: ViewportSize = {"width": 360, "height": 740}
 DESK: ViewportSize = {"width": 1280, "height": 900}
@@ -44,7 +53,57 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LookedAt(SITE, chromium()))
 
 
+Show = Callable[..., str]
 Visit = Callable[..., AbstractContextManager[Page]]
+DRAWING = '<svg viewBox="0 0 9 9"><path id="ppo-loop-1"/><use href="#ppo-loop-1"/></svg>'
+
+
+@functools.cache
+def file_of(name: str) -> Path:
+    """The HTML file of a page."""
+    return SITE / name if name.endswith(".html") else SITE / name / "index.html"
+
+
+def soup(name: str) -> BeautifulSoup:
+    """A page's HTML as a tree."""
+    return BeautifulSoup(file_of(name).read_text(encoding="utf-8"), "html.parser")
+
+
+@functools.cache
+def configured() -> tuple[list[str], dict[str, Any]]:
+    """The Markdown extensions of mkdocs.yml, and their settings."""
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    return config.markdown_extensions, config.mdx_configs
+
+
+@pytest.fixture(scope="session")
+def a_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A made-up run."""
+    return made_up_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """The file that `show` renders."""
+    return tmp_path / "page.md"
+
+
+@pytest.fixture
+def show(page: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch) -> Show:
+    """Render a page as MkDocs does, in a folder of the docs."""
+    for part in (fences, macros):
+        monkeypatch.setattr(part, "current_run", lambda: a_run)
+    monkeypatch.setattr(cached, "svg", lambda name, run: DRAWING)
+
+    def convert(text: str, folder: str = "") -> str:
+        file = page.parent / folder / page.name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        faults.rendering(file)
+        extensions, settings = configured()
+        return markdown.Markdown(extensions=extensions, extension_configs=settings).convert(text)
+
+    return convert
 
 
 gzipped = functools.lru_cache(200)(functools.partial(gzip.compress, compresslevel=6))

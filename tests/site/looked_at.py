@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,11 +31,8 @@ class LookedAt:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Leave out what passed before."""
-        if os.environ.get("CI"):
-            return
-        passed = [self.has_passed(item) for item in items]
-        known = [item for item, known in zip(items, passed, strict=True) if known]
-        items[:] = [item for item, known in zip(items, passed, strict=True) if not known]
+        known = [item for item in items if not os.environ.get("CI") and self.has_passed(item)]
+        items[:] = [item for item in items if item not in known]
         config.hook.pytest_deselected(items=known)
 
     @pytest.hookimpl(wrapper=True)
@@ -51,35 +47,26 @@ class LookedAt:
 
     def has_passed(self, item: pytest.Item) -> bool:
         """Whether a test passed on the same page."""
-        if not item.get_closest_marker("looks"):
-            return False
-        file = self.file(item)
-        return file.is_file() and file.read_text(encoding="utf-8") == self.seen(item)
+        file = self.file(item) if item.get_closest_marker("looks") else None
+        return bool(file and file.is_file()) and file.read_text(encoding="utf-8") == self.seen(item)
 
     def file(self, item: pytest.Item) -> Path:
         """Where is written what a test saw when it last passed."""
         return memo.root() / "looked-at" / memo.key(test=item.nodeid)
 
-    def loaded(self) -> Iterator[Path]:
-        """What every page may load."""
-        for path in sorted((self.site / "assets").rglob("*.*")):
-            if path.suffix in (".css", ".js", ".woff2"):
-                yield path
-
     def seen(self, item: pytest.Item) -> str:
-        """Digest of all that a test of a page depends on."""
-        name = item.callspec.params["name"]  # pyright: ignore
-        page = self.site / name
-        page = page / "index.html" if page.is_dir() else page
+        """Digest of all that a test of a page depends on: all that the page may load, for one."""
+        page = self.site / item.callspec.params["name"]  # pyright: ignore
+        assets = sorted((self.site / "assets").rglob("*.*"))
         here = Path(__file__).parent
         return memo.key(
-            page=memo.digest([page]),
-            loaded=_digest(tuple(self.loaded())),
-            test=_digest((item.path, here / "conftest.py", here / "package-lock.json")),
+            page=memo.digest([page / "index.html" if page.is_dir() else page]),
+            loaded=_digest(*(one for one in assets if one.suffix in (".css", ".js", ".woff2"))),
+            test=_digest(item.path, here / "conftest.py", here / "package-lock.json"),
             browser=[str(self.browser.resolve()), self.browser.stat().st_mtime_ns],
         )
 
 
 @functools.cache
-def _digest(files: tuple[Path, ...]) -> str:
+def _digest(*files: Path) -> str:
     return memo.digest(files)

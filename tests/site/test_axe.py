@@ -101,14 +101,11 @@ def test_axe_finds_nothing(name: str, visit: Visit) -> None:
 
 
 def test_axe_finds_nothing_in_one_question_at_a_time(visit: Visit) -> None:
+    assert set(KINDS) <= set(PAGES)
     with visit("guide/quiz/") as page:
         page.get_by_label("One at a time").check()
         page.locator(".quiz summary:visible").click()
         assert not [what for _ in looks(page, DESK, PHONE) for what in violations(page)]
-
-
-def test_each_kind_is_there() -> None:
-    assert set(KINDS) <= set(PAGES)
 
 
 @pytest.mark.parametrize(

@@ -12,23 +12,7 @@ import pytest
 
 from rlhf_explained.site.publish import links
 from tests.site import fonts
-
-ROOT = Path(__file__).resolve().parents[2]
-SITE = ROOT / "site"
-STYLES = ROOT / "docs/assets/stylesheets/extra.css"
-GUIDE = (
-    "alignment-problem",
-    "pipeline",
-    "sft",
-    "reward-model",
-    "ppo",
-    "ppo-by-hand",
-    "over-optimisation",
-    "why-rlhf-works",
-    "history",
-    "summary",
-    "quiz",
-)
+from tests.site.conftest import ROOT, SITE
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +24,6 @@ def pages() -> dict[str, str]:
     }
     assert found, "site/ is empty: run make site"
     return found
-
-
-def test_every_promised_page_is_there(pages: dict[str, str]) -> None:
-    promised = {f"guide/{name}/index.html" for name in GUIDE}
-    promised |= {"index.html", "404.html", "notebooks/01_what_is_rlhf/index.html"}
-    promised |= {f"reference/{name}/index.html" for name in ("glossary", "bibliography")}
-    promised.add("reference/api/formulas/index.html")
-    assert promised <= set(pages)
 
 
 def test_no_link_is_broken_no_id_double_nothing_foreign_loaded(pages: dict[str, str]) -> None:
@@ -71,18 +47,6 @@ def test_a_page_waits_only_for_what_it_needs(pages: dict[str, str]) -> None:
     assert {name for name, page in pages.items() if font in page} == {
         name for name, page in pages.items() if "<math" in page
     }
-
-
-def test_figures_have_a_title_and_a_caption(pages: dict[str, str]) -> None:
-    drawn = 0
-    for name, page in pages.items():
-        for figure in re.findall(r'<figure class="drawn".*?</figure>', page, re.S):
-            drawn += 1
-            assert re.search(
-                r'<svg role="img" aria-labelledby="([^"]+)"[^>]*><title id="\1">\S', figure
-            )
-            assert re.search(r"<figcaption><p>\S", figure.replace("\n", "")), name
-    assert drawn >= 13
 
 
 def test_the_notebook_can_be_taken_along(pages: dict[str, str]) -> None:
@@ -124,34 +88,6 @@ def test_fonts_are_small() -> None:
     assert (SITE / "assets/fonts/math.woff2").stat().st_size <= 18_000
 
 
-# Colours
-
-
-def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("scheme", ["default", "slate"])
-def test_text_has_contrast(scheme: str) -> None:
-    (block,) = re.findall(
-        rf'\[data-md-color-scheme="{scheme}"\] {{(.*?)}}', STYLES.read_text(), re.S
-    )
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", block))
-    texts = [
-        name for name in colours if re.match(r"stage|accent|md-code-|md-default-fg-color", name)
-    ]
-    texts.remove("md-default-fg-color--lightest")  # lines, never text
-    assert {f"stage-{stage}" for stage in ("base", "sft", "rm", "ppo", "aligned", "nokl")} < set(
-        texts
-    )
-    for text in texts:
-        for background in ("paper", "tint"):
-            dark, light = sorted(luminance(colours[name]) for name in (text, background))
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {background}"
-
-
 # The check itself
 
 
@@ -167,6 +103,9 @@ def test_text_has_contrast(scheme: str) -> None:
         ('<img src="there.png">', "has no alt text"),
         ('<img src="there.png" alt="">', "has no alt text"),
         ('<img src="gone.png" alt="Gone">', "no such file"),
+        ("<article><script>go()</script></article>", "no page's own script is run"),
+        ('<b class="x" onclick="go()">x</b>', "take out 'onclick='"),
+        ('<a href=" JavaScript:go()">x</a>', "runs a script"),
         ('<script src="https://cdn.example/x.js"></script>', "another origin"),
         ('<script src=""></script>', "it is empty"),
         ('<link rel="stylesheet" href="//cdn.example/x.css">', "another origin"),

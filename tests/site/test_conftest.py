@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("test", "line"),
     [
         (
-            "test_browser.py::test_search_finds_a_term",
+            "test_browser.py::test_figures_follow_the_theme",
             "not run: Chromium is missing; install it: apt-get install chromium",
         ),
         (

@@ -23,26 +23,23 @@ def test_every_link_names_a_file(visit: Visit) -> None:
             page.goto(f"{SITE.as_uri()}/{name}index.html")
             links = page.evaluate(LINKS)
             assert len(links) > 5
-            for link in links:
-                if not Path(unquote(urlsplit(link).path)).is_file():
-                    broken.add(f"{name}: {link}")
+            paths = [unquote(urlsplit(link).path) for link in links]
+            broken |= {f"{name}: {path}" for path in paths if not Path(path).is_file()}
     assert not broken
 
 
 def test_a_walk_through_the_site(visit: Visit) -> None:
     with visit("", folder=True) as page:
-        page.locator(".md-tabs__link", has_text="Guide").click()
-        page.wait_for_url(re.compile(r"/guide/alignment-problem/index\.html$"))
-        page.locator(".md-footer__link--next").click()
-        page.wait_for_url(re.compile(r"/guide/pipeline/index\.html$"))
-        page.locator(".md-footer__link--prev").click()
-        page.wait_for_url(re.compile(r"/guide/alignment-problem/index\.html$"))
-        page.locator(".md-nav--primary .md-nav__link", has_text="Stage 3").click()
-        page.wait_for_url(re.compile(r"/guide/ppo/index\.html$"))
-        page.locator("article a[href*='glossary/']").first.click()
-        page.wait_for_url(re.compile(r"/reference/glossary/index\.html#[\w-]+$"))
-        page.locator("a.md-logo").first.click()
-        page.wait_for_url(re.compile(r"/site/index\.html$"))
+        for step, place in (
+            (".md-tabs__link:text('Guide')", r"/guide/alignment-problem/index\.html$"),
+            (".md-footer__link--next", r"/guide/pipeline/index\.html$"),
+            (".md-footer__link--prev", r"/guide/alignment-problem/index\.html$"),
+            (".md-nav--primary .md-nav__link:has-text('Stage 3')", r"/guide/ppo/index\.html$"),
+            ("article a[href*='glossary/']", r"/reference/glossary/index\.html#[\w-]+$"),
+            ("a.md-logo", r"/site/index\.html$"),
+        ):
+            page.locator(step).first.click()
+            page.wait_for_url(re.compile(place))
 
 
 def test_every_page_reads_whole_without_javascript(visit: Visit) -> None:

@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from mkdocs.exceptions import PluginError
 from playwright.sync_api import Page
 
-from rlhf_explained.site.publish import search, theme_fixes
+from rlhf_explained.site.publish import search
 from tests.site.conftest import DESK, PHONE, SITE, Visit
 
 # What is over-optimised may stand on a page of its own.
@@ -133,29 +132,6 @@ def test_the_right_page_comes_first(folder: bool, visit: Visit) -> None:
     assert wrong == [], "\n".join(wrong)
 
 
-def test_the_index_is_fetched_only_when_the_search_is_opened(visit: Visit) -> None:
-    with visit("guide/sft/") as page:
-        fetched: list[str] = page.evaluate(
-            "performance.getEntriesByType('resource').map(e => e.name)"
-        )
-        assert [name for name in fetched if "bundle." in name]
-        assert not [name for name in fetched if "search_index" in name]
-        with page.expect_response(re.compile("search_index")):
-            page.locator("input.md-search__input").click()
-
-
-def test_a_question_that_waits_in_the_field_is_answered_unopened(visit: Visit) -> None:
-    with visit("guide/sft/") as page:
-        page.add_init_script(
-            "new MutationObserver((_, observer) => {"
-            "  const field = document.forms.search?.query;"
-            "  if (field) { field.value = 'quiz'; observer.disconnect() }"
-            "}).observe(document, { childList: true, subtree: true })"
-        )
-        page.reload()
-        page.wait_for_selector(".md-search-result__item", state="attached")
-
-
 @pytest.mark.parametrize("folder", [False, True], ids=["online", "folder"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_an_answer_is_shown_marked_and_opened_by_keyboard(
@@ -183,50 +159,19 @@ def test_questions_lose_words_that_say_nothing_unless_nothing_is_left(visit: Vis
 # What is added to the theme's search
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> Path:
-    """A site of two pages, as the theme leaves it."""
-    scripts = tmp_path / "assets/javascripts"
-    (scripts / "workers").mkdir(parents=True)
-    (scripts / "workers/search.0.min.js").write_text("theirs")
-    (scripts / "bundle.0.min.js").write_text(f"before({';'.join(theme_fixes.BUNDLE)})after")
-    (tmp_path / "search").mkdir()
-    text = "<p>Words.</p> <pre><code>code</code></pre> <pre><code>┌─┐</code></pre> <p>More.</p>"
-    docs = [
-        {"location": place, "title": "T", "text": text}
-        for place in ("", "#here", "guide/x/", "guide/x/#there")
-    ]
-    index = {"config": {}, "docs": docs}
-    (tmp_path / "search/search_index.json").write_text(json.dumps(index))
-    return tmp_path
-
-
-def test_terms_are_added_drawings_dropped_and_folders_named(built: Path) -> None:
+def test_terms_are_added_and_folders_named(tmp_path: Path) -> None:
+    docs = [{"location": place} for place in ("", "#here", "guide/x/", "guide/x/#there")]
+    path = tmp_path / "search/search_index.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"config": {}, "docs": docs}))
     terms = {"": {"page": "start"}, "guide/x/": {"there": "a, b", "gone": "c"}, "away/": {}}
-    assert search.finish(built, terms) == [("guide/x/", "gone")]
-    index = json.loads((built / "search/search_index.json").read_text())
+    assert search.finish(tmp_path, terms) == [("guide/x/", "gone")]
+    index = json.loads(path.read_text())
     assert [entry.get("terms") for entry in index["docs"]] == ["start", None, None, "a, b"]
-    assert "┌" not in index["docs"][0]["text"]
-    assert "<code>code</code></pre>  <p>More." in index["docs"][0]["text"]
-    script = (built / "search/search_index.js").read_text()
-    places = [
-        entry["location"] for entry in json.loads(script.removeprefix("var __index = "))["docs"]
-    ]
+    script = path.with_suffix(".js").read_text().removeprefix("var __index = ")
+    places = [entry["location"] for entry in json.loads(script)["docs"]]
     pages = "index.html", "guide/x/index.html"
     assert places == [pages[0], f"{pages[0]}#here", pages[1], f"{pages[1]}#there"]
-
-
-def test_the_scripts_of_the_theme_are_mended(built: Path) -> None:
-    theme_fixes.scripts(built / "assets/javascripts")
-    assert (built / "assets/javascripts/workers/search.0.min.js").read_text().endswith("theirs")
-    bundle = (built / "assets/javascripts/bundle.0.min.js").read_text()
-    assert bundle == f"before({';'.join(theme_fixes.BUNDLE.values())})after"
-
-
-def test_another_theme_than_the_known_one_is_noticed(built: Path) -> None:
-    (built / "assets/javascripts/bundle.0.min.js").write_text("something else")
-    with pytest.raises(PluginError, match="no longer holds"):
-        theme_fixes.scripts(built / "assets/javascripts")
 
 
 def test_every_page_is_weighed_and_what_explains_weighs_more() -> None:

@@ -1,4 +1,4 @@
-"""Box drawings for everyone: a drawing is one picture with a name, and its words stand below it.
+"""Box drawings: a drawing is one picture with a name, its words stand below it, its lines join.
 
 To a screen reader box characters are noise, so a drawing is an image there. What it says is said
 again in plain Markdown, in a block right below it that everybody can open:
@@ -11,19 +11,27 @@ again in plain Markdown, in a block right below it that everybody can open:
 from __future__ import annotations
 
 import html
+import itertools
 import re
+import textwrap
+import unicodedata
 from xml.etree.ElementTree import Element
 
 from bs4 import BeautifulSoup, Tag
-from markdown import Markdown
 from markdown.treeprocessors import Treeprocessor
-from markdown.util import HTML_PLACEHOLDER_RE
 
-from rlhf_explained.site.faults import element, report
-from rlhf_explained.site.markdown.frames import BOX
+from rlhf_explained.site import faults
+from rlhf_explained.site.markdown.fences import stashed
 
-TEXT = re.compile(r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S)  # fmt: skip # noqa: E501
+BOX = re.compile("[\u2500-\u257f]")
 CURE = "the diagram has no words: write them in a `{}` right below it"
+
+_TEXT = re.compile(
+    r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S
+)
+_LEFT, _RIGHT = set("│┃║├┣╠┌┏╔╭└┗╚╰"), set("│┃║┤┫╣┐┓╗╮┘┛╝╯")
+_BEGINS, _ENDS = set("┌┏╔╭"), set("┐┓╗╮")
+_JOINER = "\N{ZERO WIDTH JOINER}"  # what follows it is drawn as a part of what stands before
 
 
 def title(drawing: str) -> str:
@@ -35,10 +43,8 @@ def title(drawing: str) -> str:
     Returns:
         The first line that holds more than lines and arrows.
     """
-    for line in BOX.sub(" ", drawing).split("\n"):
-        if re.search(r"\w", line):
-            return line.strip()
-    return ""
+    lines = BOX.sub(" ", drawing).split("\n")
+    return next((line.strip() for line in lines if re.search(r"\w", line)), "")
 
 
 def opening(drawing: str) -> str:
@@ -61,27 +67,20 @@ class Diagrams(Treeprocessor):
 
     def run(self, root: Element) -> None:
         """Find each by what superfences has put into the stash for it."""
-        for parent in list(root.iter()):
-            for place, child in enumerate(list(parent)):
-                number = self._stashed(child)
-                stashed = "" if number is None else self.md.htmlStash.rawHtmlBlocks[number]
-                found = TEXT.match(stashed if isinstance(stashed, str) else "")
-                if number is None or not found or not BOX.search(found[1]):
-                    continue
-                drawing = html.unescape(found[1])
-                drawn = found[0].replace("<pre>", '<pre class="diagram">')
-                drawn = drawn.replace("<code>", f"<code{opening(drawing)}>")
-                self.md.htmlStash.rawHtmlBlocks[number] = drawn + stashed[found.end() :]
-                below = parent[place + 1] if place + 1 < len(parent) else None
-                if below is None or below.get("class") != "words":
-                    why = CURE.format('??? words "In words"')
-                    parent.append(element("div", why, re.escape(title(drawing))))
-
-    @staticmethod
-    def _stashed(child: Element) -> int | None:
-        text = (child.text or "").strip() if child.tag == "p" and not len(child) else ""
-        held = HTML_PLACEHOLDER_RE.fullmatch(text)
-        return int(held[1]) if held else None
+        blocks = self.md.htmlStash.rawHtmlBlocks
+        for parent, place, number in stashed(root):
+            block = blocks[number]
+            found = _TEXT.match(block) if isinstance(block, str) else None
+            if not found or not BOX.search(found[1]):
+                continue
+            drawing = html.unescape(found[1])
+            drawn = found[0].replace("<pre>", '<pre class="diagram">')
+            drawn = drawn.replace("<code>", f"<code{opening(drawing)}>")
+            blocks[number] = drawn + block[found.end() :]
+            below = parent[place + 1] if place + 1 < len(parent) else None
+            if below is None or below.get("class") != "words":
+                why = CURE.format('??? words "In words"')
+                parent.append(faults.element("div", why, re.escape(title(drawing))))
 
 
 def in_notebook(soup: BeautifulSoup) -> None:
@@ -96,15 +95,80 @@ def in_notebook(soup: BeautifulSoup) -> None:
         if not BOX.search(drawing) or not box or box.select_one(".filename"):
             continue
         box.select("pre")[0]["class"] = "diagram"
-        code.attrs |= BeautifulSoup(f"<i{opening(drawing)}>", "html.parser").select("i")[0].attrs  # fmt: skip # noqa: E501
+        drawn = BeautifulSoup(f"<i{opening(drawing)}>", "html.parser")
+        code.attrs |= drawn.select("i")[0].attrs
         below = box.find_next_sibling()
         if isinstance(below, Tag) and below.name == "details":
             below["class"] = "words"
         else:
             why = CURE.format("<details><summary>In words</summary>")
-            report(why, re.escape(title(drawing)))
+            faults.report(why, re.escape(title(drawing)))
 
 
-def register(md: Markdown) -> None:
-    """After the fences (30), before words are inline Markdown (20)."""
-    md.treeprocessors.register(Diagrams(md), "rlhf-diagrams", 28)
+def columns(line: str) -> list[str]:
+    """The letter in each column of a line, in a font of one width.
+
+    Args:
+        line: Its letters, some of them wide or without a width.
+
+    Returns:
+        One letter a column; a wide letter leaves the second of its two empty.
+    """
+    cells: list[str] = []
+    for before, letter in itertools.pairwise(f" {line}"):
+        if before != _JOINER and unicodedata.category(letter) not in ("Mn", "Me", "Cf"):
+            is_wide = unicodedata.east_asian_width(letter) in ("W", "F")
+            cells += [letter, ""] if is_wide else [letter]
+    return cells
+
+
+def ragged(diagram: str) -> list[tuple[int, str]]:
+    """Find where a diagram does not fit its frame.
+
+    Each line inside a frame ends in the column in which the frame's first line ends. A box inside
+    has its sides under its corners.
+
+    Args:
+        diagram: Its lines.
+
+    Returns:
+        Each faulty line, from 0, with what is wrong.
+    """
+    lines = [line.rstrip() for line in textwrap.dedent(diagram).split("\n")]
+    grid = [columns(line) for line in lines]
+    wrong = [
+        (at, "there is a tab in this diagram") for at, line in enumerate(lines) if "\t" in line
+    ]
+    framed = [at for at, row in enumerate(grid) if row]
+    top = grid[framed[0]] if framed else []
+    if len(top) > 2 and top[0] in _BEGINS and top[-1] in _ENDS:
+        for at in range(framed[0], framed[-1] + 1):
+            row = grid[at]
+            if len(row) != len(top):
+                what = f"this line is {len(row)} columns wide, its frame {len(top)}"
+                wrong.append((at, what))
+            elif row[0] not in _LEFT or row[-1] not in _RIGHT:
+                wrong.append((at, "this line has a gap in the side of its frame"))
+    for at, row in enumerate(grid):
+        for left, corner in enumerate(row):
+            wrong += _sides(grid, at, left) if corner in _BEGINS else []
+    first: dict[int, str] = {}  # one fault a line is enough
+    for at, what in wrong:
+        first.setdefault(at, what)
+    return sorted(first.items())
+
+
+def _sides(grid: list[list[str]], at: int, left: int) -> list[tuple[int, str]]:
+    """Follow the two sides of a box down from its upper left corner."""
+    right = next((c for c in range(left, len(grid[at])) if grid[at][c] in _ENDS), None)
+    if right is None:
+        return [(at, f"the box that begins in column {left + 1} has no right corner")]
+    for below in range(at + 1, len(grid)):
+        row = grid[below] + [" "] * (right + 1 - len(grid[below]))
+        if row[left] in set("└┗╚╰") and row[right] in set("┘┛╝╯"):
+            return []
+        for column, sides in ((left, "│┃║├┣╠┤┼▶▲▼◀"), (right, "│┃║┤┣╣├┼▶▲▼◀")):
+            if row[column] not in set(sides):
+                what = f"the side of the box of line {at + 1} of this diagram is not in column"
+                return [(below, f"{what} {column + 1} here")]
+    return [(at, f"the box that begins in column {left + 1} is never closed")]

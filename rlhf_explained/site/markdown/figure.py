@@ -12,16 +12,14 @@ from rlhf_explained import figures
 from rlhf_explained.figures import cached
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site.markdown.ways import PUBLISHED
-
-_ALONE = r' (?:fill|stroke)="#[0-9a-f]+"'  # the colour beside a class
 
 
 def themed(drawing: str) -> str:
     """The drawing without what it has for a reader who sees it alone, without a stylesheet."""
     opening, rest = drawing.split(">", 1)
     opening = re.sub(r' (?:xmlns|font-family|width|height)="[^"]*"', "", opening)
-    return f"{opening}>{re.sub(_ALONE, '', rest)}"
+    rest = re.sub(r' (?:fill|stroke)="#[0-9a-f]+"', "", rest)  # the colour beside a class
+    return f"{opening}>{rest}"
 
 
 def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, number: int) -> Element:
@@ -36,7 +34,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
         number: How often the figure stands on the page, this time included.
 
     Returns:
-        The element, its caption still Markdown.
+        The element; its caption is still Markdown, and links begin at the folder of the pages.
 
     Raises:
         DrawingError: If the drawing function fails.
@@ -58,8 +56,15 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
         looks = {"class": "data", "data-search-exclude": ""} | ({"open": ""} if what.opened else {})
         data = SubElement(words, "details", looks)
         SubElement(data, "summary").text = "Data"
-        content = "".join(map(numbers, tables))
-        SubElement(data, "div").text = AtomicString(stash.store(content))
+        data = SubElement(data, "div")
+        for table in tables:
+            scrolls = {"role": "region", "aria-label": f"Data: {table.title}", "tabindex": "0"}
+            box = SubElement(data, "div", {"class": "numbers", **scrolls})
+            box.text = AtomicString(stash.store(numbers(table)))
+            file = {"download": "", "href": f"/{cached.address(table)}"}
+            rows = "" if _is_whole(table) else f", all {len(table.rows)} rows"
+            download = SubElement(SubElement(data, "p"), "a", file)
+            download.text = AtomicString(f"{table.name}.csv{rows}")
     return figure
 
 
@@ -70,15 +75,15 @@ def notebook_caption(name: str, run: Run) -> str:
     links = [f'<autoref identifier="{code}">Code</autoref>']
     for table in what.tables(run):
         file = f"{table.name}.csv"
-        links.append(f'<a download href="{PUBLISHED}{cached.address(table)}">Data: {file}</a>')
+        links.append(f'<a download href="/{cached.address(table)}">Data: {file}</a>')
     return f"<figcaption><p>{' · '.join(links)}</p></figcaption>"
 
 
 def numbers(table: Table) -> str:
-    """A table as HTML that scrolls in its own box, and a link to the whole as a file."""
-    part, title = table.excerpt, html.escape(table.title)
-    is_whole = len(part.rows) == len(table.rows)
-    caption = title if is_whole else f"{title}: {len(part.rows)} of {len(table.rows)} rows"
+    """A table, or its excerpt, as HTML."""
+    part, caption = table.excerpt, html.escape(table.title)
+    if not _is_whole(table):
+        caption += f": {len(part.rows)} of {len(table.rows)} rows"
     for column, value in table.lines:
         unit = f"\N{NO-BREAK SPACE}{column.unit}" if column.unit else ""
         caption += f"; {html.escape(column.name)} {column.text(value)}{unit}"
@@ -87,23 +92,21 @@ def numbers(table: Table) -> str:
         for place, column in enumerate(part.columns)
         if not column.name.startswith("±")
     ]
+
+    def cells(texts: list[str], first: str, other: str) -> str:
+        tags = [first, *[other] * (len(texts) - 1)]
+        each = zip(tags, looks, map(html.escape, texts), strict=True)
+        return "".join(f"<{tag}{look}>{text}</{tag[:2]}>" for tag, look, text in each)
+
     headings, rows = part.read
-    heads = "".join(
-        f'<th scope="col"{look}>{html.escape(heading)}</th>'
-        for heading, look in zip(headings, looks, strict=True)
-    )
-    body = "".join(f"<tr>{_row(row, looks)}</tr>" for row in rows)
-    whole = "" if is_whole else f", all {len(table.rows)} rows"
+    head = cells(headings, 'th scope="col"', 'th scope="col"')
+    each = (cells(row, 'th scope="row"', "td") for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in each)
     return (
-        f'<div class="numbers" role="region" aria-label="Data: {title}" tabindex="0">'
         f'<table class="plain"><caption>{caption}.</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-        f'<p><a download href="{PUBLISHED}{cached.address(table)}">'
-        f"{table.name}.csv{whole}</a></p>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _row(row: list[str], looks: list[str]) -> str:
-    first, *rest = zip(looks, map(html.escape, row), strict=True)
-    head = f'<th scope="row"{first[0]}>{first[1]}</th>'
-    return head + "".join(f"<td{look}>{cell}</td>" for look, cell in rest)
+def _is_whole(table: Table) -> bool:
+    return len(table.excerpt.rows) == len(table.rows)

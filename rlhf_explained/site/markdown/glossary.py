@@ -11,10 +11,13 @@ import ast
 import functools
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
-from markdown import Markdown
+import yaml
 from markdown.extensions.toc import slugify
 from markdown.treeprocessors import Treeprocessor
 from markdown.util import AtomicString
@@ -29,26 +32,35 @@ _TERM = re.compile(r"(?:.*/)?glossary\.md#(.+)")
 _CITATION = re.compile(r"(?:.*/)?bibliography\.md#(.+)")
 _ANCHOR = re.compile(r"\{ *#([\w-]+) *\}$")
 _ENTRY = re.compile(r"(?m)^## (.+?)(?: *\{ *#([\w-]+) *\})?$")
+_ADDRESS = re.compile(r"\((https?://[^\s)]+)\)")
 
 
-def entries(page: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the glossary or the bibliography: its heading, and its Markdown."""
+
+    name: str
+    text: str
+
+
+def entries(page: str) -> dict[str, Entry]:
     """The entries of the glossary or the bibliography.
 
     Args:
         page: Path below `docs/`.
 
     Returns:
-        The text of each by its anchor.
+        Each by its anchor.
     """
     path = DOCS / page
     return _entries(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
 @functools.lru_cache(4)
-def _entries(path: Path, changed: int) -> dict[str, str]:
+def _entries(path: Path, changed: int) -> dict[str, Entry]:
     _, *parts = _ENTRY.split(path.read_text(encoding="utf-8"))
     named = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
-    return {anchor or slugify(name, "-"): text.strip() for name, anchor, text in named}
+    return {anchor or slugify(name, "-"): Entry(name, text.strip()) for name, anchor, text in named}
 
 
 def definition(term: str) -> str:
@@ -60,27 +72,31 @@ def definition(term: str) -> str:
     Returns:
         The first sentence of its entry as plain text; nothing if there is no such entry.
     """
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", entries(GLOSSARY).get(term, ""))
+    entry = entries(GLOSSARY).get(term)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", entry.text if entry else "")
     text = " ".join(re.sub(r"[*`]", "", text.split("\n\n")[0]).split())
     return re.split(r"(?<=[.!?])\s", text)[0]
 
 
-def chapters() -> list[Path]:
-    """All Markdown pages, in the order in which `mkdocs.yml` names them."""
-    order = Path("mkdocs.yml")
-    named = order.read_text(encoding="utf-8") if order.is_file() else ""
+def navigation(settings: Path = Path("mkdocs.yml")) -> list[str]:
+    """The order of the pages: the paths that `nav` names, below `docs/`; none without the file."""
 
-    def place(page: Path) -> tuple[int, str]:
-        found = named.find(page.relative_to(DOCS).as_posix())
-        return found if found >= 0 else len(named), str(page)
+    def paths(part: Any) -> Iterator[str]:
+        if isinstance(part, str):
+            yield part
+        else:
+            for one in part.values() if isinstance(part, dict) else part:
+                yield from paths(one)
 
-    return sorted(DOCS.rglob("*.md"), key=place)
+    text = settings.read_text(encoding="utf-8") if settings.is_file() else "nav: []"
+    return list(paths(yaml.load(text, yaml.BaseLoader).get("nav") or []))  # all tags unread
 
 
 def citations() -> dict[str, list[tuple[Path, str, int]]]:
     """Where each source is cited: page, its title, and how often, by the source's anchor."""
     found: dict[str, list[tuple[Path, str, int]]] = defaultdict(list)
-    for page in chapters():
+    order = {DOCS / name: place for place, name in enumerate(navigation())}
+    for page in sorted(DOCS.rglob("*.md"), key=lambda page: (order.get(page, len(order)), page)):
         text = page.read_text(encoding="utf-8")
         cited = Counter(re.findall(r"\]\((?:[^)\s]*/)?bibliography\.md#([\w-]+)\)", text))
         title = re.search(r"(?m)^# (.+)", text)
@@ -100,7 +116,7 @@ def in_code() -> dict[str, list[str]]:
         module = ".".join([PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts])
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                for address in set(re.findall(r"\((https?://[^\s)]+)\)", ast.get_docstring(node) or "")):  # fmt: skip # noqa: E501
+                for address in set(_ADDRESS.findall(ast.get_docstring(node) or "")):
                     found[address].append(f"{module}.{node.name}")
     return found
 
@@ -117,7 +133,7 @@ class CitedIn(Treeprocessor):
         cited, code = citations(), in_code()
         for heading, source in found.items():
             lines = [self._page(source, *place) for place in cited.get(source, [])]
-            addresses = re.findall(r"\]\((https?://[^\s)]+)\)", entries(BIBLIOGRAPHY)[source])
+            addresses = _ADDRESS.findall(entries(BIBLIOGRAPHY)[source].text)
             names = [name for address in addresses for name in code.get(address, [])]
             lines += [f"[`{name.rpartition('.')[2]}`][{name}]" for name in sorted(names)]
             if lines:
@@ -164,10 +180,22 @@ class Links(Treeprocessor):
                 if source := _CITATION.fullmatch(address):
                     cited[source[1]] += 1
                     link.set("id", f"cite-{source[1]}-{cited[source[1]]}")
+                    parent[place] = self._checked(link, source[1])
                 elif term := _TERM.fullmatch(address):
                     meaning = "" if term[1] in defined else definition(term[1])
                     defined.add(term[1])
                     parent[place] = self._term(link, term[1], meaning) if meaning else link
+
+    @staticmethod
+    def _checked(link: Element, source: str) -> Element:
+        """The citation, or a fault if it says another author or year than the entry's heading."""
+        said, entry = "".join(link.itertext()), entries(BIBLIOGRAPHY).get(source)
+        if not entry or not re.search(r"\d{4}|\bet al\b", said) or _bare(said) in _bare(entry.name):
+            return link
+        why = f"{said!r} leads to {entry.name!r}: name the entry that is meant"
+        fault = element("span", why, rf"\[{re.escape(said)}\]\([^)]*#{source}\)")
+        fault.tail = link.tail
+        return fault
 
     @staticmethod
     def _term(link: Element, term: str, meaning: str) -> Element:
@@ -180,7 +208,5 @@ class Links(Treeprocessor):
         return whole
 
 
-def register(md: Markdown) -> None:
-    """The way back is Markdown, so before inline (20); links are looked at after it."""
-    md.treeprocessors.register(CitedIn(md), "rlhf-cited", 26)
-    md.treeprocessors.register(Links(md), "rlhf-links", 12)
+def _bare(citation: str) -> str:
+    return re.sub(r"\band\b|\W", "", citation).casefold()

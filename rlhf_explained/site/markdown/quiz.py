@@ -18,10 +18,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from markdown.treeprocessors import Treeprocessor
 
-from rlhf_explained.site.faults import report
+from rlhf_explained.site import faults
 
-FORM = "quiz"
-_NUMBER = re.compile(r"(\d+)\. ")
 _APART = {"data-search-exclude": ""}  # no words of the page: for search, and for who copies it
 
 
@@ -33,51 +31,47 @@ class Quiz(Treeprocessor):
         places = [place for place, child in enumerate(root) if _number(child)]
         if not places:
             return
-        first, last = places[0], places[-1]
-        questions = list(root)[first : last + 1]
+        questions = list(root)[places[0] : places[-1] + 1]
         for place, question in enumerate(questions, 1):
             if _number(question) != place:
                 root.append(_out_of_order(question, place))
                 return
         for question in questions:
             root.remove(question)
-        root.insert(first, _quiz(questions))
+        root.insert(places[0], _quiz(questions))
 
 
 def _number(element: Element) -> int | None:
     """The number of a question, or None if it is something else."""
     if element.tag != "details" or "question" not in element.get("class", "").split():
         return None
-    found = _NUMBER.match(element.findtext("summary") or "")
+    found = re.match(r"(\d+)\. ", element.findtext("summary") or "")
     return int(found[1]) if found else None
 
 
 def _out_of_order(element: Element, place: int) -> Element:
-    fault = Element("div", {"class": "fault"})
     words = (element.findtext("summary") or "".join(element.itertext())).strip().split("\n")[0]
     found = f"{words!r}" if words else f"<{element.tag}>"
     what = f"question {place} of the quiz should stand here, not {found}: number them in order, "
-    fault.text = report(f"{what}with nothing in between", re.escape(words))
-    return fault
+    return faults.element("div", f"{what}with nothing in between", re.escape(words))
 
 
 def _quiz(questions: list[Element]) -> Element:
     quiz = Element("div", {"class": "quiz"})
-    form = SubElement(quiz, "form", {"id": FORM, "autocomplete": "off"})
+    form = SubElement(quiz, "form", {"id": "quiz", "autocomplete": "off"})
     # HTML lets Enter submit a form, to nobody here; a button that is disabled forbids it
     SubElement(form, "button", {"type": "submit", "disabled": "", "hidden": ""}).text = "Submit"
     modes = SubElement(quiz, "fieldset", {"class": "modes", **_APART})
     SubElement(modes, "legend").text = "Show"
     for name, words in (("all", "All questions"), ("one", "One at a time")):
         label = SubElement(modes, "label")
-        radio = _radio(label, "mode", f"quiz-{name}", checked=name == "all")
-        radio.tail = f" {words}"
+        _radio(label, "mode", name, checked=name == "all").tail = f" {words}"
     every = SubElement(quiz, "fieldset", {"class": "questions"})
     SubElement(every, "legend", _APART).text = "Questions"
     for number, question in enumerate(questions, 1):
         # the number stands right before its question, so that Tab leads from one to the other
         label = SubElement(every, "label", {"class": "number", **_APART})
-        radio = _radio(label, "question", f"quiz-{number}", checked=number == 1)
+        radio = _radio(label, "question", str(number), checked=number == 1)
         radio.set("aria-label", f"Question {number} of {len(questions)}")
         SubElement(label, "span").text = str(number)
         every.append(question)
@@ -88,8 +82,5 @@ def _quiz(questions: list[Element]) -> Element:
 
 
 def _radio(label: Element, group: str, name: str, *, checked: bool) -> Element:
-    radio = SubElement(label, "input", {"type": "radio", "form": FORM, "id": name})
-    radio.set("name", f"quiz-{group}")
-    if checked:
-        radio.set("checked", "")
-    return radio
+    names = {"type": "radio", "form": "quiz", "id": f"quiz-{name}", "name": f"quiz-{group}"}
+    return SubElement(label, "input", names | ({"checked": ""} if checked else {}))

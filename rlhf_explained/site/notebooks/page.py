@@ -180,7 +180,7 @@ def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:
         if ":" in target or "anchor-link" in (element.get("class") or []):
             continue
         path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
-        file = files.get_file_from_path(path) if target else page.file
+        file = files.get_file_from_path(path.lstrip("/")) if target else page.file
         if file is None:
             report(f"the link {link!r} leads nowhere: no {path!r} in docs/", re.escape(link))
             continue

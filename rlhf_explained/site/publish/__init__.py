@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
         config: The site's configuration.
         files: Gets what is published beside the pages.
     """
+    env.trim_blocks = env.lstrip_blocks = True  # a template's own lines are a part of every page
     pages = reading_order(files)
     whole = next((page for page in pages if page.file.src_uri == EDITION), None)
     if whole:
@@ -47,8 +49,7 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     text = llms.full(once, *about, rows=_numbers)
     files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
-    places = {page.url: place for place, page in enumerate(pages, 1)}
-    env.globals["describe"] = lambda page: head.describe(page, places, config)
+    env.globals["preview"] = partial(head.preview, config=config)
 
 
 def _numbers(name: str) -> str | None:
@@ -61,42 +62,41 @@ def _numbers(name: str) -> str | None:
 
 def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     """Publish each page's picture; what keeps them from being drawn is a fault."""
-    run = current_run()
     asked = {
-        head.name(page): cards.words(
-            head.name(page),
-            head.heading(page),
-            page.meta.get("description", ""),
-            config.site_name,
-            run,
-        )
+        head.name(page): {
+            "title": head.heading(page),
+            "description": page.meta.get("description", ""),
+            "site": config.site_name,
+        }
         for page in pages
     }
     try:
-        drawn = cards.pictures(asked)
-    except cards.CardError as error:
+        for name, picture in cards.pictures(asked).items():
+            path = f"{head.CARDS}/{name}.png"
+            files.append(File.generated(config, path, abs_src_path=str(picture)))
+    except ValueError as error:
         faults.logger.warning(str(error))
-        return
-    for name, picture in drawn.items():
-        path = f"{head.CARDS}/{name}.png"
-        files.append(File.generated(config, path, abs_src_path=str(picture)))
 
 
 def _edition(whole: Page, pages: list[Page], config: MkDocsConfig, files: Files) -> dict[str, Any]:
     """Fill the page, and offer the PDF that was printed from it, if one was."""
-    parts = edition.chapters(pages, whole.meta["edition"])
+    wanted = tuple(whole.meta["edition"])
+    parts = {
+        page.url: edition.Chapter(head.name(page), page.url, head.heading(page), page.content or "")
+        for page in pages
+        if page.file.src_uri.startswith(wanted)
+    }
     content = edition.composed(parts, whole.url)
     docs = Path(config.docs_dir)
     looks = [docs / str(sheet) for sheet in config.extra_css if (docs / str(sheet)).is_file()]
     digest = edition.digest(f"{whole.content}{content}", looks)
     offer = ""
     if printed := pdf.printed(digest):
-        files.append(File.generated(config, pdf.NAME, abs_src_path=str(printed)))
-        link = files.get_file_from_path(pdf.NAME)
-        assert link is not None
+        file = File.generated(config, pdf.NAME, abs_src_path=str(printed))
+        files.append(file)
         offer = (
             f'<p class="offer"><a class="md-button md-button--primary" download '
-            f'href="{link.url_relative_to(whole.file)}">Download it as a PDF</a></p>\n'
+            f'href="{file.url_relative_to(whole.file)}">Download it as a PDF</a></p>\n'
         )
     whole.content = (
         f'{whole.content}\n{offer}<div class="edition" data-edition="{digest}">\n{content}</div>'

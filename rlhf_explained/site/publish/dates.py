@@ -25,27 +25,19 @@ def last_changes(folder: Path) -> dict[str, str]:
         head, *files = commit.splitlines()
         date, _, decorations = head.partition(" ")
         if "grafted" not in decorations.split(", "):
-            for file in filter(None, files):
-                dates.setdefault(file, date)
+            dates = dict.fromkeys(filter(None, files), date) | dates
     return dates
 
 
 def last_commit(folder: Path) -> str:
-    """The date of the last commit, `2026-11-24`: whenever it is built, a site is as old as that.
-
-    Args:
-        folder: A folder of a checkout.
-
-    Returns:
-        The date; nothing where there is no git, or no checkout.
-    """
+    """The date of a checkout's last commit, or nothing: a site is as old, whenever it is built."""
     return _log(folder, "-1", "--format=%cs").strip()
 
 
 def _log(folder: Path, *options: str) -> str:
     command = ["git", "-c", "core.quotePath=false", "log", *options]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8")
     except FileNotFoundError:
         return ""
     return done.stdout

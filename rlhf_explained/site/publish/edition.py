@@ -13,28 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
+from selectolax.lexbor import LexborHTMLParser
 
 from rlhf_explained import memo
-from rlhf_explained.site.publish.head import heading, name
 
-_TAG = re.compile(r"<(/?[a-zA-Z][\w:-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
-_NAMES = re.compile(
-    r"(?<=\s)(id|for|name|headers|list|aria-(?:labelledby|describedby|controls|owns|details))"
-    r"=\"([^\"]*)\""
-)
-_LINKS = re.compile(r"(?<=\s)((?:xlink:)?href|src)=\"([^\"]*)\"")
-_PAINT = re.compile(r"url\(#([^)]+)\)")
 # A figure's numbers and the controls of a quiz are no use on paper.
-_LEFT_OUT = re.compile(
-    r"<details\b[^>]*>\s*<summary>Data</summary>.*?</details>"
-    r"|<(form|label|legend|button|script)\b.*?</\1>|<input\b[^>]*>",
-    re.S,
-)
-
-
+_LEFT_OUT = "figure details.data, form, label, legend, button, script, input"
+_NAMES = ("id", "for", "name", "headers", "list")
+_NAMES += tuple(f"aria-{what}" for what in ("labelledby", "describedby", "controls", "details"))
+_PAINTED = ("clip-path", "fill", "stroke", "mask")  # may name an element as `url(#name)`
 # After a script a browser goes on in a new task. It would take in the second half of the edition at
 # one go, and on a slow phone not answer meanwhile.
 _PAUSE = "<script>0</script>"
@@ -45,7 +34,7 @@ class Chapter:
     """A page as it stands in the edition.
 
     Attributes:
-        name: What its ids begin with, and the id of the whole chapter.
+        name: What its ids begin with, and the id of its beginning.
         url: Its address in the site.
         title: Its title.
         content: Its HTML.
@@ -57,50 +46,29 @@ class Chapter:
     content: str
 
 
-def chapters(pages: Sequence[Page], wanted: Sequence[str]) -> list[Chapter]:
-    """The pages of an edition.
-
-    Args:
-        pages: All pages in reading order, rendered.
-        wanted: Beginnings of the paths of those that belong to it.
-
-    Returns:
-        Them, in reading order.
-    """
-    return [
-        Chapter(
-            name(page),
-            page.url,
-            heading(page),
-            page.content or "",
-        )
-        for page in pages
-        if page.file.src_uri.startswith(tuple(wanted))
-    ]
-
-
-def composed(parts: Sequence[Chapter], url: str) -> str:
+def composed(parts: Mapping[str, Chapter], url: str) -> str:
     """Put chapters together.
 
     Args:
-        parts: The chapters.
+        parts: The chapters in reading order, by their addresses.
         url: The address of the page that they come to stand on.
 
     Returns:
-        HTML: a list of the chapters, then each of them in a section.
+        HTML: a list of the chapters, then each of them in a section. What names a section is in it,
+        not around it: copy buttons take the id of what is around their code.
     """
-    names = {part.url: part.name for part in parts}
     items = "\n".join(
-        f'<li><a href="#{part.name}">{html.escape(part.title)}</a></li>' for part in parts
+        f'<li><a href="#{part.name}">{html.escape(part.title)}</a></li>' for part in parts.values()
     )
     sections = "\n".join(
-        f'{_PAUSE}<section class="chapter" id="{part.name}">\n{moved(part, url, names)}\n</section>'
-        for part in parts
+        f'{_PAUSE}<section class="chapter"><span id="{part.name}"></span>\n'
+        f"{moved(part, url, parts)}\n</section>"
+        for part in parts.values()
     )
     return f'<ol class="contents">\n{items}\n</ol>\n{sections}\n'
 
 
-def moved(part: Chapter, url: str, names: Mapping[str, str]) -> str:
+def moved(part: Chapter, url: str, parts: Mapping[str, Chapter]) -> str:
     """A chapter's HTML as it has to be on another page.
 
     Headings go down a level, hidden text is open, ids are the chapter's own.
@@ -108,53 +76,49 @@ def moved(part: Chapter, url: str, names: Mapping[str, str]) -> str:
     Args:
         part: The chapter.
         url: The address of the other page.
-        names: The names of all chapters there, by their addresses.
+        parts: All chapters there, by their addresses.
 
     Returns:
         Its HTML.
     """
-
-    def named(found: re.Match[str]) -> str:
-        values = " ".join(f"{part.name}--{name}" for name in found[2].split())
-        return f'{found[1]}="{values}"'
-
-    def led(found: re.Match[str]) -> str:
-        link = _led(html.unescape(found[2]), part, url, names)
-        return f'{found[1]}="{html.escape(link)}"'
-
-    def rewritten(found: re.Match[str]) -> str:
-        tag, attributes = found[1], found[2]
-        if len(tag.lstrip("/")) == 2 and tag[-1] in "12345" and tag[-2] == "h":
-            tag = f"{tag[:-1]}{int(tag[-1]) + 1}"
-        elif tag.endswith("fieldset"):  # its controls are gone
-            tag = tag.replace("fieldset", "div")
-        elif tag == "details" and not re.search(r"\sopen\b", attributes):
-            tag = "details open"
-        if "=" in attributes:
-            attributes = _NAMES.sub(named, attributes)
-            attributes = _LINKS.sub(led, attributes)
-            attributes = _PAINT.sub(rf"url(#{part.name}--\1)", attributes)
-        return f"<{tag}{attributes}>"
-
-    return _TAG.sub(rewritten, _LEFT_OUT.sub("", part.content))
+    tree = LexborHTMLParser(f"<body>{part.content}")
+    for node in tree.css(_LEFT_OUT):
+        node.decompose()
+    attributes = (*_NAMES, *_PAINTED, "href", "src")
+    for node in tree.css(f":is(details, {', '.join(f'[{name}]' for name in attributes)})"):
+        if node.tag == "details":
+            node.attrs["open"] = ""
+        for name in attributes:
+            if not (value := node.attributes.get(name)):
+                continue
+            if name in ("href", "src"):
+                value = _led(value, part, url, parts)
+            elif name in _NAMES:
+                value = " ".join(f"{part.name}--{one}" for one in value.split())
+            else:
+                value = value.replace("url(#", f"url(#{part.name}--")
+            node.attrs[name] = value
+    content = tree.body.inner_html if tree.body else ""
+    content = re.sub(r"(</?)fieldset\b", r"\1div", content or "")  # its controls are gone
+    return re.sub(r"(</?h)([1-5])\b", lambda found: f"{found[1]}{int(found[2]) + 1}", content)
 
 
-def _led(link: str, part: Chapter, url: str, names: Mapping[str, str]) -> str:
+def _led(link: str, part: Chapter, url: str, parts: Mapping[str, Chapter]) -> str:
     """Where a link of a chapter leads from the edition."""
-    parts = urlsplit(link)
-    if parts.scheme or parts.netloc or parts.path.startswith("/"):
+    to = urlsplit(link)
+    if to.scheme or to.netloc or to.path.startswith("/"):
         return link
     path = urlsplit(urljoin(f"file:///{part.url}", link)).path.lstrip("/")
-    anchor = unquote(parts.fragment)
-    name = part.name if not parts.path else names.get(unquote(path))
-    if name:
-        return f"#{name}--{anchor}" if anchor else f"#{name}"
-    return get_relative_url(path, url) + (f"#{parts.fragment}" if anchor else "")
+    there = parts.get(unquote(path)) if to.path else part
+    if there:
+        anchor = unquote(to.fragment)
+        return f"#{there.name}--{anchor}" if anchor else f"#{there.name}"
+    return get_relative_url(path, url) + (f"#{to.fragment}" if to.fragment else "")
 
 
-def outline(parts: Sequence[Chapter]) -> list[AnchorLink]:
+def outline(parts: Mapping[str, Chapter]) -> list[AnchorLink]:
     """The chapters as a table of contents."""
-    return [AnchorLink(part.title, part.name, 2) for part in parts]
+    return [AnchorLink(part.title, part.name, 2) for part in parts.values()]
 
 
 def digest(content: str, looks: Sequence[Path]) -> str:

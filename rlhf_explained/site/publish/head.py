@@ -1,25 +1,29 @@
-"""What a page says of itself to programs: title, description, picture, structured data."""
+"""What a page says of itself elsewhere: title, description, picture; and whether it leads on."""
 
 from __future__ import annotations
 
 import html
-import json
-import math
 import posixpath
 import re
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
+import yaml
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
-from rlhf_explained.site.markdown import learn
+from rlhf_explained.disk import shown
+from rlhf_explained.site import faults
+from rlhf_explained.site.markdown import commands
+from rlhf_explained.site.markdown.glossary import navigation
+
+CARDS = "assets/cards"
+DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
+FRONT_MATTER = {"description": str, "search": dict, "hide": list, "edition": list}
+_NAMES = {str: "a text", dict: "names with values", list: "a list"}
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
 _FIRST_PROSE = re.compile(r"<p>(?!<a download)(.*?)</p>", re.S)
-_TERM = re.compile(r"href=\"[^\"]*glossary(?:/|\.html)#([\w-]+)\"")
-CARDS = "assets/cards"
-_KINDS = {"quiz": "quiz", "glossary": "glossary", "bibliography": "bibliography"}
 
 
 def heading(page: Page) -> str:
@@ -50,86 +54,92 @@ def description(content: str) -> str:
     return text[: sentence + 1] if sentence > 0 else f"{text[:158].rsplit(' ', 1)[0]} …"
 
 
-def minutes(page: Page) -> int:
-    """How long a page takes: what a chapter says of itself, by its words for others."""
-    if page.file.src_uri.startswith("guide/"):
-        return learn.minutes(page.markdown or "")
-    words = len(_TAGS.sub(" ", page.content or "").split())
-    return max(1, math.ceil(words / learn.WORDS))
-
-
-def describe(page: Page, places: Mapping[str, int], config: Any) -> dict[str, str]:
-    """All that the head of a page's HTML says of it.
-
-    Args:
-        page: A page of the navigation, rendered.
-        places: The place of each page in reading order, from 1, by its URL.
-        config: The site's configuration.
-
-    Returns:
-        Title, description, the address of the picture, its alternative text, and JSON.
-    """
+def preview(page: Page, config: MkDocsConfig) -> dict[str, str]:
+    """What a link to a page shows elsewhere: its title, and the address of its picture."""
     image = f"{CARDS}/{name(page)}.png"
-    title = heading(page)
-    return {
-        "title": title,
-        "description": page.meta.get("description", ""),
-        "image": config.site_url + image if config.site_url else get_relative_url(image, page.url),
-        "alt": f"{config.site_name}: {title}",
-        "structured": script(structured(page, places, config)),
-    }
+    address = config.site_url + image if config.site_url else get_relative_url(image, page.url)
+    return {"title": heading(page), "image": address}
 
 
-def structured(page: Page, places: Mapping[str, int], config: Any) -> dict[str, Any]:
-    """Structured data in the words of schema.org.
+def check(markdown: str, page: Page, config: MkDocsConfig) -> None:
+    """Check what a page says of itself and of its neighbours.
 
     Args:
-        page: A page of the navigation, rendered.
-        places: The place of each page in reading order, from 1, by its URL.
+        markdown: The page without its front matter.
+        page: Not rendered yet; what its front matter says wrongly is taken out.
         config: The site's configuration.
-
-    Returns:
-        A `LearningResource`; a `TechArticle` for the API and for what concerns the project.
     """
-    source = page.file.src_uri
-    lesson = source in ("index.md", "whole.md") or source.startswith(("guide/", "notebooks/"))
-    lesson = lesson or source in ("reference/glossary.md", "reference/bibliography.md")
-    content = page.content or ""
-    about: dict[str, Any] = {
-        "@context": "https://schema.org",
-        "@type": "LearningResource" if lesson else "TechArticle",
-        "name": heading(page),
-        "description": page.meta.get("description", ""),
-        "inLanguage": "en",
-        "isAccessibleForFree": True,
-        "license": "https://spdx.org/licenses/MIT.html",
-        "timeRequired": f"PT{minutes(page)}M",
-        "position": places.get(page.url, 0),  # 0: a fault of mkdocs.yml
-        "isPartOf": {"@type": "Course" if lesson else "WebSite", "name": config.site_name}
-        | ({"url": config.site_url} if config.site_url else {}),
-    }
-    if page.canonical_url:
-        about |= {"@id": page.canonical_url, "url": page.canonical_url}
-    if lesson:
-        about |= {
-            "learningResourceType": _kind(source),
-            "educationalLevel": "intermediate",
-            "teaches": _terms(content) or [heading(page)],
-        }
-    return about
+    _check_front_matter(markdown, page)
+    _check_way(markdown, page, config)
+    for words, what in commands.faults(markdown, Path(config.config_file_path).parent):
+        faults.report(what, re.escape(words))
 
 
-def _kind(source: str) -> str:
-    stem = source.rsplit("/", 1)[-1].split(".")[0]
-    return "notebook" if source.endswith(".py") else _KINDS.get(stem, "tutorial")
+def check_notebook(description: str) -> None:
+    """Check what a notebook says of itself.
+
+    Args:
+        description: The beginning of its prose.
+    """
+    if len(description) < DESCRIPTION.start:
+        what = (
+            f"the first paragraph has {len(description)} characters, but search results show it: "
+            f"say in {DESCRIPTION.start} or more what the notebook teaches"
+        )
+        faults.report(what, r"(?m)^# # ")
 
 
-def _terms(content: str, most: int = 12) -> list[str]:
-    """The terms that a page leads to the glossary for, in its order."""
-    names = dict.fromkeys(_TERM.findall(content))
-    return [name.replace("-", " ") for name in names][:most]
+def _check_front_matter(markdown: str, page: Page) -> None:
+    """Find what MkDocs takes for text because it is no YAML, or for front matter though it is."""
+    source = Path(page.file.abs_src_path or "").read_text(encoding="utf-8")
+    if markdown.startswith("---\n") or (page.meta and not source.startswith("---\n")):
+        begun = re.match(r"---\n(.*?)\n---\n", source, re.S)
+        text, place, why = begun[1] if begun else "", r"\A", ""
+        try:
+            yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            faulty = text.split("\n")[error.problem_mark.line] if error.problem_mark else ""
+            place, why = rf"(?m)^{re.escape(faulty)}$", f" ({error.problem})"
+        what = f"the front matter is no YAML between two lines `---`{why}: mend it"
+        faults.report(what, place)
+        return
+    for key, value in list(page.meta.items()):
+        known = FRONT_MATTER.get(key, object)
+        why = f"the front matter says {key!r}; {faults.nearest(key, FRONT_MATTER)}"
+        if known is not object:
+            why = f"{key!r} has to be {_NAMES[known]}: mend it"
+        if known is dict and isinstance(value, dict):
+            value, why = value.get("terms", value), "'terms' has to be names with values: mend it"
+        if known is object or not isinstance(value, known):
+            faults.report(why, rf"(?m)^{re.escape(key)}:")
+            del page.meta[key]
+    length = len(page.meta.setdefault("description", ""))
+    if length not in DESCRIPTION:
+        faults.report(
+            f"the description has {length} characters, but search results show it: write one of "
+            f"{DESCRIPTION.start} to {DESCRIPTION.stop - 1} into the front matter",
+            r"(?m)^description:" if length else r"\A",
+        )
 
 
-def script(about: dict[str, Any]) -> str:
-    """JSON that may stand inside `<script>`: nothing in it ends the element."""
-    return json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def _check_way(markdown: str, page: Page, config: MkDocsConfig) -> None:
+    """Find a chapter that the home page does not name, or that leads on to another than the next.
+
+    The order stands in `mkdocs.yml`: a page that is checked alone knows no other pages.
+    """
+    home, own = Path(config.docs_dir, "index.md"), page.file.src_uri
+    order = navigation(Path(config.config_file_path))
+    chapters = [path for path in order if path.startswith("guide/")]
+    if own not in chapters:
+        return
+    listed = home.read_text(encoding="utf-8")
+    if f"]({own})" not in listed or f"minutes: {own} " not in listed:
+        where = f"{shown(home)}:{faults.line_of(home, r'(?m)^[|].*guide/') or 1}"
+        what = f"the home page does not name this chapter and its time: add a row at {where}"
+        faults.report(what, r"(?m)^# ")
+    said = re.search(r"(?m)^\*\*Next:\*\* \[.*?\]\(([^)#]+)", markdown)
+    for after in chapters[chapters.index(own) + 1 :][:1]:
+        if not said or f"guide/{said[1]}" != after:
+            name = posixpath.basename(after)
+            what = f"in mkdocs.yml {name} comes next: end with `**Next:** [its title]({name})`"
+            faults.report(what, r"(?m)^\*\*Next:" if said else r"(?m)^# ")

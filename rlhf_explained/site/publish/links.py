@@ -6,27 +6,16 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
-_LOADS = {  # elements that load what an attribute names, without being asked
-    "audio": ("src",),
-    "embed": ("src",),
-    "iframe": ("src",),
-    "image": ("href", "xlink:href"),
-    "img": ("src", "srcset"),
-    "input": ("src",),
-    "object": ("data",),
-    "script": ("src",),
-    "source": ("src", "srcset"),
-    "track": ("src",),
-    "use": ("href", "xlink:href"),
-    "video": ("src", "poster"),
-}
+_LOADS = ("src", "srcset", "poster", "data")  # attributes that load what they name, unasked
 _LINKS_THAT_LOAD = ("stylesheet", "icon", "preload", "preconnect", "dns-prefetch", "modulepreload")
+_RUNS = re.compile(r"\s*(?:javascript|vbscript|data):", re.I)
+_HANDLER = re.compile(r"<\w+(?:\s[^<>]*)?\s(on[a-z]+=)")
 
 
 @dataclass(frozen=True)
@@ -44,19 +33,27 @@ class Fault:
     words: str
 
 
-@dataclass
 class _Page:
-    """What one HTML file names and loads."""
+    """What one HTML file names and loads.
 
-    path: Path
-    ids: set[str] = field(default_factory=set)
-    links: list[str] = field(default_factory=list)
-    loads: list[str] = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
+    Attributes:
+        ids, links, loads: What it names, leads to, and loads without being asked.
+        faults: What is wrong, each with its words.
+    """
 
-    def __post_init__(self) -> None:
-        tree = LexborHTMLParser(self.path.read_text(encoding="utf-8"))
-        for node in tree.css(f":is({', '.join(['[id]', 'a', 'link', *_LOADS])})"):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ids, self.links, self.loads = set[str](), list[str](), list[str]()
+        self.faults: list[tuple[str, str]] = []
+        content = path.read_text(encoding="utf-8")
+        tree = LexborHTMLParser(content)
+        for script in tree.css("article script:not([src])"):
+            if script.text() != "0":  # which lets a browser pause in the edition
+                self.faults.append(("no page's own script is run: take it out", "<script"))
+        for handler in _HANDLER.findall(content):
+            self.faults.append((f"no script of a page is run: take out {handler!r}", handler))
+        loading = ", ".join(f"[{name}]" for name in _LOADS)
+        for node in tree.css(f":is([id], a, link, img, image, use, {loading})"):
             named = {name: value or "" for name, value in node.attributes.items()}
             self._look_at(node.tag or "", named)
 
@@ -69,13 +66,15 @@ class _Page:
             self.ids.add(name)
         if tag == "a":
             self.ids.add(named.get("name", ""))
-            if "href" in named:
-                self.links.append(named["href"])
+            if _RUNS.match(link := named.get("href", "")):
+                what = f"the link {link[:60]!r} runs a script, which is not run: name a page"
+                self.faults.append((what, f'"{link}'))
+            elif "href" in named:
+                self.links.append(link)
         elif tag == "link" and named.get("rel", "") in _LINKS_THAT_LOAD:
             self.loads.append(named.get("href", ""))
-        for name in _LOADS.get(tag, ()):
-            if name in named:
-                self.loads.append(named[name])
+        names = ("href", "xlink:href") if tag in ("image", "use") else _LOADS
+        self.loads += [named[name] for name in names if name in named]
         if tag == "img" and not named.get("alt"):
             source = named.get("src", "")[:60]
             if "alt" not in named or "twemoji" not in named.get("class", ""):
@@ -94,20 +93,19 @@ def faults(site: Path, address: str = "") -> Iterator[Fault]:
         Each fault.
     """
     links = _Links(site, address)
+    loads = [(page.path, load) for page in links.pages.values() for load in page.loads]
+    for sheet in sorted(site.rglob("*.css")):
+        urls = re.findall(r"url\(\s*['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8"))
+        loads += [(sheet, load) for load in urls]
     for name, page in links.pages.items():
         for what, words in page.faults:
             yield Fault(page.path, what, words)
         for link in page.links:
             if why := links.broken(link, name):
                 yield Fault(page.path, f"the link {link!r} leads nowhere: {why}", link)
-        for load in page.loads:
-            if why := _foreign(load) or links.broken(load, name):
-                yield Fault(page.path, f"{load[:80]!r} is loaded: {why}", load)
-    for sheet in sorted(site.rglob("*.css")):
-        name = sheet.relative_to(site).as_posix()
-        for load in re.findall(r"url\(\s*['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8")):
-            if why := _foreign(load) or links.broken(load, name):
-                yield Fault(sheet, f"{load[:80]!r} is loaded: {why}", load)
+    for path, load in loads:
+        if why := _foreign(load) or links.broken(load, path.relative_to(site).as_posix()):
+            yield Fault(path, f"{load[:80]!r} is loaded: {why}", load)
 
 
 def _foreign(load: str) -> str:

@@ -34,27 +34,13 @@ class PrintError(Exception):
 
 
 def printed(digest: str) -> Path | None:
-    """Find the PDF of an edition.
-
-    Args:
-        digest: The edition's.
-
-    Returns:
-        The file, or None if this very edition was not printed, or the file has suffered since.
-    """
+    """The PDF of an edition, by its digest; None if that was not printed, or suffered since."""
     folder = memo.find("editions", digest)
     return folder / NAME if folder else None
 
 
 def remembered(digest: str, page: Path) -> Path:
-    """Print an edition, unless the memo has it.
-
-    Args:
-        digest: The edition's.
-        page: The HTML file that holds it.
-
-    Returns:
-        The PDF.
+    """Print the edition in an HTML file, unless the memo has it by its digest.
 
     Raises:
         PrintError: If there is no browser or it fails.

@@ -10,9 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from material.plugins.search import plugin
 
 WEIGHTS = {  # by how a path begins, the first that fits: what explains stands before what lists
     "guide/quiz/": 1.0,
@@ -25,20 +22,6 @@ WEIGHTS = {  # by how a path begins, the first that fits: what explains stands b
     "": 2.0,
 }
 PAGE = "page"  # the name of a page's beginning among its sections
-
-_HIDDEN = re.compile(r"<svg\b.*?</svg>|<div class=\"numbers\".*?</table>", re.S)
-_DRAWING = re.compile(r"<pre>(?:(?!</pre>).)*[│┌].*?</pre>", re.S)
-
-
-class Parser(plugin.Parser):
-    """Reads a page for the index without its figures' drawings and data, which no search shows.
-
-    The theme's parser leaves them out too, but looks at their elements, a quarter of all.
-    """
-
-    def feed(self, data: str) -> None:
-        """Read a page's HTML."""
-        super().feed(_HIDDEN.sub("", data))
 
 
 def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
@@ -58,17 +41,12 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str
     for entry in index["docs"]:
         page, _, section = entry["location"].partition("#")
         entry["boost"] = next(WEIGHTS[start] for start in WEIGHTS if page.startswith(start))
-        entry["text"] = _DRAWING.sub("", entry["text"])
         key = (page, section or PAGE)
         if key in left:
             left.remove(key)
             entry["terms"] = terms[page][key[1]]
-    path.write_text(_compact(index), encoding="utf-8")
+    path.write_text(json.dumps(index, separators=(",", ":")), encoding="utf-8")
     for entry in index["docs"]:
         entry["location"] = re.sub(r"(^|/)(?=#|$)", r"\1index.html", entry["location"])
-    path.with_suffix(".js").write_text(f"var __index = {_compact(index)}", encoding="utf-8")
+    path.with_suffix(".js").write_text(f"var __index = {json.dumps(index)}", encoding="utf-8")
     return sorted(left)
-
-
-def _compact(index: Any) -> str:
-    return json.dumps(index, separators=(",", ":"))

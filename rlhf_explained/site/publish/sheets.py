@@ -1,7 +1,6 @@
-"""The style sheets as they are published: without what nothing on the site can match.
+"""The style sheets as they are published: without rules for classes that nothing on the site has.
 
-Every page waits for them. A third of the theme's rules are for parts of it that no page has, and
-with them go the icons and colours that then nothing mentions.
+Every page waits for them, and a third of the theme's rules are for parts of it that no page has.
 """
 
 from __future__ import annotations
@@ -10,16 +9,9 @@ import re
 from collections.abc import Set
 from pathlib import Path
 
-_STRING = r'"[^"]*"|\'[^\']*\''
-_COMMENT = re.compile(rf"({_STRING})|/\*.*?\*/", re.S)
-_BLANKS = re.compile(rf"({_STRING})|\s*([{{}};,])\s*|(:)\s+|(\s)\s*")
-_RULE = re.compile(rf"(?<=[{{}}])((?:[^{{}}@\"']|{_STRING})+)(\{{(?:[^{{}}\"']|{_STRING})*\}})")
-_EMPTY = re.compile(r"@(?:media|supports)[^{}]*\{\}")
 _PARENTHESES = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _SELECTOR = re.compile(rf"(?:[^,()]|{_PARENTHESES})+")
-_NAMED = re.compile(r"\.([a-zA-Z_][\w-]*)|\[[\w-]+=\"?([\w-]+)\"?\]")
-_VARIABLE = re.compile(rf"(?<=[{{;])(--[\w-]+):(?:[^;{{}}\"']|{_STRING})*(?:;|(?=\}}))")
-_ELSEWHERE = {"rtl"}  # scripts ask whether text runs from right to left; no page's does
+_RULE = re.compile(r"(?<=[{}])([^{}@]+)(\{[^{}]*\})")
 
 
 def thin(site: Path) -> None:
@@ -30,58 +22,30 @@ def thin(site: Path) -> None:
     """
     pages = (path.read_text(encoding="utf-8") for path in site.rglob("*.html"))
     tags = (tag for page in pages for tag in re.findall(r"<[^>]*>", page))
-    scripts = (
-        path.read_text(encoding="utf-8") for path in (site / "assets/javascripts").glob("*.js")
-    )
+    scripts = (path.read_text(encoding="utf-8") for path in site.glob("assets/javascripts/*.js"))
     words = {word for text in (*tags, *scripts) for word in re.findall(r"[\w-]+", text)}
-    sheets = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.css")}
-    thinner = {
-        path: without_idle_rules(sheet, words - _ELSEWHERE) for path, sheet in sheets.items()
-    }
-    words.update(re.findall(r"(?<=var\()--[\w-]+", "".join(thinner.values())))
-    for path, sheet in thinner.items():
-        path.write_text(without_idle_variables(sheet, words), encoding="utf-8")
+    for path in site.rglob("*.css"):
+        path.write_text(thinner(path.read_text(encoding="utf-8"), words), encoding="utf-8")
 
 
-def without_idle_rules(sheet: str, words: Set[str]) -> str:
-    """Leave out comments, blanks, and the selectors that nothing can match.
+def thinner(sheet: str, words: Set[str]) -> str:
+    """Leave out comments, needless blanks, and the selectors that nothing can match.
 
     Args:
         sheet: A style sheet.
         words: All words of the pages, and of the scripts that may put a class on something.
 
     Returns:
-        The rest of it. A class that a script may put together (`tabbed-control--` and a side) is
-        in it if its first part is a word.
+        The rest of it.
     """
 
     def is_met(selector: str) -> bool:
         whole = re.sub(_PARENTHESES, "", selector)  # what stands in :not() need not be there
-        return all(
-            (name or value) in words or name.split("--")[0] in words
-            for name, value in _NAMED.findall(whole)
-        )
+        return all(name in words for name in re.findall(r"\.([a-zA-Z_][\w-]*)", whole))
 
     def met(rule: re.Match[str]) -> str:
         selectors = ",".join(filter(is_met, _SELECTOR.findall(rule[1])))
         return selectors and f"{selectors}{rule[2]}"
 
-    sheet = _COMMENT.sub(lambda found: found[1] or " ", sheet)
-    sheet = _BLANKS.sub(r"\1\2\3\4", sheet)
-    sheet = _RULE.sub(met, "}" + sheet.strip().replace(";}", "}"))[1:]
-    while _EMPTY.search(sheet):
-        sheet = _EMPTY.sub("", sheet)
-    return sheet
-
-
-def without_idle_variables(sheet: str, words: Set[str]) -> str:
-    """Leave out the variables that nothing asks for, each with its icon or colour.
-
-    Args:
-        sheet: A style sheet without blanks.
-        words: All words of the pages and scripts, and what the sheets ask for by `var()`.
-
-    Returns:
-        The rest of it.
-    """
-    return _VARIABLE.sub(lambda found: found[0] if found[1] in words else "", sheet)
+    sheet = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", sheet, flags=re.S))
+    return _RULE.sub(met, "}" + sheet)[1:]

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlhf_explained.site.markdown.frames import BOX, ragged
+from rlhf_explained.site.markdown.diagrams import BOX, ragged
 
 RUN = ("python", "pycon")
 SHOWN = (

@@ -16,6 +16,9 @@ const load = (sign) => {
   begun = true
   for (const later of document.querySelectorAll("script[data-src]")) {
     add(later.dataset.src).onload = () => {
+      if (!later.dataset.src.includes("/bundle.")) return
+      document.dispatchEvent(new Event("DOMContentLoaded")) // the theme waits for it, and it is over
+      for (const bar of document.querySelectorAll(".md-code__nav")) bar.role = "none" // no landmark
       if (sign.type === "keydown") sign.target.dispatchEvent(new KeyboardEvent("keydown", sign))
       if (document.getElementById("__search").checked) document.forms.search.query.focus()
     }

@@ -1,0 +1,45 @@
+"""Checks the commands that prose shows: `make site`, `python -m rlhf_explained train --json`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlhf_explained.site.faults import nearest
+
+_SHOWN = re.compile(r"(?m)(?:^[ >]*\$ |`)(make|python -m rlhf_explained)((?: [^`\s#]+)+)")
+_COMMAND = re.compile(r"@main\.command\(\)\n((?:@.*\n)*)def (\w+)")
+
+
+def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
+    """Find commands that do not exist, in code spans and after the prompts of a console.
+
+    Args:
+        text: Markdown.
+        root: The checkout. Without a Makefile there, nothing is known of `make`.
+
+    Yields:
+        The words of each, and what is wrong with them.
+    """
+    makefile = root / "Makefile"
+    rules = makefile.read_text(encoding="utf-8") if makefile.is_file() else ""
+    targets, settings = (set(re.findall(x, rules)) for x in (r"(?m)^([a-z]+):", r"\b[A-Z]+\b"))
+    program = (Path(__file__).parents[2] / "__main__.py").read_text(encoding="utf-8")
+    commands = {
+        name: re.findall(r'"(--[\w-]+)"', given) for given, name in _COMMAND.findall(program)
+    }
+    for program, rest in _SHOWN.findall(text):
+        first, *_ = words = rest.split()
+        for word in words:
+            name, sets, _ = word.partition("=")
+            known = [name]
+            if program == "make" and rules:
+                known = settings if sets else targets
+            elif program != "make" and word.startswith("-"):
+                known = commands.get(first, [])
+            elif program != "make" and word is first and not word.isupper():
+                known = commands
+            if name not in known:
+                yield program + rest, f"`{program}` knows no {name!r}; {nearest(name, known)}"
+                break

@@ -1,0 +1,208 @@
+"""Finds what only looks like Markdown: it would stand on the page as it was typed, or fall apart.
+
+Markdown has no errors: what it cannot read is text. So the source is looked at before Markdown
+reads it, and what looks like syntax still is looked for in the text that came out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from xml.etree.ElementTree import Element
+
+from markdown import Markdown
+from markdown.preprocessors import Preprocessor
+from markdown.treeprocessors import Treeprocessor
+from markdown.util import AtomicString
+
+from rlhf_explained.site import faults
+
+# In any line, code too.
+ANYWHERE = {
+    "(?:<{7}|>{7})(?: .*|$)": "a merge that conflicted left this line: choose one side",
+    ".*[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff].*": (
+        "a character that nobody sees stands in this line, and may reorder it: write it anew"
+    ),
+}
+# In the text that came out, but for code and formulas; of a paragraph, where a line starts.
+START = "(?m)^"
+LEFT_OVER = {
+    r"\$\$": "these dollars begin no formula: leave a blank line above and below it",
+    r"\\[a-zA-Z]{2,}": "this TeX stands outside of dollars: put it between them",
+    r"\[\^[^\]\s]+\]": "this footnote has no text: write it below, as `[^name]: …`",
+    r"!?\[[^\]\n]+\]\[(?!rlhf_explained)[^\]\n]*\]": (
+        "this names no address: write it below, as `[name]: address`"
+    ),
+    r"(?m)^(?:[-*+]|\d{1,2}[.)]) ": "this is no list: leave a blank line above it",
+    r"(?m)^\|.*\|$": "this is no table: leave a blank line above it, and dashes under its head",
+    r"(?m)^(?:!!!|\?\?\?)": "this is no box: leave a blank line above it",
+    r"^\[[ xX]\] ": "Markdown here has no boxes to tick: write ✓ or ✗",
+    r"\[!(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]": "here a box begins with `!!! note`",
+    r"~~(?=\S)": "Markdown here crosses nothing out: write it anew",
+    r"(?<![\w:]):[a-z]+(?:_[a-z]+)*:(?!\w)": "no sign has a name here: write the sign itself",
+    r"\*\*|(?<!`)`(?!`)": "this begins or ends nothing: close it, or write a backslash before it",
+    r"\{\{|\}\}": "these braces call nothing: write `{{ value: NAME }}`",
+}
+_FENCE = re.compile(r"[ >]*(`{3,}|~{3,})\s*\{?\.?(\w*)(.*)")
+_ITEM = re.compile(r" *(?:[-*+]|\d{1,2}\.) +\S.*")
+_BOX = re.compile(r" *(?:!!!|\?\?\?\+?) ?\w.*")
+_DASHES = re.compile(r" *\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?")
+
+
+def fenced(lines: Iterable[str]) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """Tell code from prose.
+
+    Args:
+        lines: Of Markdown.
+
+    Yields:
+        Each line, and what opens the fence that it belongs to: fence, language and the rest of that
+        line, which is the match's `string`.
+    """
+    fence: re.Match[str] | None = None
+    for line in lines:
+        fence, ends = fence or _FENCE.fullmatch(line), fence and line.strip(" >") == fence[1]
+        yield line, fence
+        fence = None if ends else fence
+
+
+class Source(Preprocessor):
+    """Keeps a page's lines before anything is made of them, and finds what will be misread.
+
+    Attributes:
+        lines: As they were written.
+        faults: What is wrong, to be shown on the page.
+    """
+
+    lines: list[str]
+    faults: list[Element]
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Look, and change nothing."""
+        self.lines, self.faults = lines, []
+        for line in lines:
+            for sign, why in ANYWHERE.items():
+                if re.fullmatch(sign, line):
+                    self._report(line, why)
+        parts = list(fenced(lines))
+        for line, fence in parts:
+            own = fence and fence[2] in ("figure", "samples") and fence.string is line
+            if fence and own and (words := fence[3].strip(" }")):
+                name = fence[2]
+                why = f"{name} takes nothing on its first line: put {words!r} below it"
+                self._report(line, why)
+        # of a fence its first line is enough
+        shown = [line for line, fence in parts if not fence or fence.string is line]
+        prose = re.sub(r"(`+).+?\1", "", "\n".join(shown))
+        if unclosed := re.search(r"<!--(?!.*?-->).*", prose, re.S):
+            line = unclosed[0].split("\n")[0]
+            self._report(line, "this comment swallows all below it: close it with -->")
+        prose = re.sub(r"<!--.*?-->", "", "\n".join(shown), flags=re.S)
+        plain = [re.sub(r"^(?: {0,3}> ?)+", "", line.expandtabs(4)) for line in prose.split("\n")]
+        self._find_misplaced(plain)
+        self._find_uneven(plain)
+        return lines
+
+    def _report(self, line: str, why: str) -> None:
+        place = rf"(?m)^[ \t#>]*{re.escape(line.strip())}[ \t]*$"
+        self.faults.append(faults.element("div", why, place))
+
+    def _find_misplaced(self, lines: list[str]) -> None:
+        """Find what is indented, but not so that it belongs to the list or box above it."""
+        within, box = False, ""
+        for before, line in pairwise(["", *lines]):
+            if not line.strip() or line.lstrip().startswith("<"):
+                continue
+            depth = len(line) - len(line.lstrip())
+            opens = _ITEM.fullmatch(line) or _BOX.fullmatch(line)
+            begins = opens or _FENCE.fullmatch(line) or not before.strip() or box
+            if depth % 4 and begins and (within or opens):
+                why = (
+                    f"this is indented by {depth} blanks, so it falls out of the list or box above"
+                )
+                self._report(line, f"{why}: indent it by a multiple of four")
+            elif box and depth < len(box) - len(box.lstrip()) + 4:
+                self._report(box, "this box is empty: indent by four blanks what belongs into it")
+            within = bool(opens) or (within and depth > 0)
+            box = line if _BOX.fullmatch(line) else ""
+
+    def _find_uneven(self, lines: list[str]) -> None:
+        """Find rows of tables that have not as many cells as the head."""
+        count = 0
+        for before, line in pairwise(["", *lines]):
+            if _DASHES.fullmatch(line) and "|" in before:
+                count = _cells(before)
+            count = count if "|" in line else 0
+            if count and _cells(line) != count:
+                why = f"this row has {_cells(line)} cells, the head of its table {count}: mend one"
+                self._report(line, why)
+
+
+def _cells(row: str) -> int:
+    row = re.sub(r"\\\||(`+).+?\1", "", row)
+    return re.sub(r"^\s*\||\|\s*$", "", row).count("|") + 1
+
+
+class Leftovers(Treeprocessor):
+    """Finds what stayed as it was typed, or leads nowhere, when all else is done."""
+
+    def __init__(self, md: Markdown, source: Source) -> None:
+        super().__init__(md)
+        self.source = source
+
+    def run(self, root: Element) -> None:
+        """Report each, at the top of the page, where who serves it sees it."""
+        found = self.source.faults
+        for tag, text in _texts(root):
+            for sign, why in LEFT_OVER.items():
+                left = re.search(sign, text) if tag == "p" or not sign.startswith(START) else None
+                if left:
+                    begin = text[left.start() :].split("\n\n")[0][:40]
+                    words = begin.split() if len(begin) < 40 else begin.split()[:-1] or [begin]
+                    place = r"[\s#>]+".join(map(re.escape, words))
+                    found.append(faults.element("div", f"{' '.join(words)!r}: {why}", place))
+                    break
+        for link in root.iter("autoref"):
+            name = link.get("identifier", "")
+            if not name.startswith("rlhf_explained"):
+                why = f"nothing says where {name!r} leads: write it below, as `[{name}]: address`"
+                found.append(faults.element("div", why, rf"\[{re.escape(name)}\](?![(:])"))
+                link.tag, link.attrib = "span", {}
+        headings = [each for level in "123456" for each in root.iter(f"h{level}")]
+        for place, heading in enumerate(headings):
+            words = "".join(heading.itertext()).split("\x02")[0]  # where the link to it begins
+            why = ""
+            if heading.tag == "h1" and place:
+                why = f"{words!r} is a second title: give it two marks `##`"
+            elif re.fullmatch(r"_\d+", heading.get("id", "")):
+                why = f"no link can name {words!r}, which has no letter a to z: add `{{#a-name}}`"
+            if why:
+                found.append(faults.element("div", why, rf"(?m)^#+ {re.escape(words)}"))
+        self._find_idle_footnotes(root)
+        for place, fault in enumerate(found):
+            root.insert(place, fault)
+        self.source.faults = []
+
+    def _find_idle_footnotes(self, root: Element) -> None:
+        named = {element.get("id", "") for element in root.iter("sup")}
+        for notes in root.iter("ol"):
+            for note in list(notes):
+                name = note.get("id", "").removeprefix("fn:")
+                if note.get("id") == f"fn:{name}" and f"fnref:{name}" not in named:
+                    notes.remove(note)
+                    why = f"nothing refers to the footnote [^{name}]: do so, or take it out"
+                    fault = faults.element("div", why, rf"\[\^{re.escape(name)}\]:")
+                    self.source.faults.append(fault)
+
+
+def _texts(element: Element) -> Iterator[tuple[str, str]]:
+    """The text that came from Markdown, but for code, with the tag of what it stands in."""
+    if element.tag in ("code", "pre"):
+        return
+    texts = [element.text, *(child.tail for child in element)]
+    yield from (
+        (element.tag, text) for text in texts if text and not isinstance(text, AtomicString)
+    )
+    for child in element:
+        yield from _texts(child)
