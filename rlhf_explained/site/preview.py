@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import importlib
-import multiprocessing
 import re
 import sys
 from collections.abc import Collection, Iterator
@@ -18,19 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_explained import figures, measured, parallel
-from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached, numbers
 from rlhf_explained.measured import of_run, of_studies, text, verdicts
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import EDITION
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.site.snippets.find import find
+from rlhf_explained.site.snippets.run import results
 
 FIGURES = Path(figures.__file__).parent
 # What this process knows of the values and of the figures: each reads those before it.
 READ_ANEW = (text, verdicts, of_run, of_studies, measured, numbers, figures)
-PATIENCE = 60  # seconds that a page's code may take
-_PROCESSES = multiprocessing.get_context("forkserver")
+PATIENCE = 60  # seconds that a piece of a page's code may take
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,6 @@ def get_ready(folder: Path) -> None:
         file.abs_dest_path = str(folder / file.dest_uri)
         if file.page and (path := Path(file.abs_src_path)).suffix == ".md":
             _code.setdefault(path, _snippets(path))
-    _PROCESSES.set_forkserver_preload(["torch"])
     forkserver.ensure_running()
 
 
@@ -145,28 +142,10 @@ def _wrong(path: Path) -> Iterator[str]:
     """Run a page's code if it was edited; say what does not hold, and go on saying so."""
     if path.suffix != ".md" or (code := _snippets(path)) == _code.get(path):
         return
-    with _PROCESSES.Pool(1) as processes:  # which ends them
-        try:
-            found = processes.apply_async(run, (path,)).get(PATIENCE)
-        except multiprocessing.TimeoutError:
-            what = f"its code runs for more than {PATIENCE} s, or ends Python: mend what was edited"
-            found = [f"{shown(path)}:1: {what}"]
+    ran = results(path, seed=1, patience=PATIENCE)
+    found = [fault for result in ran for fault in result.faults]
     if not found:
         _code[path] = code
     for fault in found:
         faults.logger.warning(fault)
         yield f'<pre class="fault">{html.escape(fault)}</pre>\n'
-
-
-def run(path: Path) -> list[str]:
-    """Run a page's snippets, in a process that has seen no edit before.
-
-    Args:
-        path: The page.
-
-    Returns:
-        What did not hold, each with file and line.
-    """
-    from rlhf_explained.site.snippets.run import results
-
-    return [fault for result in results(path, seed=1) for fault in result.faults]

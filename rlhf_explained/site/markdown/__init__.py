@@ -107,6 +107,13 @@ def samples_fence(
     return _blocks(md).put_aside(samples_element, source)
 
 
+def html_fence(
+    source: str, language: str, css_class: str, options: Any, md: Markdown, **rest: Any
+) -> str:
+    """Superfences formatter of what is HTML already, such as the outputs of notebooks."""
+    return source
+
+
 def _blocks(md: Markdown) -> Blocks:
     blocks = md.treeprocessors["rlhf-blocks"]
     assert isinstance(blocks, Blocks)

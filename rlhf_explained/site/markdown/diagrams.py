@@ -14,16 +14,18 @@ import html
 import re
 from xml.etree.ElementTree import Element
 
-from bs4 import BeautifulSoup, Tag
 from markdown import Markdown
 from markdown.treeprocessors import Treeprocessor
 from markdown.util import HTML_PLACEHOLDER_RE
 
-from rlhf_explained.site.faults import element, report
+from rlhf_explained.site.faults import element
 from rlhf_explained.site.markdown.frames import BOX
 
 TEXT = re.compile(r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S)  # fmt: skip # noqa: E501
-CURE = "the diagram has no words: write them in a `{}` right below it"
+CURE = (
+    'the diagram has no words: write them in a `??? words "In words"` right below it '
+    "(in a notebook, in `<details><summary>In words</summary>`)"
+)
 
 
 def title(drawing: str) -> str:
@@ -74,35 +76,13 @@ class Diagrams(Treeprocessor):
                 self.md.htmlStash.rawHtmlBlocks[number] = drawn + stashed[found.end() :]
                 below = parent[place + 1] if place + 1 < len(parent) else None
                 if below is None or below.get("class") != "words":
-                    why = CURE.format('??? words "In words"')
-                    parent.append(element("div", why, re.escape(title(drawing))))
+                    parent.append(element("div", CURE, re.escape(title(drawing))))
 
     @staticmethod
     def _stashed(child: Element) -> int | None:
         text = (child.text or "").strip() if child.tag == "p" and not len(child) else ""
         held = HTML_PLACEHOLDER_RE.fullmatch(text)
         return int(held[1]) if held else None
-
-
-def in_notebook(soup: BeautifulSoup) -> None:
-    """Do the same for a notebook, whose words stand in `<details><summary>In words</summary>`.
-
-    Args:
-        soup: The page; its diagrams already look like those of Markdown pages.
-    """
-    for code in soup.select(".language-text > pre > code"):
-        drawing = code.get_text()
-        box = code.find_parent("div")
-        if not BOX.search(drawing) or not box or box.select_one(".filename"):
-            continue
-        box.select("pre")[0]["class"] = "diagram"
-        code.attrs |= BeautifulSoup(f"<i{opening(drawing)}>", "html.parser").select("i")[0].attrs  # fmt: skip # noqa: E501
-        below = box.find_next_sibling()
-        if isinstance(below, Tag) and below.name == "details":
-            below["class"] = "words"
-        else:
-            why = CURE.format("<details><summary>In words</summary>")
-            report(why, re.escape(title(drawing)))
 
 
 def register(md: Markdown) -> None:
