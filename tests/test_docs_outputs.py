@@ -1,5 +1,6 @@
 """What a page says its code prints is what it prints, and `make outputs` mends it by line."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,20 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site.snippets.find import find, is_page, pages
-from rlhf_explained.site.snippets.run import refresh, run
+from rlhf_explained.disk import DiskError
+from rlhf_explained.site.snippets.find import find, pages
+from rlhf_explained.site.snippets.run import refresh, results
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def faults(text: str, *, python: bool = False) -> list[str]:
-    """The first lines of all faults of a page called page.md."""
-    namespace: dict[str, object] = {}
-    found = []
-    for snippet in find(text, python=python):
-        if not snippet.skip:
-            found += run(snippet, str(Path("page.md").absolute()), namespace).faults
-    return [fault.split("\n")[0] for fault in found]
+def faults(page: Path, text: str) -> list[str]:
+    """All faults of a page, which is written first."""
+    page.write_text(text, encoding="utf-8")
+    return [fault for result in results(page, seed=1) for fault in result.faults]
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page called page.md in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "page.md"
 
 
 OUTPUT = '```text title="Output"\n'
@@ -92,24 +97,74 @@ FAULTS = {
         '<!-- skip: next "why" -->\n\ntext\n\n```python\n1\n```\n',
         "page.md:1: this skip comment is not right above a python fence",
     ),
+    "output that says nothing": (
+        f"```python\nprint(1)\n```\n\n{OUTPUT}... ...\n```\n",
+        "page.md:5: this Output block is not what",
+    ),
+    "doctest that says nothing": (
+        "```pycon\n>>> [1]\n[...]\n```\n",
+        "page.md:2: this example does not give what it says",
+    ),
+    "doctest without a blank": (
+        "```pycon\n>>> x = 1\n>>>x\n1\n```\n",
+        "page.md:3: this line lacks blank after >>>: '>>>x': mend it",
+    ),
+    "doctest indented otherwise": (
+        "```pycon\n  >>> 1\n 1\n```\n",
+        "page.md:3: this line has inconsistent leading whitespace",
+    ),
+    "doctest skipped by accident": (
+        "```pycon\n>>> 1\n1\n>>> 2  # doctest: +SKIP\n3\n```\n",
+        "page.md:4: this example is skipped without a reason",
+    ),
+    "moves back": (
+        "```python\nfor i in range(3):\n    print(i, end='\\r')\n```\n",
+        r"page.md:1: this code prints '\r', which a page cannot show",
+    ),
+    "colours": (
+        "```pycon\n>>> print('\\033[1mx')\nx\n```\n",
+        r"page.md:2: this code prints '\x1b', which a page cannot show",
+    ),
+    "a file left open": (
+        f"```python\nprint(len(open(__file__).read()) > 0)\n```\n\n{OUTPUT}True\n```\n",
+        "page.md:2: this code writes to standard error: ResourceWarning: unclosed file",
+    ),
+    "a destructor that raises": (
+        "```python\nclass A:\n    def __del__(self):\n        1 / 0\n\nA()\n```\n",
+        "page.md:4: this code writes to standard error: ZeroDivisionError",
+    ),
+    "a thread that raises": (
+        "```python\nimport threading\nthreading.Thread(target=lambda: 1 / 0).start()\n```\n",
+        "page.md:3: this code writes to standard error: ZeroDivisionError: division by zero",
+    ),
+    "a warning": (
+        "```python\nimport warnings\nwarnings.warn('old')\n```\n",
+        "page.md:3: this code raises UserWarning: old",
+    ),
+    "ends Python": (
+        "```python\nimport os\nos._exit(0)\n```\n",
+        "page.md:1: this code, or what is above it, ends Python or never ends",
+    ),
+    "changes what checks it": (
+        "```python\nimport doctest as d\nd.OutputChecker.check_output = lambda *it: True\n"
+        f"print(1)\n```\n\n{OUTPUT}2\n```\n",
+        "page.md:7: this Output block is not what",
+    ),
 }
 
 
 @pytest.mark.parametrize(("text", "fault"), FAULTS.values(), ids=FAULTS)
-@pytest.mark.parametrize("container", ["", '??? question "q"\n\n'], ids=["plain", "hidden"])
-def test_a_fault_is_caught_with_its_file_and_line(text: str, fault: str, container: str) -> None:
-    if container:
-        text = textwrap.indent(text, "    ")
-        line = int(fault.split(":")[1])
-        fault = fault.replace(f":{line}:", f":{line + 2}:").replace("line 3", "line 5")
-    (found,) = faults(container + text)
+def test_a_fault_is_caught_with_its_file_and_line(page: Path, text: str, fault: str) -> None:
+    (found,) = faults(page, text)
     assert found.startswith(fault)
+    hidden = '??? question "q"\n\n' + textwrap.indent(text, "    ")
+    line = int(fault.split(":")[1])
+    (found,) = faults(page, hidden)
+    assert found.startswith(fault.replace(f":{line}:", f":{line + 2}:").replace("line 3", "line 5"))
 
 
-def test_the_message_shows_both_texts_and_the_cure() -> None:
-    text = f"```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n"
-    (snippet,) = find(text)
-    (fault,) = run(snippet, "page.md", {}).faults
+def test_the_message_shows_both_texts_and_the_cure(page: Path) -> None:
+    (fault,) = faults(page, f"```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n")
     assert "expected:\n    2\nprinted:\n    1\ncure: " in fault
     assert "make outputs" in fault
 
@@ -125,16 +180,28 @@ HOLDS = {
         "```pycon\n>>> 1 / 0\nTraceback (most recent call last):\n"
         "    ...\nZeroDivisionError: division by zero\n```\n"
     ),
+    "an option": "```pycon\n>>> [1, 2]  # doctest: +NORMALIZE_WHITESPACE\n[1,    2]\n```\n",
     "commented out": "<!--\n```python\n1 / 0\n```\n-->\n",
     "shown as Markdown": "````markdown\n```python\n1 / 0\n```\n````\n",
     "quoted": f"> ```python\n> print(1)\n> ```\n>\n> {OUTPUT}> 1\n> ```\n",
     "tildes": "~~~python\nx = '''\n```\n'''\n~~~\n",
+    "what a script may": (
+        "```python\nfrom __future__ import annotations\nimport pickle\n```\n\n```python\n"
+        "class A:\n    def f(self) -> Unknown: ...\n\n\n"
+        "assert type(pickle.loads(pickle.dumps(A()))) is A\nassert __file__\n```\n"
+    ),
 }
 
 
-@pytest.mark.parametrize("text", HOLDS.values(), ids=HOLDS)
-def test_what_holds_passes(text: str) -> None:
-    assert faults(text) == []
+def test_what_holds_passes(page: Path) -> None:
+    for text in HOLDS.values():
+        assert faults(page, text) == []
+
+
+def test_code_that_never_ends_is_ended(page: Path) -> None:
+    page.write_text("```python\nwhile True: pass\n```\n\n```python\n1\n```\n", encoding="utf-8")
+    found = [result.faults[0] for result in results(page, seed=1, patience=3)]
+    assert [fault.split(" this")[0] for fault in found] == ["page.md:1:", "page.md:5:"]
 
 
 MODULE = '''\
@@ -170,13 +237,15 @@ class Thing:
 '''
 
 
-def test_docstrings_are_pages_too() -> None:
-    found = find(MODULE, python=True)
-    namespace: dict[str, object] = {"double": lambda x: 2 * x}
-    wrong = [fault for s in found for fault in run(s, "module.py", namespace).faults]
-    assert [fault.split(" ")[0] for fault in wrong] == [
-        *("module.py:3:", "module.py:15:", "module.py:20:", "module.py:28:")
-    ]
+def test_docstrings_are_pages_too(page: Path) -> None:
+    wrong = [(one.line + 1, one.language, one.prefix) for one in find(MODULE, python=True)]
+    inside = " " * 4
+    pycon = [(20, "pycon", inside * 2), (28, "pycon", inside)]
+    assert wrong == [(3, "pycon", ""), (11, "python", inside), *pycon]
+    sound = ROOT / "rlhf_explained/formulas/masking.py"
+    assert not [fault for result in results(sound, seed=1) for fault in result.faults]
+    (fault,) = faults(page.with_suffix(".py"), "x = 1\nx = = 2")
+    assert fault.startswith("page.py:2: this is no Python")
 
 
 def test_which_files_are_pages(tmp_path: Path) -> None:
@@ -186,7 +255,6 @@ def test_which_files_are_pages(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert sorted(str(path.relative_to(tmp_path)) for path in pages(tmp_path)) == sorted(yes)
-    assert not any(is_page(tmp_path / name, tmp_path) for name in no)
 
 
 # --- make outputs ------------------------------------------------------------------------------
@@ -223,7 +291,7 @@ took ... ms
         >>> f(3)
         n is 4
         >>> [f"{n}, x" for n in range(2)]
-        [...]
+        ['0, ...']
         >>> 4
         >>> int("x")
         Traceback (most recent call last):
@@ -288,7 +356,7 @@ took ... ms
         <BLANKLINE>
         took 12 ms
         >>> [f"{n}, x" for n in range(2)]
-        [...]
+        ['0, ...']
         >>> 4
         4
         >>> int("x")
@@ -311,34 +379,72 @@ y = 1
 """
 
 
-def test_outputs_are_rewritten_by_line_and_only_once(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(STALE, encoding="utf-8")
-    changed, faults = refresh(page)
-    assert page.read_text(encoding="utf-8") == MENDED
-    assert [int(place.rsplit(":", 1)[1]) for place in changed] == [13, 23, 30, 34, 35, 43, 53]
-    assert faults == []
-    assert refresh(page) == ([], [])
-    assert page.read_text(encoding="utf-8") == MENDED
+def test_outputs_are_rewritten_by_line_and_only_once(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page.write_bytes(STALE.replace("\n", "\r\n").encode())
+    page.chmod(0o640)
+    assert refresh([page]) == 0
+    assert page.read_bytes() == MENDED.replace("\n", "\r\n").encode()
+    assert page.stat().st_mode & 0o777 == 0o640
+    places = [line for line in capsys.readouterr().out.split("\n") if line.endswith("rewritten")]
+    lines = (11, 23, 30, 34, 35, 43, 51)
+    assert places == [f"page.md:{line}: rewritten" for line in lines]
+    assert refresh([page]) == 0
+    assert capsys.readouterr().out == "0 rewritten, 0 cannot be run\n"
+    assert [path.name for path in page.parent.iterdir()] == ["page.md"]
 
 
-def test_nothing_is_rewritten_below_code_that_raises(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
+def test_nothing_is_rewritten_below_code_that_raises(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stale = f"```python\nprint(1)\n```\n\n{OUTPUT}0\n```\n\n"
-    page.write_text(f"{stale}```python\n1 / 0\n```\n\n{stale}", encoding="utf-8")
-    changed, faults = refresh(page)
-    assert [place.rsplit(":", 1)[1] for place in changed] == ["6"]
-    assert "page.md:10: this code raises ZeroDivisionError" in faults[0]
+    text = f"{stale}```python\n1 / 0\n```\n\n{stale}"
+    page.write_text(text, encoding="utf-8")
+    assert refresh([page]) == 1
+    assert page.read_text(encoding="utf-8") == text.replace("\n0\n", "\n1\n", 1)
+    assert "page.md:10: this code raises ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_page_that_holds_is_not_touched(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
+def test_a_page_that_holds_is_not_touched(page: Path) -> None:
     page.write_bytes(
         f"no newline at the end\n\n```python\nprint(1)\n```\n\n{OUTPUT}1\n```".encode()
     )
-    before = page.stat().st_mtime_ns
-    assert refresh(page) == ([], [])
-    assert page.stat().st_mtime_ns == before
+    before = page.stat()
+    assert refresh([page]) == 0
+    assert (page.stat().st_ino, page.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_fence_among_what_is_printed_is_kept_inside(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = '```python\nprint("```", "after", sep="\\n")\n```\n'
+    page.write_text(f"{code}\nText.\n", encoding="utf-8")
+    assert refresh([page]) == 0
+    block = '````text title="Output"\n```\nafter\n````\n'
+    assert page.read_text(encoding="utf-8") == f"{code}\n{block}\nText.\n"
+    assert refresh([page]) == 0
+    doctest = '```pycon\n>>> print("```")\n1\n```\n'  # its own fence is the author's
+    page.write_text(doctest, encoding="utf-8")
+    assert refresh([page]) == 1
+    assert page.read_text(encoding="utf-8") == doctest
+    assert "page.md:3: what this prints would end the fence" in capsys.readouterr().err
+
+
+def test_a_page_is_whole_though_it_cannot_be_written(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, text: str, **settings: object) -> None:
+        self.write_bytes(text.encode()[:9])
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    stale = f"```python\nprint(1)\n```\n\n{OUTPUT}0\n```\n"
+    page.write_text(stale, encoding="utf-8")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskError, match="the disk is full"):
+        refresh([page])
+    assert page.read_text(encoding="utf-8") == stale
+    assert [path.name for path in page.parent.iterdir()] == ["page.md"]
 
 
 # A checkout in which a formula changes
@@ -402,8 +508,8 @@ CHANGES = [
     *("--- rlhf_explained/twice.py", "+++ rlhf_explained/twice.py", "-        2", "+        3"),
 ]
 PLACES = """\
-docs/first.md:8: rewritten
-docs/first.md:27: rewritten
+docs/first.md:6: rewritten
+docs/first.md:25: rewritten
 docs/second.md:4: rewritten
 rlhf_explained/twice.py:9: rewritten
 4 rewritten, 0 cannot be run
@@ -460,28 +566,34 @@ def test_one_page_can_be_rewritten_alone(checkout: Path) -> None:
 
 LEAKS = """\
 ```python
-import os, random
+import decimal, gc, logging, os, random, sys
 import matplotlib as mpl
 import numpy as np
 import torch
 
 torch.set_default_dtype(torch.float64)
+torch.set_default_device("meta")
 torch.set_grad_enabled(False)
-torch.set_num_threads(1)
 torch.manual_seed(7)
 torch.set_printoptions(precision=1)
 np.random.seed(7)
-np.set_printoptions(precision=1)
+np.seterr(all="raise")
 random.seed(7)
 mpl.rcParams["lines.linewidth"] = 9
+os.environ["LEAK"] = "1"
 os.chdir("/")
+sys.path.insert(0, "/nowhere")
+decimal.getcontext().prec = 3
+gc.disable()
+logging.disable()
+torch.rand = len
 name = "of the first page"
 ```
 """
 
 KEEPS_TIGHT = """\
 ```python
-import os, random
+import decimal, gc, logging, os, sys
 import matplotlib as mpl
 import numpy as np
 import torch
@@ -490,45 +602,72 @@ assert torch.get_default_dtype() == torch.float32
 assert torch.is_grad_enabled()
 assert torch.initial_seed() != 7
 assert "0.3333" in str(torch.tensor(1 / 3))
-assert np.get_printoptions()["precision"] == 8
+assert torch.rand(1).device.type == "cpu"
+assert np.geterr()["divide"] == "warn"
 assert mpl.rcParams["lines.linewidth"] != 9
 assert os.getcwd() != "/"
+assert "LEAK" not in os.environ
+assert "/nowhere" not in sys.path
+assert decimal.getcontext().prec == 28
+assert gc.isenabled()
+assert logging.root.manager.disable == 0
 assert "name" not in globals()
 assert __name__ == "__main__"
 ```
 """
 
+SEEDED = f"```python\nimport torch\nprint(torch.rand(3))\n```\n\n{OUTPUT}0\n```\n"
+LOSES = """\
+import pytest
 
-def test_pytest_fails_where_a_page_does_and_pages_do_not_leak(tmp_path: Path) -> None:
+def test_that_runs(): pass
+
+def test_that_is_lost(): pass
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    return True if "lost" in item.name else None
+"""
+
+
+def pytest_there(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What pytest says in a folder that has our conftest.py."""
     for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    wrong = f"```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n"
-    (docs / "a.md").write_text(LEAKS, encoding="utf-8")
-    (docs / "b.md").write_text(KEEPS_TIGHT, encoding="utf-8")
-    (docs / "c.md").write_text(wrong, encoding="utf-8")
-    (docs / "d.md").write_text(HOLDS["skipped"] + "\n" + HOLDS["output"], encoding="utf-8")
-    seeded = f"```python\nimport torch\nprint(torch.rand(3))\n```\n\n{OUTPUT}...\n```\n"
-    (docs / "e.md").write_text(seeded, encoding="utf-8")
-    refresh(docs / "e.md")  # prints what the global generator gives there
-    (docs / "e.md").write_text(_printed_by_outputs(docs / "e.md"), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", "docs"],
-        cwd=tmp_path,
+        shutil.copy(ROOT / name, folder)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "docs/c.md:5: this Output block is not what the code above it" in done.stdout
-    assert "docs/e.md:6: this Output block is not what the code above it" in done.stdout
-    assert "SKIPPED" in done.stdout
-    assert "slow" in done.stdout
-    assert "2 failed, 3 passed, 1 skipped" in done.stdout
 
 
-def _printed_by_outputs(page: Path) -> str:
-    page.write_text(page.read_text(encoding="utf-8").replace("...", "stale"), encoding="utf-8")
-    refresh(page)
-    return page.read_text(encoding="utf-8")
+def test_pytest_fails_where_a_page_does_and_pages_do_not_leak(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    text = {"a": LEAKS, "b": KEEPS_TIGHT, "c": FAULTS["wrong output"][0], "e": SEEDED}
+    text["d"] = HOLDS["skipped"] + "\n" + HOLDS["output"]
+    text["z"] = FAULTS["a file left open"][0]  # the last of its process
+    for name in text:
+        (docs / f"{name}.md").write_text(text[name], encoding="utf-8")
+    refresh([docs / "e.md"])  # prints what the global generator gives there
+    for processes in ("0", "1"):
+        done = pytest_there(tmp_path, "-n", processes, "docs")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "docs/c.md:7: this Output block is not what the code above it" in done.stdout
+        assert "docs/e.md:6: this Output block is not what the code above it" in done.stdout
+        assert "docs/z.md:2: this code writes to standard error: ResourceWarning" in done.stdout
+        assert "SKIPPED" in done.stdout
+        assert "slow" in done.stdout
+        assert "3 failed, 3 passed, 1 skipped" in done.stdout
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_run_that_loses_a_test_is_not_green(processes: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LOSES, encoding="utf-8")
+    (tmp_path / "plugin.py").write_text(LOSES, encoding="utf-8")
+    done = pytest_there(tmp_path, "-n", processes, "-p", "plugin", "test_it.py")
+    assert "1 passed" in done.stdout
+    assert "not run, though found: test_it.py::test_that_is_lost" in done.stdout
+    assert done.returncode == 3

@@ -25,7 +25,7 @@ import threading
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -37,19 +37,14 @@ from rlhf_explained.site.snippets.find import UNSEEN, Snippet, find
 FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 CURE = "cure: if the code is right, run `make outputs` and read what it changed"
 PATIENCE = 900  # seconds that a piece of code may take
-MODES = {"python": "exec", "pycon": "single"}
+
+Piece = tuple[str, int, str]  # code, its first line on the page from 0, and its fence's language
+# What a piece printed; the last line of what it raised; all of that, or what went to standard
+# error, such as what a thread raised; and where on the page, from 1. None: Python ended.
+Ran = tuple[str, str, str, int | None] | None
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["torch", "jaxtyping"])  # these take seconds; nothing of ours
-
-
-@dataclass
-class Edit:
-    """Lines to put in place of those from `first` to before `end`."""
-
-    first: int
-    end: int
-    lines: list[str]
 
 
 @dataclass
@@ -59,34 +54,17 @@ class Result:
     Attributes:
         line: Where the snippet begins, from 0.
         faults: What did not hold, each with file and line.
-        edits: What would mend the faults that are about output.
+        edits: What would mend those that are about output: first line, line after, new lines.
         raised: Whether the code failed, so that nothing below it on the page can be trusted.
     """
 
     line: int
     faults: list[str] = field(default_factory=list)
-    edits: list[Edit] = field(default_factory=list)
+    edits: list[tuple[int, int, list[str]]] = field(default_factory=list)
     raised: bool = False
 
 
-@dataclass
-class Ran:
-    """What came of a piece of code: of a fence, or of one example of a doctest.
-
-    Attributes:
-        printed: On standard output.
-        error: The last line of what it raised, as Python prints it.
-        details: All of that, or what it wrote to standard error, such as what a thread raised.
-        line: Of the page, from 1, where that came from.
-    """
-
-    printed: str
-    error: str
-    details: str
-    line: int | None
-
-
-def results(path: Path, *, seed: int, patience: float = PATIENCE) -> Iterator[Result]:
+def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Iterator[Result]:
     """Run a page as a script of its own.
 
     Args:
@@ -104,15 +82,10 @@ def results(path: Path, *, seed: int, patience: float = PATIENCE) -> Iterator[Re
         error.filename = str(path)
         yield Result(0, [no_python(error)], raised=True)
         return
-    snippets = [snippet for snippet in found if not snippet.skip]
-    plans = [_examples(snippet) for snippet in snippets]
-    pieces = [
-        (example.source, example.lineno, MODES[snippet.language])
-        for snippet, (examples, _, _) in zip(snippets, plans, strict=True)
-        for example in examples
-    ]
+    plans = [(snippet, *_examples(snippet)) for snippet in found if not snippet.skip]
+    pieces = [(one.source, one.lineno, it.language) for it, every, *_ in plans for one in every]
     ran = _run(path, pieces, seed, patience)
-    for snippet, (examples, line, what) in zip(snippets, plans, strict=True):
+    for snippet, examples, line, what in plans:
         result = Result(snippet.line, raised=bool(what))
         result.faults += [f"{shown(path)}:{line + 1}: {what}"] if what else []
         for example, came in [(example, next(ran)) for example in examples]:
@@ -139,10 +112,8 @@ def _examples(snippet: Snippet) -> tuple[list[doctest.Example], int, str]:
     return examples, snippet.line, "" if examples else "this fence holds no `>>>`: write some"
 
 
-def _run(
-    path: Path, pieces: list[tuple[str, int, str]], seed: int, patience: float
-) -> Iterator[Ran | None]:
-    """Run pieces of code one after the other in a process; None for what was not run to its end."""
+def _run(path: Path, pieces: Sequence[Piece], seed: int, patience: int) -> Iterator[Ran]:
+    """Run pieces of code one after the other in a process of their own."""
     if not pieces:
         return
     receiver, sender = _PROCESSES.Pipe(duplex=False)
@@ -164,11 +135,7 @@ def _run(
 
 
 def _work(
-    path: Path,
-    pieces: list[tuple[str, int, str]],
-    seed: int,
-    environment: dict[str, str],
-    sender: Connection,
+    path: Path, pieces: Sequence[Piece], seed: int, environment: dict[str, str], sender: Connection
 ) -> None:
     """Be a page's process: run its code, and send what came of each piece."""
     import numpy as np
@@ -190,60 +157,45 @@ def _work(
     gc.freeze()  # what is there already need not be looked through each time
     complaints, heard = io.StringIO(), 0  # of the whole page: a thread may be late
     threading.excepthook = lambda it: complaints.write("".join(traceback.format_exception(it[1])))
-    for place, (code, line, mode) in enumerate(pieces, 1):
-        printed, raised = io.StringIO(), None
+    for place, (code, line, language) in enumerate(pieces, 1):
+        printed, error, lines = io.StringIO(), "", []
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaints):
             try:
                 # the empty lines make tracebacks name the page's own lines
+                mode = "exec" if language == "python" else "single"
                 exec(compiler("\n" * line + code, str(path), mode), vars(main))
-            except (Exception, SystemExit) as error:
-                raised = error
+            except (Exception, SystemExit) as raised:
+                error = traceback.format_exception_only(raised)[-1].strip()
+                complaints.writelines(traceback.format_exception(raised)[-12:])
             for thread in threading.enumerate() if place == len(pieces) else ():
                 if thread is not threading.current_thread() and not thread.daemon:
                     thread.join()
             gc.collect()  # a file that was left open complains now
-        said = complaints.getvalue()
-        sender.send(_told(printed.getvalue(), said[heard:], raised, str(path)))
-        heard = len(said)
+        details = complaints.getvalue()[heard:].strip()
+        heard = len(complaints.getvalue())
+        lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', details)
+        sender.send((printed.getvalue(), error, details, int(lines[-1]) if lines else None))
 
 
-def _told(printed: str, complaints: str, raised: BaseException | None, path: str) -> Ran:
-    """What came of a piece of code, in words that another process understands."""
-    named = re.findall(rf'File "{re.escape(path)}", line (\d+)', complaints)
-    if raised is None:
-        return Ran(printed, "", complaints.strip(), int(named[-1]) if named else None)
-    frames = traceback.extract_tb(raised.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == path]
-    if isinstance(raised, SyntaxError) and raised.filename == path:
-        lines.append(raised.lineno)
-    error = traceback.format_exception_only(raised)[-1].strip()
-    trace = "".join(traceback.format_exception(raised)[-12:])
-    return Ran(printed, error, trace, lines[-1] if lines else None)
-
-
-def _judge(
-    snippet: Snippet, example: doctest.Example, ran: Ran | None, file: str, result: Result
-) -> None:
+def _judge(snippet: Snippet, example: doctest.Example, ran: Ran, file: str, result: Result) -> None:
     """Add to the result what is wrong with what a piece of code did, and what would mend it."""
     is_doctest = snippet.language == "pycon"
     line = example.lineno if is_doctest else snippet.line
-    if ran is None or (what := _wrong(ran, example)):
-        what = what if ran else "this code, or what is above it, ends Python or never ends: mend it"
-        line = ran.line - 1 if ran and ran.line else line
-        result.faults.append(f"{file}:{line + 1}: {what}")
+    if what := _wrong(ran, is_expected=bool(example.exc_msg)):
+        result.faults.append(f"{file}:{ran[3] if ran and ran[3] else line + 1}: {what}")
         result.raised = True
         return
-    flags, want, got = FLAGS, _lines(example.want), _lines(ran.printed)
+    assert ran
+    flags, want, got = FLAGS, _lines(example.want), _lines(ran[0])
     for flag, is_set in example.options.items():
         flags = flags | flag if is_set else flags & ~flag
     if is_doctest:
         got = [printed or "<BLANKLINE>" for printed in got]
-    if example.exc_msg and ran.error:
-        got = ["Traceback (most recent call last):", "    ...", *_lines(ran.error)]
+    if example.exc_msg and ran[1]:
+        got = ["Traceback (most recent call last):", "    ...", *_lines(ran[1])]
         want = got[:2] + _lines(example.exc_msg)
     if _agree(want, got, flags) and (is_doctest or bool(got) == bool(snippet.output)):
         return
-    both = _shown("expected", want) + _shown("printed", got)
     fresh, prefix = _keep_ellipses(want, got), snippet.prefix
     if is_doctest:
         what = "this example does not give what it says"
@@ -260,18 +212,22 @@ def _judge(
         line = snippet.output or line
         marks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", "\n".join(fresh))), 0)
         fresh = ["", f'{marks}text title="Output"', *fresh, marks] if got else []
-    result.faults.append(f"{file}:{line + 1}: {what}\n{both}{CURE}")
-    result.edits.append(Edit(first, end, [(prefix + text).rstrip() for text in fresh]))
+    both = [*(f"    {text}" for text in want), "printed:", *(f"    {text}" for text in got), CURE]
+    result.faults.append("\n".join([f"{file}:{line + 1}: {what}", "expected:", *both]))
+    result.edits.append((first, end, [(prefix + text).rstrip() for text in fresh]))
 
 
-def _wrong(ran: Ran, example: doctest.Example) -> str:
+def _wrong(ran: Ran, *, is_expected: bool) -> str:
     """Say what no author can have meant, whatever the page shows; nothing if all is well."""
-    if ran.error and not example.exc_msg:
-        return f"this code raises {ran.error}; mend it\n{ran.details}"
-    if ran.details and not ran.error:
-        last = ran.details.split("\n")[-1]
-        return f"this code writes to standard error: {last}; mend it\n{ran.details}"
-    unseen = UNSEEN.search(ran.printed)
+    if ran is None:
+        return "this code, or what is above it, ends Python or never ends: mend it"
+    printed, error, details, _ = ran
+    if error and not is_expected:
+        return f"this code raises {error}; mend it\n{details}"
+    if details and not error:
+        last = details.split("\n")[-1]
+        return f"this code writes to standard error: {last}; mend it\n{details}"
+    unseen = UNSEEN.search(printed)
     cure = "which a page cannot show: print whole lines"
     return f"this code prints {unseen[0]!a}, {cure}" if unseen else ""
 
@@ -294,61 +250,60 @@ def _keep_ellipses(want: list[str], got: list[str]) -> list[str]:
     fresh = []
     for line in got:
         place = next((i for i, kept in enumerate(old) if _agree([kept], [line])), None)
-        if place is None:
-            fresh.append(line)
-        else:
-            fresh.append(old[place])
-            del old[: place + 1]
+        fresh.append(line if place is None else old[place])
+        del old[: 0 if place is None else place + 1]
     return fresh
 
 
-def _shown(title: str, lines: list[str]) -> str:
-    return "".join(f"{line}\n" for line in (f"{title}:", *(f"    {line}" for line in lines)) if lines)  # fmt: skip # noqa: E501
-
-
-def refresh(path: Path) -> tuple[list[str], list[str]]:
-    """Run a page; rewrite its Output blocks and doctest results that do not hold, and show that.
+def refresh(paths: Iterable[Path]) -> int:
+    """Rewrite Output blocks and doctest results that do not hold; show and list what changed.
 
     Nothing is rewritten below code that raises, nor where it would be read as something else.
 
     Args:
-        path: A Markdown page or a module of the package.
+        paths: Of Markdown pages and modules.
 
     Returns:
-        Where lines changed, and what could not be mended; each with file and line.
+        How many faults are left that only an author can mend.
 
     Raises:
-        DiskError: If the page cannot be written; it is as it was.
+        DiskError: If a page cannot be written; it is as it was.
     """
-    edits: list[Edit] = []
+    changed: list[str] = []
     faults: list[str] = []
-    with contextlib.closing(results(path, seed=2)) as ran:
-        for result in ran:
-            edits += result.edits
-            if result.raised:
-                faults += result.faults
-                break
-    text, file = path.read_text(encoding="utf-8"), shown(path)
-    lines = text.split("\n")
-    for edit in sorted(edits, key=lambda edit: edit.first, reverse=True):
-        lines[edit.first : edit.end] = edit.lines
-    fresh = "\n".join(lines)
-    if edits and _code(fresh, path) != _code(text, path):
-        what = "what this prints would end the fence around it: give that fence longer marks"
-        return [], [*faults, f"{file}:{edits[0].first + 1}: {what}"]
-    if edits:
-        _replace(path.resolve(), fresh)
-        diff = difflib.unified_diff(text.splitlines(), fresh.splitlines(), file, file, lineterm="")
-        print(*diff, sep="\n")
-    return [f"{file}:{edit.first + 1}" for edit in edits], faults
+    for path in paths:
+        edits = []
+        with contextlib.closing(results(path, seed=2)) as ran:
+            for result in ran:
+                edits += result.edits
+                if result.raised:
+                    faults += result.faults
+                    break
+        text, file, python = path.read_text(encoding="utf-8"), shown(path), path.suffix == ".py"
+        lines = text.split("\n")
+        for first, end, fresh in sorted(edits, reverse=True):
+            lines[first:end] = fresh
+        if not edits:
+            continue
+        if _is_read_back(text, "\n".join(lines), python=python):
+            _replace(path.resolve(), "\n".join(lines))
+            print(*difflib.unified_diff(text.split("\n"), lines, file, file, lineterm=""), sep="\n")
+            changed += [f"{file}:{first + 1}: rewritten" for first, *_ in edits]
+        else:
+            what = "what this prints would end the fence around it: give that fence longer marks"
+            faults.append(f"{file}:{edits[0][0] + 1}: {what}")
+    print(*changed, f"{len(changed)} rewritten, {len(faults)} cannot be run", sep="\n")
+    print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
+    return len(faults)
 
 
-def _code(text: str, path: Path) -> list[str]:
-    """All code of a page, which its outputs must not change."""
-    with contextlib.suppress(SyntaxError):
-        found = find(text, python=path.suffix == ".py")
-        return [example.source for snippet in found for example in _examples(snippet)[0]]
-    return []
+def _is_read_back(text: str, fresh: str, *, python: bool) -> bool:
+    """Whether a rewritten page has the snippets that it had, and none that was printed."""
+    try:
+        before, after = (find(one, python=python) for one in (text, fresh))
+    except SyntaxError:
+        return False
+    return [one.language for one in before] == [one.language for one in after]
 
 
 def _replace(path: Path, text: str) -> None:
@@ -360,23 +315,3 @@ def _replace(path: Path, text: str) -> None:
         fresh.write_text(text, encoding="utf-8", newline=ends)
         shutil.copymode(path, fresh)
         fresh.replace(path)
-
-
-def refresh_all(paths: Iterable[Path]) -> int:
-    """Rewrite pages and docstrings; show what changed, and list where.
-
-    Args:
-        paths: Of Markdown pages and modules.
-
-    Returns:
-        How many faults are left that only an author can mend.
-    """
-    changed, faults = [], []
-    for path in paths:
-        page_changes, page_faults = refresh(path)
-        changed += page_changes
-        faults += page_faults
-    print(*(f"{place}: rewritten\n" for place in changed), sep="", end="")
-    print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
-    print(f"{len(changed)} rewritten, {len(faults)} cannot be run")
-    return len(faults)
