@@ -39,17 +39,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class CellError(Exception):
-    """A cell that raised.
-
-    Attributes:
-        cell: Its number among all cells, from 0.
-        line: Line in the cell, from 1.
-    """
-
-    def __init__(self, cell: int, line: int, what: str) -> None:
-        super().__init__(what)
-        self.cell = cell
-        self.line = line
+    """The number of a cell among all, from 0; a line in it, from 1; and what is wrong there."""
 
 
 def read(path: Path) -> NotebookNode:
@@ -101,7 +91,7 @@ class Execution:
         """
         notebook = read(path)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        key = self.key(*(cell.source + json.dumps(cell.metadata, sort_keys=True) for cell in code))
+        key = self._key([[cell.source, cell.metadata] for cell in code])
         if key not in self.failed:
             try:
                 folder = memo.entry("notebooks", key, lambda folder: execute(notebook, folder))
@@ -119,7 +109,7 @@ class Execution:
                 cell.outputs, cell.execution_count = [], None
         return notebook, self.failed.get(key)
 
-    def key(self, *parts: str) -> str:
+    def _key(self, code: list[list[Any]]) -> str:
         """What outputs depend on beside the code: the package, run, studies, and what runs them."""
         sources = [file for file in PACKAGE.rglob("*.py") if PACKAGE / "site" not in file.parents]
         files = filter(Path.is_file, map(results_file, STUDIES))
@@ -128,7 +118,7 @@ class Execution:
             run=self.run.key,
             studies=[file.read_text(encoding="utf-8") for file in files],
             versions=[memo.version(name) for name in ("ipykernel", "matplotlib")],
-            parts=parts,
+            code=code,
         )
 
 

@@ -12,6 +12,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</s
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
-_USES = re.compile(r"(?m)^(?=(?:from|import) rlhf_explained)")
-Say = Callable[[int, str], None]
-"""Reports a fault of a cell, at one of its lines from 0; -1 is the marker above it."""
+_USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
+_ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples)")
+
+Say = Callable[[int, str], None]  # reports a fault of a cell at one of its lines, -1: its marker
 
 
 def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
@@ -54,37 +56,41 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
     """
     path = Path(nb_path)
     notebook, failed = execution.outputs(path)
-    cells, lines = notebook.cells, first_lines(path, notebook.cells)
+    lines = first_lines(path, notebook.cells)
 
-    def teller(number: int) -> Say:
-        return lambda line, what: logger.warning(f"{shown(path)}:{lines[number] + line}: {what}")
+    def say(number: int, line: int, what: str) -> None:
+        logger.warning(f"{shown(path)}:{lines[number] + line}: {what}")
 
     if failed:
-        teller(failed.cell)(failed.line - 1, str(failed))
-    uses = [n for n, cell in enumerate(cells) if _USES.search(cell.source) and _is_code(cell)]
-    if uses and not any("install" in tags(cell) for cell in cells[: uses[0]]):
-        before = _USES.split(cells[uses[0]].source, 1)[0]
-        teller(uses[0])(before.count("\n"), INSTALL)
-    parts = []
-    for cell in cells:
-        if cell.cell_type == "markdown" and (title := re.search(r"(?m)^# .*$", cell.source)):
-            cell.source = cell.source.replace(title[0], "", 1)
-            parts += [title[0], _offer(path.stem, Path(execution.wheel).name)]
-            break
-    texts = [_cell(cell, teller(number), execution.run) for number, cell in enumerate(cells)]
-    both = zip(cells, texts, strict=True)
-    for is_solution, some in itertools.groupby(both, lambda it: "solution" in tags(it[0])):
-        text = "\n\n".join(text for _, text in some)
-        parts.append(_fold("solution", "Solution", text) if is_solution else text)
-    return "\n\n".join(parts)
-
-
-def _offer(name: str, wheel: str) -> str:
-    """Links to what a reader may take along, which get the names that they have there."""
-    return (
-        f'[Download this notebook]({name}.ipynb){{ download="{name}.ipynb" }} and '
+        number, line, what = failed.args
+        say(number, line - 1, what)
+    head, parts = "", []
+    for solution, cells in itertools.groupby(enumerate(notebook.cells), _is_solution):
+        texts = []
+        for number, cell in cells:
+            title = re.search(r"(?m)^# .*$", cell.source) if cell.cell_type == "markdown" else None
+            if title and not head:
+                head = title[0]
+                cell.source = cell.source.replace(head, "", 1)
+            texts.append(_cell(cell, partial(say, number), execution.run))
+        text = "\n\n".join(texts)
+        parts.append(_fold("solution", "Solution", text) if solution else text)
+    if not head:
+        say(0, -1, "this notebook has no title: begin with `# %% [markdown]` and `# # Its title`")
+    code = [(n, cell) for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    uses = [(n, found) for n, cell in code if (found := _USES.search(cell.source))]
+    if uses and not any("install" in tags(cell) for _, cell in code):
+        say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
+    name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
+    offer = (
+        f'[Download this notebook]({name}){{ download="{name}" }} and '
         f'[the package it uses](../downloads/{wheel}){{ download="{wheel}" }}.'
     )
+    return "\n\n".join([head, offer, *parts])
+
+
+def _is_solution(numbered: tuple[int, NotebookNode]) -> bool:
+    return "solution" in tags(numbered[1])
 
 
 def first_lines(path: Path, cells: list[NotebookNode]) -> list[int]:
@@ -98,10 +104,6 @@ def first_lines(path: Path, cells: list[NotebookNode]) -> list[int]:
         found.append(at + 1)
         at += cell.source.count("\n") + 1
     return found
-
-
-def _is_code(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code"
 
 
 def _fold(kind: str, title: str, text: str) -> str:
@@ -125,7 +127,7 @@ def _cell(cell: NotebookNode, say: Say, run: Run) -> str:
     for fault in find(cell.source):
         is_code = fault.language in RUN
         say(fault.line, "nobody runs this fence: make it a cell" if is_code else fault.code)
-    for word in re.finditer(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples)", cell.source):
+    for word in _ABSENT.finditer(cell.source):
         why = f"{word[0]!r} means nothing in a download: let a cell print or draw it"
         say(cell.source.count("\n", 0, word.start()), why)
     return _FOLD.sub(
@@ -190,8 +192,6 @@ def _drawn(kind: str, text: str, alt: str, run: Run) -> str:
             text,
         )
     is_drawing = "<svg" in text or "<img" in text
+    # what no style sheet themes was drawn for white
     looks = "cell-output paper" if is_drawing and "var(--" not in text else "cell-output"
-    hidden = (
-        " data-search-exclude" if is_drawing else ""
-    )  # drawn for white, where nothing themes it
-    return f'<div class="{looks}"{hidden}>{text}</div>'
+    return f'<div class="{looks}"{" data-search-exclude" * is_drawing}>{text}</div>'
