@@ -485,7 +485,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "warning": Fault(
             "import warnings; warnings.warn('old')  # planted\nimport torch\n",
             at="import warnings; warnings.warn('old')  # planted",
-            says="this cell writes to standard error: .*warnings.warn",
+            says="this cell writes to standard error: .*UserWarning: old",
             cure="mend it",
             page=NOTEBOOK,
             old="import torch\n",

@@ -35,6 +35,7 @@ HEADER = """\
 # ---
 
 """
+TITLED = HEADER + "# %% [markdown]\n# # Tiny\n\n"
 NOTEBOOK = """\
 # %% tags=["install", "skip-execution"]
 # %pip install --quiet rlhf_explained.whl
@@ -218,12 +219,12 @@ def test_a_kernel_has_this_checkout_and_its_memo_wherever_it_runs(
 def test_a_cell_that_raises_is_a_fault_at_its_line(
     cell: str, line: int, why: str, path: Path, execution: Execution, caplog: Any
 ) -> None:
-    path.write_text(f'{HEADER}# %%\n1\n\n# %% tags=["solution"]\n{cell}\n', encoding="utf-8")
+    path.write_text(f'{TITLED}# %%\n1\n\n# %% tags=["solution"]\n{cell}\n', encoding="utf-8")
     converted(path, execution)
     (message,) = messages(caplog)
-    assert message.startswith(f"{path}:{12 + line}: {why}")
+    assert message.startswith(f"{path}:{15 + line}: {why}")
     # shown without outputs, and not remembered
-    assert [cell.outputs for cell in execution.outputs(path)[0].cells] == [[], []]
+    assert [cell.get("outputs") for cell in execution.outputs(path)[0].cells] == [None, [], []]
     assert not list(memo.root().glob("*/*/*.*"))
 
 
@@ -232,7 +233,7 @@ IMPORTS += "from IPython.display import HTML, JSON, SVG, display\n\n"
 CELLS = {  # a cell, its line that is named, from the marker on, and what is said
     "# %% [raw]\n# x": (0, "no page shows a raw cell: make it Markdown"),
     '# %% tags=["remove_cell"]\n1': (0, "no page heeds the tag 'remove_cell'; "),
-    "# %%\nwarnings.warn('careful')": (1, "this cell writes to standard error: "),
+    "# %%\nwarnings.warn('careful')": (1, "this cell writes to standard error: /tmp/"),
     "# %%\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()": (
         *(1, "this cell writes to standard error: ZeroDivisionError: division by zero; mend it"),
     ),
@@ -255,7 +256,7 @@ CELLS = {  # a cell, its line that is named, from the marker on, and what is sai
     "# %% [markdown]\n# x\n# So {{ value: ppo-gold }}.": (
         *(2, "'{{ value:' means nothing in a download: let a cell print or draw it"),
     ),
-    "# %% [markdown]\n# ```figure\n# timeline\n# ```": (1, "'```figure' means nothing in a downl"),
+    "# %% [markdown]\n# ```figure\n# none\n# ```": (1, "'```figure' means nothing in a downl"),
     "# %% [markdown]\n# x\n# As $\\frac{1$": (2, "the formula `\\frac{1` does not parse"),
     "# %% [markdown]\n# ```text\n# ┌───────┐\n# │ Boxed │\n# └───────┘\n# ```": (
         *(3, "the diagram has no words: write them in "),
@@ -266,7 +267,7 @@ CELLS = {  # a cell, its line that is named, from the marker on, and what is sai
 def test_what_a_page_cannot_show_is_a_fault_at_its_line(
     path: Path, execution: Execution, caplog: Any
 ) -> None:
-    text = HEADER + IMPORTS + "".join(f"{cell}\n\n" for cell in CELLS)
+    text = TITLED + IMPORTS + "".join(f"{cell}\n\n" for cell in CELLS)
     text += "# %% [markdown]\n# [x](../guide/gone.md#a)\n"
     path.write_text(text, encoding="utf-8")
     html, _ = converted(path, execution)
@@ -274,9 +275,8 @@ def test_what_a_page_cannot_show_is_a_fault_at_its_line(
     for cell, (line, what) in CELLS.items():
         at = text.count("\n", 0, text.index(cell)) + 1 + line
         assert [one for one in told if one.startswith(f"{path}:{at}: {what}")], (at, what, told)
-    assert any("'../guide/gone.md', but the target" in one for one in told)  # MkDocs says it
-    values = any("unknown value" in one or "cannot be computed" in one for one in told)
-    assert len(told) == len(CELLS) + 1 + values
+    assert any("'../guide/gone.md#a', but the target" in one for one in told)  # MkDocs says it
+    assert len(told) == len(CELLS) + 2  # and that nobody knows the figure
     assert 'alt="an image without alt text' in html  # so it is told once
 
 
@@ -284,16 +284,19 @@ def test_a_notebook_that_uses_the_package_begins_by_installing_it(
     path: Path, execution: Execution, caplog: Any
 ) -> None:
     uses = "# %%\nimport torch\nfrom rlhf_explained import memo\n"
-    path.write_text(HEADER + uses, encoding="utf-8")
+    path.write_text(TITLED + uses, encoding="utf-8")
     converted(path, execution)
     (message,) = messages(caplog)
     assert message.startswith(
-        f"{path}:11: whoever downloads this has no rlhf_explained: begin with"
+        f"{path}:14: whoever downloads this has no rlhf_explained: begin with"
     )
     install = '# %% tags=["install", "skip-execution"]\n# %pip install x.whl\n\n'
-    path.write_text(HEADER + install + uses, encoding="utf-8")
+    path.write_text(TITLED + install + uses, encoding="utf-8")
     converted(path, execution)
     assert len(messages(caplog)) == 1
+    path.write_text("# # Light\n#\n# A notebook without cells.\n\n1\n", encoding="utf-8")
+    converted(path, execution)
+    assert f"{path}:1: this notebook has no title: begin with `# %% [markdown]`" in caplog.text
 
 
 def test_solutions_run_and_are_folded(path: Path, execution: Execution, caplog: Any) -> None:
@@ -306,7 +309,7 @@ def test_solutions_run_and_are_folded(path: Path, execution: Execution, caplog: 
         '# %% tags=["solution"]\nprint(answer / 2)\n',
         "# %%\nprint('in the open')\n",
     )
-    path.write_text(HEADER + "\n".join(cells), encoding="utf-8")
+    path.write_text(TITLED + "\n".join(cells), encoding="utf-8")
     html, _ = converted(path, execution)
     assert messages(caplog) == []
     folds = re.findall(r'<details class="solution">\s*(.*?)</details>', html, re.S)
@@ -324,11 +327,11 @@ def test_solutions_run_and_are_folded(path: Path, execution: Execution, caplog: 
     nbformat.validate(whole)
     hidden = [cell.metadata.get("jupyter", {}) for cell in whole.cells]
     closed = {"source_hidden": True, "outputs_hidden": True}
-    assert hidden == [{}, closed, {}, closed, {}, closed, {}]
-    assert whole.cells[1].outputs[0].text == "42\n"
+    assert hidden == [{}, {}, closed, {}, closed, {}, closed, {}]
+    assert whole.cells[2].outputs[0].text == "42\n"
     prose = "<details><summary>Solution</summary>\n\nAs everybody knows, by $7$.\n\n</details>"
-    assert whole.cells[2].source == prose
-    assert "<details>" not in whole.cells[4].source
+    assert whole.cells[3].source == prose
+    assert "<details>" not in whole.cells[5].source
 
 
 def test_the_package_the_run_and_the_studies_decide_what_is_remembered(

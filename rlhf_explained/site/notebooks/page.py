@@ -76,7 +76,7 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
         text = "\n\n".join(texts)
         parts.append(_fold("solution", "Solution", text) if solution else text)
     if not head:
-        say(0, -1, "this notebook has no title: begin with `# %% [markdown]` and `# # Its title`")
+        say(0, 0, "this notebook has no title: begin with `# %% [markdown]` and `# # Its title`")
     code = [(n, cell) for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     uses = [(n, found) for n, cell in code if (found := _USES.search(cell.source))]
     if uses and not any("install" in tags(cell) for _, cell in code):
@@ -163,7 +163,7 @@ def _shape(output: NotebookNode, say: Say) -> tuple[str, str]:
     if output.output_type == "stream":
         data = {"text/plain": output.text}
         if output.name == "stderr":
-            last = _ANSI.sub("", output.text).strip().split("\n")[-1]
+            *_, last = re.findall(r"(?m)^\S.*", _ANSI.sub("", output.text)) or [""]
             say(0, f"this cell writes to standard error: {last}; mend it, or let it be silent")
     elif output.output_type == "error":
         data = {"text/plain": "\n".join(output.traceback)}
