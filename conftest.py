@@ -1,4 +1,7 @@
-"""Makes pytest run every snippet of the pages and docstrings, each as one test, through Sybil."""
+"""Makes pytest run every snippet of the pages and docstrings, each as one test, through Sybil.
+
+And fails a run that ends with fewer tests than were found: a green one has run them all.
+"""
 
 import os
 import re
@@ -9,13 +12,13 @@ from unittest import SkipTest
 
 import pytest
 from sybil import Document, Example, Region, Sybil
-from sybil.document import PythonDocument
 from xdist.scheduler import LoadFileScheduling
 
-from rlhf_explained.site.snippets.find import Snippet, find, is_page
-from rlhf_explained.site.snippets.run import hold_global_state, run
+from rlhf_explained.site.snippets.find import Snippet, find, pages
+from rlhf_explained.site.snippets.run import results
 
 ROOT = Path(__file__).resolve().parent
+PAGES = {*pages(ROOT)}
 
 # Tests go side by side; threads inside torch's operations would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,20 +26,11 @@ os.environ.setdefault("MPLBACKEND", "agg")  # a page may show a figure; nobody l
 
 
 class Pages(Sybil):
-    """The pages below a folder."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(
-            parsers=[snippets],
-            document_types={".py": PythonDocument},  # which imports the module for its docstrings
-            setup=begin,
-            teardown=end,
-        )
-        self.path = root
+    """The pages below a folder; their code is run elsewhere, so modules are not imported here."""
 
     def should_parse(self, path: Path) -> bool:
         """Whether a file's snippets are tests."""
-        return is_page(path, self.path)
+        return path in PAGES
 
 
 def snippets(document: Document) -> Iterator[Region]:
@@ -47,24 +41,43 @@ def snippets(document: Document) -> Iterator[Region]:
 
 
 def check(example: Example) -> str | None:
-    """Sybil's evaluator: the faults of a snippet, or nothing."""
+    """Sybil's evaluator: the faults of a snippet, or nothing. A page runs as a whole, once."""
     snippet: Snippet = example.parsed
     if snippet.skip:
         raise SkipTest(snippet.skip)
-    return "\n".join(run(snippet, example.path, example.namespace).faults) or None
+    if not example.namespace:
+        example.namespace.update((one.line, one) for one in results(Path(example.path), seed=1))
+    return "\n".join(example.namespace[snippet.line].faults) or None
 
 
-def begin(namespace: dict[str, Any]) -> None:
-    """Start a page as a script of its own."""
-    namespace.update(__name__="__main__", __put_back__=hold_global_state(seed=1))
+pytest_collect_file = Pages(parsers=[snippets], document_types={".py": Document}).pytest()
+found: set[str] = set()
+ran: set[str] = set()
 
 
-def end(namespace: dict[str, Any]) -> None:
-    """Let the next page start as this one did."""
-    namespace["__put_back__"]()
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what is to be run."""
+    found.update(item.nodeid for item in session.items)
 
 
-pytest_collect_file = Pages(ROOT).pytest()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Note what is to be run, in the process that only hands it out."""
+    found.update(ids)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what was run."""
+    ran.add(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Let no run be green that has lost a test, such as one whose report could not be made."""
+    lost, config = sorted(found - ran), session.config
+    is_whole = not hasattr(config, "workerinput") and not config.option.collectonly
+    if exitstatus == 0 and lost and is_whole:
+        print(f"\nnot run, though found: {', '.join(lost)}")
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 class Together(LoadFileScheduling):

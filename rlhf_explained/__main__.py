@@ -64,10 +64,10 @@ def check(page: str) -> None:
 def outputs(page: str | None) -> None:
     """Rewrite the Output blocks and doctest results in all pages and docstrings, or in one PAGE."""
     from rlhf_explained.site.snippets.find import pages
-    from rlhf_explained.site.snippets.run import refresh_all
+    from rlhf_explained.site.snippets.run import refresh
 
     paths = [_page(page, notebooks=False)] if page else pages(ROOT)
-    raise SystemExit(1 if refresh_all(paths) else 0)
+    raise SystemExit(1 if refresh(paths) else 0)
 
 
 def _page(name: str, *, notebooks: bool) -> Path:

@@ -14,11 +14,10 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.admon import admon_plugin
 
 from rlhf_explained.site.markdown.diagrams import ragged
-from rlhf_explained.site.snippets.find import SHOWN, faults_in_notebook, find, pages
+from rlhf_explained.site.snippets.find import SHOWN, find, pages
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKDOWN = [path for path in pages(ROOT) if path.suffix == ".md"]
-NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.py"))
 RUN = {"python", "py", "pycon"}
 
 
@@ -143,35 +142,39 @@ def test_both_parsers_see_the_same_code(container: str, opening: str) -> None:
     assert escaped(text, "page.md") == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_prose_of_a_notebook_has_straight_diagrams_and_no_code(path: Path) -> None:
-    found = faults_in_notebook(path.read_text(encoding="utf-8"))
-    name = path.relative_to(ROOT)
-    assert not found, "\n".join(f"{name}:{one.line + 1}: {one.code}" for one in found)
+SAID = {  # by `find` alone, wherever CommonMark sees no fence
+    ">>> 1 / 0\n": "page.md:1: nobody runs this `>>>`: write a fence around it",
+    "a\n\n- >>>f()\n  >>>f()\n": "page.md:4: nobody runs this `>>>`: write a fence around it",
+    "a\n<pre><code>f()</code></pre>\n": "page.md:2: nobody runs this `<pre`: write a fence around",
+    "a\n\n<!-- TODO\n\n```python\n1\n```\n": "page.md:3: this comment never ends: write `-->`",
+    '```json\n{"a": 1,}\n```\n': "page.md:1: this is no JSON (",
+    "```json\nprint(f(1))\n```\n": "page.md:1: nobody runs the Python in this fence: make it",
+    "```text\nimport math\n\nx = 1\n```\n": "page.md:1: nobody runs the Python in this fence",
+    "```sh\ndef f():\n    return 1\n```\n": "page.md:1: nobody runs the Python in this fence",
+    "```python\na\nb = '\u202e'\n```\n": r"page.md:3: nobody sees '\u202e' here: take it out",
+    "```text\nmake site\nx = 1\n```\n": "",
+    '```json\n{"a": [1, null]}\n```\n': "",
+    "<!-- >>> 1 -->\n": "",
+}
 
 
-def test_code_in_the_prose_of_a_notebook_is_found_at_its_line() -> None:
-    cell = "# %%\nx = 1\n\n# %% [markdown]\n# Prose\n#\n# ```python\n# x\n# ```\n"
-    (found,) = faults_in_notebook(cell)
-    assert (found.line, found.code) == (6, "nobody runs this fence: make it a cell")
+@pytest.mark.parametrize(("text", "fault"), SAID.items(), ids=list(SAID))
+def test_what_looks_like_code_and_is_not_run_is_a_fault(text: str, fault: str) -> None:
+    found = [f"page.md:{one.line + 1}: {one.code}" for one in find(text)]
+    assert [one[: len(fault)] for one in found] == ([fault] if fault else [])
 
 
-def test_a_notebook_that_uses_the_package_begins_by_installing_it() -> None:
-    uses = "# %%\nimport torch\nfrom rlhf_explained.measured import value\n"
-    (found,) = faults_in_notebook(uses)
-    assert found.line == 2
-    assert "begin with the cell" in found.code
-    install = '# %% tags=["install", "skip-execution"]\n# %pip install --quiet x.whl\n\n'
-    assert faults_in_notebook(install + uses) == []
-    assert faults_in_notebook("# %%\nimport torch\n") == []
+def test_a_prompt_without_a_blank_in_a_docstring_is_a_fault() -> None:
+    (found,) = find('"""A.\n\n>>>f()\n"""\n', python=True)
+    assert (found.line, found.code) == (2, "nobody runs this `>>>`: write a blank behind it")
 
 
 # --- diagrams ----------------------------------------------------------------------------------
 
 
-def ragged_in(text: str, *, notebook: bool = False) -> list[tuple[int, str]]:
+def ragged_in(text: str) -> list[tuple[int, str]]:
     """The faults of all diagrams of a page: line from 1, and what is wrong."""
-    found = faults_in_notebook(text) if notebook else find(text)
+    found = find(text)
     assert all(snippet.language == "fault" for snippet in found)
     return [(snippet.line + 1, snippet.code) for snippet in found]
 
@@ -218,12 +221,10 @@ def test_a_ragged_diagram_is_caught_at_its_line(old: str, new: str, line: int) -
     assert line + 4 in [at for at, _ in ragged_in(page)]
 
 
-def test_a_ragged_diagram_is_caught_in_a_hidden_answer_and_in_a_notebook() -> None:
+def test_a_ragged_diagram_is_caught_in_a_hidden_answer() -> None:
     bad = DIAGRAM.replace("▼     │", "▼    │")
     hidden = '??? question "q"\n\n' + textwrap.indent(f"```text\n{bad}```\n", "    ")
     assert [at for at, _ in ragged_in(hidden)] == [8]
-    cell = "# %% [markdown]\n" + textwrap.indent(f"```text\n{bad}```\n", "# ") + "\n# %%\n1\n"
-    assert [at for at, _ in ragged_in(cell, notebook=True)] == [7]
 
 
 def test_output_that_looks_like_a_diagram_is_what_was_printed() -> None:

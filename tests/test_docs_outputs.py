@@ -1,5 +1,6 @@
 """What a page says its code prints is what it prints, and `make outputs` mends it by line."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,132 +10,136 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_explained.site.snippets.find import find, is_page, pages
-from rlhf_explained.site.snippets.run import refresh, run
+from rlhf_explained.disk import DiskError
+from rlhf_explained.site.snippets.find import find, pages
+from rlhf_explained.site.snippets.run import refresh, results
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def faults(text: str, *, python: bool = False) -> list[str]:
-    """The first lines of all faults of a page called page.md."""
-    namespace: dict[str, object] = {}
-    found = []
-    for snippet in find(text, python=python):
-        if not snippet.skip:
-            found += run(snippet, str(Path("page.md").absolute()), namespace).faults
-    return [fault.split("\n")[0] for fault in found]
+def faults(page: Path, text: str) -> list[str]:
+    """All faults of a page, which is written first."""
+    page.write_text(text, encoding="utf-8")
+    return [fault for result in results(page, seed=1) for fault in result.faults]
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page called page.md in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "page.md"
 
 
 OUTPUT = '```text title="Output"\n'
 
-FAULTS = {
-    "wrong output": (
-        f"a\n\n```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n",
-        "page.md:7: this Output block is not what the code above it (line 3) prints",
+
+def python(code: str, output: str = "") -> str:
+    """A fence of code, and what the page says it prints."""
+    block = f"\n{OUTPUT}{output}\n```\n" if output else ""
+    return f"```python\n{code}\n```\n{block}"
+
+
+def pycon(examples: str) -> str:
+    """A fence of examples."""
+    return f"```pycon\n{examples}\n```\n"
+
+
+FAULTS = {  # a page, and what is said of it
+    python("print(1)", "2"): "5: this Output block is not what the code above it (line 1) prints",
+    python("print('a\\nb')", "a"): "5: this Output block is not what",
+    python("print(True)", "1"): "5: this Output block is not what",
+    python("print(1)", "... ..."): "5: this Output block is not what",  # which says nothing
+    python("print('```')"): "1: this code prints something, and no Output block under it",
+    python("x = 1\nprint(x)") + "\ntext\n": "1: this code prints something, and no Output block",
+    python("x = 1", "1"): "5: this Output block stands under code that prints nothing",
+    python("x = 1") + f"\ntext\n\n{OUTPUT}1\n```\n": "7: this Output block does not stand right",
+    "a\n\n" + python("x = 1\n1 / 0"): "5: this code raises ZeroDivisionError: division by zero",
+    python("def f():\n    1 / 0") + python("f()"): "3: this code raises ZeroDivisionError",
+    python("raise SystemExit(0)"): "2: this code raises SystemExit",
+    python("x = 1\nx ="): "3: this code raises SyntaxError",
+    python("import warnings\nwarnings.warn('old')"): "3: this code raises UserWarning: old",
+    python(
+        "import os\nos._exit(0)"
+    ): "1: this code, or what is above it, ends Python or never ends",
+    python(
+        "x = open(__file__).read()"
+    ): "2: this code writes to standard error: ResourceWarning: un",
+    python("class A:\n    def __del__(self):\n        1 / 0\n\nA()"): (
+        "4: this code writes to standard error: ZeroDivisionError"
     ),
-    "output cut short": (
-        f"```python\nprint('a\\nb')\n```\n\n{OUTPUT}a\n```\n",
-        "page.md:5: this Output block is not what",
+    python("import threading\nthreading.Thread(target=lambda: 1 / 0).start()"): (
+        "3: this code writes to standard error: ZeroDivisionError: division by zero"
     ),
-    "True for 1": (
-        f"```python\nprint(True)\n```\n\n{OUTPUT}1\n```\n",
-        "page.md:5: this Output block is not what",
+    python("import doctest as d\nd.OutputChecker.check_output = lambda *it: 1\nprint(1)", "2"): (
+        "7: this Output block is not what"
     ),
-    "no output block": (
-        "```python\nx = 1\nprint(x)\n```\n\ntext\n",
-        "page.md:1: this code prints something, and no Output block under it",
+    python("print(1, end='\\r')"): r"1: this code prints '\r', which a page cannot show",
+    pycon(">>> print('\\033[1mx')\nx"): r"2: this code prints '\x1b', which a page cannot show",
+    pycon(">>> x = 1\n>>> x\n2"): "3: this example does not give what it says",
+    pycon(">>> [1]\n[...]"): "2: this example does not give what it says",  # which says nothing
+    "a\n\n" + pycon(">>> 1 / 0"): "4: this code raises ZeroDivisionError",
+    pycon("1"): "1: this fence holds no `>>>`",
+    python(">>> 1\n2"): "2: this example does not give what it says",
+    pycon(">>> x = 1\n>>>x\n1"): "3: this line lacks blank after >>>: '>>>x': mend it",
+    pycon("  >>> 1\n 1"): "3: this line has inconsistent leading whitespace",
+    pycon(">>> 1\n1\n>>> 2  # doctest: +SKIP\n3"): "4: this example is skipped without a reason",
+    "a\n\n```python\nx = 1\n": "3: no line closes this fence",
+    "- a\n\n    ```python\n    1\n```\n": "3: no line closes this fence",
+    "<!-- skip: next -->\n\n" + python("1"): (
+        '1: a skip comment has to read <!-- skip: next "reason" -->'
     ),
-    "output of nothing": (
-        f"```python\nx = 1\n```\n\n{OUTPUT}1\n```\n",
-        "page.md:5: this Output block stands under code that prints nothing",
-    ),
-    "stray output": (
-        f"```python\nx = 1\n```\n\ntext\n\n{OUTPUT}1\n```\n",
-        "page.md:7: this Output block does not stand right under a python fence",
-    ),
-    "raises": (
-        "a\n\n```python\nx = 1\n1 / 0\n```\n",
-        "page.md:5: this code raises ZeroDivisionError: division by zero",
-    ),
-    "raises in a function": (
-        "```python\ndef f():\n    1 / 0\n```\n\n```python\nf()\n```\n",
-        "page.md:3: this code raises ZeroDivisionError",
-    ),
-    "exits": ("```python\nraise SystemExit(0)\n```\n", "page.md:2: this code raises SystemExit"),
-    "no Python": ("a\n\n```python\nx = 1\nx =\n```\n", "page.md:5: this code raises SyntaxError"),
-    "wrong doctest": (
-        "```pycon\n>>> x = 1\n>>> x\n2\n```\n",
-        "page.md:3: this example does not give what it says",
-    ),
-    "doctest raises": (
-        "a\n\n```pycon\n>>> 1 / 0\n```\n",
-        "page.md:4: this code raises ZeroDivisionError",
-    ),
-    "doctest without a prompt": ("```pycon\n1\n```\n", "page.md:1: this fence holds no `>>>`"),
-    "doctest in a python fence": (
-        "```python\n>>> 1\n2\n```\n",
-        "page.md:2: this example does not give what it says",
-    ),
-    "never closed": ("a\n\n```python\nx = 1\n", "page.md:3: no line closes this fence"),
-    "closed further left": (
-        "- a\n\n    ```python\n    1\n```\n",
-        "page.md:3: no line closes this fence",
-    ),
-    "skipped without a reason": (
-        "<!-- skip: next -->\n\n```python\n1\n```\n",
-        'page.md:1: a skip comment has to read <!-- skip: next "reason" -->',
-    ),
-    "everything skipped": (
-        '<!-- skip: start "no" -->\n\n```python\n1\n```\n',
-        "page.md:1: a skip comment has to read",
-    ),
-    "nothing to skip": (
-        '<!-- skip: next "why" -->\n\ntext\n\n```python\n1\n```\n',
-        "page.md:1: this skip comment is not right above a python fence",
+    '<!-- skip: start "no" -->\n\n' + python("1"): "1: a skip comment has to read",
+    '<!-- skip: next "why" -->\n\ntext\n\n' + python("1"): (
+        "1: this skip comment is not right above a python fence"
     ),
 }
 
 
-@pytest.mark.parametrize(("text", "fault"), FAULTS.values(), ids=FAULTS)
-@pytest.mark.parametrize("container", ["", '??? question "q"\n\n'], ids=["plain", "hidden"])
-def test_a_fault_is_caught_with_its_file_and_line(text: str, fault: str, container: str) -> None:
-    if container:
-        text = textwrap.indent(text, "    ")
-        line = int(fault.split(":")[1])
-        fault = fault.replace(f":{line}:", f":{line + 2}:").replace("line 3", "line 5")
-    (found,) = faults(container + text)
-    assert found.startswith(fault)
+@pytest.mark.parametrize(("text", "fault"), FAULTS.items(), ids=FAULTS.values())
+def test_a_fault_is_caught_with_its_file_and_line(page: Path, text: str, fault: str) -> None:
+    (found,) = faults(page, text)
+    assert found.startswith(f"page.md:{fault}")
+    (found,) = faults(page, '??? question "q"\n\n' + textwrap.indent(text, "    "))
+    line, _, what = fault.partition(":")
+    assert found.startswith(f"page.md:{int(line) + 2}:{what.replace('(line 1)', '(line 3)')}")
 
 
-def test_the_message_shows_both_texts_and_the_cure() -> None:
-    text = f"```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n"
-    (snippet,) = find(text)
-    (fault,) = run(snippet, "page.md", {}).faults
+def test_the_message_shows_both_texts_and_the_cure(page: Path) -> None:
+    (fault,) = faults(page, python("print(1)", "2"))
     assert "expected:\n    2\nprinted:\n    1\ncure: " in fault
     assert "make outputs" in fault
 
 
 HOLDS = {
-    "a page's names": "```python\nx = 1\n```\n\n```pycon\n>>> x\n1\n```\n",
-    "output": f"```python\nprint(1)\n```\n\n{OUTPUT}1\n```\n",
-    "output that touches": f"```python\nprint(1)\n```\n{OUTPUT}1\n```\n",
-    "empty lines": f"```python\nprint('a', '', 'b ', '', sep='\\n')\n```\n\n{OUTPUT}a\n\nb\n```\n",
-    "any text": f"```python\nprint('a', 3, 'b')\n```\n\n{OUTPUT}a ... b\n```\n",
-    "skipped": '<!-- skip: next "slow" -->\n\n```python\n1 / 0\n```\n',
-    "an expected exception": (
-        "```pycon\n>>> 1 / 0\nTraceback (most recent call last):\n"
-        "    ...\nZeroDivisionError: division by zero\n```\n"
+    "names": python("x = 1") + "\n" + pycon(">>> x\n1"),
+    "output": python("print(1)", "1"),
+    "output that touches": python("print(1)") + f"{OUTPUT}1\n```\n",
+    "empty lines": python("print('a', '', 'b ', '', sep='\\n')", "a\n\nb"),
+    "any text": python("print('a', 3, 'b')", "a ... b"),
+    "skipped": '<!-- skip: next "slow" -->\n\n' + python("1 / 0"),
+    "an expected exception": pycon(
+        ">>> 1 / 0\nTraceback (most recent call last):\n  ...\nZeroDivisionError: division by zero"
     ),
-    "commented out": "<!--\n```python\n1 / 0\n```\n-->\n",
-    "shown as Markdown": "````markdown\n```python\n1 / 0\n```\n````\n",
+    "an option": pycon(">>> [1, 2]  # doctest: +NORMALIZE_WHITESPACE\n[1,    2]"),
+    "commented out": f"<!--\n{python('1 / 0')}-->\n",
+    "shown as Markdown": f"````markdown\n{python('1 / 0')}````\n",
     "quoted": f"> ```python\n> print(1)\n> ```\n>\n> {OUTPUT}> 1\n> ```\n",
     "tildes": "~~~python\nx = '''\n```\n'''\n~~~\n",
+    "what a script may": python("from __future__ import annotations\nimport pickle")
+    + python("class A:\n    def f(self) -> Unknown: ...")
+    + python("assert type(pickle.loads(pickle.dumps(A()))) is A\nassert __file__"),
 }
 
 
-@pytest.mark.parametrize("text", HOLDS.values(), ids=HOLDS)
-def test_what_holds_passes(text: str) -> None:
-    assert faults(text) == []
+def test_what_holds_passes(page: Path) -> None:
+    for text in HOLDS.values():
+        assert faults(page, text) == []
+
+
+def test_code_that_never_ends_is_ended(page: Path) -> None:
+    page.write_text(python("while True: pass") + python("1"), encoding="utf-8")
+    found = [result.faults[0] for result in results(page, seed=1, patience=3)]
+    assert [fault.split(" this")[0] for fault in found] == ["page.md:1:", "page.md:4:"]
 
 
 MODULE = '''\
@@ -170,13 +175,15 @@ class Thing:
 '''
 
 
-def test_docstrings_are_pages_too() -> None:
-    found = find(MODULE, python=True)
-    namespace: dict[str, object] = {"double": lambda x: 2 * x}
-    wrong = [fault for s in found for fault in run(s, "module.py", namespace).faults]
-    assert [fault.split(" ")[0] for fault in wrong] == [
-        *("module.py:3:", "module.py:15:", "module.py:20:", "module.py:28:")
-    ]
+def test_docstrings_are_pages_too(page: Path) -> None:
+    wrong = [(one.line + 1, one.language, one.prefix) for one in find(MODULE, python=True)]
+    inside = " " * 4
+    pycon = [(20, "pycon", inside * 2), (28, "pycon", inside)]
+    assert wrong == [(3, "pycon", ""), (11, "python", inside), *pycon]
+    sound = ROOT / "rlhf_explained/formulas/masking.py"
+    assert not [fault for result in results(sound, seed=1) for fault in result.faults]
+    (fault,) = faults(page.with_suffix(".py"), "x = 1\nx = = 2")
+    assert fault.startswith("page.py:2: this is no Python")
 
 
 def test_which_files_are_pages(tmp_path: Path) -> None:
@@ -186,7 +193,6 @@ def test_which_files_are_pages(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert sorted(str(path.relative_to(tmp_path)) for path in pages(tmp_path)) == sorted(yes)
-    assert not any(is_page(tmp_path / name, tmp_path) for name in no)
 
 
 # --- make outputs ------------------------------------------------------------------------------
@@ -223,7 +229,7 @@ took ... ms
         >>> f(3)
         n is 4
         >>> [f"{n}, x" for n in range(2)]
-        [...]
+        ['0, ...']
         >>> 4
         >>> int("x")
         Traceback (most recent call last):
@@ -288,7 +294,7 @@ took ... ms
         <BLANKLINE>
         took 12 ms
         >>> [f"{n}, x" for n in range(2)]
-        [...]
+        ['0, ...']
         >>> 4
         4
         >>> int("x")
@@ -311,34 +317,70 @@ y = 1
 """
 
 
-def test_outputs_are_rewritten_by_line_and_only_once(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(STALE, encoding="utf-8")
-    changed, faults = refresh(page)
-    assert page.read_text(encoding="utf-8") == MENDED
-    assert [int(place.rsplit(":", 1)[1]) for place in changed] == [13, 23, 30, 34, 35, 43, 53]
-    assert faults == []
-    assert refresh(page) == ([], [])
-    assert page.read_text(encoding="utf-8") == MENDED
+def test_outputs_are_rewritten_by_line_and_only_once(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page.write_bytes(STALE.replace("\n", "\r\n").encode())
+    page.chmod(0o640)
+    assert refresh([page]) == 0
+    assert page.read_bytes() == MENDED.replace("\n", "\r\n").encode()
+    assert page.stat().st_mode & 0o777 == 0o640
+    places = [line for line in capsys.readouterr().out.split("\n") if line.endswith("rewritten")]
+    lines = (11, 23, 30, 34, 35, 43, 51)
+    assert places == [f"page.md:{line}: rewritten" for line in lines]
+    assert refresh([page]) == 0
+    assert capsys.readouterr().out == "0 rewritten, 0 cannot be run\n"
+    assert [path.name for path in page.parent.iterdir()] == ["page.md"]
 
 
-def test_nothing_is_rewritten_below_code_that_raises(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    stale = f"```python\nprint(1)\n```\n\n{OUTPUT}0\n```\n\n"
-    page.write_text(f"{stale}```python\n1 / 0\n```\n\n{stale}", encoding="utf-8")
-    changed, faults = refresh(page)
-    assert [place.rsplit(":", 1)[1] for place in changed] == ["6"]
-    assert "page.md:10: this code raises ZeroDivisionError" in faults[0]
+def test_nothing_is_rewritten_below_code_that_raises(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stale = python("print(1)", "0")
+    text = stale + python("1 / 0") + stale
+    page.write_text(text, encoding="utf-8")
+    assert refresh([page]) == 1
+    assert page.read_text(encoding="utf-8") == text.replace("\n0\n", "\n1\n", 1)
+    assert "page.md:9: this code raises ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_page_that_holds_is_not_touched(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_bytes(
-        f"no newline at the end\n\n```python\nprint(1)\n```\n\n{OUTPUT}1\n```".encode()
-    )
-    before = page.stat().st_mtime_ns
-    assert refresh(page) == ([], [])
-    assert page.stat().st_mtime_ns == before
+def test_a_page_that_holds_is_not_touched(page: Path) -> None:
+    page.write_bytes(b"no newline at the end\n\n" + python("print(1)", "1").rstrip().encode())
+    before = page.stat()
+    assert refresh([page]) == 0
+    assert (page.stat().st_ino, page.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_fence_among_what_is_printed_is_kept_inside(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = python('print("```", "after", sep="\\n")')
+    page.write_text(f"{code}\nText.\n", encoding="utf-8")
+    assert refresh([page]) == 0
+    block = '````text title="Output"\n```\nafter\n````\n'
+    assert page.read_text(encoding="utf-8") == f"{code}\n{block}\nText.\n"
+    assert refresh([page]) == 0
+    doctest = pycon('>>> print("```")\n1')  # its own fence is the author's
+    page.write_text(doctest, encoding="utf-8")
+    assert refresh([page]) == 1
+    assert page.read_text(encoding="utf-8") == doctest
+    assert "page.md:3: what this prints would end the fence" in capsys.readouterr().err
+
+
+def test_a_page_is_whole_though_it_cannot_be_written(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, text: str, **settings: object) -> None:
+        self.write_bytes(text.encode()[:9])
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    stale = python("print(1)", "0")
+    page.write_text(stale, encoding="utf-8")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskError, match="the disk is full"):
+        refresh([page])
+    assert page.read_text(encoding="utf-8") == stale
+    assert [path.name for path in page.parent.iterdir()] == ["page.md"]
 
 
 # A checkout in which a formula changes
@@ -358,25 +400,7 @@ def twice(x):
     """
     return 2 * x
 '''
-FIRST = """\
-```python
-from rlhf_explained.twice import twice
-
-print("n is", twice(1))
-```
-
-```text title="Output"
-n is 2
-```
-
-```python
-print("took 12 ms,", 1 + 1)
-```
-
-```text title="Output"
-took ... ms, 2
-```
-
+IN_A_LIST = """
 1.  In a list
 
     ```python
@@ -389,21 +413,16 @@ took ... ms, 2
     6
     ```
 """
-SECOND = """\
-```pycon
->>> from rlhf_explained.twice import twice
->>> twice(2)
-4
-```
-"""
+FIRST = python("from rlhf_explained.twice import twice\n\nprint(twice(1))", "2") + IN_A_LIST
+SECOND = pycon(">>> from rlhf_explained.twice import twice\n>>> twice(2)\n4")
 CHANGES = [
-    *("--- docs/first.md", "+++ docs/first.md", "-n is 2", "+n is 3", "-    6", "+    9"),
+    *("--- docs/first.md", "+++ docs/first.md", "-2", "+3", "-    6", "+    9"),
     *("--- docs/second.md", "+++ docs/second.md", "-4", "+6"),
     *("--- rlhf_explained/twice.py", "+++ rlhf_explained/twice.py", "-        2", "+        3"),
 ]
 PLACES = """\
-docs/first.md:8: rewritten
-docs/first.md:27: rewritten
+docs/first.md:6: rewritten
+docs/first.md:17: rewritten
 docs/second.md:4: rewritten
 rlhf_explained/twice.py:9: rewritten
 4 rewritten, 0 cannot be run
@@ -442,7 +461,7 @@ def test_exactly_what_a_changed_formula_affects_is_rewritten_and_shown(checkout:
     printed = outputs(checkout)
     assert [line for line in printed.splitlines() if line[0] in "-+"] == CHANGES
     assert printed.endswith(PLACES)
-    first = FIRST.replace("n is 2\n", "n is 3\n").replace("    6\n", "    9\n")
+    first = FIRST.replace("\n2\n", "\n3\n").replace("    6\n", "    9\n")
     assert (checkout / "docs/first.md").read_text(encoding="utf-8") == first
     assert (checkout / "docs/second.md").read_text(encoding="utf-8") == SECOND.replace("4", "6")
     assert outputs(checkout) == "0 rewritten, 0 cannot be run\n"
@@ -460,28 +479,34 @@ def test_one_page_can_be_rewritten_alone(checkout: Path) -> None:
 
 LEAKS = """\
 ```python
-import os, random
+import decimal, gc, logging, os, random, sys
 import matplotlib as mpl
 import numpy as np
 import torch
 
 torch.set_default_dtype(torch.float64)
+torch.set_default_device("meta")
 torch.set_grad_enabled(False)
-torch.set_num_threads(1)
 torch.manual_seed(7)
 torch.set_printoptions(precision=1)
 np.random.seed(7)
-np.set_printoptions(precision=1)
+np.seterr(all="raise")
 random.seed(7)
 mpl.rcParams["lines.linewidth"] = 9
+os.environ["LEAK"] = "1"
 os.chdir("/")
+sys.path.insert(0, "/nowhere")
+decimal.getcontext().prec = 3
+gc.disable()
+logging.disable()
+torch.rand = len
 name = "of the first page"
 ```
 """
 
 KEEPS_TIGHT = """\
 ```python
-import os, random
+import decimal, gc, logging, os, sys
 import matplotlib as mpl
 import numpy as np
 import torch
@@ -490,45 +515,72 @@ assert torch.get_default_dtype() == torch.float32
 assert torch.is_grad_enabled()
 assert torch.initial_seed() != 7
 assert "0.3333" in str(torch.tensor(1 / 3))
-assert np.get_printoptions()["precision"] == 8
+assert torch.rand(1).device.type == "cpu"
+assert np.geterr()["divide"] == "warn"
 assert mpl.rcParams["lines.linewidth"] != 9
 assert os.getcwd() != "/"
+assert "LEAK" not in os.environ
+assert "/nowhere" not in sys.path
+assert decimal.getcontext().prec == 28
+assert gc.isenabled()
+assert logging.root.manager.disable == 0
 assert "name" not in globals()
 assert __name__ == "__main__"
 ```
 """
 
+LOSES = """\
+import pytest
 
-def test_pytest_fails_where_a_page_does_and_pages_do_not_leak(tmp_path: Path) -> None:
+def test_that_runs(): pass
+
+def test_that_is_lost(): pass
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    return True if "lost" in item.name else None
+"""
+
+
+def pytest_there(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What pytest says in a folder that has our conftest.py."""
     for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    wrong = f"```python\nprint(1)\n```\n\n{OUTPUT}2\n```\n"
-    (docs / "a.md").write_text(LEAKS, encoding="utf-8")
-    (docs / "b.md").write_text(KEEPS_TIGHT, encoding="utf-8")
-    (docs / "c.md").write_text(wrong, encoding="utf-8")
-    (docs / "d.md").write_text(HOLDS["skipped"] + "\n" + HOLDS["output"], encoding="utf-8")
-    seeded = f"```python\nimport torch\nprint(torch.rand(3))\n```\n\n{OUTPUT}...\n```\n"
-    (docs / "e.md").write_text(seeded, encoding="utf-8")
-    refresh(docs / "e.md")  # prints what the global generator gives there
-    (docs / "e.md").write_text(_printed_by_outputs(docs / "e.md"), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", "docs"],
-        cwd=tmp_path,
+        shutil.copy(ROOT / name, folder)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "docs/c.md:5: this Output block is not what the code above it" in done.stdout
-    assert "docs/e.md:6: this Output block is not what the code above it" in done.stdout
-    assert "SKIPPED" in done.stdout
-    assert "slow" in done.stdout
-    assert "2 failed, 3 passed, 1 skipped" in done.stdout
 
 
-def _printed_by_outputs(page: Path) -> str:
-    page.write_text(page.read_text(encoding="utf-8").replace("...", "stale"), encoding="utf-8")
-    refresh(page)
-    return page.read_text(encoding="utf-8")
+def test_pytest_fails_where_a_page_does_and_pages_do_not_leak(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    seeded = python("import torch\nprint(torch.rand(3))", "0")
+    text = {"a": LEAKS, "b": KEEPS_TIGHT, "c": python("print(1)", "2"), "e": seeded}
+    text["d"] = HOLDS["skipped"] + "\n" + HOLDS["output"]
+    text["z"] = python("x = open(__file__).read()")  # the last of its process
+    for name in text:
+        (docs / f"{name}.md").write_text(text[name], encoding="utf-8")
+    refresh([docs / "e.md"])  # prints what the global generator gives there
+    for processes in ("0", "1"):
+        done = pytest_there(tmp_path, "-n", processes, "docs")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "docs/c.md:5: this Output block is not what the code above it" in done.stdout
+        assert "docs/e.md:6: this Output block is not what the code above it" in done.stdout
+        assert "docs/z.md:2: this code writes to standard error: ResourceWarning" in done.stdout
+        assert "SKIPPED" in done.stdout
+        assert "slow" in done.stdout
+        assert "3 failed, 3 passed, 1 skipped" in done.stdout
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_run_that_loses_a_test_is_not_green(processes: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LOSES, encoding="utf-8")
+    (tmp_path / "plugin.py").write_text(LOSES, encoding="utf-8")
+    done = pytest_there(tmp_path, "-n", processes, "-p", "plugin", "test_it.py")
+    assert "1 passed" in done.stdout
+    assert "not run, though found: test_it.py::test_that_is_lost" in done.stdout
+    assert done.returncode == 3

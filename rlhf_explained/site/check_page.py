@@ -23,7 +23,7 @@ from rlhf_explained.site.faults import line_of, no_python, unreadable
 from rlhf_explained.site.markdown import commands
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.shown_run import is_trained
-from rlhf_explained.site.snippets.find import faults_in_notebook, is_notebook
+from rlhf_explained.site.snippets.find import is_notebook
 from rlhf_explained.site.snippets.run import results
 
 COMPOSED = (BIBLIOGRAPHY, "whole.md")  # made of what all pages say
@@ -74,10 +74,7 @@ def code_faults(root: Path, path: Path) -> list[str]:
         Its faults, each with file and line.
     """
     if is_notebook(path, root):
-        text = path.read_text(encoding="utf-8")
-        malformed = faults_in_notebook(text)
-        found = [f"{shown(path)}:{fault.line + 1}: {fault.code}" for fault in malformed]
-        return [*found, *_no_python(path)]
+        return []
     return [fault for result in results(path, seed=1) for fault in result.faults]
 
 
@@ -92,7 +89,7 @@ def page_faults(root: Path, path: Path) -> list[str]:
         Its faults, each with file and line.
     """
     docs = root / "docs"
-    if path.suffix == ".py" and _no_python(path):
+    if path.suffix == ".py" and not is_notebook(path, root) and _no_python(path):
         return []  # which `code_faults` says; there is nothing to render
     if path.parent == root:
         return list(_broken_links(path))

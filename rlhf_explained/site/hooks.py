@@ -13,7 +13,6 @@ from pathlib import Path
 
 import mkdocs_jupyter.convert
 import mkdocstrings_handlers.python
-import nbconvert.preprocessors
 from jinja2 import Environment
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -27,10 +26,8 @@ from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import docstrings, faults, preview, publish
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
-from rlhf_explained.site.notebooks import execute
+from rlhf_explained.site.notebooks import download, execute
 from rlhf_explained.site.notebooks import page as notebook_page
-from rlhf_explained.site.notebooks.download import wheel
-from rlhf_explained.site.notebooks.execute import Execution
 from rlhf_explained.site.publish import (
     head,
     links,
@@ -60,10 +57,7 @@ def on_startup(command: str, dirty: bool) -> None:
     The server that reloads a page adds a script to each.
     """
     global _finished, _published
-    # where mkdocs-jupyter looks up its conversion, nbconvert what executes cells, mkdocstrings what
-    # reads docstrings
-    mkdocs_jupyter.convert.nb2html = execute.nb2html
-    nbconvert.preprocessors.ExecutePreprocessor = Execution  # pyright: ignore
+    # where mkdocstrings looks up what reads docstrings
     mkdocstrings_handlers.python.get_handler = docstrings.handler  # pyright: ignore
     _published = command != "serve"
     _finished = (
@@ -75,7 +69,8 @@ def on_startup(command: str, dirty: bool) -> None:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Ask git when each page was changed last, where a page may say so."""
-    _changes.clear()
+    for of_last_build in (_changes, _sources, _pages):
+        of_last_build.clear()
     config.extra_css.remove("assets/_mkdocstrings.css")  # only pages of the API name it
     docs = Path(config.docs_dir)
     if config.repo_url or config.site_url:
@@ -118,10 +113,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for address, content in cached.files(run).items():
         files.append(File.generated(config, address, content=content))
     sources = [file for file in files.documentation_pages() if _is_notebook(file)]
-    if sources:
-        _offer(sources, files, config)
-    runs = [partial(execute.execute, Path(file.abs_src_path or "")) for file in sources]
+    execution = _execution(files, config) if sources else None
+    places = [Path(file.abs_src_path or "") for file in sources]
+    runs = [partial(execution.outputs, path) for path in places if execution]
     parallel.together([*runs, *cached.jobs(run)])
+    for file, (notebook, _) in zip(sources, (outputs() for outputs in runs), strict=True):
+        address = partial(_address, file, files, config)
+        content = download.published(notebook, address)
+        name = file.src_uri.removesuffix(".py") + ".ipynb"
+        files.append(File.generated(config, name, content=content))
     return files
 
 
@@ -140,26 +140,28 @@ def _check_sources(files: Files) -> None:
         raise PluginError(unreadable)
 
 
-def _offer(sources: list[File], files: Files, config: MkDocsConfig) -> None:
-    """Add notebooks as `.ipynb`, and the wheel they use."""
-    built = wheel(Path(config.config_file_path).parent)
+def _execution(files: Files, config: MkDocsConfig) -> execute.Execution:
+    """Add the wheel that notebooks install, and let mkdocs-jupyter convert with what is ours."""
+    built = download.wheel(Path(config.config_file_path).parent)
     files.append(File.generated(config, f"downloads/{built.name}", abs_src_path=str(built)))
-    Execution.run, Execution.wheel = current_run(), built.name
-    if config.site_url:
-        Execution.wheel = f"{config.site_url.rstrip('/')}/downloads/{built.name}"
-    else:  # no address to install from: the wheel must lie beside the notebook
+    address = f"{config.site_url.rstrip('/')}/downloads/{built.name}" if config.site_url else ""
+    if not address:  # nothing to install from: the wheel must lie beside the notebook
         beside = f"notebooks/{built.name}"
         files.append(File.generated(config, beside, abs_src_path=str(built)))
-    for file in sources:  # filled when mkdocs-jupyter has executed it
-        files.append(File.generated(config, _download(file), content=""))
+    execution = execute.Execution(current_run(), address or built.name)
+    mkdocs_jupyter.convert.nb2html = partial(notebook_page.markdown, execution)
+    return execution
+
+
+def _address(notebook: File, files: Files, config: MkDocsConfig, link: str) -> str | None:
+    """Where a link of a notebook leads for who has only that."""
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(notebook.src_uri), link))
+    file = files.get_file_from_path(target)
+    return f"{config.site_url}{file.url}" if file and config.site_url else None
 
 
 def _is_notebook(file: File) -> bool:
     return file.src_uri.endswith(".py")
-
-
-def _download(notebook: File) -> str:
-    return notebook.src_uri.removesuffix(".py") + ".ipynb"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -181,33 +183,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
+@event_priority(100)  # before others look at a notebook's headings
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Finish notebooks."""
+    """Render notebooks, which come as Markdown."""
     if _is_notebook(page.file):
-        html = _finish(html, page, config, files)
-        page.meta["search"] = execute.search_settings(Path(page.file.abs_src_path or ""))
+        page.markdown = html
+        Page.render(page, config, files)
+        html = re.sub(
+            r'(?<=href=")/(figures/[^"]+)', partial(_way, page, files), page.content or ""
+        )
+        page.meta["search"] = execute.read(Path(page.file.abs_src_path or "")).metadata.search
         head.check_notebook(page.meta.setdefault("description", head.description(html)))
     return html
 
 
-def _finish(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Publish a notebook, now that it has outputs, and rebuild its page."""
-
-    def address(link: str) -> str | None:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link))
-        file = files.get_file_from_path(target)
-        return f"{config.site_url}{file.url}" if file and config.site_url else None
-
-    download = files.get_file_from_path(_download(page.file))
-    (package,) = (file for file in files if re.match(r"downloads/.*\.whl", file.src_uri))
-    assert download is not None
-    notebook = execute.executed[Path(page.file.abs_src_path or "")]
-    download.content_string = execute.published(notebook, address)
-    offer = (
-        f'<a download href="{download.url_relative_to(page.file)}">Download this notebook</a> and '
-        f'<a download href="{package.url_relative_to(page.file)}">the package it uses</a>.'
-    )
-    return notebook_page.rebuilt(html, offer, page, files)
+def _way(page: Page, files: Files, address: re.Match[str]) -> str:
+    """The way from a page to a file that is published, which MkDocs finds in Markdown alone."""
+    file = files.get_file_from_path(address[1])
+    return file.url_relative_to(page.file) if file else address[0]
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -14,20 +14,19 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from rlhf_explained import figures, measured, memo, parallel
-from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import EDITION
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.site.snippets.find import find
+from rlhf_explained.site.snippets.run import results
 
 FIGURES, VALUES = (Path(str(room.__file__)).parent for room in (figures, measured))
-PATIENCE = 60  # seconds that a page's code may take
+PATIENCE = 60  # seconds that a piece of a page's code may take
 
 
 @dataclass(frozen=True)
@@ -154,25 +153,8 @@ def _code_faults(path: Path, *, run: bool) -> Iterator[str]:
     """Run a page's code if it was edited or is to be run; say what does not hold."""
     if path.suffix != ".md" or (not run and _snippets(path) == _code.get(path)):
         return
-    ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(path, theirs))
-    process.start()
-    theirs.close()
-    try:
-        found = ours.recv() if ours.poll(PATIENCE) else None
-    except EOFError:
-        found = None
-    process.kill()
-    process.join()
-    if found is None:
-        what = f"its code runs for more than {PATIENCE} s, or ends Python: mend what was edited"
-        found = [f"{shown(path)}:1: {what}"]
+    ran = results(path, seed=1, patience=PATIENCE, processes=multiprocessing.get_context("fork"))
+    found = [fault for result in ran for fault in result.faults]
     for fault in found:
         faults.logger.warning(fault)
         yield fault
-
-
-def _run(path: Path, connection: Connection) -> None:
-    from rlhf_explained.site.snippets.run import results
-
-    connection.send([fault for result in results(path, seed=1) for fault in result.faults])

@@ -30,7 +30,7 @@ from rlhf_explained.disk import DiskError, writing
 from rlhf_explained.site.faults import no_python
 
 PROCESSES = get_context("forkserver")
-OTHERS = ["torch", "mkdocs.commands.build", "mkdocs.config", "mkdocs_jupyter.plugin"]
+OTHERS = ["torch", "jaxtyping", "mkdocs.commands.build", "mkdocs.config", "mkdocs_jupyter.plugin"]
 OTHERS += ["material.plugins.search.plugin", "mkdocstrings_handlers.python"]
 
 

@@ -292,6 +292,12 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="no Output block under it",
             cure="make outputs",
         ),
+        "that says nothing": Fault(
+            f"```python\nprint(1)\n```\n\n{OUTPUT}\n...\n```",
+            at=OUTPUT,
+            says="is not what the code above it .* prints",
+            cure="make outputs",
+        ),
         "of a doctest in a docstring": Fault(
             "Examples:\n        >>> 1 + 1\n        3\n\n"
             "    Args:\n        values: Any quantity, usually one per token.",
@@ -315,6 +321,36 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="this code raises SyntaxError",
             cure="mend it",
         ),
+        "leaves a file open": Fault(
+            '```python\nx = len(open("mkdocs.yml").read())\n```',
+            at="x = len(open",
+            says="writes to standard error: ResourceWarning: unclosed file",
+            cure="mend it",
+        ),
+        "raises in a thread": Fault(
+            "```python\nimport threading\n\nthreading.Thread(target=lambda: 1 / 0).start()\n```",
+            at="lambda: 1 / 0",
+            says="writes to standard error: ZeroDivisionError",
+            cure="mend it",
+        ),
+        "ends Python": Fault(
+            "```python\nimport os\nos._exit(0)\n```",
+            at="```python",
+            says="ends Python or never ends",
+            cure="mend it",
+        ),
+        "doctest without a blank": Fault(
+            "```pycon\n>>> x = 1\n>>>x\n1\n```",
+            at=">>>x",
+            says="lacks blank after >>>",
+            cure="mend it",
+        ),
+        "doctest skipped by accident": Fault(
+            "```pycon\n>>> 1  # doctest: +SKIP\n2\n```",
+            at="+SKIP",
+            says="skipped without a reason",
+            cure="take it out",
+        ),
         "of a module is no Python": Fault(
             "\ndef half(:\n",
             at="def half(:",
@@ -335,6 +371,18 @@ FAULTS: dict[str, dict[str, Fault]] = {
             at="```python",
             says="no line closes this fence",
             cure="write one below it",
+        ),
+        "of Python that nobody runs": Fault(
+            "```json\nprint(1)\n```",
+            at="```json",
+            says="nobody runs the Python in this fence",
+            cure="make it python",
+        ),
+        "missing around a doctest": Fault(
+            ">>> 1 / 0\n5",
+            at=">>> 1 / 0",
+            says="nobody runs this `>>>`",
+            cure="write a fence around it",
         ),
         "of an unknown language": Fault(
             "```pyhton\nx = 1\n```",
@@ -538,7 +586,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "broken link": Fault(
             "# %% [markdown]\n# [PPO](../guide/proximal.md)",
             at="proximal.md",
-            says="'../guide/proximal.md' leads nowhere",
+            says="'../guide/proximal.md', but the target .* is not found",
             cure="name a page",
             page=NOTEBOOK,
         ),
@@ -562,6 +610,35 @@ FAULTS: dict[str, dict[str, Fault]] = {
             at="x = = 2",
             says="this is no Python",
             cure="mend it",
+            page=NOTEBOOK,
+        ),
+        "plot without alt text": Fault(
+            '# %% alt=""\nimport matplotlib.pyplot as plt\n\nplt.plot([1]);',
+            at='# %% alt=""',
+            says="an image without alt text",
+            cure="write `# %% alt=",
+            page=NOTEBOOK,
+        ),
+        "warning": Fault(
+            "import warnings; warnings.warn('old')  # planted\nimport torch\n",
+            at="import warnings; warnings.warn('old')  # planted",
+            says="this cell writes to standard error: .*UserWarning: old",
+            cure="mend it",
+            page=NOTEBOOK,
+            old="import torch\n",
+        ),
+        "tag that nobody heeds": Fault(
+            '# %% tags=["remove_input"]\n1',
+            at='# %% tags=["remove_input"]',
+            says="no page heeds the tag 'remove_input'",
+            cure="known: install",
+            page=NOTEBOOK,
+        ),
+        "script in an output": Fault(
+            "# %%\ndisplay(HTML('<script>1</script>'))",
+            at="display(HTML('<script>1</script>'))",
+            says="this output holds '<script'",
+            cure="print or draw what it means",
             page=NOTEBOOK,
         ),
     },

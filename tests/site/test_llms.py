@@ -6,7 +6,7 @@ import difflib
 import functools
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -162,7 +162,7 @@ def test_no_html_is_left() -> None:
     ],
 )
 def test_what_becomes_of(html: str, markdown: str) -> None:
-    slim = llms._slim(f"<h1>T</h1>{html}", lambda name: None)
+    slim = llms._slim(f"<h1>T</h1>{html}", lambda name: "")
     assert llms.text(slim, "guide/sft/", "") == f"# T\n\n<guide/sft/>\n\n{markdown}\n"
 
 
@@ -170,8 +170,8 @@ def page(content: str, url: str = "guide/sft/") -> tuple[str, str]:
     return url, content
 
 
-def full(*pages: tuple[str, str], **settings: Any) -> str:
-    return llms.full(pages, "Name", "About.", settings.pop("address", ""), **settings)
+def full(*pages: tuple[str, str], address: str = "") -> str:
+    return llms.full(pages, "Name", "About.", address)
 
 
 def test_a_figure_has_all_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,15 +181,16 @@ def test_a_figure_has_all_its_data_once(tmp_path: Path, monkeypatch: pytest.Monk
         "<details><summary>Data</summary><table><tr><th>step</th></tr>"
         "<tr><td>1</td></tr></table></details></figure><p>After.</p>"
     )
-    assert re.findall(r"\| \w+ \|", full(page(figure))) == ["| step |", "| 1 |"]
-    tables = {"loss": [("Loss < 1", "step\n1\n2\n")]}
-    text = full(page(figure), page(figure), rows=lambda name: llms.data(tables[name]))
+    table = SimpleNamespace(title="Loss < 1", csv=lambda: "step\n1\n2\n")
+    monkeypatch.setattr(llms, "current_run", lambda: None)
+    monkeypatch.setattr(llms.figures, "FIGURES", {"loss": None})
+    monkeypatch.setattr(llms.cached, "tables", lambda name, run: [table])
+    text = full(page(figure), page(figure))
     assert text.count("```csv\nstep\n1\n2\n```") == 1
     assert "**Data**\n\nLoss < 1:\n\n```csv" in text
     assert DATA.search(text)
     assert "| step |" not in text
     assert text.count("\n\nAfter.\n") == 2
-    assert llms.data([]) is None
 
 
 def test_the_data_of_every_figure_is_there_once() -> None:

@@ -4,23 +4,24 @@ import re
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import jupytext
 import nbformat
 import pytest
-from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.config import load_config
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs_jupyter.plugin import NotebookFile
 
 from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
-from rlhf_explained.site import faults, notebooks
+from rlhf_explained.site import faults
 from rlhf_explained.site.notebooks import execute
-from rlhf_explained.site.notebooks import page as notebook_page
-from rlhf_explained.site.notebooks.download import wheel
+from rlhf_explained.site.notebooks.download import published, wheel
 from rlhf_explained.site.notebooks.execute import Execution
+from rlhf_explained.site.notebooks.page import first_lines, markdown
 from tests.made_up_run import made_up_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,12 +30,13 @@ HEADER = """\
 # jupyter:
 #   text_representation:
 #     format_name: percent
+#   search:
+#     terms: {page: tiny}
 # ---
 
 """
-NOTEBOOK = (
-    HEADER
-    + """\
+TITLED = HEADER + "# %% [markdown]\n# # Tiny\n\n"
+NOTEBOOK = """\
 # %% tags=["install", "skip-execution"]
 # %pip install --quiet rlhf_explained.whl
 
@@ -45,9 +47,15 @@ NOTEBOOK = (
 #
 # $$\\frac{1}{2}$$
 #
+# \\begin{align}a &= b\\end{align}
+#
 # ## Twice
 #
 # ## Twice
+#
+# | a | b |
+# |---|---|
+# | `x|y` | [it](../reference/glossary.md#reference-model) |
 #
 # ```text
 # ┌──┐
@@ -69,154 +77,229 @@ plt.figure(figsize=(1, 1))
 plt.plot([0, 1])
 plt.show()
 6 * 7
+
+#%%
+%config InlineBackend.close_figures = True
+from IPython.display import Math, Markdown, HTML, display
+
+display(Math("x"), Markdown("**bold** $y$"), HTML("<p onion=1>all</p>"))
+
+# %%
+# %%time
+text = \"\"\"
+# %% no cell
+```
+\"\"\"
+print(text, end="\\033[1m\\r")
+
+# %% tags=["raises-exception"]
+1 / 0
 """
-)
+
+
+@pytest.fixture(autouse=True)
+def execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execution:
+    """What the hooks make when a build begins, with an empty memo."""
+    monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "memo"))
+    run = made_up_run(tmp_path / "run")
+    monkeypatch.setattr("rlhf_explained.site.markdown.current_run", lambda: run)
+    return Execution(run, "https://site/downloads/it.whl")
 
 
 @pytest.fixture
-def a_run(tmp_path: Path) -> Run:
-    return made_up_run(tmp_path / "run")
-
-
-@pytest.fixture(autouse=True)
-def own_memo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "memo"))
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "docs/notebooks/tiny.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(autouse=True)
-def execution(a_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the hooks do when a build begins."""
-    monkeypatch.setattr("nbconvert.preprocessors.ExecutePreprocessor", Execution)
-    monkeypatch.setattr(Execution, "run", a_run, raising=False)
-    monkeypatch.setattr(Execution, "wheel", "https://site/downloads/it.whl", raising=False)
+def path(tmp_path: Path) -> Path:
+    """Where a notebook may be written."""
+    (tmp_path / "docs/notebooks").mkdir(parents=True)
+    return tmp_path / "docs/notebooks/tiny.py"
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What a strict build would fail with; nbconvert has a logger of its own."""
+    """What a strict build would fail with."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")]
 
 
-def converted(path: Path) -> tuple[str, Page]:
+def converted(path: Path, execution: Execution) -> tuple[str, Page]:
     """A notebook's page, made in the way of mkdocs-jupyter and the hooks."""
-    config = MkDocsConfig()
-    config.load_dict({"site_name": "Site", "docs_dir": str(path.parents[1])})
-    places = str(path.parents[1]), str(path.parents[2] / "site"), True
+    docs = str(path.parents[1])
+    changed: dict[str, Any] = {"docs_dir": docs, "plugins": [], "hooks": [], "edit_uri": ""}
+    config = load_config(str(ROOT / "mkdocs.yml"), **changed)
+    places = docs, str(path.parents[2] / "site"), True
     file = NotebookFile(File("notebooks/tiny.py", *places), **config)
-    files = Files([file, File("guide/ppo.md", *places)])
+    others = ("guide/ppo.md", "reference/glossary.md", "notebooks/tiny.ipynb", "downloads/it.whl")
     page = Page("Tiny", file, config)
     faults.rendering(path)
-    content = execute.nb2html(str(path), execute=True, allow_errors=False)
-    return notebook_page.rebuilt(content, "<em>Download</em>", page, files), page
+    page.markdown = markdown(execution, str(path), execute=True)
+    Page.render(page, config, Files([file, *(File(name, *places) for name in others)]))
+    return page.content or "", page
 
 
 def test_a_notebook_from_source_to_page_and_download(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+    path: Path, execution: Execution, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    path = written(tmp_path, NOTEBOOK)
-    converted(path)
+    path.write_text(f"\ufeff{HEADER}{NOTEBOOK}", encoding="utf-8")  # some editors begin so
+    converted(path, execution)
 
     # Prose is not code: mending it runs nothing. Neither does building again.
-    monkeypatch.setattr(Execution, "execute_cells", None)
-    path.write_text(NOTEBOOK.replace("# With", "# Together with"))
-    html, page = converted(path)
-    assert (html, page.toc.items[0].id) == (converted(path)[0], "a-tiny-notebook")
+    monkeypatch.setattr(execute, "execute", None)
+    path.write_text(HEADER + NOTEBOOK.replace("# With", "# Together with"), encoding="utf-8")
+    html, page = converted(path, execution)
+    assert (html, page.toc.items[0].id) == (converted(path, execution)[0], "a-tiny-notebook")
     assert messages(caplog) == []
 
-    link = '<a aria-label="Permalink" class="headerlink" href="#{0}">¶</a>'
-    title = f'<h1 id="a-tiny-notebook">A tiny notebook{link.format("a-tiny-notebook")}</h1>'
-    assert html.startswith(f"{title}<p><em>Download</em></p>")
+    assert re.match(r'<h1 id="a-tiny-notebook">A tiny notebook<a [^>]*>&para;</a></h1>', html)
+    offer = (
+        '<p><a download="tiny.ipynb" href="../tiny.ipynb">Download this notebook</a> and '
+        '<a download="it.whl" href="../../downloads/it.whl">the package it uses</a>.</p>'
+    )
+    assert html.split("</h1>\n")[1].startswith(offer)
     assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]
-    assert {"a-tiny-notebook", "twice", "twice_1"} == page.present_anchor_ids
-    assert re.search(
-        r'Together with <span class="math" data-tex="[^"]+"><math>.*?β.*?</math></span>, see', html
-    )
-    assert re.search(
+    for shown in (
+        r'Together with <span class="math" data-tex="[^"]+"><math>.*?β.*?</math></span>, see',
         r'<div class="math" data-tex="[^"]+" tabindex="0"><math [^>]*display="block".*?<mfrac>',
-        html,
-    )
-    assert '<a href="../../guide/ppo/#loop">PPO</a>' in html
-    assert '<a href="https://example.org">far</a>' in html
-    ((linked, anchors),) = (page.links_to_anchors or {}).items()  # for MkDocs to check
-    assert (linked.src_uri, anchors) == ("guide/ppo.md", {"loop": "../guide/ppo.md#loop"})
-    drawn = (
-        '<div class="language-text highlight"><pre class="diagram"><code aria-label="Diagram. What'
-    )
-    assert drawn in html
-    words = (
-        r'<details class="words">\s*<summary>In words</summary>\s*<p>An empty box.</p>\s*</details>'
-    )
-    assert re.search(words, html)
-    assert '<div class="language-python highlight"><pre><code>' in html
-    output = '<div class="language-text highlight"><span class="filename">Output</span>'
-    assert f"{output}<pre><code>first &lt;b&gt;\nsecond\n</code></pre></div>" in html
-    assert f"{output}<pre><code>42\n</code></pre></div>" in html
-    assert re.search(
-        r'<div class="cell-output paper" data-search-exclude="">\s*'
-        r'<img alt="A line that rises" [^>]*src="data:image/png;base64,',
-        html,
-    )
-    assert not re.search(r"<style|<script|jp-|clipboard-copy|anchor-link", html)
+        r'<div class="math" data-tex="\\begin\{align\}[^"]+" tabindex="0"><math',
+        r'<a href="\.\./\.\./guide/ppo/#loop">PPO</a>',
+        r'<a href="https://example\.org">far</a>',
+        r"<td><code>x\|y</code></td>",
+        r'<a aria-describedby="term-reference-model" href="[^"]*">it</a><span[^>]* role="tooltip"',
+        r'<pre class="diagram"><span></span><code role="img" aria-label="Diagram. What',
+        r'<details class="words">\s*<summary>In words</summary>\s*<p>An empty box.</p>\s*</det',
+        r'<div class="language-python highlight"><pre><span></span><code><span',
+        r'"filename">Output</span><pre><span></span><code>first &lt;b&gt;\nsecond\n</code>',
+        r'"filename">Output</span><pre><span></span><code>42\n</code>',
+        r'<div class="cell-output paper" data-search-exclude><img alt="A line that rises" '
+        r'src="data:image/png;base64,\w',
+        r"<strong>bold</strong> <span[^>]*><math><mi>y</mi>",
+        r'<div class="cell-output"><p onion=1>all</p></div>',
+        r"<code># %% no cell\n```\nCPU times",
+        r'"filename">Output</span><pre><span></span><code>-+\nZeroDivisionError +Traceback',
+    ):
+        assert re.search(shown, html, re.S), shown
+    assert not re.search(r"<style|<script|jp-|clipboard-copy|anchor-link|\x1b", html)
 
-    text = execute.published(
-        execute.executed[path], {"../guide/ppo.md": "https://site/guide/ppo/"}.get
-    )
+    assert execute.read(path).metadata.search == {"terms": {"page": "tiny"}}
+    text = published(execution.outputs(path)[0], {"../guide/ppo.md": "https://site/ppo/"}.get)
     download = nbformat.reads(text, as_version=4)
     nbformat.validate(download)
-    assert [cell.id for cell in download.cells] == ["cell-0", "cell-1", "cell-2"]
+    assert [cell.id for cell in download.cells] == [f"cell-{number}" for number in range(6)]
     assert download.cells[0].source == "%pip install --quiet https://site/downloads/it.whl"
     assert download.cells[0].execution_count is None
-    assert "[PPO](https://site/guide/ppo/#loop) and [far](https://example.org)" in text
+    assert download.metadata.keys() == {"kernelspec", "language_info"}
+    assert "[PPO](https://site/ppo/#loop) and [far](https://example.org)" in text
     assert download.cells[2].outputs[0].text == "first <b>\nsecond\n"
-    alone = execute.published(execute.executed[path], lambda link: None)
-    assert "see PPO and [far]" in alone
+    assert "see PPO and [far]" in published(execution.outputs(path)[0], lambda link: None)
+
+
+def test_a_kernel_has_this_checkout_and_its_memo_wherever_it_runs(
+    path: Path, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    monkeypatch.setenv("RLHF_EXPLAINED_CACHE", "memo")
+    path.write_text(
+        f"{HEADER}# %%\nimport rlhf_explained.memo as m\nprint(m.__file__, m.root())\n",
+        encoding="utf-8",
+    )
+    notebook, _ = execution.outputs(path)
+    assert notebook.cells[0].outputs[0].text.split() == [memo.__file__, str(path.parent / "memo")]
 
 
 @pytest.mark.parametrize(
     ("cell", "line", "why"),
     [
-        ("fine = 1\n\n1 / 0\nnever = 2", 10, "ZeroDivisionError: division by zero"),
-        ("def inner():\n    return missing\n\n\ninner()", 9, "NameError"),
-        ("import json\n\njson.loads('{')", 10, "JSONDecodeError"),
-        ("fine = 1\nthis is bad Python", 9, "SyntaxError"),
+        ("fine = 1\n\n1 / 0\nnever = 2", 3, "the cell raises ZeroDivisionError: division by zero"),
+        ("def inner():\n    return missing\n\n\ninner()", 2, "the cell raises NameError"),
+        ("import json\n\njson.loads('{')", 3, "the cell raises JSONDecodeError"),
+        ("fine = 1\nthis is bad Python", 2, "this is no Python"),
+        (
+            "import os\nos._exit(3)",
+            1,
+            "the cell ends Python, or takes longer than 15 minutes: mend",
+        ),
     ],
 )
 def test_a_cell_that_raises_is_a_fault_at_its_line(
-    cell: str, line: int, why: str, tmp_path: Path, caplog
+    cell: str, line: int, why: str, path: Path, execution: Execution, caplog: Any
 ) -> None:
-    path = written(tmp_path, HEADER + f"# %%\n{cell}\n")
-    assert path.read_text().splitlines()[6] == "# %%"
-    converted(path)
+    path.write_text(f'{TITLED}# %%\n1\n\n# %% tags=["solution"]\n{cell}\n', encoding="utf-8")
+    converted(path, execution)
     (message,) = messages(caplog)
-    assert message.startswith(f"{path}:{line}: the cell raises ")
-    assert why in message
+    assert message.startswith(f"{path}:{15 + line}: {why}")
     # shown without outputs, and not remembered
-    assert execute.executed[path].cells[0].outputs == []
+    assert [cell.get("outputs") for cell in execution.outputs(path)[0].cells] == [None, [], []]
     assert not list(memo.root().glob("*/*/*.*"))
 
 
-def test_other_faults_of_notebooks(tmp_path: Path, caplog) -> None:
-    prose = "# As \\frac{1.\n# [y](#b)\n# So {{ value: ppo-gold }}.\n# $\\frac{1$\n"
-    prose += "# [x](../guide/gone.md#a)\n"
-    plot = "import matplotlib.pyplot as plt\n\nplt.plot([1])\nplt.show()\n"
-    path = written(tmp_path, HEADER + f"# %% [markdown]\n{prose}\n# %%\n{plot}")
-    html, page = converted(path)
-    value, image, formula, link = messages(caplog)
-    assert value.startswith(f"{path}:10: '{{{{ value:' means nothing in a download")
-    assert image.startswith(f"{path}:14: an image without alt text")
-    assert formula.startswith(f"{path}:11: the formula `\\frac{{1` does not parse")
-    assert link.startswith(f"{path}:12: the link '../guide/gone.md#a' leads nowhere")
-    assert "does not parse" in html
-    assert page.links_to_anchors == {page.file: {"b": "#b"}}  # for MkDocs to check
+IMPORTS = "# %%\nimport threading, warnings\nimport matplotlib.pyplot as plt\n"
+IMPORTS += "from IPython.display import HTML, JSON, SVG, display\n\n"
+CELLS = {  # a cell, its line that is named, from the marker on, and what is said
+    "# %% [raw]\n# x": (0, "no page shows a raw cell: make it Markdown"),
+    '# %% tags=["remove_cell"]\n1': (0, "no page heeds the tag 'remove_cell'; "),
+    "# %%\nwarnings.warn('careful')": (1, "this cell writes to standard error: /tmp/"),
+    "# %%\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()": (
+        *(1, "this cell writes to standard error: ZeroDivisionError: division by zero; mend it"),
+    ),
+    "# %%\nobject()": (1, "this output holds 'at 0x"),
+    "# %%\nJSON({})": (1, "no page can show application/json: let the cell print or draw it"),
+    "# %%\ndisplay(HTML('<p>x</p><script>1</script>'))": (1, "this output holds '<script'"),
+    "# %%\ndisplay(HTML('<a href=\"javascript:x()\">x</a>'))": (
+        1,
+        "this output holds 'javascript:",
+    ),
+    "# %%\ndisplay(HTML('<p onclick=\"x()\">x</p>'))": (1, "this output holds ' onclick=\"'"),
+    "# %%\nplt.plot([1])\nplt.show()": (0, "an image without alt text: write `# %% alt="),
+    "# %%\nSVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>')": (0, "an image without alt text"),
+    '# %% alt="A line"\nfor _ in range(2):\n    plt.plot([1])\n    plt.show()': (
+        *(0, "one alt text for 2 images: draw each in a cell of its own"),
+    ),
+    "# %% [md]\n# ```python\n# x\n# ```": (1, "nobody runs this fence: make it a cell"),
+    '# %% [markdown]\n"""\nx\n\n```pycon\n>>> 1\n1\n```\n"""': (4, "nobody runs this fence"),
+    "# %% [markdown]\n# x\n#\n# ```pyhton\n# ```": (3, "nobody knows whether to run pyhton"),
+    "# %% [markdown]\n# x\n# So {{ value: ppo-gold }}.": (
+        *(2, "'{{ value:' means nothing in a download: let a cell print or draw it"),
+    ),
+    "# %% [markdown]\n# ```figure\n# none\n# ```": (1, "'```figure' means nothing in a downl"),
+    "# %% [markdown]\n# x\n# As $\\frac{1$": (2, "the formula `\\frac{1` does not parse"),
+    "# %% [markdown]\n# ```text\n# ┌───────┐\n# │ Boxed │\n# └───────┘\n# ```": (
+        *(3, "the diagram has no words: write them in "),
+    ),
+}
 
 
-def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
+def test_what_a_page_cannot_show_is_a_fault_at_its_line(
+    path: Path, execution: Execution, caplog: Any
+) -> None:
+    text = TITLED + IMPORTS + "".join(f"{cell}\n\n" for cell in CELLS)
+    text += "# %% [markdown]\n# [x](../guide/gone.md#a)\n"
+    path.write_text(text, encoding="utf-8")
+    html, _ = converted(path, execution)
+    told = messages(caplog)
+    for cell, (line, what) in CELLS.items():
+        at = text.count("\n", 0, text.index(cell)) + 1 + line
+        assert [one for one in told if one.startswith(f"{path}:{at}: {what}")], (at, what, told)
+    assert any("'../guide/gone.md#a', but the target" in one for one in told)  # MkDocs says it
+    assert len(told) == len(CELLS) + 2  # and that nobody knows the figure
+    assert 'alt="an image without alt text' in html  # so it is told once
+
+
+def test_a_notebook_that_uses_the_package_begins_by_installing_it(
+    path: Path, execution: Execution, caplog: Any
+) -> None:
+    uses = "# %%\nimport torch\nfrom rlhf_explained import memo\n"
+    path.write_text(TITLED + uses, encoding="utf-8")
+    converted(path, execution)
+    (message,) = messages(caplog)
+    assert message.startswith(
+        f"{path}:14: whoever downloads this has no rlhf_explained: begin with"
+    )
+    install = '# %% tags=["install", "skip-execution"]\n# %pip install x.whl\n\n'
+    path.write_text(TITLED + install + uses, encoding="utf-8")
+    converted(path, execution)
+    assert len(messages(caplog)) == 1
+    path.write_text("# # Light\n#\n# A notebook without cells.\n\n1\n", encoding="utf-8")
+    converted(path, execution)
+    assert f"{path}:1: this notebook has no title: begin with `# %% [markdown]`" in caplog.text
+
+
+def test_solutions_run_and_are_folded(path: Path, execution: Execution, caplog: Any) -> None:
     cells = (
         "# %% [markdown]\n# **Exercise.** What is six times seven?\n",
         '# %% tags=["solution"]\nanswer = 6 * 7\nprint(answer)\n',
@@ -226,10 +309,10 @@ def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
         '# %% tags=["solution"]\nprint(answer / 2)\n',
         "# %%\nprint('in the open')\n",
     )
-    path = written(tmp_path, HEADER + "\n".join(cells))
-    html, _ = converted(path)
+    path.write_text(TITLED + "\n".join(cells), encoding="utf-8")
+    html, _ = converted(path, execution)
     assert messages(caplog) == []
-    folds = re.findall(r'<details class="solution">(.*?)</details>', html, re.S)
+    folds = re.findall(r'<details class="solution">\s*(.*?)</details>', html, re.S)
     assert len(folds) == html.count("<details") == 2
     opened = re.sub(r"<[^>]+>", "", re.sub(r"<math.*?</math>", "7", folds[0]))
     assert "".join(opened.split()) == (
@@ -240,60 +323,50 @@ def test_solutions_run_and_are_folded(tmp_path: Path, caplog) -> None:
     assert not re.search(r"42|43|21\.0", outside)
     assert "in the open" in outside
 
-    download = execute.published(execute.executed[path], lambda link: None)
-    whole = nbformat.reads(download, as_version=4)
+    whole = nbformat.reads(published(execution.outputs(path)[0], lambda link: None), as_version=4)
     nbformat.validate(whole)
     hidden = [cell.metadata.get("jupyter", {}) for cell in whole.cells]
     closed = {"source_hidden": True, "outputs_hidden": True}
-    assert hidden == [{}, closed, {}, closed, {}, closed, {}]
-    assert whole.cells[1].outputs[0].text == "42\n"
+    assert hidden == [{}, {}, closed, {}, closed, {}, closed, {}]
+    assert whole.cells[2].outputs[0].text == "42\n"
     prose = "<details><summary>Solution</summary>\n\nAs everybody knows, by $7$.\n\n</details>"
-    assert whole.cells[2].source == prose
-    assert "<details>" not in whole.cells[4].source
-
-
-def test_a_solution_that_raises_is_a_fault_too(tmp_path: Path, caplog) -> None:
-    path = written(tmp_path, HEADER + '# %% tags=["solution"]\n1 / 0\n')
-    converted(path)
-    (message,) = messages(caplog)
-    assert message.startswith(f"{path}:8: the cell raises ZeroDivisionError")
+    assert whole.cells[3].source == prose
+    assert "<details>" not in whole.cells[5].source
 
 
 def test_the_package_the_run_and_the_studies_decide_what_is_remembered(
-    tmp_path: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch
+    path: Path, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path, HEADER + "# %%\n1\n")
+    path.write_text(HEADER + "# %%\n1\n", encoding="utf-8")
     ran: list[int] = []
 
-    def execute(self: Execution, nb: nbformat.NotebookNode, into: Path) -> None:
+    def run(notebook: nbformat.NotebookNode, into: Path) -> None:
         ran.append(1)
-        into.write_text("[[1, []]]")
+        (into / "outputs.json").write_text("[[1, []]]")
 
-    monkeypatch.setattr(Execution, "execute_cells", execute)
-    for run in (a_run, a_run, Run(a_run.config, "another", a_run.folder)):
-        monkeypatch.setattr(Execution, "run", run)
-        converted(path)
+    monkeypatch.setattr(execute, "execute", run)
+    first = execution.run
+    for it in (first, first, Run(first.config, "another", first.folder)):
+        Execution(it, "it.whl").outputs(path)
     assert len(ran) == 2
     monkeypatch.setattr(studies, "_RESULTS", tmp_path)
     (tmp_path / f"{studies.STUDIES[0]}.json").write_text("measured again", encoding="utf-8")
-    converted(path)
+    execution.outputs(path)
     assert len(ran) == 3
     asked: list[Path] = []
     monkeypatch.setattr(memo, "source_digest", lambda paths: asked.extend(paths) or "after an edit")
-    converted(path)
+    execution.outputs(path)
     assert len(ran) == 4
-    assert Path(notebooks.execute.__file__) in asked  # it decides how cells are executed
+    assert Path(execute.__file__) in asked  # it decides how cells are executed
 
 
-def test_first_lines_count_the_cells_that_jupytext_sees() -> None:
+def test_first_lines_are_those_of_the_cells() -> None:
     for path in (ROOT / "docs/notebooks").glob("*.py"):
-        cells = jupytext.read(path, fmt="py:percent").cells
-        starts = execute.first_lines(path)
-        assert len(starts) == len(cells)
+        cells = execute.read(path).cells
         lines = path.read_text(encoding="utf-8").splitlines()
-        for start, cell in zip(starts, cells, strict=True):
-            first = cell.source.splitlines()[0]
-            assert lines[start - 1].endswith(first), f"{path}:{start}"
+        for start, cell in zip(first_lines(path, cells), cells, strict=True):
+            assert lines[start - 2].startswith("# %%"), f"{path}:{start}"
+            assert lines[start - 1].endswith(cell.source.splitlines()[0]), f"{path}:{start}"
 
 
 def test_the_wheel_holds_the_package_and_repeats_its_bytes(
@@ -302,20 +375,12 @@ def test_the_wheel_holds_the_package_and_repeats_its_bytes(
     first = wheel(ROOT)
     assert first.name == "rlhf_explained-0.1.0-py3-none-any.whl"
     names = zipfile.ZipFile(first).namelist()
-    assert "rlhf_explained/pipeline.py" in names
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("docs")]
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "other"))
     assert wheel(ROOT).read_bytes() == first.read_bytes()
-
-
-def test_the_wheel_is_importable_from_a_folder_of_its_own(tmp_path: Path) -> None:
-    zipfile.ZipFile(wheel(ROOT)).extractall(tmp_path / "there")
+    zipfile.ZipFile(first).extractall(tmp_path / "there")
     code = "import rlhf_explained.pipeline as p; print(p.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "there")},
-        capture_output=True,
-        encoding="utf-8",
-    )
+    settings = {"cwd": tmp_path, "env": {"PYTHONPATH": str(tmp_path / "there")}}
+    run = partial(subprocess.run, capture_output=True, encoding="utf-8", **settings)
+    done = run([sys.executable, "-c", code])
     assert str(tmp_path / "there") in done.stdout, done.stderr

@@ -17,14 +17,16 @@ import textwrap
 import unicodedata
 from xml.etree.ElementTree import Element
 
-from bs4 import BeautifulSoup, Tag
 from markdown.treeprocessors import Treeprocessor
 
 from rlhf_explained.site import faults
 from rlhf_explained.site.markdown.fences import stashed
 
 BOX = re.compile("[\u2500-\u257f]")
-CURE = "the diagram has no words: write them in a `{}` right below it"
+CURE = (
+    'the diagram has no words: write them in a `??? words "In words"` right below it '
+    "(in a notebook, in `<details><summary>In words</summary>`)"
+)
 
 _TEXT = re.compile(
     r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S
@@ -79,30 +81,7 @@ class Diagrams(Treeprocessor):
             blocks[number] = drawn + block[found.end() :]
             below = parent[place + 1] if place + 1 < len(parent) else None
             if below is None or below.get("class") != "words":
-                why = CURE.format('??? words "In words"')
-                parent.append(faults.element("div", why, re.escape(title(drawing))))
-
-
-def in_notebook(soup: BeautifulSoup) -> None:
-    """Do the same for a notebook, whose words stand in `<details><summary>In words</summary>`.
-
-    Args:
-        soup: The page; its diagrams already look like those of Markdown pages.
-    """
-    for code in soup.select(".language-text > pre > code"):
-        drawing = code.get_text()
-        box = code.find_parent("div")
-        if not BOX.search(drawing) or not box or box.select_one(".filename"):
-            continue
-        box.select("pre")[0]["class"] = "diagram"
-        drawn = BeautifulSoup(f"<i{opening(drawing)}>", "html.parser")
-        code.attrs |= drawn.select("i")[0].attrs
-        below = box.find_next_sibling()
-        if isinstance(below, Tag) and below.name == "details":
-            below["class"] = "words"
-        else:
-            why = CURE.format("<details><summary>In words</summary>")
-            faults.report(why, re.escape(title(drawing)))
+                parent.append(faults.element("div", CURE, re.escape(title(drawing))))
 
 
 def columns(line: str) -> list[str]:

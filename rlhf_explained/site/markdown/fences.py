@@ -114,3 +114,10 @@ def fence(
     marker = f"<!-- fence {fences.count['fences']} -->"
     fences.kept[marker] = (language, source)
     return marker
+
+
+def html_fence(
+    source: str, language: str, css_class: str, options: Any, md: Markdown, **rest: Any
+) -> str:
+    """What superfences calls for what is HTML already, such as the outputs of notebooks."""
+    return source

@@ -1,205 +1,197 @@
-"""A notebook's page: its cells, rebuilt of the site's own parts.
+"""A notebook as the Markdown of a page, of which the site's extension makes the same as of others.
 
-nbconvert's HTML is made for JupyterLab's style sheet. Rebuilt, a notebook's code, outputs,
-formulas, headings and links look and are checked like those of every other page.
+Prose stands there as it is; code, and what it printed, in fences; what it drew in a fence that is
+HTML already. What a page cannot show is a fault at the line of its cell.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import itertools
-import posixpath
 import re
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bs4 import BeautifulSoup, Tag
-from markdown.extensions.toc import nest_toc_tokens, unique
-from mkdocs.structure.files import Files
-from mkdocs.structure.pages import Page
-from mkdocs.structure.toc import get_toc
 from nbformat import NotebookNode
 
 from rlhf_explained.disk import shown
-from rlhf_explained.site.faults import logger, report
-from rlhf_explained.site.markdown import diagrams
+from rlhf_explained.pipeline import Run
+from rlhf_explained.site.faults import logger, nearest
 from rlhf_explained.site.markdown.figure import notebook_caption, themed
-from rlhf_explained.site.markdown.formulas import FormulaError, mathml
-from rlhf_explained.site.notebooks.execute import Execution, executed, first_lines, is_solution
+from rlhf_explained.site.notebooks.execute import Execution, tags
+from rlhf_explained.site.snippets.find import RUN, find
 
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s)([^$]+)(?<!\s)\$(?!\d)", re.S)
+TAGS = ("install", "skip-execution", "solution", "raises-exception")
+KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg")
+INSTALL = (
+    "whoever downloads this has no rlhf_explained: begin with the cell "
+    '`# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
+)
+_FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
+_FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</svg>)</figure>')
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+_USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
+_ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples)")
+
+Say = Callable[[int, str], None]  # reports a fault of a cell at one of its lines, -1: its marker
 
 
-def rebuilt(content: str, offer: str, page: Page, files: Files) -> str:
-    """Rebuild mkdocs-jupyter's HTML of the site's own parts.
+def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
+    """Write a notebook as Markdown, in the place of mkdocs-jupyter's function that makes HTML.
 
     Args:
-        content: A notebook as nbconvert shows it, with style sheet and scripts.
-        offer: HTML to put under the title.
-        page: Gets the table of contents, and the links and ids that MkDocs will check.
-        files: Where links may lead.
+        execution: Gives it its outputs.
+        nb_path: A py:percent file.
+        **settings: Of mkdocs-jupyter; not needed.
 
     Returns:
-        The page, which begins with its title even where the notebook begins with another cell.
+        The page, which begins with its title even where the notebook begins with another cell, and
+        offers the notebook below it.
     """
-    path = Path(page.file.abs_src_path or "")
-    notebook, lines = executed[path], first_lines(path)
-    jupyter, soup = _parsed(content), _parsed("")
-    boxes = jupyter.select('[id^="cell-id="]')
-    for cell, line, box in zip(notebook.cells, lines, boxes, strict=True):
-        into = _folded(soup) if is_solution(cell) else soup
-        if prose := box.select_one(".jp-MarkdownOutput"):
-            for word in re.findall(r"\{\{\s*value:|^```(?:figure|samples)", cell.source, re.M):
-                at = line + cell.source[: cell.source.index(word)].count("\n")
-                why = f"{word!r} means nothing in a download: let a cell print or draw it"
-                logger.warning(f"{shown(path)}:{at}: {why}")
-            for block in prose.select(".highlight"):  # of a language, or a diagram
-                _restyle(block, "code" if block.select_one("span[class]") else "text")
-            into.extend(prose.contents.copy())
-        if code := box.select_one(".highlight-ipynb"):
-            into.append(_restyle(code, "python"))
-        alt = cell.metadata.get("alt", "")
-        outputs = box.select(".jp-OutputArea-output")
-        for is_text, group in itertools.groupby(outputs, _is_text):
-            if is_text:
-                text = "\n".join(one.get_text().strip("\n") for one in group)
-                shown_text = _parsed(f"<div><pre>{html.escape(text)}\n</pre></div>")
-                if text.strip():
-                    into.append(_restyle(shown_text.select("div")[0], "text", "Output"))
-            for output in () if is_text else group:
-                if not alt and output.select_one("img"):
-                    why = 'an image without alt text: write `# %% alt="…"` above its cell'
-                    logger.warning(f"{shown(path)}:{line - 1}: {why}")
-                into.extend(_restyled_output(output, alt))
-    diagrams.in_notebook(soup)
-    _render_formulas(soup)
-    _resolve_links(soup, page, files)
-    _number_headings(soup, page)
-    if title := soup.find("h1"):
-        soup.insert(0, title.extract())
-        title.insert_after(_parsed(f"<p>{offer}</p>"))
-    page.present_anchor_ids = {str(element["id"]) for element in soup.select("[id]")}
-    drawings = _drawings(notebook)
-    return re.sub(r'<svg id="([^"]+)"></svg>', lambda found: themed(drawings[found[1]]), str(soup))
+    path = Path(nb_path)
+    notebook, failed = execution.outputs(path)
+    lines = first_lines(path, notebook.cells)
+
+    def say(number: int, line: int, what: str) -> None:
+        logger.warning(f"{shown(path)}:{lines[number] + line}: {what}")
+
+    if failed:
+        number, line, what = failed.args
+        say(number, line - 1, what)
+    head, parts = "", []
+    for solution, cells in itertools.groupby(enumerate(notebook.cells), _is_solution):
+        texts = []
+        for number, cell in cells:
+            title = re.search(r"(?m)^# .*$", cell.source) if cell.cell_type == "markdown" else None
+            if title and not head:
+                head = title[0]
+                cell.source = cell.source.replace(head, "", 1)
+            texts.append(_cell(cell, partial(say, number), execution.run))
+        text = "\n\n".join(texts)
+        parts.append(_fold("solution", "Solution", text) if solution else text)
+    if not head:
+        say(0, 0, "this notebook has no title: begin with `# %% [markdown]` and `# # Its title`")
+    code = [(n, cell) for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    uses = [(n, found) for n, cell in code if (found := _USES.search(cell.source))]
+    if uses and not any("install" in tags(cell) for _, cell in code):
+        say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
+    name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
+    offer = (
+        f'[Download this notebook]({name}){{ download="{name}" }} and '
+        f'[the package it uses](../downloads/{wheel}){{ download="{wheel}" }}.'
+    )
+    return "\n\n".join([head, offer, *parts])
 
 
-def _drawings(notebook: NotebookNode) -> dict[str, str]:
-    """The drawings among a notebook's outputs by their figures' ids, as they were made.
-
-    Parsed and written again, as nbconvert does, they have a fifth more bytes.
-    """
-    outputs = itertools.chain(*(cell.get("outputs", []) for cell in notebook.cells))
-    made = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
-    return dict(re.findall(r'<figure class="drawn" id="([^"]+)">(<svg.*?</svg>)', made, re.S))
+def _is_solution(numbered: tuple[int, NotebookNode]) -> bool:
+    return "solution" in tags(numbered[1])
 
 
-def _folded(soup: BeautifulSoup) -> Tag:
-    """What the page's last cell was folded into, or a new fold at its end."""
-    last = next((part for part in reversed(soup.contents) if isinstance(part, Tag)), None)
-    if last is None or last.get("class") != ["solution"]:
-        fold = '<details class="solution"><summary>Solution</summary></details>'
-        (last,) = _parsed(fold).select("details")
-        soup.append(last)
-    return last
+def first_lines(path: Path, cells: list[NotebookNode]) -> list[int]:
+    """The line of each cell's first line in its file, from 1, whatever stands between cells."""
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    found, at = [], 0
+    for cell in cells:
+        first = cell.source.split("\n")[0]
+        same = (n for n in range(at, len(lines)) if lines[n] in (first, f"# {first}", f"#{first}"))
+        at = next(same, at) if first else at
+        found.append(at + 1)
+        at += cell.source.count("\n") + 1
+    return found
 
 
-def _parsed(text: str) -> BeautifulSoup:
-    return BeautifulSoup(text, "html.parser")
+def _fold(kind: str, title: str, text: str) -> str:
+    return f'??? {kind} "{title}"\n\n{textwrap.indent(text.strip(), "    ")}'
 
 
-def _is_text(output: Tag) -> bool:
-    return "jp-RenderedText" in (output.get("class") or [])
+def _fenced(text: str, kind: str) -> str:
+    """Text in a fence that none of its lines ends."""
+    marks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    return f"{marks}{kind}\n{text}\n{marks}"
 
 
-def _restyle(block: Tag, language: str, title: str = "") -> Tag:
-    """Let code or text look as the site's Markdown shows it."""
-    block["class"] = f"language-{language} highlight"
-    (pre,), code = block.select("pre"), _parsed("<code></code>").select("code")[0]
-    code.extend(pre.contents.copy())
-    pre.append(code)
-    if title:
-        pre.insert_before(_parsed(f'<span class="filename">{title}</span>'))
-    return block
+def _cell(cell: NotebookNode, say: Say, run: Run) -> str:
+    """A cell as Markdown."""
+    for tag in {*tags(cell)} - {*TAGS}:
+        say(-1, f"no page heeds the tag {tag!r}; {nearest(tag, TAGS)}")
+    if cell.cell_type == "code":
+        return "\n\n".join([_fenced(cell.source, "python"), *_outputs(cell, say, run)])
+    if cell.cell_type == "raw":
+        say(-1, "no page shows a raw cell: make it Markdown")
+    for fault in find(cell.source):
+        is_code = fault.language in RUN
+        say(fault.line, "nobody runs this fence: make it a cell" if is_code else fault.code)
+    for word in _ABSENT.finditer(cell.source):
+        why = f"{word[0]!r} means nothing in a download: let a cell print or draw it"
+        say(cell.source.count("\n", 0, word.start()), why)
+    return _FOLD.sub(
+        lambda it: _fold("words" if it[1] == "In words" else "note", *it.groups()), cell.source
+    )
 
 
-def _restyled_output(output: Tag, alt: str) -> list[Any]:
-    """What to show of an output that is no text: Markdown, HTML or an image."""
-    if "jp-RenderedMarkdown" in (output.get("class") or []):
-        return output.contents.copy()
-    for image in output.select("img"):
-        image["alt"] = alt
-    if figure := output.select_one("figure.drawn"):
-        name = str(figure["id"]).removeprefix("figure-")
-        figure["data-search-exclude"] = ""
-        figure.select("svg")[0].replace_with(_parsed(f'<svg id="{figure["id"]}"></svg>'))
-        figure.append(_parsed(notebook_caption(name, Execution.run)))
-        return [figure.extract()]
-    drawn = output.select_one("svg, img")
-    themed = not drawn or "var(--" in str(drawn)
-    output.attrs = {"class": "cell-output" if themed else "cell-output paper"}  # drawn for white
-    if drawn:
-        output["data-search-exclude"] = ""
-    return [output]
+def _outputs(cell: NotebookNode, say: Say, run: Run) -> Iterator[str]:
+    """What a cell printed and drew, as Markdown."""
+    alt = cell.metadata.get("alt", "")
+    shapes = [_shape(output, say) for output in cell.get("outputs", [])]
+    images = [kind for kind, _ in shapes if kind.startswith("image/")]
+    if images and (not alt or len(images) > 1):
+        alt = alt and f"one alt text for {len(images)} images: draw each in a cell of its own"
+        alt = alt or 'an image without alt text: write `# %% alt="…"` above its cell'
+        say(-1, alt)
+    for kind, some in itertools.groupby(shapes, lambda shape: shape[0]):
+        texts = [text for _, text in some]
+        if kind == "text/plain":
+            text = "\n".join(text.strip("\n") for text in texts)
+            if text.strip():
+                yield _fenced(text, 'text title="Output"')
+        elif kind in ("text/markdown", "text/latex"):
+            yield from texts
+        else:
+            for text in texts:
+                yield _fenced(_drawn(kind, text, alt, run), "cell-output")
 
 
-def _render_formulas(soup: BeautifulSoup) -> None:
-    for text in soup.find_all(string=_FORMULA):
-        if text.find_parent(["code", "pre", "svg"]):
-            continue
-
-        def rendered(found: re.Match[str]) -> str:
-            tex = (found[1] or found[2]).strip()
-            try:
-                formula = mathml(tex, display=found[1] is not None)
-            except FormulaError as error:
-                what = f"the formula `{tex}` does not parse: {error}"
-                place = rf"\$[\s#]*{re.escape(tex.splitlines()[0])}"
-                return f'<span class="fault">{report(what, place)}</span>'
-            return f'<span class="math" data-tex="{html.escape(tex)}">{formula}</span>'
-
-        pieces, at = [], 0
-        for found in _FORMULA.finditer(text):
-            pieces += [html.escape(text[at : found.start()]), rendered(found)]
-            at = found.end()
-        paragraph = text.parent
-        text.replace_with(_parsed("".join([*pieces, html.escape(text[at:])])))
-        math = paragraph.find("math", display="block") if paragraph else None
-        if paragraph and math and paragraph.get_text() == math.get_text():
-            alone = _parsed(f'<div class="math" tabindex="0">{math}</div>')
-            alone.select("div")[0]["data-tex"] = math.parent["data-tex"] if math.parent else ""
-            paragraph.replace_with(alone)
+def _shape(output: NotebookNode, say: Say) -> tuple[str, str]:
+    """Kind and content of an output, in the richest form that a page can show."""
+    data = output.get("data", {})
+    if output.output_type == "stream":
+        data = {"text/plain": output.text}
+        if output.name == "stderr":
+            *_, last = re.findall(r"(?m)^\S.*", _ANSI.sub("", output.text)) or [""]
+            say(0, f"this cell writes to standard error: {last}; mend it, or let it be silent")
+    elif output.output_type == "error":
+        data = {"text/plain": "\n".join(output.traceback)}
+    kind = next((kind for kind in KINDS if kind in data), "text/plain")
+    text = _ANSI.sub("", data.get(kind, ""))
+    strange = [name for name in data if name not in (*KINDS, "text/plain")]
+    if strange and kind == "text/plain":
+        say(0, f"no page can show {strange[0]}: let the cell print or draw it")
+    elif found := (_ADDRESS if kind == "text/plain" else _ACTIVE).search(text):
+        say(0, f"this output holds {found[0]!r}, which no page shows: print or draw what it means")
+    return kind, text
 
 
-def _resolve_links(soup: BeautifulSoup, page: Page, files: Files) -> None:
-    """Do what MkDocs does with the links of a Markdown page."""
-    page.links_to_anchors = {}
-    for element in soup.select("a[href], img[src]"):
-        name = "href" if element.name == "a" else "src"
-        link = str(element[name])
-        target, _, anchor = link.partition("#")
-        if ":" in target or "anchor-link" in (element.get("class") or []):
-            continue
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), target))
-        file = files.get_file_from_path(path.lstrip("/")) if target else page.file
-        if file is None:
-            report(f"the link {link!r} leads nowhere: no {path!r} in docs/", re.escape(link))
-            continue
-        if target:
-            element[name] = file.url_relative_to(page.file) + (f"#{anchor}" if anchor else "")
-        if anchor:
-            page.links_to_anchors.setdefault(file, {})[anchor] = link
-
-
-def _number_headings(soup: BeautifulSoup, page: Page) -> None:
-    """Give headings an id of their own, a link to it, and a line in the table of contents."""
-    ids: set[str] = set()
-    tokens: list[dict[str, Any]] = []
-    for heading in soup.find_all(re.compile(r"h[1-6]"), id=True):
-        for link in heading.select(".anchor-link"):
-            link.decompose()
-        heading["id"] = name = unique(str(heading["id"]), ids)
-        text = heading.get_text()
-        tokens.append({"level": int(heading.name[1]), "id": name, "name": text, "html": text})
-        link = f'<a class="headerlink" href="#{name}" aria-label="Permalink">&para;</a>'
-        heading.append(_parsed(link))
-    page.toc = get_toc(nest_toc_tokens(tokens))  # pyright: ignore[reportArgumentType]
+def _drawn(kind: str, text: str, alt: str, run: Run) -> str:
+    """HTML of an output that is no text."""
+    if kind == "image/svg+xml":
+        text = base64.b64encode(text.encode()).decode()
+    if kind != "text/html":
+        text = f'<img alt="{html.escape(alt)}" src="data:{kind};base64,{text.strip()}">'
+    elif _FIGURE.search(text):
+        return _FIGURE.sub(
+            lambda it: (
+                f'<figure class="drawn" id="figure-{it[1]}" data-search-exclude>'
+                f"{themed(it[2])}{notebook_caption(it[1], run)}</figure>"
+            ),
+            text,
+        )
+    is_drawing = "<svg" in text or "<img" in text
+    # what no style sheet themes was drawn for white
+    looks = "cell-output paper" if is_drawing and "var(--" not in text else "cell-output"
+    return f'<div class="{looks}"{" data-search-exclude" * is_drawing}>{text}</div>'

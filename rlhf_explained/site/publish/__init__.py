@@ -11,10 +11,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from rlhf_explained import figures
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import cards, edition, head, llms, pdf
-from rlhf_explained.site.shown_run import current_run
 
 EDITION = "whole.md"
 
@@ -46,18 +44,10 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     about = (config.site_name, config.site_description or "", config.site_url or "")
     once = [(page.url, page.content or "") for page in pages if page is not whole]
     files.append(File.generated(config, "llms.txt", content=llms.listing(pages, *about)))
-    text = llms.full(once, *about, rows=_numbers)
+    text = llms.full(once, *about)
     files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
     env.globals["preview"] = partial(head.preview, config=config)
-
-
-def _numbers(name: str) -> str | None:
-    """All that a figure shows, also where its page shows a part."""
-    if name not in figures.FIGURES:
-        return None
-    tables = figures.FIGURES[name].tables(current_run())
-    return llms.data((table.title, table.csv()) for table in tables)
 
 
 def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:

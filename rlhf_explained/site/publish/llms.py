@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 from mkdocs.structure.pages import Page
 
-from rlhf_explained import memo
+from rlhf_explained import figures, memo
+from rlhf_explained.figures import cached
 from rlhf_explained.site.publish.head import heading
+from rlhf_explained.site.shown_run import current_run
 
 OPTIONAL = "API"  # a section of the navigation that a reader with little room may leave out
 
@@ -29,7 +31,6 @@ _DATA = re.compile(
     re.S,
 )
 _FENCED = re.compile(r"(^[ >]*(`{3,})\w+\n.*?^[ >]*\2$)", re.M | re.S)
-Rows = Callable[[str], "str | None"]
 
 
 def listing(pages: Sequence[Page], name: str, description: str, address: str) -> str:
@@ -59,13 +60,7 @@ def listing(pages: Sequence[Page], name: str, description: str, address: str) ->
     )
 
 
-def full(
-    pages: Sequence[tuple[str, str]],
-    name: str,
-    description: str,
-    address: str,
-    rows: Rows | None = None,
-) -> str:
+def full(pages: Sequence[tuple[str, str]], name: str, description: str, address: str) -> str:
     """`llms-full.txt`.
 
     Args:
@@ -73,63 +68,49 @@ def full(
         name: The site's.
         description: The site's.
         address: Where the site is published; without it links are relative to its root.
-        rows: From a figure's name to all its numbers, see `data`, where the page shows a part.
 
     Returns:
         Markdown, each page under a heading of the first level.
     """
     texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
-    made_by = f"{memo.version('markdownify')}/{memo.source_digest([Path(__file__)])}/{address}"
     given: set[str] = set()
 
-    def once(name: str) -> str | None:
+    def once(name: str) -> str:
         if name in given:
             return "<p>Above, where the figure stands first.</p>"
-        found = rows(name) if rows else None
-        given.update([name] if found else [])
-        return found
+        given.add(name)
+        return _data(name)
 
-    for url, content in pages:
-        texts.append(_remembered(_slim(content, once), url, address, made_by))
+    texts += [_remembered(_slim(content, once), url, address) for url, content in pages]
     return "\n\n".join(text.strip("\n") for text in texts) + "\n"
 
 
-def _remembered(content: str, url: str, address: str, made_by: str) -> str:
+def _remembered(*page: str) -> str:
     """The text of a page from the memo: an edit of one page converts one."""
-    key = memo.key(content=content, url=url, made_by=made_by)
+    made_by = (memo.version("markdownify"), memo.source_digest([Path(__file__)]))
 
     def make(folder: Path) -> None:
-        (folder / "page.md").write_text(text(content, url, address), encoding="utf-8")
+        (folder / "page.md").write_text(text(*page), encoding="utf-8")
 
-    return (memo.entry("texts", key, make) / "page.md").read_text(encoding="utf-8")
+    entry = memo.entry("texts", memo.key(page=page, made_by=made_by), make)
+    return (entry / "page.md").read_text(encoding="utf-8")
 
 
-def data(tables: Iterable[tuple[str, str]]) -> str | None:
-    """The numbers of a figure as HTML.
-
-    Args:
-        tables: Title and comma-separated values of each of its tables.
-
-    Returns:
-        All of them, or None if there are none.
-    """
-    shown = (
-        f'<p>{html.escape(title)}:</p><div class="language-csv"><pre><code>{html.escape(values)}'
-        "</code></pre></div>"
-        for title, values in tables
+def _data(name: str) -> str:
+    """All numbers of a figure as HTML, where its page may show a part."""
+    tables = cached.tables(name, current_run()) if name in figures.FIGURES else ()
+    return "".join(
+        f'<p>{html.escape(table.title)}:</p><div class="language-csv"><pre><code>'
+        f"{html.escape(table.csv())}</code></pre></div>"
+        for table in tables
     )
-    return "".join(shown) or None
 
 
-def _slim(content: str, rows: Rows) -> str:
+def _slim(content: str, data: Callable[[str], str]) -> str:
     """Leave drawings their title, formulas their TeX, terms no tooltip; give figures all data."""
-
-    def whole(found: re.Match[str]) -> str:
-        table = rows(found[2])
-        return found[0] if table is None else f"{found[1]}{table}{found[3]}"
-
     content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
-    return _DATA.sub(whole, _TOOLTIP.sub("", _MATH.sub("", content)))
+    content = _TOOLTIP.sub("", _MATH.sub("", content))
+    return _DATA.sub(lambda found: f"{found[1]}{data(found[2])}{found[3]}", content)
 
 
 def text(content: str, url: str, address: str) -> str:
@@ -159,10 +140,13 @@ def _converter(url: str, address: str) -> Any:
 
     class Text(converter):
         def convert_a(self, el: Any, text: str, parent_tags: set[str]) -> str:
-            if "headerlink" in el.get("class", ()) or "href" not in el.attrs:
-                return "" if "headerlink" in el.get("class", ()) else text
+            if "headerlink" in el.get("class", ()):
+                return ""
+            if "href" not in el.attrs:
+                return text
             del el["title"]
-            el["href"] = _absolute(el["href"], url, address)
+            root = address or "site:///"  # a link is right for who has only the text
+            el["href"] = urljoin(urljoin(root, url), el["href"]).removeprefix("site:///")
             return super().convert_a(el, text, parent_tags)
 
         def convert_span(self, el: Any, text: str, parent_tags: set[str]) -> str:
@@ -208,9 +192,3 @@ def _converter(url: str, address: str) -> Any:
     return Text(
         heading_style=markdownify.ATX, bullets="-", escape_asterisks=False, escape_underscores=False
     )
-
-
-def _absolute(link: str, url: str, address: str) -> str:
-    """A link of a page, as it is right for who has only the text."""
-    root = address or "site:///"
-    return urljoin(urljoin(root, url), link).removeprefix("site:///")

@@ -6,12 +6,15 @@ anything, and `pycon` fences; docstrings hold the same, and plain `>>>` examples
 that says so, and a box drawing among it has a straight frame.
 
 Files are read by line, since that is what survives fences that are indented in lists, admonitions
-and hidden answers.
+and hidden answers. (Sybil's own lexer of Markdown also finds fences within fences and comments.)
 """
 
 import ast
+import contextlib
 import difflib
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,8 @@ OUTPUT = re.compile(r'[ \t]*\{?[ \t]*\.?text\b.*\btitle="Output"')
 SKIP = re.compile(r"\s*<!--\s*skip\b(?P<rest>.*?)-->\s*")
 STRAY = "this skip comment is not right above a python fence: move it there"
 SKIP_NEXT = re.compile(r'\s*:\s*next\s+"(?P<reason>[^"]+)"\s*')
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Letters that move, hide or reorder others."""
 
 
 @dataclass
@@ -54,26 +59,16 @@ class Snippet:
     """The line after the closing fence, or after that of the Output block."""
     skip: str | None = None
     """Why it is not run."""
-    output: tuple[int, int] | None = None
-    """The lines inside the Output block under it."""
+    output: int | None = None
+    """The line where the Output block under it begins."""
     want: str = ""
     """What the Output block says."""
 
 
-def is_page(path: Path, root: Path) -> bool:
-    """Whether the code in a file is run: pages, the top folder's Markdown, the package."""
-    if not path.is_relative_to(root):
-        return False
-    folders = path.relative_to(root).parts[:-1]
-    if path.suffix == ".md":
-        return not folders or folders[0] == "docs"
-    return path.suffix == ".py" and folders[:1] == ("rlhf_explained",)
-
-
 def pages(root: Path) -> list[Path]:
-    """All files whose code is run."""
-    found = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("rlhf_explained/**/*.py")]
-    return sorted(path for path in found if is_page(path, root))
+    """All files whose code is run: pages, the top folder's Markdown, the package."""
+    kinds = ("*.md", "docs/**/*.md", "rlhf_explained/**/*.py")
+    return sorted(path for kind in kinds for path in root.glob(kind))
 
 
 def page_at(root: Path, name: str, *, notebooks: bool) -> Path:
@@ -119,53 +114,25 @@ def find(text: str, *, python: bool = False) -> list[Snippet]:
     """
     lines = text.split("\n")
     if not python:
-        return _find(lines, 0, len(lines), plain_doctests=False)
+        return _sorted(_find(lines, 0, len(lines), docstring=False))
     found: list[Snippet] = []
     for node in ast.walk(ast.parse(text)):
         # Not only the first statement of a body: a string under an attribute documents it.
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            constant = node.value
-            if isinstance(constant.value, str) and constant.end_lineno:
-                masked = _without_quotes(lines, constant)
-                found += _find(
-                    masked, constant.lineno - 1, constant.end_lineno, plain_doctests=True
-                )
+        constant = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+            end = constant.end_lineno or constant.lineno
+            masked = _without_quotes(lines, constant, end - 1)
+            found += _find(masked, constant.lineno - 1, end, docstring=True)
+    return _sorted(found)
+
+
+def _sorted(found: list[Snippet]) -> list[Snippet]:
     return sorted(found, key=lambda snippet: snippet.line)
 
 
-def faults_in_notebook(text: str) -> list[Snippet]:
-    """Find what is malformed in the prose of a notebook, and whether it lacks its install cell.
-
-    Args:
-        text: A py:percent file.
-
-    Returns:
-        The faults by line.
-    """
-    prose, is_prose = [], False
-    for line in text.split("\n"):
-        if line.startswith("# %%"):
-            is_prose = "[markdown]" in line
-        inside = is_prose and line.startswith("#") and not line.startswith("# %%")
-        prose.append(re.sub(r"^# ?", "", line) if inside else "")
-    found = find("\n".join(prose))
-    unrun = "nobody runs this fence: make it a cell"
-    found = [_fault(one.line, unrun) if one.language in RUN else one for one in found]
-    uses = re.search(r"(?m)^(?:from|import) rlhf_explained", text)
-    if uses and not re.search(r'(?m)^# %% tags=\["install", "skip-execution"\]\n# %pip ', text):
-        what = (
-            "whoever downloads this has no rlhf_explained: begin with the cell "
-            '`# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
-        )
-        found.append(_fault(text.count("\n", 0, uses.start()), what))
-    return found
-
-
-def _without_quotes(lines: list[str], node: ast.Constant) -> list[str]:
+def _without_quotes(lines: list[str], node: ast.Constant, last: int) -> list[str]:
     """Leave only the text of a docstring on its lines. Columns of `ast` count UTF-8 bytes."""
     masked = list(lines)
-    assert node.end_lineno
-    last = node.end_lineno - 1
     ending = masked[last].encode()[: node.end_col_offset].decode()
     masked[last] = re.sub("(\"\"\"|'''|\"|')$", "", ending)
     first = node.lineno - 1
@@ -175,44 +142,45 @@ def _without_quotes(lines: list[str], node: ast.Constant) -> list[str]:
     return masked
 
 
-def _find(lines: list[str], at: int, stop: int, *, plain_doctests: bool) -> list[Snippet]:
+def _find(lines: list[str], at: int, stop: int, *, docstring: bool) -> list[Snippet]:
     found: list[Snippet] = []
     skip: tuple[int, str] | None = None  # the line of a skip comment, and its reason
     while at < stop:
         line = lines[at]
         snippet = _fence(lines, at, stop)
-        if snippet is None and plain_doctests and line.lstrip().startswith(">>> "):
+        if snippet is None and docstring and line.lstrip().startswith(">>> "):
             snippet = _doctests(lines, at, stop)
         comment = SKIP.fullmatch(line) if snippet is None else None
         if skip and (comment or (line.strip() and not (snippet and snippet.language in RUN))):
             found.append(_fault(skip[0], STRAY))
             skip = None
-        if snippet:
-            if snippet.language in RUN:
-                snippet.skip, skip = (skip[1] if skip else None), None
-                found.append(snippet)
-            elif snippet.language == "fault":
-                found.append(snippet)
-            elif OUTPUT.search(line):
-                found += _attach(snippet, found[-1] if found else None, lines)
-            else:
-                found += _only_shown(snippet, line)
-            at = snippet.end
-            continue
-        if comment:
-            reason = SKIP_NEXT.fullmatch(comment["rest"])
-            if reason:
+        if snippet and snippet.language in RUN:
+            snippet.skip, skip = (skip[1] if skip else None), None
+            found.append(snippet)
+        elif snippet and snippet.language == "fault":
+            found.append(snippet)
+        elif snippet and OUTPUT.search(line):
+            found += _attach(snippet, found[-1] if found else None, lines)
+        elif snippet:
+            found += (_fault(at, what) for at, what in _only_shown(snippet, line))
+        elif comment:
+            if reason := SKIP_NEXT.fullmatch(comment["rest"]):
                 skip = (at, reason["reason"])
             else:
                 what = 'a skip comment has to read <!-- skip: next "reason" -->'
                 found.append(_fault(at, what))
         elif "<!--" in line and "-->" not in line:  # what is commented out is not shown
-            while at + 1 < stop and "-->" not in lines[at]:
-                at += 1
-        at += 1
+            end = next((below for below in range(at, stop) if "-->" in lines[below]), None)
+            if end is None:
+                found.append(_fault(at, "this comment never ends: write `-->` behind it"))
+            at = stop if end is None else end
+        elif unrun := re.match(r"\s*(>>>|<pre\b)", line):
+            cure = "a blank behind it" if docstring and unrun[1] == ">>>" else "a fence around it"
+            found.append(_fault(at, f"nobody runs this `{unrun[1]}`: write {cure}"))
+        at = snippet.end if snippet else at + 1
     if skip:
         found.append(_fault(skip[0], STRAY))
-    return sorted(found, key=lambda snippet: snippet.line)
+    return found
 
 
 def _attach(output: Snippet, above: Snippet | None, lines: list[str]) -> list[Snippet]:
@@ -224,25 +192,41 @@ def _attach(output: Snippet, above: Snippet | None, lines: list[str]) -> list[Sn
         and above.prefix == output.prefix
         and not any(line.strip(" \t>") for line in lines[above.end : output.line])
     ):
-        above.output, above.want = (output.first, output.end - 1), output.code
-        above.end = output.end
+        above.output, above.want, above.end = output.line, output.code, output.end
         return []
     what = "this Output block does not stand right under a python fence: move it there"
     return [_fault(output.line, what, output.end)]
 
 
-def _only_shown(fence: Snippet, opening: str) -> list[Snippet]:
-    """What is wrong with a fence that nobody runs."""
+def _only_shown(fence: Snippet, opening: str) -> Iterator[tuple[int, str]]:
+    """The lines of a fence that nobody runs with what is wrong there."""
     if fence.language not in SHOWN:
         what = fence.language or "a fence without a language"
         known = ", ".join((*RUN, *SHOWN))
-        return [_fault(fence.line, f"nobody knows whether to run {what}: name one of {known}")]
-    if re.search(r"(?m)^\s*>>> ", fence.code):
-        return [_fault(fence.line, "nobody runs the `>>>` in this fence: make it pycon")]
-    if fence.language == "text" and "title=" not in opening and BOX.search(fence.code):
-        wrong = ragged(fence.code)
-        return [_fault(fence.first + line, f"{what}: mend it with blanks") for line, what in wrong]
-    return []
+        yield fence.line, f"nobody knows whether to run {what}: name one of {known}"
+    elif re.search(r"(?m)^\s*>>> ", fence.code):
+        yield fence.line, "nobody runs the `>>>` in this fence: make it pycon"
+    elif _is_python(fence.code):
+        yield fence.line, "nobody runs the Python in this fence: make it python"
+    elif fence.language == "json":
+        try:
+            json.loads(fence.code)
+        except ValueError as error:
+            yield fence.line, f"this is no JSON ({error}): mend it, or name what it is"
+    elif fence.language == "text" and "title=" not in opening and BOX.search(fence.code):
+        for line, what in ragged(fence.code):
+            yield fence.first + line, f"{what}: mend it with blanks"
+
+
+def _is_python(code: str) -> bool:
+    """Whether something that is only shown imports, defines or prints."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(code)):
+            called = node.func if isinstance(node, ast.Call) else None
+            prints = isinstance(called, ast.Name) and called.id == "print"
+            if prints or isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef):
+                return True
+    return False
 
 
 def _fence(lines: list[str], at: int, stop: int) -> Snippet | None:
@@ -260,6 +244,9 @@ def _fence(lines: list[str], at: int, stop: int) -> Snippet | None:
     code = _without_prefix(lines[at + 1 : end], prefix)
     if code is None:
         return _fault(at, "a line inside this fence is indented less than it: indent it", end + 1)
+    if unseen := UNSEEN.search(code):
+        line = at + 1 + code.count("\n", 0, unseen.start())
+        return _fault(line, f"nobody sees {unseen[0]!a} here: take it out", end + 1)
     language = LANGUAGE.match(opening["info"])
     name = language["language"].lower() if language else ""
     name = SAME_LANGUAGE.get(name, name)

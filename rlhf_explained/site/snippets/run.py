@@ -3,113 +3,240 @@
 A page has one namespace, so a fence may use what an earlier one defined. In an output, `...` stands
 for any text. The tests run every snippet; `make outputs` runs them too and rewrites the Output
 blocks and doctest results that no longer hold.
+
+A page's code runs as a script of its own, in a process that ends with it. So it can change neither
+the next page nor this process, which compares what was printed.
 """
 
+import codeop
 import contextlib
 import difflib
 import doctest
+import gc
 import importlib
 import io
+import multiprocessing
 import os
 import random
+import re
+import shutil
 import sys
+import threading
 import traceback
+import types
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
+from rlhf_explained.disk import shown, writing
 from rlhf_explained.site.faults import no_python
-from rlhf_explained.site.snippets.find import Snippet, find
+from rlhf_explained.site.snippets.find import UNSEEN, Snippet, find
 
-FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
+FLAGS = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1 | doctest.DONT_ACCEPT_BLANKLINE
 CURE = "cure: if the code is right, run `make outputs` and read what it changed"
+PATIENCE = 900  # seconds that a piece of code may take
 
+Piece = tuple[str, int, str]  # code, its first line on the page from 0, and its fence's language
+# What a piece printed; the last line of what it raised; all of that, or what went to standard
+# error, such as what a thread raised; and where on the page, from 1. None: Python ended.
+Ran = tuple[str, str, str, int | None] | None
 
-@dataclass
-class Edit:
-    """Lines to put in place of those from `first` to before `end`."""
-
-    first: int
-    end: int
-    lines: list[str]
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["torch", "jaxtyping"])  # these take seconds; nothing of ours
 
 
 @dataclass
 class Result:
-    """What came of running a snippet."""
+    """What came of running a snippet.
 
+    Attributes:
+        line: Where the snippet begins, from 0.
+        faults: What did not hold, each with file and line.
+        edits: What would mend those that are about output: first line, line after, new lines.
+        raised: Whether the code failed, so that nothing below it on the page can be trusted.
+    """
+
+    line: int
     faults: list[str] = field(default_factory=list)
-    """What did not hold, each with file and line."""
-    edits: list[Edit] = field(default_factory=list)
-    """What would mend the faults that are about output."""
+    edits: list[tuple[int, int, list[str]]] = field(default_factory=list)
     raised: bool = False
-    """Whether the code failed, so that nothing below it on the page can be trusted."""
 
 
-def run(snippet: Snippet, path: str, namespace: dict[str, Any]) -> Result:
-    """Run a snippet and compare what it prints with what the page says.
+def results(
+    path: Path, *, seed: int, patience: int = PATIENCE, processes: BaseContext = _PROCESSES
+) -> Iterator[Result]:
+    """Run a page as a script of its own.
 
     Args:
-        snippet: Any but a skipped one.
-        path: Its file, for messages and tracebacks.
-        namespace: The page's names; it grows.
+        path: A Markdown page or a module of the package.
+        seed: Where the global generators start, another number in the tests than in `make outputs`:
+            what a page prints from them is another thing for each reader, so it must fail.
+        patience: How many seconds each piece of code may take.
+        processes: Where the page's process comes from.
 
-    Returns:
-        What did not hold.
+    Yields:
+        What came of each snippet that is not skipped, in order; one for a file that is no Python.
     """
-    place = f"{os.path.relpath(path)}:{snippet.line + 1}"
-    if snippet.language == "fault":
-        return Result([f"{place}: {snippet.code}"], raised=True)
-    if snippet.language == "pycon":
-        return _run_doctests(snippet, path, namespace)
-    printed = io.StringIO()
     try:
-        # the empty lines make tracebacks name the page's own lines
-        code = compile("\n" * snippet.first + snippet.code, path, "exec", dont_inherit=True)
-        with contextlib.redirect_stdout(printed):
-            exec(code, namespace)
-    except (Exception, SystemExit) as error:  # a page must not end the test run
-        return Result([_raised(error, path, place)], raised=True)
-    return _compare(snippet, path, printed.getvalue())
+        found = find(path.read_text(encoding="utf-8"), python=path.suffix == ".py")
+    except SyntaxError as error:
+        error.filename = str(path)
+        yield Result(0, [no_python(error)], raised=True)
+        return
+    plans = [(snippet, *_examples(snippet)) for snippet in found if not snippet.skip]
+    pieces = [(one.source, one.lineno, it.language) for it, every, *_ in plans for one in every]
+    ran = _run(path, pieces, seed, patience, processes)
+    for snippet, examples, line, what in plans:
+        result = Result(snippet.line, raised=bool(what))
+        result.faults += [f"{shown(path)}:{line + 1}: {what}"] if what else []
+        for example, came in [(example, next(ran)) for example in examples]:
+            if not result.raised:  # what comes after that means nothing
+                _judge(snippet, example, came, shown(path), result)
+        yield result
 
 
-def _raised(error: BaseException, path: str, place: str) -> str:
-    """Describe an exception by the line of the page that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == path]
-    if isinstance(error, SyntaxError) and error.filename == path:
-        lines.append(error.lineno)
-    if lines:
-        place = f"{os.path.relpath(path)}:{lines[-1]}"
-    shown = "".join(traceback.format_exception(error)[-12:])
-    what = f"this code raises {type(error).__name__}: {error}; mend it"
-    return f"{place}: {what}\n{shown}"
+def _examples(snippet: Snippet) -> tuple[list[doctest.Example], int, str]:
+    """What to run one after the other, or the line where something is wrong, and what."""
+    if snippet.language == "fault":
+        return [], snippet.line, snippet.code
+    if snippet.language == "python":
+        return [doctest.Example(snippet.code, snippet.want, lineno=snippet.first)], 0, ""
+    try:
+        examples = doctest.DocTestParser().get_examples(snippet.code)
+    except ValueError as error:  # no blank after a prompt, or another indentation
+        at, what = re.findall(r"line (\d+) of .*? ((?:has|lacks) .*)", str(error), re.S)[0]
+        return [], snippet.first + int(at) - 1, f"this line {what}: mend it"
+    for example in examples:
+        example.lineno += snippet.first
+        if example.options.get(doctest.SKIP):
+            return [], example.lineno, "this example is skipped without a reason: take it out"
+    return examples, snippet.line, "" if examples else "this fence holds no `>>>`: write some"
 
 
-def _compare(snippet: Snippet, path: str, printed: str) -> Result:
-    file = os.path.relpath(path)
-    got, want = _lines(printed), _lines(snippet.want)
-    if snippet.output is None:
-        if not got:
-            return Result()
-        what = "this code prints something, and no Output block under it shows what"
-        block = ["", '```text title="Output"', *got, "```"]
-        edit = Edit(snippet.end, snippet.end, _with_prefix(block, snippet.prefix))
-        shown = _shown("printed", got)
-        return Result([f"{file}:{snippet.line + 1}: {what}\n{shown}\n{CURE}"], [edit])
-    first, end = snippet.output
-    if not got:
-        what = "this Output block stands under code that prints nothing"
-        above = snippet.first + snippet.code.count("\n") + 1
-        return Result([f"{file}:{first}: {what}\n{CURE}"], [Edit(above, end + 1, [])])
-    if _agree(want, got):
-        return Result()
-    what = f"this Output block is not what the code above it (line {snippet.line + 1}) prints"
-    shown = f"{_shown('expected', want)}\n{_shown('printed', got)}"
-    edit = Edit(first, end, _with_prefix(_keep_ellipses(want, got), snippet.prefix))
-    return Result([f"{file}:{first}: {what}\n{shown}\n{CURE}"], [edit])
+def _run(
+    path: Path, pieces: Sequence[Piece], seed: int, patience: int, processes: Any
+) -> Iterator[Ran]:
+    """Run pieces of code one after the other in a process of their own."""
+    if not pieces:
+        return
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=_work, args=(path, pieces, seed, {**os.environ}, sender))
+    process.start()
+    sender.close()
+    try:
+        for _ in pieces:
+            ready = wait([receiver, process.sentinel], patience)
+            if not ready:
+                process.kill()
+            try:
+                yield receiver.recv() if receiver in ready else None
+            except EOFError:
+                yield None
+    finally:
+        process.kill()
+        process.join()
+
+
+def _work(
+    path: Path, pieces: Sequence[Piece], seed: int, environment: dict[str, str], sender: Connection
+) -> None:
+    """Be a page's process: run its code, and send what came of each piece."""
+    import numpy as np
+    import torch
+
+    os.environ.update(environment)
+    for begin in (torch.manual_seed, np.random.seed, random.seed):
+        begin(seed)
+    warnings.simplefilter("error")
+    sys.modules["__main__"] = main = types.ModuleType("__main__")
+    main.__file__ = str(path)
+    if path.suffix == ".py":  # docstrings may use the names of their module
+        parts = path.with_suffix("").parts
+        package = len(parts) - 1 - parts[::-1].index("rlhf_explained")
+        name = ".".join(parts[package:]).removesuffix(".__init__")
+        vars(main).update(vars(importlib.import_module(name)))
+    compiler = codeop.Compile()  # goes on with what `from __future__ import` has begun
+    compiler.flags = 0
+    gc.freeze()  # what is there already need not be looked through each time
+    complaints, heard = io.StringIO(), 0  # of the whole page: a thread may be late
+    threading.excepthook = lambda it: complaints.write("".join(traceback.format_exception(it[1])))
+    for place, (code, line, language) in enumerate(pieces, 1):
+        printed, error, lines = io.StringIO(), "", []
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaints):
+            try:
+                # the empty lines make tracebacks name the page's own lines
+                mode = "exec" if language == "python" else "single"
+                exec(compiler("\n" * line + code, str(path), mode), vars(main))
+            except (Exception, SystemExit) as raised:
+                error = traceback.format_exception_only(raised)[-1].strip()
+                complaints.writelines(traceback.format_exception(raised)[-12:])
+            for thread in threading.enumerate() if place == len(pieces) else ():
+                if thread is not threading.current_thread() and not thread.daemon:
+                    thread.join()
+            gc.collect()  # a file that was left open complains now
+        details = complaints.getvalue()[heard:].strip()
+        heard = len(complaints.getvalue())
+        lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', details)
+        sender.send((printed.getvalue(), error, details, int(lines[-1]) if lines else None))
+
+
+def _judge(snippet: Snippet, example: doctest.Example, ran: Ran, file: str, result: Result) -> None:
+    """Add to the result what is wrong with what a piece of code did, and what would mend it."""
+    is_doctest = snippet.language == "pycon"
+    line = example.lineno if is_doctest else snippet.line
+    if what := _wrong(ran, is_expected=bool(example.exc_msg)):
+        result.faults.append(f"{file}:{ran[3] if ran and ran[3] else line + 1}: {what}")
+        result.raised = True
+        return
+    assert ran
+    flags, want, got = FLAGS, _lines(example.want), _lines(ran[0])
+    for flag, is_set in example.options.items():
+        flags = flags | flag if is_set else flags & ~flag
+    if is_doctest:
+        got = [printed or "<BLANKLINE>" for printed in got]
+    if example.exc_msg and ran[1]:
+        got = ["Traceback (most recent call last):", "    ...", *_lines(ran[1])]
+        want = got[:2] + _lines(example.exc_msg)
+    if _agree(want, got, flags) and (is_doctest or bool(got) == bool(snippet.output)):
+        return
+    fresh, prefix = _keep_ellipses(want, got), snippet.prefix
+    if is_doctest:
+        what = "this example does not give what it says"
+        first = line + example.source.count("\n")
+        end, prefix = first + example.want.count("\n"), prefix + " " * example.indent
+    else:
+        first, end = snippet.first + snippet.code.count("\n") + 1, snippet.end
+        if not snippet.output:
+            what = "this code prints something, and no Output block under it shows what"
+        elif not got:
+            what = "this Output block stands under code that prints nothing"
+        else:
+            what = f"this Output block is not what the code above it (line {line + 1}) prints"
+        line = snippet.output or line
+        marks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", "\n".join(fresh))), 0)
+        fresh = ["", f'{marks}text title="Output"', *fresh, marks] if got else []
+    both = [*(f"    {text}" for text in want), "printed:", *(f"    {text}" for text in got), CURE]
+    result.faults.append("\n".join([f"{file}:{line + 1}: {what}", "expected:", *both]))
+    result.edits.append((first, end, [(prefix + text).rstrip() for text in fresh]))
+
+
+def _wrong(ran: Ran, *, is_expected: bool) -> str:
+    """Say what no author can have meant, whatever the page shows; nothing if all is well."""
+    if ran is None:
+        return "this code, or what is above it, ends Python or never ends: mend it"
+    printed, error, details, _ = ran
+    if error and not is_expected:
+        return f"this code raises {error}; mend it\n{details}"
+    if details and not error:
+        last = details.split("\n")[-1]
+        return f"this code writes to standard error: {last}; mend it\n{details}"
+    unseen = UNSEEN.search(printed)
+    cure = "which a page cannot show: print whole lines"
+    return f"this code prints {unseen[0]!a}, {cure}" if unseen else ""
 
 
 def _lines(text: str) -> list[str]:
@@ -117,10 +244,11 @@ def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.rstrip().split("\n")] if text.strip() else []
 
 
-def _agree(want: Iterable[str], got: Iterable[str]) -> bool:
+def _agree(want: list[str], got: list[str], flags: int = FLAGS) -> bool:
+    """Whether what was printed is what a page says; `...` alone says nothing."""
     wanted, printed = ("".join(f"{line}\n" for line in lines) for lines in (want, got))
-    flags = FLAGS | doctest.DONT_ACCEPT_BLANKLINE
-    return doctest.OutputChecker().check_output(wanted, printed, flags)
+    says = re.search(r"\w", wanted) or not ("..." in wanted and re.search(r"\w", printed))
+    return bool(says) and doctest.OutputChecker().check_output(wanted, printed, flags)
 
 
 def _keep_ellipses(want: list[str], got: list[str]) -> list[str]:
@@ -129,207 +257,68 @@ def _keep_ellipses(want: list[str], got: list[str]) -> list[str]:
     fresh = []
     for line in got:
         place = next((i for i, kept in enumerate(old) if _agree([kept], [line])), None)
-        if place is None:
-            fresh.append(line)
-        else:
-            fresh.append(old[place])
-            del old[: place + 1]
+        fresh.append(line if place is None else old[place])
+        del old[: 0 if place is None else place + 1]
     return fresh
 
 
-def _with_prefix(lines: Iterable[str], prefix: str) -> list[str]:
-    return [(prefix + line).rstrip() for line in lines]
+def refresh(paths: Iterable[Path]) -> int:
+    """Rewrite Output blocks and doctest results that do not hold; show and list what changed.
 
-
-def _shown(title: str, lines: Iterable[str]) -> str:
-    return "\n".join([f"{title}:", *(f"    {line}" for line in lines)])
-
-
-class _Doctests(doctest.DocTestRunner):
-    """Collects what goes wrong instead of printing it."""
-
-    def __init__(self) -> None:
-        super().__init__(optionflags=FLAGS, verbose=False)
-        self.got: str | None = None
-        self.error: BaseException | None = None
-
-    def report_failure(self, out: Any, test: Any, example: Any, got: str) -> None:
-        self.got = got
-
-    def report_unexpected_exception(self, out: Any, test: Any, example: Any, exc_info: Any) -> None:
-        self.error = exc_info[1]
-
-
-def _run_doctests(snippet: Snippet, path: str, namespace: dict[str, Any]) -> Result:
-    result = Result()
-    file = os.path.relpath(path)
-    examples = doctest.DocTestParser().get_examples(snippet.code, path)
-    if not examples:
-        return Result(
-            [f"{file}:{snippet.line + 1}: this fence holds no `>>>`: write some"], raised=True
-        )
-    for example in examples:
-        line = snippet.first + example.lineno
-        runner = _Doctests()
-        test = doctest.DocTest([example], {}, path, path, snippet.first, None)
-        test.globs = namespace  # not the copy that DocTest makes: examples share names
-        runner.run(test, out=lambda text: None, clear_globs=False)
-        if runner.error is not None:
-            result.faults.append(_raised(runner.error, path, f"{file}:{line + 1}"))
-            result.raised = True
-            break
-        if runner.got is not None:
-            fresh = _doctest_lines(example, runner.got)
-            shown = f"{_shown('expected', _lines(example.want))}\n{_shown('given', fresh)}"
-            what = "this example does not give what it says"
-            result.faults.append(f"{file}:{line + 1}: {what}\n{shown}\n{CURE}")
-            first = line + example.source.count("\n")
-            end = first + example.want.count("\n")
-            prefix = snippet.prefix + " " * example.indent
-            result.edits.append(Edit(first, end, _with_prefix(fresh, prefix)))
-    return result
-
-
-def _doctest_lines(example: doctest.Example, got: str) -> list[str]:
-    """Write what an example gave the way doctest wants to read it."""
-    header = "Traceback (most recent call last):"
-    if example.exc_msg is not None and header in got:
-        message = [line for line in got.splitlines() if line and not line.startswith(" ")]
-        return [header, "    ...", *message[message.index(header) + 1 :]]
-    return _keep_ellipses(_lines(example.want), [line or "<BLANKLINE>" for line in _lines(got)])
-
-
-def hold_global_state(*, seed: int) -> Callable[[], None]:
-    """Remember what a page could change for the next one.
-
-    Args:
-        seed: Where the global generators start, another number in the tests than in `make outputs`:
-            what a page prints from them is another thing for each reader, so it must fail.
-
-    Returns:
-        What puts everything back.
-    """
-    import jaxtyping
-    import matplotlib as mpl
-    import numpy as np
-    import torch
-
-    stack = contextlib.ExitStack()
-    stack.enter_context(warnings.catch_warnings())
-    stack.enter_context(mpl.rc_context())
-    stack.enter_context(torch.random.fork_rng(devices=[]))
-    stack.callback(torch.set_grad_enabled, torch.is_grad_enabled())
-    stack.callback(torch.set_default_dtype, torch.get_default_dtype())
-    stack.callback(torch.set_num_threads, torch.get_num_threads())
-    stack.callback(torch.set_printoptions, profile="default")
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    stack.callback(torch.use_deterministic_algorithms, deterministic)
-    stack.callback(np.set_printoptions, **np.get_printoptions())
-    stack.callback(np.random.set_state, np.random.get_state())
-    stack.callback(random.setstate, random.getstate())
-    stack.callback(os.chdir, Path.cwd())
-    # Shapes are checked only in tests of the package; a page runs as it does for its readers.
-    stack.callback(jaxtyping.config.update, "jaxtyping_disable", jaxtyping.config.jaxtyping_disable)
-    jaxtyping.config.update("jaxtyping_disable", True)
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-    return stack.close
-
-
-def results(path: Path, *, seed: int) -> Generator[Result, None, None]:
-    """Run a page as a script of its own.
-
-    Args:
-        path: A Markdown page or a module of the package.
-        seed: As for `hold_global_state`.
-
-    Yields:
-        What comes of each snippet, while what a page could change is held.
-    """
-    python = path.suffix == ".py"
-    try:
-        found = find(path.read_text(encoding="utf-8"), python=python)
-    except SyntaxError as error:
-        error.filename = str(path)
-        yield Result([no_python(error)], raised=True)
-        return
-    snippets = [snippet for snippet in found if not snippet.skip]
-    if not snippets:
-        return
-    put_back = hold_global_state(seed=seed)
-    try:
-        warnings.simplefilter("error")
-        namespace = _module_names(path) if python else {"__name__": "__main__"}
-        for snippet in snippets:
-            yield run(snippet, str(path), namespace)
-    finally:
-        put_back()
-
-
-def refresh(path: Path) -> tuple[list[str], list[str]]:
-    """Run a page and rewrite its Output blocks and doctest results where they do not hold.
-
-    Nothing is rewritten below code that raises.
-
-    Args:
-        path: A Markdown page or a module of the package.
-
-    Returns:
-        Where lines changed, and what could not be mended; each with file and line.
-    """
-    edits: list[Edit] = []
-    faults: list[str] = []
-    with contextlib.closing(results(path, seed=2)) as ran:
-        for result in ran:
-            edits += result.edits
-            if result.raised:
-                faults += result.faults
-                break
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for edit in sorted(edits, key=lambda edit: edit.first, reverse=True):
-        lines[edit.first : edit.end] = edit.lines
-    if edits:
-        path.write_text("\n".join(lines), encoding="utf-8")
-    return [f"{os.path.relpath(path)}:{edit.first + 1}" for edit in edits], faults
-
-
-def _module_names(path: Path) -> dict[str, Any]:
-    """The names of a module of the package, which its docstrings may use."""
-    parts = path.with_suffix("").parts
-    package = len(parts) - 1 - parts[::-1].index("rlhf_explained")
-    name = ".".join(parts[package:]).removesuffix(".__init__")
-    return dict(vars(importlib.import_module(name)))
-
-
-def refresh_all(paths: Iterable[Path]) -> int:
-    """Rewrite pages and docstrings; show what changed, and list where.
+    Nothing is rewritten below code that raises, nor where it would be read as something else.
 
     Args:
         paths: Of Markdown pages and modules.
 
     Returns:
         How many faults are left that only an author can mend.
+
+    Raises:
+        DiskError: If a page cannot be written; it is as it was.
     """
     changed: list[str] = []
     faults: list[str] = []
     for path in paths:
-        before = path.read_text(encoding="utf-8")
-        page_changes, page_faults = refresh(path)
-        if page_changes:
-            print(_difference(before, path))
-        changed += page_changes
-        faults += page_faults
-    for place in changed:
-        print(f"{place}: rewritten")
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"{len(changed)} rewritten, {len(faults)} cannot be run")
+        edits = []
+        with contextlib.closing(results(path, seed=2)) as ran:
+            for result in ran:
+                edits += result.edits
+                if result.raised:
+                    faults += result.faults
+                    break
+        text, file, python = path.read_text(encoding="utf-8"), shown(path), path.suffix == ".py"
+        lines = text.split("\n")
+        for first, end, fresh in sorted(edits, reverse=True):
+            lines[first:end] = fresh
+        if not edits:
+            continue
+        if _is_read_back(text, "\n".join(lines), python=python):
+            _replace(path.resolve(), "\n".join(lines))
+            print(*difflib.unified_diff(text.split("\n"), lines, file, file, lineterm=""), sep="\n")
+            changed += [f"{file}:{first + 1}: rewritten" for first, *_ in edits]
+        else:
+            what = "what this prints would end the fence around it: give that fence longer marks"
+            faults.append(f"{file}:{edits[0][0] + 1}: {what}")
+    print(*changed, f"{len(changed)} rewritten, {len(faults)} cannot be run", sep="\n")
+    print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
     return len(faults)
 
 
-def _difference(before: str, path: Path) -> str:
-    """What has become of a page, as `diff -u` shows it."""
-    texts = (before.splitlines(), path.read_text(encoding="utf-8").splitlines())
-    name = os.path.relpath(path)
-    return "\n".join(difflib.unified_diff(*texts, name, name, lineterm=""))
+def _is_read_back(text: str, fresh: str, *, python: bool) -> bool:
+    """Whether a rewritten page has the snippets that it had, and none that was printed."""
+    try:
+        before, after = (find(one, python=python) for one in (text, fresh))
+    except SyntaxError:
+        return False
+    return [one.language for one in before] == [one.language for one in after]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a page beside itself, with the line ends that it has, and let that take its place."""
+    ends = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
+    fresh = path.with_name(f".{path.name}.new")
+    with contextlib.ExitStack() as after, writing(path.parent):
+        after.callback(fresh.unlink, missing_ok=True)
+        fresh.write_text(text, encoding="utf-8", newline=ends)
+        shutil.copymode(path, fresh)
+        fresh.replace(path)
