@@ -99,13 +99,12 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the base model is trained", "copy.deepcopy(base)", "base"),
             ("uphill",
              "config.learning_rate, fused=True)",
-             "config.learning_rate, fused=True, maximize=True)")],
+             "config.learning_rate, fused=True, maximize=True)"),
+            ("the held-out loss is that of the training data",
+             "demonstration_loss(policy, heldout)", "demonstration_loss(policy, demonstrations)")],
         "sft_counts_the_response_alone": [
             ("padding is learned",
              "demonstrations.response_mask)", "torch.ones_like(demonstrations.response_mask))")],
-        "sft_measures_its_loss_on_what_it_does_not_learn": [
-            ("the held-out loss is that of the training data",
-             "demonstration_loss(policy, heldout)", "demonstration_loss(policy, demonstrations)")],
     },
     "stages/reward_model.py": {
         "the_reward_model_learns_what_was_preferred_and_is_centred": [
