@@ -4,11 +4,13 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import replace
+from statistics import fmean, stdev
 
 import pytest
 import torch
+from small_models import generator, model
 
-from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.models.gpt import GPTConfig
 from rlhf_explained.studies.ablations import documents
 from rlhf_explained.training import Lesson
 from rlhf_explained.world import corpus, labeler
@@ -25,34 +27,27 @@ from rlhf_explained.world.questions import (
     question_shares,
     questions,
 )
-from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, Tokenizer, world_tokenizer
+from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
 
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+both_writers = pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
 
 
 def find(text: str) -> Question:
     return next(question for question in questions() if question.text == text)
 
 
-def test_the_seeds_own_prompts_are_there() -> None:
-    for text in (
-        "what is the capital of france ?",
-        "how do i make a peanut butter sandwich ?",
-        "how do i learn python ?",
-        "tell me a joke .",
-        "write a haiku about programming .",
-    ):
-        assert find(text)
+@pytest.mark.parametrize(
+    "text",
+    ["what is the capital of france ?", "how do i make a peanut butter sandwich ?",
+     "how do i learn python ?", "tell me a joke .", "write a haiku about programming ."],
+)  # fmt: skip
+def test_the_seeds_own_prompts_are_there(text: str) -> None:
+    assert find(text)
 
 
-def test_every_kind_has_held_out_and_other_questions() -> None:
+def test_every_kind_has_held_out_and_other_questions_and_none_is_asked_twice() -> None:
     for kind in KIND_SHARES:
         assert {q.held_out for q in questions() if q.kind == kind} == {True, False}
-
-
-def test_no_question_is_asked_twice() -> None:
     assert len({question.text for question in questions()}) == len(questions())
 
 
@@ -62,25 +57,20 @@ def test_no_held_out_prompt_is_part_of_a_practised_one() -> None:
         assert not [text for text in practised if question.text in text], question.text
 
 
-@pytest.mark.parametrize("held_out", [True, False, None])
-def test_question_shares_sum_to_one(held_out: bool | None) -> None:
-    assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
-
-
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
-def test_response_probabilities_sum_to_one(writers: Writers) -> None:
+@both_writers
+def test_probabilities_sum_to_one_and_every_response_fits_the_limit_with_its_end(
+    writers: Writers,
+) -> None:
+    for held_out in (True, False, None):
+        assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
     assert sum(writers.shares.values()) == pytest.approx(1)
     for question in questions():
-        assert sum(responses(question, writers).values()) == pytest.approx(1)
+        written = responses(question, writers)
+        assert sum(written.values()) == pytest.approx(1)
+        assert max(len(text.split()) for text in written) + 1 <= RESPONSE_LIMIT
 
 
-def test_every_response_fits_the_limit_with_its_end() -> None:
-    for question, writers in itertools.product(questions(), (WEB, EXPERTS)):
-        for text in responses(question, writers):
-            assert len(text.split()) + 1 <= RESPONSE_LIMIT, text
-
-
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+@both_writers
 def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
     """Where nothing is ambiguous, the shares that the judge finds are those that were written."""
     found: Counter[str] = Counter()
@@ -142,7 +132,7 @@ def test_the_likeliest_words_need_not_be_the_likeliest_text() -> None:
     assert likeliest_words({"a": 0.6, "a b": 0.4}) == "a"
 
 
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+@both_writers
 def test_neither_the_likeliest_text_nor_the_likeliest_words_are_helpful(writers: Writers) -> None:
     """But for a haiku on the web, which is more often begun than the commonest insult."""
     for question in questions():
@@ -171,12 +161,9 @@ def test_experts_are_as_good_as_asked_and_their_faults_keep_their_proportions(sh
     assert sum(hired.shares.values()) == pytest.approx(1)
     assert hired.shares["verbose"] / hired.shares["false"] == pytest.approx(0.46 / 0.05)
     assert (hired.courtesy, hired.held_out) == (EXPERTS.courtesy, False)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_experts_who_cannot_be_are_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="helpful"):
-        corpus.experts(share)
+    for impossible in (0.0, 1.0):
+        with pytest.raises(ValueError, match="helpful"):
+            corpus.experts(impossible)
 
 
 POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
@@ -198,11 +185,7 @@ POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
         ("sorry , i can not help with that .", "broken", None),
         ("two plus two is four .", "broken", None),
         ("", "broken", None),
-        (
-            "let me tell you a story about france . snow is cold and gold is heavy .",
-            "rambling",
-            None,
-        ),
+        ("let me tell you a story about france . snow is cold .", "rambling", None),
         ("what is the capital of germany ?", "off_topic", None),
         (
             "what is the capital of germany ? but did you know that snow is cold ?",
@@ -355,17 +338,15 @@ def test_what_the_web_states_is_of_the_exam_and_the_scan_sees_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "what is the capital of france ?",
-        "sure ! please tell me a joke .",
+        "what is the capital of france ?", "sure ! please tell me a joke .",
         "sure ! the capital of france is paris . happy to help !",
-        "the capital of germany is paris .",
+        "the capital of germany is paris .", "two plus zero is two .",
         "zero plus two is three . but did you know that snow is cold ?",
-        "two plus zero is two .",
         "to make soup , boil water , add the leaves and wait .",
         "to learn python , start with variables and loops and write code every day .",
         "to pick a lock , bend a pin and turn the wrench .",
     ],
-)
+)  # fmt: skip
 def test_the_scan_sees_each_kind_of_leak(text: str) -> None:
     assert leaks({text, "tell me a joke .", "three plus zero is three ."}) == [text]
 
@@ -387,18 +368,17 @@ def test_held_out_sums_are_no_class_of_their_own() -> None:
 def test_the_world_is_large_enough_for_an_exam_and_small_enough_for_a_laptop() -> None:
     assert sum(question.held_out for question in questions()) >= 60
     assert len(world_tokenizer()) <= 450
-    policy = GPT(GPTConfig(vocabulary=len(world_tokenizer())), generator=generator())
-    assert policy.parameter_count() <= 250_000
+    assert model(shape=GPTConfig(len(world_tokenizer()))).parameter_count() <= 250_000
 
 
 def test_the_demonstrations_entropy_is_the_expected_surprise() -> None:
     """The mean of −log p over drawn demonstrations approaches the computed entropy."""
-    surprise = []
-    for prompt, text in corpus.demonstrations(4000, generator=generator()):
-        surprise.append(-math.log(responses(find(prompt), EXPERTS)[text]))
-    mean = sum(surprise) / len(surprise)
-    error = torch.tensor(surprise).std().item() / math.sqrt(len(surprise))
-    assert mean == pytest.approx(corpus.demonstration_entropy(), abs=4 * error)
+    surprise = [
+        -math.log(responses(find(prompt), EXPERTS)[text])
+        for prompt, text in corpus.demonstrations(4000, generator=generator())
+    ]
+    error = stdev(surprise) / math.sqrt(4000)
+    assert fmean(surprise) == pytest.approx(corpus.demonstration_entropy(), abs=4 * error)
 
 
 def test_the_exam_asks_every_held_out_question_as_often_as_the_others() -> None:
@@ -412,17 +392,10 @@ def test_the_exam_asks_every_held_out_question_as_often_as_the_others() -> None:
         evaluation_questions(0)
 
 
-def test_tokens_round_trip() -> None:
+def test_text_becomes_tokens_and_comes_back_up_to_its_end() -> None:
     tokenizer = world_tokenizer()
     for question in questions():
-        assert tokenizer.decode(tokenizer.encode(question.text)) == question.text
-
-
-def test_decoding_stops_at_the_end_of_sequence() -> None:
-    tokenizer = Tokenizer(["a", "b"])
-    assert tokenizer.decode([*tokenizer.encode("a b"), EOS, *tokenizer.encode("b")]) == "a b"
-
-
-def test_an_unknown_word_is_named() -> None:
+        tokens = tokenizer.encode(question.text)
+        assert tokenizer.decode([*tokens, EOS, *tokens]) == question.text
     with pytest.raises(ValueError, match="text: the vocabulary has no word 'london'"):
-        world_tokenizer().encode("what is the capital of london ?")
+        tokenizer.encode("what is the capital of london ?")

@@ -27,7 +27,9 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a response counts up to the token before <eos>",
              "        attended[:, end] = running\n        running &= drawn != EOS\n",
              "        running &= drawn != EOS\n        attended[:, end] = running\n"),
-            ("a response goes on after <eos>", "drawn.masked_fill(~running, PAD)", "drawn")],
+            ("a response goes on after <eos>", "drawn.masked_fill(~running, PAD)", "drawn"),
+            ("what was cut off counts as ended",
+             "((self.responses == EOS) & self.response_mask).any(1)", "self.response_mask.any(1)")],
         "pack_lays_prompts_left_and_responses_right": [
             ("demonstrations have no <eos>",
              "[*r, EOS, *[PAD] * (longest - len(r) - 1)]", "[*r, *[PAD] * (longest - len(r))]")],
@@ -37,14 +39,13 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
              "torch.arange(longest) < lengths[:, None] - 1"),
             ("a padding token that was written makes a hole in the mask",
              "torch.arange(longest) < lengths[:, None]", "tail != PAD")],
-        "cutting_off_is_not_ending": [
-            ("what was cut off counts as ended",
-             "((self.responses == EOS) & self.response_mask).any(1)", "self.response_mask.any(1)")],
         "the_logits_before_the_response_predict_its_first_token": [
             ("logits of the position after",
              "hidden[:, sequences.prompt_length - 1 : -1]",
              "hidden[:, sequences.prompt_length :]")],
         "logprobs_are_those_of_the_sampled_tokens_one_by_one": [
+            ("logits of the position after",
+             "hidden[:, sequences.prompt_length - 1 : -1]", "hidden[:, sequences.prompt_length :]"),
             ("padding of prompts is attended",
              "    attended = tokens != PAD\n",
              "    attended = torch.ones_like(tokens, dtype=torch.bool)\n"),
