@@ -7,7 +7,6 @@ import small_models
 import torch
 from small_models import generator
 
-from rlhf_explained.models.gpt import GPT
 from rlhf_explained.rollout import (
     Sequences,
     collect_rollout,
@@ -20,10 +19,7 @@ from rlhf_explained.rollout import (
 from rlhf_explained.world.tokenizer import EOS, PAD
 
 PROMPTS = [[3, 4, 5], [6], [7, 8]]
-
-
-def model(seed: int = 0) -> GPT:
-    return small_models.model(seed, head=1.0)
+model = partial(small_models.model, head=1.0)
 
 
 def test_pack_lays_prompts_left_and_responses_right() -> None:
