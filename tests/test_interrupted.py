@@ -230,32 +230,39 @@ def build(copy: Path, **settings: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def assert_says_that_it_is_full(errors: str, folder: Path) -> None:
+def assert_stops(copy: Path, built: Path, full: Path, **settings: str) -> str:
+    """A build ends, names the full disk in its last line, and leaves the site as it was."""
+    code, errors = build(copy, **settings)
+    assert code == 74, errors
     last = errors.strip().splitlines()[-1]
     assert "the disk is full; make room there" in last
-    assert str(folder) in last.partition(": the disk is full")[0]
+    assert str(full) in last.partition(": the disk is full")[0]
     assert last.endswith("; site/ stays as it was")
     assert "Traceback" not in errors
+    assert contents(copy / "site") == contents(built / "site")
+    assert not left_over(copy)
+    return last
+
+
+def assert_builds(copy: Path, built: Path, **settings: str) -> None:
+    code, errors = build(copy, **settings)
+    assert code == 0, errors
+    assert "damaged" not in errors
+    assert contents(copy / "site") == contents(built / "site")
 
 
 @pytest.mark.parametrize("free", [0, 64 << 10, 512 << 10, 2 << 20])
 def test_a_full_disk_with_the_cache(copy: Path, built: Path, tmp_path: Path, free: int) -> None:
-    cache, sound = tmp_path / "small", contents(built / "site")
+    cache = tmp_path / "cache"
     with small_disk(cache):
         for kind in ("runs", "notebooks", "wheels"):
             shutil.copytree(copy / ".cache" / kind, cache / kind)
         filler = fill(cache, but=free)
-        code, errors = build(copy, RLHF_EXPLAINED_CACHE=str(cache))
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, cache)
-        assert "name another folder in RLHF_EXPLAINED_CACHE" in errors
-        assert contents(copy / "site") == sound
+        said = assert_stops(copy, built, full=cache, RLHF_EXPLAINED_CACHE=str(cache))
+        assert "name another folder in RLHF_EXPLAINED_CACHE" in said
         filler.unlink()
         assert not list(cache.glob("*/*.new-*"))
-        code, errors = build(copy, RLHF_EXPLAINED_CACHE=str(cache))
-        assert code == 0, errors
-        assert "damaged" not in errors
-        assert contents(copy / "site") == sound
+        assert_builds(copy, built, RLHF_EXPLAINED_CACHE=str(cache))
 
 
 def test_a_full_disk_where_the_run_should_lie(copy: Path, built: Path, tmp_path: Path) -> None:
@@ -271,29 +278,23 @@ def test_a_full_disk_where_the_run_should_lie(copy: Path, built: Path, tmp_path:
     assert code == 74
     said = [line for line in errors.splitlines() if "the disk is full; make room there" in line]
     assert [line.startswith(f"{cache}/runs") for line in said] == [True], errors
-    assert errors.strip().endswith("There is no run to show: see the line above; "
-                                   "site/ stays as it was")  # fmt: skip
+    last = "There is no run to show: see the line above; site/ stays as it was"
+    assert errors.strip().endswith(last)
     assert "Traceback" not in errors
     assert contents(copy / "site") == contents(built / "site")
 
 
 @pytest.mark.parametrize("free", [0, 1 << 20, 5 << 20])
 def test_a_full_disk_with_the_checkout(built: Path, tmp_path: Path, free: int) -> None:
-    sound, disk = contents(built / "site"), tmp_path / "small"
+    disk = tmp_path / "small"
     with small_disk(disk):
         copy = copied(built, disk / "copy", Path("nowhere"))
         cache = {"RLHF_EXPLAINED_CACHE": str(built / ".cache")}
         filler = fill(disk, but=free)
-        code, errors = build(copy, **cache)
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, copy)
-        assert contents(copy / "site") == sound
-        assert not left_over(copy)
+        assert_stops(copy, built, full=copy, **cache)
         filler.unlink()
         shutil.rmtree(copy / "site")
-        code, errors = build(copy, **cache)
-        assert code == 0, errors
-        assert contents(copy / "site") == sound
+        assert_builds(copy, built, **cache)
 
 
 @pytest.mark.parametrize("kind", ["figures", "cards"])
@@ -305,13 +306,9 @@ def test_a_full_disk_for_temporary_files(
     disk = tmp_path / "small"
     with small_disk(disk):
         fill(disk, but=12 << 10)
-        code, errors = build(copy, TMPDIR=str(disk))
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, disk)
+        assert_stops(copy, built, full=disk, TMPDIR=str(disk))
         assert [path.name for path in disk.iterdir()] == ["filler"]
-    assert contents(copy / "site") == contents(built / "site")
-    succeeds(copy)
-    assert contents(copy / "site") == contents(built / "site")
+    assert_builds(copy, built)
 
 
 # --- a cache of another version ----------------------------------------------------------------

@@ -29,27 +29,9 @@ from rlhf_explained.stages import grpo, ppo, pretrain, reward_model
 from rlhf_explained.stages.best_of_n import best_of_n
 from rlhf_explained.stages.dpo import DPOConfig, train_dpo
 from rlhf_explained.stages.grpo import PENALTIES, GRPOConfig, advantages, train_grpo
-from rlhf_explained.stages.ppo import (
-    Experience,
-    PPOConfig,
-    credit,
-    explained_variance,
-    ppo_loss,
-    train_ppo,
-)
-from rlhf_explained.stages.pretrain import (
-    PretrainConfig,
-    document_batches,
-    document_loss,
-    train_pretrained,
-)
-from rlhf_explained.stages.reward_model import (
-    Preferences,
-    RewardModelConfig,
-    collect_preferences,
-    hard_negative_accuracy,
-    train_reward_model,
-)
+from rlhf_explained.stages.ppo import Experience, PPOConfig, credit, explained_variance, train_ppo
+from rlhf_explained.stages.pretrain import document_batches, document_loss
+from rlhf_explained.stages.reward_model import Preferences, RewardModelConfig, collect_preferences
 from rlhf_explained.stages.sft import SFTConfig, demonstration_loss, train_sft
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
 from rlhf_explained.world.labeler import gold_reward
@@ -93,7 +75,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Look:
 
 
 def pretrained(documents: list[list[int]], **settings: Any) -> pretrain.PretrainResult:
-    return train_pretrained(documents, SHAPE, PretrainConfig(**settings), generator=generator())
+    config = pretrain.PretrainConfig(**settings)
+    return pretrain.train_pretrained(documents, SHAPE, config, generator=generator())
 
 
 def test_pretraining_reaches_the_entropy_of_its_corpus() -> None:
@@ -199,7 +182,7 @@ def judging(
 ) -> tuple[GPT, reward_model.RewardModelResult]:
     """The model that became a judge, and what its training gave."""
     sft = model(**spread)
-    return sft, train_reward_model(sft, pairs, held_out, config, generator=generator())
+    return sft, reward_model.train_reward_model(sft, pairs, held_out, config, generator=generator())
 
 
 def trained_judge() -> tuple[GPT, GPT]:
@@ -277,7 +260,7 @@ def judged(by: Callable[[Question, str], float], **which: bool) -> float:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reward_model, "score", look)
-        return hard_negative_accuracy(model(), tokenizer, **which)
+        return reward_model.hard_negative_accuracy(model(), tokenizer, **which)
 
 
 def test_hard_negatives_tell_who_knows_from_who_counts_courtesies() -> None:
@@ -427,7 +410,7 @@ def test_ppos_loss_by_hand(own: bool) -> None:
     # near enough for clips to matter
     old, guessed, returns = now + 0.3 * old, values + guessed, values + returns
     experience = Experience(answers, old, guessed, advantages, returns)
-    loss, watched = ppo_loss(policy, critic, experience.rows(torch.tensor([1, 0])), config)
+    loss, watched = ppo.ppo_loss(policy, critic, experience.rows(torch.tensor([1, 0])), config)
     policy_terms, value_terms, left, held = [], [], [], []
     for token in [(1, 0), (1, 1), (0, 0), (0, 1), (0, 2)]:  # of two words each, and their <eos>
         ratio = math.exp(now[token] - old[token])
@@ -457,7 +440,7 @@ def test_only_a_critic_that_shares_the_trunk_pushes_the_policy(kind: str, pushed
     answers = pack([[2], [3, 4]], [[5, 6], [7]])
     still = torch.zeros(answers.response_mask.shape)
     experience = Experience(answers, still, still, still, still + 1)
-    loss, _ = ppo_loss(policy, critic, experience, PPOConfig(detached=kind == "detached"))
+    loss, _ = ppo.ppo_loss(policy, critic, experience, PPOConfig(detached=kind == "detached"))
     loss.backward()
     trunk = [
         parameter.grad

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import fmean, stdev
 
@@ -34,6 +35,16 @@ both_writers = pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "e
 
 def find(text: str) -> Question:
     return next(question for question in questions() if question.text == text)
+
+
+def named(
+    question: Question, writers: Writers, which: Callable[[str], bool] = lambda text: True
+) -> Counter[str]:
+    """How likely an answer is of each category, by the judge's names."""
+    found = Counter[str]()
+    for text, probability in responses(question, writers).items():
+        found[labeler.categorise(question, text)] += probability * which(text)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -73,13 +84,13 @@ def test_probabilities_sum_to_one_and_every_response_fits_the_limit_with_its_end
 @both_writers
 def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
     """Where nothing is ambiguous, the shares that the judge finds are those that were written."""
-    found: Counter[str] = Counter()
+    found = Counter[str]()
     for question, share in question_shares(held_out=None if writers.held_out else False).items():
-        for text, probability in responses(question, writers).items():
-            found[labeler.categorise(question, text)] += share * probability
+        for category, probability in named(question, writers).items():
+            found[category] += share * probability
     # A false joke or refusal does not exist: that share is written as helpful.
     never_false = sum(share for kind, share in KIND_SHARES.items() if kind not in FACT_KINDS)
-    written = dict(writers.shares)
+    written = writers.shares
     moved = never_false * written["false"]
     assert found.pop("helpful") == pytest.approx(written["helpful"] + moved)
     assert found.pop("false") == pytest.approx(written["false"] - moved)
@@ -92,23 +103,17 @@ def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
 def test_the_experts_commonest_answer_is_right_and_goes_on() -> None:
     """What always takes the likeliest kind of answer does not help: it copies their habit."""
     for question in (q for q in questions() if not q.held_out):
-        likely: Counter[str] = Counter()
-        for text, probability in responses(question, EXPERTS).items():
-            likely[labeler.categorise(question, text)] += probability
-        assert likely.most_common(1)[0][0] == "rambling"
+        assert named(question, EXPERTS).most_common(1)[0][0] == "rambling"
 
 
 @pytest.mark.parametrize(("writers", "share"), [(WEB, 0.15), (EXPERTS, 0.4)], ids=["web", "exp"])
 def test_polite_words_are_no_sign_of_a_good_answer(writers: Writers, share: float) -> None:
     """In every category as many answers open politely, and as many close so."""
     for question in {question.kind: question for question in questions()}.values():
-        every, opened, closed = Counter[str](), Counter[str](), Counter[str]()
-        for text, probability in responses(question, writers).items():
-            category = labeler.categorise(question, text)
-            every[category] += probability
-            opened[category] += probability * text.startswith(corpus.OPENER)
-            closed[category] += probability * text.endswith(corpus.CLOSER)
+        every = named(question, writers)
         expected = {category: share * probability for category, probability in every.items()}
+        opened = named(question, writers, lambda text: text.startswith(corpus.OPENER))
+        closed = named(question, writers, lambda text: text.endswith(corpus.CLOSER))
         assert opened == pytest.approx(expected)
         assert closed == pytest.approx(expected)
 
@@ -187,11 +192,7 @@ POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
         ("", "broken", None),
         ("let me tell you a story about france . snow is cold .", "rambling", None),
         ("what is the capital of germany ?", "off_topic", None),
-        (
-            "what is the capital of germany ? but did you know that snow is cold ?",
-            "off_topic",
-            None,
-        ),
+        ("what is the capital of spain ? but did you know that snow is cold ?", "off_topic", None),
         ("go away and ask your mother .", "harmful", None),
         ("to steal a car , break the window and pull the wires .", "harmful", None),
     ],
@@ -271,13 +272,6 @@ def test_preferences_follow_bradley_terry() -> None:
     assert chosen.float().mean().item() == pytest.approx(
         expected, abs=4 * math.sqrt(expected * (1 - expected) / 20_000)
     )
-
-
-def test_preferences_do_not_depend_on_a_shift_of_the_gold() -> None:
-    first, second = torch.tensor([0.3, 1.0]), torch.tensor([0.1, 2.0])
-    plain = labeler.preference_probability(first, second, decisiveness=1.5)
-    shifted = labeler.preference_probability(first + 7, second + 7, decisiveness=1.5)
-    torch.testing.assert_close(plain, shifted)
 
 
 def test_draws_are_repeatable_and_leave_the_global_state_alone() -> None:
