@@ -238,14 +238,6 @@ def test_kto_loss_is_equation_8():
 # What the losses refuse beyond the contract that all formulas share.
 
 
-@pytest.mark.parametrize("loss", [dpo_loss, ipo_loss])
-def test_losses_of_preferences_name_their_own_arguments_when_they_overflow(loss):
-    zero = torch.zeros(1).half()
-    names = "policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta"
-    with pytest.raises(ValueError, match=rf"^{names}: the result overflows float16$"):
-        loss(zero - 700, zero, zero, zero, beta=100)
-
-
 @pytest.mark.parametrize(
     ("dtype", "large"), [(torch.float16, 6e4), (torch.float32, 3e38), (torch.float64, 1e308)]
 )
