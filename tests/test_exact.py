@@ -119,7 +119,6 @@ def test_the_tilted_policies_are_the_frontier():
         assert 0.9 < (earned - start) / (most - start) < 1
 
 
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_variances_of_k1_and_k3_cross_on_the_frontier(seed: int):
     ref_logprobs, rewards = world(seed)

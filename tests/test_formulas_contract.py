@@ -261,7 +261,8 @@ def test_a_gap_is_refused_where_the_last_token_matters(name):
     gaps[0][1], gaps[1][1] = torch.tensor([[True, False, True, True, False], [False, *[True] * 4]])
     for gap in gaps:
         if name in ("kl_shaped_rewards", "gae"):
-            with pytest.raises(ValueError, match=r"^response_mask has a gap in row 1"):
+            message = "has a gap in row 1: the counted tokens must be contiguous from the left$"
+            with pytest.raises(ValueError, match=f"^response_mask {message}"):
                 call(name, arguments | {MASKS[name]: gap})
         else:
             assert parts(call(name, arguments | {MASKS[name]: gap}))[0].isfinite().all()

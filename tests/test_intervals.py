@@ -79,10 +79,7 @@ def test_a_published_example():
     assert rejected(p_values, 0.05) == {"H1", "H4"}
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=0, max_size=9),
-    st.floats(0.001, 0.999),
-)
+@given(st.lists(st.floats(0, 1), min_size=0, max_size=9), st.floats(0.001, 0.999))
 def test_corrected_values_reject_what_the_procedure_rejects(values: list[float], alpha: float):
     p_values = {f"H{place}": value for place, value in enumerate(values)}
     corrected = holm(p_values)

@@ -642,8 +642,7 @@ def k3(r: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kl_in", "price"),
-    [("loss", k3), ("loss_ratio_k3", k3), ("loss_k2", lambda r: r * r / 2)],
+    ("kl_in", "price"), [("loss", k3), ("loss_ratio_k3", k3), ("loss_k2", lambda r: r * r / 2)]
 )
 def test_grpos_loss_and_history_by_hand(kl_in: Any, price, calls: Look) -> None:
     """With one step a round every ratio is 1: the loss is −A and the penalty, token by token."""

@@ -34,20 +34,14 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("demonstrations have no <eos>",
              "[*r, EOS, *[PAD] * (longest - len(r) - 1)]", "[*r, *[PAD] * (longest - len(r))]")],
         "a_response_that_contains_padding_counts_as_a_whole": [
-            ("the mask leaves <eos> out",
-             "torch.arange(longest) < lengths[:, None]",
+            ("the mask leaves <eos> out", "torch.arange(longest) < lengths[:, None]",
              "torch.arange(longest) < lengths[:, None] - 1"),
             ("a padding token that was written makes a hole in the mask",
              "torch.arange(longest) < lengths[:, None]", "tail != PAD")],
-        "the_logits_before_the_response_predict_its_first_token": [
-            ("logits of the position after",
-             "hidden[:, sequences.prompt_length - 1 : -1]",
-             "hidden[:, sequences.prompt_length :]")],
         "logprobs_are_those_of_the_sampled_tokens_one_by_one": [
             ("logits of the position after",
              "hidden[:, sequences.prompt_length - 1 : -1]", "hidden[:, sequences.prompt_length :]"),
-            ("padding of prompts is attended",
-             "    attended = tokens != PAD\n",
+            ("padding of prompts is attended", "    attended = tokens != PAD\n",
              "    attended = torch.ones_like(tokens, dtype=torch.bool)\n"),
             ("the judge reads one token too early",
              "sequences.lengths - 1", "sequences.lengths - 2"),
@@ -98,8 +92,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     "stages/sft.py": {
         "sft_learns_its_demonstrations_and_leaves_the_base_alone": [
             ("the base model is trained", "copy.deepcopy(base)", "base"),
-            ("uphill",
-             "config.learning_rate, fused=True)",
+            ("uphill", "config.learning_rate, fused=True)",
              "config.learning_rate, fused=True, maximize=True)"),
             ("the held-out loss is that of the training data",
              "demonstration_loss(policy, heldout)", "demonstration_loss(policy, demonstrations)")],
@@ -134,8 +127,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
              "torch.maximum(certainty, 1 - certainty)", "certainty")],
         "collected_pairs_are_different_answers_of_the_right_prompts": [
             ("equal answers are compared", "if whole and one != other", "if whole"),
-            ("held-out prompts are asked in training",
-             "draw_questions(256, held_out=held_out,",
+            ("held-out prompts are asked in training", "draw_questions(256, held_out=held_out,",
              "draw_questions(256, held_out=not held_out,")],
         "an_answer_that_was_cut_off_is_compared_with_none": [
             ("answers that were cut off are compared",
@@ -143,8 +135,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("one of two answers may be cut off",
              "first.ended & second.ended", "first.ended | second.ended")],
         "every_pair_is_learned_from_as_often_as_there_are_epochs": [
-            ("pairs are drawn with replacement",
-             "torch.randperm(len(groups), generator=generator)",
+            ("pairs are drawn with replacement", "torch.randperm(len(groups), generator=generator)",
              "torch.randint(len(groups), (len(groups),), generator=generator)"),
             ("every epoch has the same order",
              "[torch.randperm(len(groups), generator=generator) for _ in range(config.epochs)]",
@@ -215,8 +206,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the raw score is recorded as the one trained on",
              '"trained_score": scores.mean().item()',
              '"trained_score": rollout.scores.mean().item()'),
-            ("the recorded KL is that of a token",
-             "rollout.log_ratios.mean().item()",
+            ("the recorded KL is that of a token", "rollout.log_ratios.mean().item()",
              "(rollout.logprobs - rollout.ref_logprobs)[mask].mean().item()")],
         "the_policy_is_looked_at_before_and_after_each_iteration": [
             ("the policy is not looked at before it learns", "    examine(0, policy)\n", "")],
@@ -225,12 +215,10 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
              "        rollout.logprobs,\n        rollout.ref_logprobs,\n",
              "        rollout.ref_logprobs,\n        rollout.logprobs,\n"),
             ("answers that were cut off keep their score",
-             "        rollout.trained_on(config.unfinished_score),\n",
-             "        rollout.scores,\n"),
+             "        rollout.trained_on(config.unfinished_score),\n", "        rollout.scores,\n"),
             ("whitening forgotten", "    advantages = masked_whiten(advantages, mask)\n", "")],
         "credit_by_hand_with_a_critic": [
-            ("gamma and lambda exchanged",
-             "gamma=config.gamma, gae_lambda=config.gae_lambda",
+            ("gamma and lambda exchanged", "gamma=config.gamma, gae_lambda=config.gae_lambda",
              "gamma=config.gae_lambda, gae_lambda=config.gamma"),
             ("the critic is not asked",
              "rewards, values, mask,", "rewards, torch.zeros_like(values), mask,")],
@@ -253,8 +241,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the reference follows the policy",
              "ref_better, ref_worse = ref_chosen[rows], ref_rejected[rows]",
              "ref_better, ref_worse = better.detach(), worse.detach()"),
-            ("the rejected response is preferred",
-             "dpo_loss(better, worse, ref_better, ref_worse,",
+            ("the rejected response is preferred", "dpo_loss(better, worse, ref_better, ref_worse,",
              "dpo_loss(worse, better, ref_worse, ref_better,"),
             ("each is compared with the reference of the other",
              "dpo_loss(better, worse, ref_better, ref_worse,",
@@ -264,8 +251,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
              "config.beta * (better - ref_better), config.beta * (worse - ref_worse)",
              "config.beta * (ref_better - better), config.beta * (ref_worse - worse)")],
         "dpo_compares_each_response_with_its_own_reference": [
-            ("the reference of other pairs",
-             "ref_chosen[rows], ref_rejected[rows]",
+            ("the reference of other pairs", "ref_chosen[rows], ref_rejected[rows]",
              "ref_chosen[: config.batch], ref_rejected[: config.batch]")],
     },
     "stages/grpo.py": {
@@ -288,8 +274,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
              "rollout.trained_on(config.unfinished_score)", "rollout.scores")],
         "grpos_advantages_by_hand": [
             ("the penalty is paid out", "rewards - config.kl_coef", "rewards + config.kl_coef"),
-            ("padding pays the penalty",
-             "config.kl_coef * rollout.log_ratios",
+            ("padding pays the penalty", "config.kl_coef * rollout.log_ratios",
              "config.kl_coef * (rollout.logprobs - rollout.ref_logprobs).sum(1)"),
             ("the worse answer is preferred", "(groups - others)", "(others - groups)"),
             ("an answer is among the others",
@@ -303,12 +288,10 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the penalty's ratio turned around",
              "(logprobs, rollout.logprobs, rollout.ref_logprobs)",
              "(rollout.ref_logprobs, rollout.logprobs, logprobs)"),
-            ("k2 for k3",
-             '"loss": lambda new, old, reference: kl_k3(',
+            ("k2 for k3", '"loss": lambda new, old, reference: kl_k3(',
              '"loss": lambda new, old, reference: kl_k2('),
             ("padding pays the penalty in the loss", "masked_mean(price, mask)", "price.mean()"),
-            ("the recorded KL counts padding",
-             "rollout.log_ratios.mean().item()",
+            ("the recorded KL counts padding", "rollout.log_ratios.mean().item()",
              "(rollout.logprobs - rollout.ref_logprobs).sum(1).mean().item()")],
         "penalties_in_the_loss_and_their_gradients_by_hand": [
             ("k3 is multiplied by a ratio that has no gradient",
@@ -319,19 +302,16 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "best_of_n_keeps_the_best_and_the_order_of_prompts": [
             ("the worst is kept", ".argmax(1)", ".argmin(1)"),
             ("an answer to the first prompts", "* n + best", "+ best"),
-            ("groups of different prompts",
-             "for prompt in prompts for _ in range(n)]",
+            ("groups of different prompts", "for prompt in prompts for _ in range(n)]",
              "for _ in range(n) for prompt in prompts]")],
         "best_of_n_takes_a_cut_off_answer_only_where_there_is_no_other": [
             ("an answer that was cut off may win", ".where(sequences.ended, -math.inf)", "")],
     },
     "stages/evaluation.py": {
         "the_exam_marks_each_answer": [
-            ("KL against itself",
-             "        policy,\n        sft,\n        partial(",
+            ("KL against itself", "        policy,\n        sft,\n        partial(",
              "        policy,\n        policy,\n        partial("),
-            ("the reference sits the exam",
-             "        policy,\n        sft,\n        partial(",
+            ("the reference sits the exam", "        policy,\n        sft,\n        partial(",
              "        sft,\n        policy,\n        partial(")],
         "a_mean_log_ratio_is_a_divergence_at_temperature_one_alone": [
             ("a mean log-ratio at another temperature passes for a KL",
@@ -385,8 +365,7 @@ _MISTAKES: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("insults differ as much as they can",
              "return _mostly_the_first(INSULTS)", "return _spread(INSULTS)")],
         "polite_words_are_no_sign_of_a_good_answer": [
-            ("good answers alone are polite",
-             "_courteous(answer, writers.courtesy).items()",
+            ("good answers alone are polite", "_courteous(answer, writers.courtesy).items()",
              '_courteous(answer, writers.courtesy * (way == "helpful")).items()')],
     },
     "world/questions.py": {
