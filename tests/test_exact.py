@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -167,43 +168,35 @@ def test_grpos_gradient_is_zero_at_its_optimum(divide_by_std: bool):
     rows = [
         tuple(row[:end]) for row, end in zip(tokens.tolist(), mask.sum(1).tolist(), strict=True)
     ]
-    earned = dict(zip(rows, rewards.tolist(), strict=True))
-    prefixes = sorted({row[:place] for row in rows for place in range(len(row))})
 
-    def chances(logprobs: Tensor) -> dict[tuple[int, ...], float]:
-        """How likely a response begins so."""
+    def next_tokens(logprobs: Tensor) -> dict[tuple[int, ...], Tensor]:
+        """The log-probability of each token after each beginning of a response."""
         shares = dict(zip(rows, logprobs.exp().tolist(), strict=True))
-        starts = {*prefixes, *rows}
+        starts: Counter[tuple[int, ...]] = Counter()
+        for row, share in shares.items():
+            for place in range(len(row) + 1):
+                starts[row[:place]] += share
         return {
-            start: sum(share for row, share in shares.items() if row[: len(start)] == start)
-            for start in starts
+            start: torch.tensor([starts[*start, t] for t in range(4)], dtype=torch.float64).log()
+            for start in {row[:place] for row in rows for place in range(len(row))}
         }
 
-    own, ref = chances(best), chances(ref_logprobs)
-    logits = {
-        prefix: torch.tensor(
-            [math.log(own[(*prefix, token)] / own[prefix]) for token in range(4)],
-            dtype=torch.float64,
-            requires_grad=True,
-        )
-        for prefix in prefixes
-    }
-    mean = sum(own[row] * reward for row, reward in earned.items())
-    spread = math.sqrt(sum(own[row] * (reward - mean) ** 2 for row, reward in earned.items()))
+    logits, ref = next_tokens(best), next_tokens(ref_logprobs)
+    own = best.exp()
+    mean = (own * rewards).sum()
+    spread = (own * (rewards - mean).square()).sum().sqrt() if divide_by_std else 1
     loss = torch.zeros((), dtype=torch.float64)
-    for row, reward in earned.items():
-        advantage = (reward - mean) / (spread if divide_by_std else 1)
+    for logit in logits.values():
+        logit.requires_grad_()
+    for row, share, advantage in zip(rows, own, (rewards - mean) / spread, strict=True):
         for place, token in enumerate(row):
-            prefix = row[:place]
-            logprob = logits[prefix].log_softmax(0)[token]
-            ref_logprob = torch.tensor(
-                math.log(ref[(*prefix, token)] / ref[prefix]), dtype=torch.float64
-            )
-            loss = loss + own[row] * (beta * kl_k3(logprob, ref_logprob) - advantage * logprob)
+            start = row[:place]
+            logprob, ref_logprob = (x[start].log_softmax(0)[token] for x in (logits, ref))
+            loss = loss + share * (beta * kl_k3(logprob, ref_logprob) - advantage * logprob)
     loss.backward()
-    for prefix, logit in logits.items():
+    for start, logit in logits.items():
         assert logit.grad is not None
-        assert logit.grad.abs().max() < 1e-8, prefix
+        assert logit.grad.abs().max() < 1e-8, start
 
 
 def test_grpos_optimum_over_one_token_is_the_reverse_tilt():
