@@ -57,6 +57,15 @@ def faults(package: Path) -> list[str]:
     return found
 
 
+def with_module(folder: Path, file: str, text: str) -> tuple[Path, Path]:
+    """A package of one module, and the module."""
+    package = folder / "rlhf_explained"
+    path = package / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    return package, path
+
+
 def test_imports_go_downwards():
     found = "\n".join(faults(PACKAGE)).replace(f"{PACKAGE.parent}/", "")
     assert not found, found
@@ -78,10 +87,7 @@ def test_imports_go_downwards():
     ],
 )
 def test_an_import_against_the_floors_is_found_with_its_line(tmp_path, file, statement, fault):
-    package = tmp_path / "rlhf_explained"
-    path = package / file
-    path.parent.mkdir(parents=True)
-    path.write_text(f"import math\n{statement}\n", encoding="utf-8")
+    package, path = with_module(tmp_path, file, f"import math\n{statement}\n")
     line = 1 if "attic" in file else 1 + len(statement.splitlines())
     assert [f.startswith(f"{path}:{line}: ") and fault in f for f in faults(package)] == [True]
 
@@ -98,10 +104,7 @@ def test_an_import_against_the_floors_is_found_with_its_line(tmp_path, file, sta
     ],
 )
 def test_an_import_along_the_floors_is_not(tmp_path, file, statement):
-    path = tmp_path / "rlhf_explained" / file
-    path.parent.mkdir(parents=True)
-    path.write_text(statement, encoding="utf-8")
-    assert not faults(tmp_path / "rlhf_explained")
+    assert not faults(with_module(tmp_path, file, statement)[0])
 
 
 def modules(*rooms: str) -> list[str]:
@@ -135,6 +138,7 @@ def quick() -> list[str]:
     return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - slow)]
 
 
+<<<<<<< HEAD
 def test_no_floor_below_the_figures_loads_matplotlib():
     assert loaded(below_the_figures()) == {"torch"}
 
@@ -150,3 +154,18 @@ def test_what_a_warm_build_imports_loads_neither():
 def test_either_would_be_seen():
     assert loaded([*quick(), "rlhf_explained.rollout"]) == {"torch"}
     assert loaded([*quick(), "matplotlib"]) == {"matplotlib"}
+=======
+@pytest.mark.parametrize(
+    ("names", "more", "expected"),
+    [
+        (below_the_figures, [], {"torch"}),
+        (quick, [], set()),  # what a warm build imports
+        # and either would be seen
+        (below_the_figures, ["rlhf_explained.figures.style"], {"torch", "matplotlib"}),
+        (quick, ["rlhf_explained.rollout"], {"torch"}),
+        (quick, ["rlhf_explained.figures.style"], {"matplotlib"}),
+    ],
+)
+def test_what_is_low_or_quick_loads_nothing_slow(names, more, expected):
+    assert loaded([*names(), *more]) == expected
+>>>>>>> h-hd

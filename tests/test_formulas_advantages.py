@@ -30,12 +30,6 @@ def test_without_the_penalty_only_the_score_is_left():
     assert rewards.tolist() == [[0, 0, 0, 3], [0, 4, 0, 0]]
 
 
-def test_a_policy_that_is_its_reference_pays_no_penalty():
-    same = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
-    rewards = kl_shaped_rewards(torch.tensor([3.0, 4.0]), same, same, MASK, kl_coef=9.0)
-    assert rewards.tolist() == [[0, 0, 0, 3], [0, 4, 0, 0]]
-
-
 def test_expected_total_is_the_score_less_the_exact_divergence():
     """Each of nine two-token responses weighs as much as the policy writes it."""
     policy, reference = rows(0.5, 0.3, 0.2).log(), rows(0.1, 0.3, 0.6).log()
@@ -48,34 +42,6 @@ def test_expected_total_is_the_score_less_the_exact_divergence():
     weights = policy[tokens].sum(dim=1).exp()
     expected = (weights * scores).sum() - 0.7 * 2 * kl_exact(policy, reference)
     torch.testing.assert_close((weights * rewards.sum(dim=1)).sum(), expected)
-
-
-@pytest.mark.parametrize("wrong", [-0.1, -1, math.nan, math.inf])
-def test_a_wrong_kl_coef_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"^kl_coef must be .*>= 0"):
-        kl_shaped_rewards(torch.ones(2), torch.zeros(2, 4), torch.zeros(2, 4), MASK, kl_coef=wrong)
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_refused(wrong):
-    scores = torch.tensor([1.0, wrong])
-    with pytest.raises(ValueError, match=r"^scores\[1\] is (nan|inf)"):
-        kl_shaped_rewards(scores, torch.zeros(2, 4), torch.zeros(2, 4), MASK, kl_coef=0.1)
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        [[True, True, True, True], [True, False, True, False]],
-        [[True, True, True, True], [False, True, True, False]],
-    ],
-)
-def test_a_gap_is_refused_where_the_last_token_matters(mask):
-    zeros, mask = torch.zeros(2, 4), torch.tensor(mask)
-    with pytest.raises(ValueError, match=r"^response_mask has a gap in row 1"):
-        kl_shaped_rewards(torch.ones(2), zeros, zeros, mask, kl_coef=0.1)
-    with pytest.raises(ValueError, match=r"^response_mask has a gap in row 1"):
-        gae(zeros, zeros, mask, gamma=1.0, gae_lambda=0.95)
 
 
 def double_sum(rewards, values, gamma, gae_lambda) -> list[float]:
@@ -113,49 +79,15 @@ def test_gae_is_the_double_sum(batch, padded, gamma, gae_lambda):
         )
 
 
-@pytest.fixture
-def rewards_and_values() -> torch.Tensor:
+def test_lambda_zero_gives_the_one_step_error_and_one_the_discounted_sum_of_rewards():
     generator = torch.Generator().manual_seed(3)
-    return torch.randn(2, 2, 4, generator=generator, dtype=torch.float64)
-
-
-def test_lambda_zero_gives_the_one_step_error(rewards_and_values):
-    rewards, values = rewards_and_values
-    advantages, returns = gae(rewards, values, MASK, gamma=0.9, gae_lambda=0)
-    assert advantages[1, 0] == rewards[1, 0] + 0.9 * values[1, 1] - values[1, 0]
-    assert advantages[1, 1] == rewards[1, 1] - values[1, 1]  # nothing follows the last token
-    torch.testing.assert_close(returns[1, 0], rewards[1, 0] + 0.9 * values[1, 1])
-
-
-def test_lambda_one_gives_the_discounted_sum_of_rewards(rewards_and_values):
-    rewards, values = rewards_and_values
+    rewards, values = torch.randn(2, 2, 4, generator=generator, dtype=torch.float64)
+    errors, _ = gae(rewards, values, MASK, gamma=0.9, gae_lambda=0)
+    assert errors[1, 0] == rewards[1, 0] + 0.9 * values[1, 1] - values[1, 0]
+    assert errors[1, 1] == rewards[1, 1] - values[1, 1]  # nothing follows the last token
     _, returns = gae(rewards, values, MASK, gamma=0.9, gae_lambda=1)
     expected = sum(0.9**t * rewards[0, t] for t in range(4))
     torch.testing.assert_close(returns[0, 0], expected)
-
-
-def test_a_perfect_critic_leaves_no_advantage():
-    rewards = rows([0.0, 0.0, 0.0, 8.0], [0.0, 5.0, 0.0, 0.0])
-    values = rows([1.0, 2.0, 4.0, 8.0], [2.5, 5.0, 0.0, 0.0])
-    advantages, returns = gae(rewards, values, MASK, gamma=0.5, gae_lambda=0.95)
-    assert not advantages.any()
-    assert torch.equal(returns, values)
-
-
-def test_gae_equals_that_of_the_response_without_its_padding(rewards_and_values):
-    rewards, values = rewards_and_values
-    padded, _ = gae(rewards, values, MASK, gamma=0.9, gae_lambda=0.8)
-    alone, _ = gae(rewards[1:, :2], values[1:, :2], MASK[1:, :2], gamma=0.9, gae_lambda=0.8)
-    assert torch.equal(padded[1:, :2], alone)
-    assert not padded[1, 2:].any()
-
-
-@pytest.mark.parametrize("argument", ["gamma", "gae_lambda"])
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan])
-def test_a_share_outside_zero_to_one_is_refused(argument, wrong):
-    shares = {"gamma": 0.9, "gae_lambda": 0.9, argument: wrong}
-    with pytest.raises(ValueError, match=rf"^{argument} must be a number between 0 and 1"):
-        gae(torch.zeros(2, 4), torch.zeros(2, 4), MASK, **shares)
 
 
 @given(st.lists(number, min_size=6, max_size=6), st.sampled_from([2, 3, 6]))
@@ -170,12 +102,6 @@ def test_group_advantages_are_the_standard_scores_of_each_group(scores, group_si
     assert advantages.tolist() == pytest.approx(expected, abs=1e-8)
 
 
-def test_a_group_does_not_see_its_neighbours():
-    advantages = group_advantages(rows(1.0, 3.0, 100.0, 300.0), group_size=2)
-    assert advantages[:2].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5], abs=1e-3)  # + 1e-4
-    assert advantages[0] < 0 < advantages[1]
-
-
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e30])
 def test_a_group_that_agrees_gets_exactly_zero_with_a_finite_gradient(value):
     scores = torch.tensor([value, value, value, 1.0, 2.0, 3.0], requires_grad=True)
@@ -185,17 +111,6 @@ def test_a_group_that_agrees_gets_exactly_zero_with_a_finite_gradient(value):
     advantages.square().sum().backward()
     assert scores.grad is not None
     assert scores.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("wrong", [1, 0, -2, 4, 7])
-def test_a_group_size_that_makes_no_groups_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"^group_size"):
-        group_advantages(torch.zeros(6), group_size=wrong)
-
-
-def test_group_scores_that_are_no_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"^scores\[1\] is nan"):
-        group_advantages(torch.tensor([0.0, math.nan]), group_size=2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

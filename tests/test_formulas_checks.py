@@ -5,11 +5,12 @@ import re
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
+from rlhf_explained.formulas import masked_mean
 from rlhf_explained.formulas.checks import (
     check_finite,
     check_logits,
-    check_no_gaps,
     check_not_negative,
     check_number,
     check_positive,
@@ -42,14 +43,6 @@ def test_logits_may_ban_a_token_but_not_all(wrong):
         check_logits("logits", logits, torch.tensor([False, True]))
 
 
-def test_the_first_gap_is_named():
-    mask = torch.tensor([[True, True, False], [False, True, True], [True, False, True]])
-    check_no_gaps("mask", mask[:1])
-    message = r"^mask has a gap in row 1: the counted tokens must be contiguous from the left$"
-    with pytest.raises(ValueError, match=message):
-        check_no_gaps("mask", mask)
-
-
 @pytest.mark.parametrize(
     ("check", "good", "bad", "wanted"),
     [
@@ -66,3 +59,8 @@ def test_numbers_are_refused_by_name(check, good, bad, wanted):
         message = re.escape(f"it must be {wanted}, not {number!r}")
         with pytest.raises(ValueError, match=f"^{message}$"):
             check(other=good[0], it=number)
+
+
+def test_the_test_only_shape_checks_are_on():
+    with pytest.raises(TypeCheckError, match="mask"):
+        masked_mean(torch.zeros(2, 4), torch.ones(1, 4, dtype=torch.bool))

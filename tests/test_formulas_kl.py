@@ -28,11 +28,17 @@ def expectation(estimate, p, q) -> float:
     )
 
 
-def test_exact_is_the_sum_over_the_symbols_and_knows_its_direction():
-    assert kl_exact(log(POLICY), log(REFERENCE)).item() == pytest.approx(
-        0.5 * math.log(5) - 0.2 * math.log(3)
-    )
-    assert divergence(POLICY, REFERENCE) != pytest.approx(divergence(REFERENCE, POLICY), abs=0.01)
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        (POLICY, REFERENCE),
+        (REFERENCE, POLICY),
+        ((0.25, 0.75, 0.0), (0.5, 0.3, 0.2)),  # what the policy never writes counts nothing,
+        ((0.25, 0.75, 0.0), (0.5, 0.5, 0.0)),  # nor what nobody writes
+    ],
+)
+def test_exact_is_the_sum_over_the_symbols(p, q):
+    assert kl_exact(log(p), log(q)).item() == pytest.approx(divergence(p, q))
 
 
 def test_exact_agrees_with_torch():
@@ -42,20 +48,6 @@ def test_exact_agrees_with_torch():
         torch.distributions.Categorical(logits=p), torch.distributions.Categorical(logits=q)
     )
     torch.testing.assert_close(kl_exact(p, q), reference)
-
-
-def test_exact_of_a_policy_against_itself_is_zero():
-    assert kl_exact(log(POLICY), log(POLICY)).item() == 0
-
-
-def test_exact_counts_nothing_for_a_symbol_the_policy_never_writes():
-    p, q = (0.25, 0.75, 0.0), (0.5, 0.3, 0.2)
-    assert kl_exact(log(p), log(q)).item() == pytest.approx(divergence(p, q))
-
-
-def test_exact_counts_nothing_for_a_symbol_that_nobody_writes():
-    p, q = (0.25, 0.75, 0.0), (0.5, 0.5, 0.0)
-    assert kl_exact(log(p), log(q)).item() == pytest.approx(divergence(p, q))
 
 
 def test_exact_is_infinite_where_only_the_reference_never_writes():
@@ -84,12 +76,17 @@ def test_exact_has_a_finite_gradient_beside_an_infinite_position():
     assert policy.grad[1].all()
 
 
-def test_exact_refuses_logits():
-    with pytest.raises(ValueError, match=r"^logprobs must be log-probabilities.* sum to 3"):
-        kl_exact(torch.zeros(2, 3), log(POLICY).float().expand(2, 3))
-    for shift in (1, 0.1, -0.1):
-        with pytest.raises(ValueError, match=r"^ref_logprobs must be log-probabilities"):
-            kl_exact(log(POLICY), log(POLICY) + shift)
+@pytest.mark.parametrize(
+    ("dtype", "totals"),
+    [(torch.bfloat16, [3, 1.1]), (torch.float32, [1.1, 0.99]), (torch.float64, [1.1, 0.99])],
+)
+@pytest.mark.parametrize("argument", ["logprobs", "ref_logprobs"])
+def test_exact_refuses_what_is_no_distribution(argument, dtype, totals):
+    whole = log(POLICY).to(dtype)
+    for total in totals:
+        given = {"logprobs": whole, "ref_logprobs": whole, argument: whole + math.log(total)}
+        with pytest.raises(ValueError, match=rf"^{argument} must be log-probabil.* sum to {total}"):
+            kl_exact(**given)
 
 
 def test_exact_takes_the_rounding_of_bfloat16():
@@ -97,48 +94,23 @@ def test_exact_takes_the_rounding_of_bfloat16():
     assert kl_exact(uniform, uniform).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-@pytest.mark.parametrize("argument", ["logprobs", "ref_logprobs"])
-def test_exact_refuses_what_is_no_number(argument, wrong):
-    given = {"logprobs": log(POLICY), "ref_logprobs": log(REFERENCE)}
-    given[argument][1] = wrong
-    with pytest.raises(ValueError, match=rf"^{argument}\[1\] is {wrong}"):
-        kl_exact(**given)
-
-
-@pytest.mark.parametrize("estimate", [kl_k1, kl_k3])
-def test_k1_and_k3_are_unbiased_under_the_policy(estimate):
-    assert expectation(estimate, POLICY, REFERENCE) == pytest.approx(divergence(POLICY, REFERENCE))
-    assert expectation(estimate, REFERENCE, POLICY) == pytest.approx(divergence(REFERENCE, POLICY))
-
-
-def test_k1_is_biased_when_the_reference_sampled():
-    mean = sum(
-        share * value
-        for share, value in zip(REFERENCE, kl_k1(log(POLICY), log(REFERENCE)).tolist(), strict=True)
-    )
-    assert mean == pytest.approx(-divergence(REFERENCE, POLICY))
-
-
-def test_k2_is_half_the_squared_log_ratio_and_biased():
-    half_square = sum(a * math.log(a / b) ** 2 / 2 for a, b in zip(POLICY, REFERENCE, strict=True))
-    assert expectation(kl_k2, POLICY, REFERENCE) == pytest.approx(half_square)
-    assert abs(half_square - divergence(POLICY, REFERENCE)) > 0.05
-
-
-def test_k2_is_close_while_the_policies_are():
-    near = (0.101, 0.3, 0.599)
-    exact = divergence(near, REFERENCE)
-    assert expectation(kl_k2, near, REFERENCE) == pytest.approx(exact, rel=5e-3)  # r is 0.01
-
-
-def test_k1_may_be_negative_and_k2_and_k3_never_are():
+def test_estimates_by_hand():
+    """With r = log(reference / policy): −r, r²/2 and eʳ − 1 − r; only the first may be negative."""
     assert kl_k1(log(POLICY), log(REFERENCE)).tolist() == pytest.approx(
         [math.log(5), 0, -math.log(3)]
+    )
+    assert kl_k2(log(POLICY), log(REFERENCE)).tolist() == pytest.approx(
+        [math.log(5) ** 2 / 2, 0, math.log(3) ** 2 / 2]
     )
     assert kl_k3(log(POLICY), log(REFERENCE)).tolist() == pytest.approx(
         [1 / 5 - 1 + math.log(5), 0, 3 - 1 - math.log(3)]
     )
+
+
+@pytest.mark.parametrize("estimate", [kl_k1, kl_k3])
+def test_k1_and_k3_are_unbiased_under_the_policy_and_k2_is_not(estimate):
+    assert expectation(estimate, POLICY, REFERENCE) == pytest.approx(divergence(POLICY, REFERENCE))
+    assert abs(expectation(kl_k2, POLICY, REFERENCE) - divergence(POLICY, REFERENCE)) > 0.05
 
 
 @given(st.floats(-80, 80, width=32), st.floats(-(2**-10), 2**-10, width=32))
@@ -180,10 +152,6 @@ def opposite() -> torch.Tensor:
     return gradient(lambda p: kl_exact(log(REFERENCE), p))
 
 
-def test_the_two_divergences_have_different_gradients():
-    assert (forward() - opposite()).abs().max() > 0.1
-
-
 def test_k1_pulls_back_as_a_reward_and_does_nothing_as_a_loss():
     torch.testing.assert_close(as_reward(kl_k1), forward())
     torch.testing.assert_close(as_loss(kl_k1), torch.zeros(3, dtype=torch.float64))
@@ -197,16 +165,6 @@ def test_k2_has_the_right_gradient_as_a_loss_only():
 def test_k3_has_the_gradient_of_the_opposite_divergence_as_a_loss():
     torch.testing.assert_close(as_loss(kl_k3), opposite())
     torch.testing.assert_close(as_reward(kl_k3), forward() - opposite())
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("argument", ["logprobs", "ref_logprobs"])
-@pytest.mark.parametrize("estimate", [kl_k1, kl_k2, kl_k3])
-def test_estimates_refuse_what_is_not_finite(estimate, argument, wrong):
-    given = {"logprobs": log(POLICY), "ref_logprobs": log(REFERENCE)}
-    given[argument][2] = wrong
-    with pytest.raises(ValueError, match=rf"^{argument}\[2\] is {wrong}"):
-        estimate(**given)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +192,3 @@ def test_k1_and_k2_of_half_precision_are_computed_or_refused():
     for estimate, x in ((kl_k1, 200 * far), (kl_k2, 2 * far)):
         with pytest.raises(ValueError, match=r"^logprobs, ref_logprobs: the result overflows fl"):
             estimate(x, -x)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_exact_refuses_a_distribution_that_lost_a_hundredth(dtype):
-    whole = log(POLICY).to(dtype)
-    kl_exact(whole, whole)
-    with pytest.raises(ValueError, match=r"^logprobs must be log-probabilities.* sum to 0.99"):
-        kl_exact(whole + math.log(0.99), whole)

@@ -7,6 +7,7 @@ called, so that a failure can be repeated: `pytest -m soak tests/test_interrupte
 import contextlib
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ import pytest
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
 from tests.test_build import ROOT, contents, copied, environment, mounted, succeeds
+from tests.test_memo import OTHERS
 
 pytestmark = pytest.mark.soak
 
@@ -109,7 +111,7 @@ class Command:
         """Interrupt it with all that it has started, and wait until nothing of it is left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, how)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=600)
         wait_for(lambda: not self.left_running(), lambda: f"{self.left_running()}")
 
     def left_running(self) -> list[str]:
@@ -122,10 +124,10 @@ class Command:
         return found
 
 
-def wait_for(condition: Callable[[], object], why: Callable[[], str], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object], why: Callable[[], str]) -> None:
+    until = time.monotonic() + 600  # a busy machine may take its time
     while not condition():
-        assert time.monotonic() < until, f"still not so after {seconds} s\n{why()}"
+        assert time.monotonic() < until, f"still not so\n{why()}"
         time.sleep(0.1)
 
 
@@ -228,67 +230,71 @@ def build(copy: Path, **settings: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def assert_says_that_it_is_full(errors: str, folder: Path) -> None:
+def assert_stops(copy: Path, built: Path, full: Path, **settings: str) -> str:
+    """A build ends, names the full disk in its last line, and leaves the site as it was."""
+    code, errors = build(copy, **settings)
+    assert code == 74, errors
     last = errors.strip().splitlines()[-1]
     assert "the disk is full; make room there" in last
-    assert str(folder) in last.partition(": the disk is full")[0]
+    assert str(full) in last.partition(": the disk is full")[0]
     assert last.endswith("; site/ stays as it was")
     assert "Traceback" not in errors
+    assert contents(copy / "site") == contents(built / "site")
+    return last
+
+
+def assert_builds(copy: Path, built: Path, **settings: str) -> None:
+    code, errors = build(copy, **settings)
+    assert code == 0, errors
+    assert "damaged" not in errors
+    assert contents(copy / "site") == contents(built / "site")
 
 
 @pytest.mark.parametrize("free", [0, 64 << 10, 512 << 10, 2 << 20])
 def test_a_full_disk_with_the_cache(copy: Path, built: Path, tmp_path: Path, free: int) -> None:
-    cache, sound = tmp_path / "small", contents(built / "site")
+    cache = tmp_path / "cache"
     with small_disk(cache):
         for kind in ("runs", "notebooks", "wheels"):
             shutil.copytree(copy / ".cache" / kind, cache / kind)
         filler = fill(cache, but=free)
-        code, errors = build(copy, RLHF_EXPLAINED_CACHE=str(cache))
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, cache)
-        assert "name another folder in RLHF_EXPLAINED_CACHE" in errors
-        assert contents(copy / "site") == sound
+        said = assert_stops(copy, built, full=cache, RLHF_EXPLAINED_CACHE=str(cache))
+        assert "name another folder in RLHF_EXPLAINED_CACHE" in said
         filler.unlink()
         assert not list(cache.glob("*/*.new-*"))
-        code, errors = build(copy, RLHF_EXPLAINED_CACHE=str(cache))
-        assert code == 0, errors
-        assert "damaged" not in errors
-        assert contents(copy / "site") == sound
+        assert_builds(copy, built, RLHF_EXPLAINED_CACHE=str(cache))
 
 
 def test_a_full_disk_where_the_run_should_lie(copy: Path, built: Path, tmp_path: Path) -> None:
-    """Another process trains: it says what is wrong, at once instead of after the training."""
+    """Another process trains: it says what is wrong, at once instead of after the training.
+
+    Which takes more processor time than this by far.
+    """
     cache = tmp_path / "small"
     with small_disk(cache, holds="nr_inodes=2"):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         code, errors = build(copy, RLHF_EXPLAINED_CACHE=str(cache))
-        assert time.monotonic() - began < 30
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 30
     assert code == 74
     said = [line for line in errors.splitlines() if "the disk is full; make room there" in line]
     assert [line.startswith(f"{cache}/runs") for line in said] == [True], errors
-    assert errors.strip().endswith("There is no run to show: see the line above; "
-                                   "site/ stays as it was")  # fmt: skip
+    last = "There is no run to show: see the line above; site/ stays as it was"
+    assert errors.strip().endswith(last)
     assert "Traceback" not in errors
     assert contents(copy / "site") == contents(built / "site")
 
 
 @pytest.mark.parametrize("free", [0, 1 << 20, 5 << 20])
 def test_a_full_disk_with_the_checkout(built: Path, tmp_path: Path, free: int) -> None:
-    sound, disk = contents(built / "site"), tmp_path / "small"
+    disk = tmp_path / "small"
     with small_disk(disk):
         copy = copied(built, disk / "copy", Path("nowhere"))
         cache = {"RLHF_EXPLAINED_CACHE": str(built / ".cache")}
         filler = fill(disk, but=free)
-        code, errors = build(copy, **cache)
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, copy)
-        assert contents(copy / "site") == sound
+        assert_stops(copy, built, full=copy, **cache)
         assert not left_over(copy)
         filler.unlink()
         shutil.rmtree(copy / "site")
-        code, errors = build(copy, **cache)
-        assert code == 0, errors
-        assert contents(copy / "site") == sound
+        assert_builds(copy, built, **cache)
 
 
 @pytest.mark.parametrize("kind", ["figures", "cards"])
@@ -300,31 +306,12 @@ def test_a_full_disk_for_temporary_files(
     disk = tmp_path / "small"
     with small_disk(disk):
         fill(disk, but=12 << 10)
-        code, errors = build(copy, TMPDIR=str(disk))
-        assert code == 74, errors
-        assert_says_that_it_is_full(errors, disk)
+        assert_stops(copy, built, full=disk, TMPDIR=str(disk))
         assert [path.name for path in disk.iterdir()] == ["filler"]
-    assert contents(copy / "site") == contents(built / "site")
-    succeeds(copy)
-    assert contents(copy / "site") == contents(built / "site")
+    assert_builds(copy, built)
 
 
 # --- a cache of another version ----------------------------------------------------------------
-
-
-def no_manifest(entry: Path) -> None:
-    (entry / "manifest.json").unlink()
-
-
-def cut_short(entry: Path) -> None:
-    file = entry / "manifest.json"
-    file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")
-
-
-def unknown_field(entry: Path) -> None:
-    file = entry / "manifest.json"
-    text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace("{", '{"version": "2", ', 1), encoding="utf-8")
 
 
 def other_content(entry: Path) -> None:
@@ -332,19 +319,12 @@ def other_content(entry: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"e", b"o", 1) + b" ")
 
 
-def foreign_file(entry: Path) -> None:
-    shutil.rmtree(entry)
-    entry.write_text("{}", encoding="utf-8")
-
-
-def link(entry: Path) -> None:
-    elsewhere = entry.parents[2] / "elsewhere" / entry.name
-    shutil.copytree(entry, elsewhere)
-    shutil.rmtree(entry)
-    entry.symlink_to(elsewhere)
-
-
-DAMAGES = (no_manifest, cut_short, unknown_field, other_content, foreign_file, link)
+DAMAGES = [other_content] + [
+    OTHERS[name][0] for name in (
+        "no manifest", "a manifest cut short", "a manifest with unknown fields",
+        "a file in place of the folder", "a link in place of the folder",
+    )
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

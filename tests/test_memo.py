@@ -45,36 +45,6 @@ def test_nothing_is_seen_of_an_entry_that_is_being_made(tmp_path: Path) -> None:
     memo.entry("things", "key", make)
 
 
-def test_a_flipped_byte_is_noticed_said_and_mended() -> None:
-    folder = memo.entry("things", "key", write("one"))
-    (folder / "result.txt").write_text("onf")
-    said: list[str] = []
-    memo.entry("things", "key", write("one"), notice=said.append)
-    assert (folder / "result.txt").read_text() == "one"
-    assert len(said) == 1
-    assert "result.txt does not match its checksum" in said[0]
-    assert str(folder) in said[0]
-
-
-@pytest.mark.parametrize("damage", ["manifest.json", "result.txt"])
-def test_a_missing_file_is_damage(damage: str) -> None:
-    folder = memo.entry("things", "key", write("one"))
-    (folder / damage).unlink()
-    said: list[str] = []
-    memo.entry("things", "key", write("two"), notice=said.append)
-    assert (folder / "result.txt").read_text() == "two"
-    assert len(said) == 1
-
-
-def test_a_file_of_another_is_damage() -> None:
-    folder = memo.entry("things", "key", write("one"))
-    (folder / "stray.txt").write_text("what is this")
-    said: list[str] = []
-    memo.entry("things", "key", write("one"), notice=said.append)
-    assert "stray.txt" in said[0]
-    assert not (folder / "stray.txt").exists()
-
-
 def test_an_interrupted_making_leaves_nothing(tmp_path: Path) -> None:
     def interrupted(folder: Path) -> None:
         (folder / "half.txt").write_text("half")
@@ -85,24 +55,16 @@ def test_an_interrupted_making_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "things").iterdir() if path.is_dir()] == []
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
-    stale = tmp_path / "things" / "key.new-abc"
-    stale.mkdir(parents=True)
-    (stale / "half.txt").write_text("half")
-    memo.entry("things", "key", write("one"))
-    assert not stale.exists()
-
-
-def test_what_a_killed_process_left_of_another_entry_is_swept_unless_it_is_at_work(
-    tmp_path: Path,
-) -> None:
-    left, made_now = tmp_path / "things" / "left.new-abc", tmp_path / "things" / "now.new-abc"
-    left.mkdir(parents=True)
-    made_now.mkdir()
+def test_what_killed_processes_left_is_swept_unless_one_is_at_work(tmp_path: Path) -> None:
+    own, left, made_now = (
+        tmp_path / "things" / f"{name}.new-abc" for name in ("key", "left", "now")
+    )
+    for folder in (own, left, made_now):
+        folder.mkdir(parents=True)
+        write("half")(folder)
     with FileLock(tmp_path / "things" / "now.lock"):
         memo.entry("things", "key", write("one"))
-    assert not left.exists()
-    assert made_now.exists()
+    assert [folder.exists() for folder in (own, left, made_now)] == [False, False, True]
 
 
 def replaced(folder: Path, by: Callable[[Path], object]) -> None:
@@ -110,13 +72,16 @@ def replaced(folder: Path, by: Callable[[Path], object]) -> None:
     by(folder)
 
 
-def manifest(folder: Path, change: Callable[[str], str]) -> None:
-    file = folder / "manifest.json"
-    file.write_text(change(file.read_text()))
+def manifest(change: Callable[[str], str]) -> Callable[[Path], object]:
+    def changed(folder: Path) -> None:
+        file = folder / "manifest.json"
+        file.write_text(change(file.read_text()))
+
+    return changed
 
 
 def link_to_copy(folder: Path) -> None:
-    copy = folder.with_name("elsewhere")
+    copy = folder.with_name(f"{folder.name}-elsewhere")
     shutil.copytree(folder, copy)
     replaced(folder, lambda place: place.symlink_to(copy))
 
@@ -127,38 +92,42 @@ def link_inside(folder: Path) -> None:
     (folder / "result.txt").symlink_to(copy)
 
 
-OTHERS: dict[str, Callable[[Path], object]] = {
-    "a manifest with unknown fields": lambda folder: manifest(
-        folder, lambda text: json.dumps({**json.loads(text), "version": "2"})
-    ),
-    "a manifest of another form": lambda folder: manifest(folder, lambda text: f"[{text}]"),
-    "a manifest cut short": lambda folder: manifest(folder, lambda text: text[:-9]),
-    "an empty manifest": lambda folder: manifest(folder, lambda text: ""),
-    "a manifest of no text": lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
-    "a layout without manifest": lambda folder: (folder / "manifest.json").unlink(),
-    "a file in place of the folder": lambda folder: replaced(
-        folder, lambda place: place.write_text("one")
-    ),
-    "a link in place of the folder": link_to_copy,
-    "a link in place of a file": link_inside,
-    "a link to nothing": lambda folder: (folder / "more.txt").symlink_to("nowhere"),
-    "a link to nothing in place of the folder": lambda folder: replaced(
-        folder, lambda place: place.symlink_to("nowhere")
-    ),
-    "another one's content": lambda folder: (folder / "result.txt").write_text("two"),
-}
+# what has become of an entry, and more words of what is said about it
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a manifest with unknown fields": (
+        manifest(lambda text: json.dumps({**json.loads(text), "version": "2"})), ""),
+    "a manifest of another form": (manifest(lambda text: f"[{text}]"), ""),
+    "a manifest cut short": (manifest(lambda text: text[:-9]), ""),
+    "an empty manifest": (manifest(lambda text: ""), ""),
+    "a manifest of no text": (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe"), ""),
+    "no manifest": (lambda f: (f / "manifest.json").unlink(), ""),
+    "a file in place of the folder": (lambda f: replaced(f, lambda at: at.write_text("one")), ""),
+    "a link in place of the folder": (link_to_copy, ""),
+    "a link in place of a file": (link_inside, ""),
+    "a link to nothing": (lambda f: (f / "more.txt").symlink_to("nowhere"), "more.txt"),
+    "a link to nothing in place of the folder": (
+        lambda f: replaced(f, lambda at: at.symlink_to("nowhere")), ""),
+    "another one's content": (
+        lambda f: (f / "result.txt").write_text("onf"), "result.txt does not match its checksum"),
+    "no content": (lambda f: (f / "result.txt").unlink(), "result.txt"),
+    "a file too many": (lambda f: (f / "stray.txt").write_text("what is this"), "stray.txt"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("other", OTHERS)
-def test_an_entry_of_another_version_is_noticed_said_and_made_again(other: str) -> None:
+@pytest.mark.parametrize(("damage", "words"), OTHERS.values(), ids=OTHERS)
+def test_an_entry_of_another_version_is_noticed_said_and_made_again(
+    damage: Callable[[Path], object], words: str
+) -> None:
     folder = memo.entry("things", "key", write("one"))
-    OTHERS[other](folder)
+    damage(folder)
     assert memo.find("things", "key") is None
     said: list[str] = []
     assert memo.entry("things", "key", write("one"), notice=said.append) == folder
-    assert (folder / "result.txt").read_text() == "one"
     assert not folder.is_symlink()
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "result.txt"}
+    assert (folder / "result.txt").read_text() == "one"
     assert [line.count(f"{folder}: damaged entry (") for line in said] == [1]
+    assert words in said[0]
     assert memo.entry("things", "key", refuse) == folder
 
 
@@ -191,11 +160,6 @@ def test_what_the_disk_has_no_part_in_is_left_as_it_is() -> None:
 
     with pytest.raises(FileNotFoundError):
         memo.entry("things", "key", fails)
-
-
-def test_the_manifest_lists_every_file() -> None:
-    folder = memo.entry("things", "key", write("one"))
-    assert list(json.loads((folder / "manifest.json").read_text())) == ["result.txt"]
 
 
 def digest(tmp_path: Path, source: str) -> str:

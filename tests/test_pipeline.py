@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -38,8 +37,10 @@ def tiny(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run(TINY)
 
 
-def without_seconds(report: dict) -> dict:
-    return {name: value for name, value in report.items() if name != "seconds"}
+def report(folder: Path) -> dict[str, Any]:
+    """What a run found, but for the time that it took."""
+    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != "seconds"}
 
 
 def test_the_summary_is_the_contracts(tiny: Run) -> None:
@@ -103,17 +104,13 @@ def test_all_that_the_stages_read_is_listed(tiny: Run) -> None:
     assert not data["other"]
 
 
-def test_the_reference_is_no_distance_from_itself(tiny: Run) -> None:
-    assert tiny.evaluation["sft"]["kl"] == 0
-
-
 def test_the_evaluation_is_the_mean_of_its_answers(tiny: Run) -> None:
+    assert tiny.evaluation["sft"]["kl"] == 0  # the reference is no distance from itself
     for policy in POLICIES:
-        answers = tiny.responses[policy]
-        gold = sum(answer["gold"] for answer in answers) / len(answers)
-        assert tiny.evaluation[policy]["gold"] == pytest.approx(gold)
-        helpful = sum(answer["category"] == "helpful" for answer in answers)
-        assert tiny.evaluation[policy]["helpful"] == pytest.approx(helpful / len(answers))
+        answers, found = tiny.responses[policy], tiny.evaluation[policy]
+        assert found["gold"] == pytest.approx(fmean(answer["gold"] for answer in answers))
+        helpful = fmean(answer["category"] == "helpful" for answer in answers)
+        assert found["helpful"] == pytest.approx(helpful)
 
 
 def test_the_same_seed_is_bitwise_the_same_whatever_the_global_state(
@@ -121,10 +118,10 @@ def test_the_same_seed_is_bitwise_the_same_whatever_the_global_state(
 ) -> None:
     torch.manual_seed(12345)
     random.seed(12345)
+    threads = torch.get_num_threads()
     pipeline.train(TINY, tmp_path, lambda *_: None)
-    again = json.loads((tmp_path / "report.json").read_text())
-    first = json.loads((tiny.folder / "report.json").read_text())
-    assert without_seconds(again) == without_seconds(first)
+    assert torch.get_num_threads() == threads
+    assert report(tmp_path) == report(tiny.folder)
     for name in (*POLICIES, "reward_model", "critic"):
         file = f"{name}.safetensors"
         assert (tmp_path / file).read_bytes() == (tiny.folder / file).read_bytes()
@@ -134,16 +131,7 @@ def test_another_seed_is_another_run(tiny: Run, tmp_path: Path) -> None:
     other = RunConfig(seed=4, effort=TINY.effort)
     assert pipeline.run_key(other) != tiny.key
     pipeline.train(other, tmp_path, lambda *_: None)
-    again = json.loads((tmp_path / "report.json").read_text())
-    assert (
-        again["evaluation"] != json.loads((tiny.folder / "report.json").read_text())["evaluation"]
-    )
-
-
-def test_the_threads_of_torch_are_left_as_they_were(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    pipeline.train(TINY, tmp_path, lambda *_: None)
-    assert torch.get_num_threads() == before
+    assert report(tmp_path)["evaluation"] != report(tiny.folder)["evaluation"]
 
 
 def test_models_come_back(tiny: Run) -> None:
@@ -193,34 +181,18 @@ print(run(RunConfig(seed=3, effort=0.02), progress=lambda *_: print("step", flus
 """
 
 
-def train_and_kill(cache: Path, after_steps: int) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", TRAIN],
-        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    for _ in range(after_steps):
-        child.stdout.readline()
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-
-
 def check_recovery(cache: Path, expected: Run, after_steps: int) -> None:
-    train_and_kill(cache, after_steps)
-    subprocess.run(
-        [sys.executable, "-c", TRAIN],
-        env={**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)},
-        check=True,
-        capture_output=True,
-    )
+    """Kill a training after some steps, and train again."""
+    command = [sys.executable, "-c", TRAIN]
+    environment = {**os.environ, "RLHF_EXPLAINED_CACHE": str(cache)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for _ in range(after_steps):
+            child.stdout.readline()
+        child.send_signal(signal.SIGKILL)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     [folder] = [path for path in (cache / "runs").iterdir() if path.is_dir()]
-    found = json.loads((folder / "report.json").read_text())
-    assert without_seconds(found) == without_seconds(
-        json.loads((expected.folder / "report.json").read_text())
-    )
+    assert report(folder) == report(expected.folder)
 
 
 def test_a_killed_training_starts_again_cleanly(tiny: Run, tmp_path: Path) -> None:
@@ -243,22 +215,15 @@ def test_bad_settings_are_named(seed: int, effort: float, message: str) -> None:
         RunConfig(seed=seed, effort=effort)
 
 
-def test_train_prints_json_alone_on_standard_output(
+def test_train_and_data_print_json_alone_on_standard_output_and_data_may_be_counted(
     tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the tiny run in place of the whole one."""
     monkeypatch.setattr(pipeline, "run", lambda config, **_: tiny)
-    done = CliRunner().invoke(main, ["train", "--seed", "3", "--json"])
-    assert done.exit_code == 0
-    assert json.loads(done.stdout) == tiny.summary()
-
-
-def test_data_prints_what_was_read_as_json_or_counted(
-    tiny: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline, "run", lambda config, **_: tiny)
-    done = CliRunner().invoke(main, ["data", "--seed", "3", "--json"])
-    assert json.loads(done.stdout) == tiny.data
+    for command, expected in (("train", tiny.summary()), ("data", tiny.data)):
+        done = CliRunner().invoke(main, [command, "--seed", "3", "--json"])
+        assert done.exit_code == 0
+        assert json.loads(done.stdout) == expected
     counted = CliRunner().invoke(main, ["data", "--seed", "3"])
     assert counted.exit_code == 0
     assert re.search(rf"(?m)^demonstrations +{len(tiny.data['demonstrations'])}$", counted.stdout)
@@ -312,9 +277,8 @@ def test_the_sites_own_run_tells_the_story() -> None:
 def test_the_story_on_five_seeds() -> None:
     helpful = []
     for seed in range(5):
-        began = time.perf_counter()
         summary = run(RunConfig(seed=seed)).summary()
-        print(f"seed {seed}: {time.perf_counter() - began:.0f} s, {summary['evaluation']['ppo']}")
+        print(f"seed {seed}: {summary['evaluation']['ppo']}")
         check_story(summary)
         helpful.append(summary["evaluation"]["ppo"]["helpful"])
-    assert sum(helpful) / len(helpful) >= 0.78
+    assert fmean(helpful) >= 0.78

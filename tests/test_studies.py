@@ -6,7 +6,7 @@ import importlib
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 import torch
 from small_models import of_few_words
 
-from rlhf_explained import memo, pipeline, studies
+from rlhf_explained import studies
 from rlhf_explained.measured import of_studies
 from rlhf_explained.rollout import generate, pack, sequence_logprobs
 from rlhf_explained.studies import Results, early_stopping, methods, shortcuts, stored
@@ -28,7 +28,10 @@ from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
 NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
+every_study = pytest.mark.parametrize("name", studies.STUDIES)
+
+
+@every_study
 def test_stored_results_are_of_this_code(name: str) -> None:
     stale = stored(name).is_stale
     assert not stale, (
@@ -37,7 +40,7 @@ def test_stored_results_are_of_this_code(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
+@every_study
 def test_stored_results_are_whole_and_say_where_they_come_from(name: str) -> None:
     content = json.loads(studies.results_file(name).read_text(encoding="utf-8"))
     rows = [(row["setting"], row["seed"]) for row in content["rows"]]
@@ -60,7 +63,7 @@ def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
+@every_study
 def test_a_point_measured_again_comes_out_within_what_seeds_differ_by(name: str) -> None:
     """On another processor sums are added in another order, and training goes another way.
 
@@ -152,29 +155,25 @@ def test_results_of_other_code_say_so(
     assert stored("made_up").fingerprint != fresh
 
 
-def test_what_decides_a_study_is_what_it_imports_and_what_that_imports() -> None:
+def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another study among it: curation learns by the methods' functions."""
     package = Path(studies.__file__).parents[1]
-    found = {
-        path.relative_to(package).as_posix()
-        for path in memo.sources_of(package / "studies" / "curation.py", pipeline.TRAINING)
-    }
-    assert {"studies/curation.py", "studies/methods.py", "training.py"} <= found
-    assert {"stages/best_of_n.py", "world/optima.py"} <= found  # of methods alone
-    assert not {"studies/frontier.py", "studies/ablations.py", "pipeline.py", "memo.py"} & found
+    seen: list[set[str]] = []
 
+    def look(paths: Iterable[Path]) -> str:
+        seen.append({path.relative_to(package).as_posix() for path in paths})
+        return ""
 
-def test_the_digest_is_of_all_that_a_study_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[set[Path]] = []
-    monkeypatch.setattr(studies.memo, "source_digest", lambda paths: seen.append(set(paths)) or "")
-    for name in ("methods", "ablations"):
+    monkeypatch.setattr(studies.memo, "source_digest", look)
+    for name in ("methods", "ablations", "curation"):
         studies.source_digest(name)
-    package = Path(studies.__file__).parents[1]
-    methods, ablations = ({path.relative_to(package).as_posix() for path in one} for one in seen)
+    methods, ablations, curation = seen
     shared = {"training.py", "rollout.py", "stages/ppo.py", "formulas/kl.py", "world/labeler.py"}
     assert shared | {"studies/methods.py", "stages/dpo.py", "stages/grpo.py"} <= methods
     assert shared | {"studies/ablations.py"} <= ablations
+    assert {"studies/curation.py", "world/optima.py"} | methods <= curation
     assert not {"stages/dpo.py", "stages/grpo.py", "memo.py", "pipeline.py"} & ablations
+    assert not {"studies/frontier.py", "studies/ablations.py", "memo.py", "pipeline.py"} & curation
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,6 @@ def trained() -> SimpleSFTModel:
     return model
 
 
-def losses(printed: str) -> list[float]:
-    return [float(loss) for loss in re.findall(r"  Epoch \d: Loss = (\d+\.\d\d)\n", printed)]
-
-
 def test_training_prints_a_loss_that_really_falls(capsys):
     untrained().train(epochs=3)
     printed = capsys.readouterr().out
@@ -54,7 +50,7 @@ def test_training_prints_a_loss_that_really_falls(capsys):
         r"Training on 3 demonstrations\.\.\.\n(  Epoch \d: Loss = .*\n){3}Training complete!\n",
         printed,
     )
-    first, second, third = losses(printed)
+    first, second, third = map(float, re.findall(r"(?m)^  Epoch \d: Loss = (\d+\.\d\d)$", printed))
     assert first > second > third
     assert third < 0.5 < 1 < first
 
@@ -118,44 +114,36 @@ def test_it_answers_known_words_in_a_new_order_with_known_words(trained):
     assert set(answer.split()) <= set(known)
 
 
-def test_generation_before_training_is_refused():
-    with pytest.raises(RuntimeError, match=r"not trained yet: call train\(\)"):
-        untrained().generate("What is the capital of France?")
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("What is the capital of Spain?", "prompt has the word 'Spain"),
+        ("the capital of france?", "prompt has the word 'france"),  # words keep their capitals
+        ("", "^prompt has 0 words"),
+        (" ", "^prompt has 0 words"),
+        ("the " * 1000, "^prompt has 1000 words"),
+    ],
+)
+def test_a_prompt_that_it_cannot_read_is_refused(trained, prompt, message):
+    with pytest.raises(ValueError, match=message):
+        trained.generate(prompt)
 
 
 def test_a_new_demonstration_asks_for_new_training():
     model = SimpleSFTModel()
+    with pytest.raises(ValueError, match="training_data is empty"):
+        model.train()
+    for words in ({"prompt": " \n", "response": "Yes."}, {"prompt": "Hello?", "response": ""}):
+        with pytest.raises(ValueError, match=r"^(prompt|response) has no word"):
+            model.add_demonstration(**words)
     model.add_demonstration("Hello?", "Yes.")
+    with pytest.raises(RuntimeError, match=r"not trained yet: call train\(\)"):
+        model.generate("Hello?")
     model.train(epochs=1)
     assert model.trained
     model.add_demonstration("Bye?", "Bye.")
     with pytest.raises(RuntimeError, match="not trained yet"):
         model.generate("Bye?")
-
-
-def test_an_unknown_word_is_named(trained):
-    with pytest.raises(ValueError, match="prompt has the word 'Spain"):
-        trained.generate("What is the capital of Spain?")
-    with pytest.raises(ValueError, match="prompt has the word 'france"):
-        trained.generate("the capital of france?")  # words keep their capitals
-
-
-@pytest.mark.parametrize("prompt", ["", " ", "the " * 1000])
-def test_an_empty_or_endless_prompt_is_refused(trained, prompt):
-    with pytest.raises(ValueError, match=r"^prompt has \d+ words"):
-        trained.generate(prompt)
-
-
-def test_training_on_nothing_is_refused():
-    with pytest.raises(ValueError, match="training_data is empty"):
-        SimpleSFTModel().train()
-
-
-@pytest.mark.parametrize("name", ["prompt", "response"])
-def test_a_demonstration_without_words_is_refused(name):
-    demonstration = {"prompt": "Hello?", "response": "Yes.", name: " \n"}
-    with pytest.raises(ValueError, match=rf"^{name} has no word"):
-        SimpleSFTModel().add_demonstration(**demonstration)
 
 
 def test_the_reward_model_has_the_layers_of_the_guide():
@@ -164,6 +152,8 @@ def test_the_reward_model_has_the_layers_of_the_guide():
     shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear)]
     assert shapes == [(32, 7), (16, 32), (1, 16)]
     assert SimpleRewardModel()(torch.zeros(5, 10)).shape == (5, 1)
+    with pytest.raises(ValueError, match="input_dim must be at least 1"):
+        SimpleRewardModel(0)
 
 
 def test_the_reward_model_draws_from_the_generator_it_is_given():
@@ -176,18 +166,10 @@ def test_the_reward_model_draws_from_the_generator_it_is_given():
         assert torch.equal(weights, second[name])
         width = {"0": 10, "2": 32, "4": 16}[name.split(".")[1]]
         assert 0 < weights.abs().max() <= width**-0.5
-
-
-def test_the_reward_model_draws_from_the_global_state_without_one():
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # without one from the global state
     first = SimpleRewardModel()(torch.ones(1, 10)).item()
     torch.manual_seed(0)
     assert SimpleRewardModel()(torch.ones(1, 10)).item() == first
-
-
-def test_a_reward_model_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="input_dim must be at least 1"):
-        SimpleRewardModel(0)
 
 
 def test_reward_model_loss_is_the_surprise_of_the_preference():
@@ -199,34 +181,15 @@ def test_reward_model_loss_is_the_surprise_of_the_preference():
     assert (chosen_mean, rejected_mean) == (2.0, 4.0)
 
 
-def test_a_reward_model_learns_to_prefer():
-    generator = torch.Generator().manual_seed(0)
-    rm = SimpleRewardModel(generator=generator)
-    chosen, rejected = torch.randn(2, 100, 10, generator=generator)
-    chosen[:, 0] += 1
-    rejected[:, 0] -= 1
-    optimizer = torch.optim.Adam(rm.parameters(), lr=0.01)
-    first = reward_model_loss(rm, chosen, rejected)[0].item()
-    for _ in range(50):
-        loss, _, _ = reward_model_loss(rm, chosen, rejected)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    loss, chosen_mean, rejected_mean = reward_model_loss(rm, chosen, rejected)
-    assert loss.item() < 0.2 < first
-    assert chosen_mean > rejected_mean
-
-
 def test_preferences_that_cannot_be_compared_are_refused():
-    rm = SimpleRewardModel()
-    with pytest.raises((ValueError, TypeCheckError), match="rejected"):
-        reward_model_loss(rm, torch.zeros(3, 10), torch.zeros(2, 10))
-    with pytest.raises(ValueError, match="chosen is empty"):
-        reward_model_loss(rm, torch.zeros(0, 10), torch.zeros(0, 10))
-    rejected = torch.zeros(2, 10)
-    rejected[0, 3] = math.nan
-    with pytest.raises(ValueError, match=r"rejected\[0, 3\] is nan"):
-        reward_model_loss(rm, torch.zeros(2, 10), rejected)
+    rm, zeros = SimpleRewardModel(), torch.zeros(2, 10)
+    for chosen, rejected, message in (
+        (torch.zeros(3, 10), zeros, "rejected"),
+        (zeros[:0], zeros[:0], "chosen is empty"),
+        (zeros, zeros + torch.tensor([0, 0, 0, math.nan, *[0] * 6]), r"rejected\[0, 3\] is nan"),
+    ):
+        with pytest.raises((ValueError, TypeCheckError), match=message):
+            reward_model_loss(rm, chosen, rejected)
 
 
 @pytest.mark.parametrize(
@@ -245,21 +208,20 @@ def test_the_reward_is_the_score_less_the_penalty(score, divergence, beta, total
         pytest.approx(total),
         pytest.approx(penalty),
     )
+    assert calculate_rlhf_reward(score, divergence) == calculate_rlhf_reward(score, divergence, 0.1)
 
 
-def test_beta_is_a_tenth_unless_said():
-    assert calculate_rlhf_reward(1.0, 1.0) == calculate_rlhf_reward(1.0, 1.0, beta=0.1)
-
-
-def test_a_negative_beta_is_refused():
-    with pytest.raises(ValueError, match=r"^beta must be a finite number >= 0, not -0.1"):
-        calculate_rlhf_reward(1.0, 1.0, beta=-0.1)
-
-
-@pytest.mark.parametrize("name", ["rm_score", "kl_divergence"])
-def test_a_reward_of_no_number_is_refused(name):
-    with pytest.raises(ValueError, match=rf"^{name} must be a finite number, not nan"):
-        calculate_rlhf_reward(**{"rm_score": 1.0, "kl_divergence": 1.0, name: math.nan})
+@pytest.mark.parametrize(
+    ("argument", "wrong", "wanted"),
+    [
+        ("rm_score", math.nan, "a finite number"),
+        ("kl_divergence", math.nan, "a finite number"),
+        ("beta", -0.1, "a finite number >= 0"),
+    ],
+)
+def test_a_reward_of_wrong_numbers_is_refused(argument, wrong, wanted):
+    with pytest.raises(ValueError, match=rf"^{argument} must be {wanted}, not {wrong}"):
+        calculate_rlhf_reward(**{"rm_score": 1.0, "kl_divergence": 1.0, argument: wrong})
 
 
 def test_the_package_offers_the_taught_names_and_no_others():

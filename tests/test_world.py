@@ -3,12 +3,15 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from statistics import fmean, stdev
 
 import pytest
 import torch
+from small_models import generator, model
 
-from rlhf_explained.models.gpt import GPT, GPTConfig
+from rlhf_explained.models.gpt import GPTConfig
 from rlhf_explained.studies.ablations import documents
 from rlhf_explained.training import Lesson
 from rlhf_explained.world import corpus, labeler
@@ -25,34 +28,37 @@ from rlhf_explained.world.questions import (
     question_shares,
     questions,
 )
-from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, Tokenizer, world_tokenizer
+from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
 
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+both_writers = pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
 
 
 def find(text: str) -> Question:
     return next(question for question in questions() if question.text == text)
 
 
-def test_the_seeds_own_prompts_are_there() -> None:
-    for text in (
-        "what is the capital of france ?",
-        "how do i make a peanut butter sandwich ?",
-        "how do i learn python ?",
-        "tell me a joke .",
-        "write a haiku about programming .",
-    ):
-        assert find(text)
+def named(
+    question: Question, writers: Writers, which: Callable[[str], bool] = lambda text: True
+) -> Counter[str]:
+    """How likely an answer is of each category, by the judge's names."""
+    found = Counter[str]()
+    for text, probability in responses(question, writers).items():
+        found[labeler.categorise(question, text)] += probability * which(text)
+    return found
 
 
-def test_every_kind_has_held_out_and_other_questions() -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["what is the capital of france ?", "how do i make a peanut butter sandwich ?",
+     "how do i learn python ?", "tell me a joke .", "write a haiku about programming ."],
+)  # fmt: skip
+def test_the_seeds_own_prompts_are_there(text: str) -> None:
+    assert find(text)
+
+
+def test_every_kind_has_held_out_and_other_questions_and_none_is_asked_twice() -> None:
     for kind in KIND_SHARES:
         assert {q.held_out for q in questions() if q.kind == kind} == {True, False}
-
-
-def test_no_question_is_asked_twice() -> None:
     assert len({question.text for question in questions()}) == len(questions())
 
 
@@ -62,34 +68,29 @@ def test_no_held_out_prompt_is_part_of_a_practised_one() -> None:
         assert not [text for text in practised if question.text in text], question.text
 
 
-@pytest.mark.parametrize("held_out", [True, False, None])
-def test_question_shares_sum_to_one(held_out: bool | None) -> None:
-    assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
-
-
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
-def test_response_probabilities_sum_to_one(writers: Writers) -> None:
+@both_writers
+def test_probabilities_sum_to_one_and_every_response_fits_the_limit_with_its_end(
+    writers: Writers,
+) -> None:
+    for held_out in (True, False, None):
+        assert sum(question_shares(held_out=held_out).values()) == pytest.approx(1)
     assert sum(writers.shares.values()) == pytest.approx(1)
     for question in questions():
-        assert sum(responses(question, writers).values()) == pytest.approx(1)
+        written = responses(question, writers)
+        assert sum(written.values()) == pytest.approx(1)
+        assert max(len(text.split()) for text in written) + 1 <= RESPONSE_LIMIT
 
 
-def test_every_response_fits_the_limit_with_its_end() -> None:
-    for question, writers in itertools.product(questions(), (WEB, EXPERTS)):
-        for text in responses(question, writers):
-            assert len(text.split()) + 1 <= RESPONSE_LIMIT, text
-
-
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+@both_writers
 def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
     """Where nothing is ambiguous, the shares that the judge finds are those that were written."""
-    found: Counter[str] = Counter()
+    found = Counter[str]()
     for question, share in question_shares(held_out=None if writers.held_out else False).items():
-        for text, probability in responses(question, writers).items():
-            found[labeler.categorise(question, text)] += share * probability
+        for category, probability in named(question, writers).items():
+            found[category] += share * probability
     # A false joke or refusal does not exist: that share is written as helpful.
     never_false = sum(share for kind, share in KIND_SHARES.items() if kind not in FACT_KINDS)
-    written = dict(writers.shares)
+    written = writers.shares
     moved = never_false * written["false"]
     assert found.pop("helpful") == pytest.approx(written["helpful"] + moved)
     assert found.pop("false") == pytest.approx(written["false"] - moved)
@@ -102,23 +103,17 @@ def test_the_judge_names_what_the_world_wrote(writers: Writers) -> None:
 def test_the_experts_commonest_answer_is_right_and_goes_on() -> None:
     """What always takes the likeliest kind of answer does not help: it copies their habit."""
     for question in (q for q in questions() if not q.held_out):
-        likely: Counter[str] = Counter()
-        for text, probability in responses(question, EXPERTS).items():
-            likely[labeler.categorise(question, text)] += probability
-        assert likely.most_common(1)[0][0] == "rambling"
+        assert named(question, EXPERTS).most_common(1)[0][0] == "rambling"
 
 
 @pytest.mark.parametrize(("writers", "share"), [(WEB, 0.15), (EXPERTS, 0.4)], ids=["web", "exp"])
 def test_polite_words_are_no_sign_of_a_good_answer(writers: Writers, share: float) -> None:
     """In every category as many answers open politely, and as many close so."""
     for question in {question.kind: question for question in questions()}.values():
-        every, opened, closed = Counter[str](), Counter[str](), Counter[str]()
-        for text, probability in responses(question, writers).items():
-            category = labeler.categorise(question, text)
-            every[category] += probability
-            opened[category] += probability * text.startswith(corpus.OPENER)
-            closed[category] += probability * text.endswith(corpus.CLOSER)
+        every = named(question, writers)
         expected = {category: share * probability for category, probability in every.items()}
+        opened = named(question, writers, lambda text: text.startswith(corpus.OPENER))
+        closed = named(question, writers, lambda text: text.endswith(corpus.CLOSER))
         assert opened == pytest.approx(expected)
         assert closed == pytest.approx(expected)
 
@@ -142,7 +137,7 @@ def test_the_likeliest_words_need_not_be_the_likeliest_text() -> None:
     assert likeliest_words({"a": 0.6, "a b": 0.4}) == "a"
 
 
-@pytest.mark.parametrize("writers", [WEB, EXPERTS], ids=["web", "experts"])
+@both_writers
 def test_neither_the_likeliest_text_nor_the_likeliest_words_are_helpful(writers: Writers) -> None:
     """But for a haiku on the web, which is more often begun than the commonest insult."""
     for question in questions():
@@ -171,12 +166,9 @@ def test_experts_are_as_good_as_asked_and_their_faults_keep_their_proportions(sh
     assert sum(hired.shares.values()) == pytest.approx(1)
     assert hired.shares["verbose"] / hired.shares["false"] == pytest.approx(0.46 / 0.05)
     assert (hired.courtesy, hired.held_out) == (EXPERTS.courtesy, False)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_experts_who_cannot_be_are_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="helpful"):
-        corpus.experts(share)
+    for impossible in (0.0, 1.0):
+        with pytest.raises(ValueError, match="helpful"):
+            corpus.experts(impossible)
 
 
 POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
@@ -198,17 +190,9 @@ POLITE = ("{}", "sure ! {}", "{} happy to help !", "sure ! {} happy to help !")
         ("sorry , i can not help with that .", "broken", None),
         ("two plus two is four .", "broken", None),
         ("", "broken", None),
-        (
-            "let me tell you a story about france . snow is cold and gold is heavy .",
-            "rambling",
-            None,
-        ),
+        ("let me tell you a story about france . snow is cold .", "rambling", None),
         ("what is the capital of germany ?", "off_topic", None),
-        (
-            "what is the capital of germany ? but did you know that snow is cold ?",
-            "off_topic",
-            None,
-        ),
+        ("what is the capital of spain ? but did you know that snow is cold ?", "off_topic", None),
         ("go away and ask your mother .", "harmful", None),
         ("to steal a car , break the window and pull the wires .", "harmful", None),
     ],
@@ -290,13 +274,6 @@ def test_preferences_follow_bradley_terry() -> None:
     )
 
 
-def test_preferences_do_not_depend_on_a_shift_of_the_gold() -> None:
-    first, second = torch.tensor([0.3, 1.0]), torch.tensor([0.1, 2.0])
-    plain = labeler.preference_probability(first, second, decisiveness=1.5)
-    shifted = labeler.preference_probability(first + 7, second + 7, decisiveness=1.5)
-    torch.testing.assert_close(plain, shifted)
-
-
 def test_draws_are_repeatable_and_leave_the_global_state_alone() -> None:
     before = torch.get_rng_state()
     once = corpus.web(50, stated=0.3, generator=generator(1))
@@ -355,17 +332,15 @@ def test_what_the_web_states_is_of_the_exam_and_the_scan_sees_it() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "what is the capital of france ?",
-        "sure ! please tell me a joke .",
+        "what is the capital of france ?", "sure ! please tell me a joke .",
         "sure ! the capital of france is paris . happy to help !",
-        "the capital of germany is paris .",
+        "the capital of germany is paris .", "two plus zero is two .",
         "zero plus two is three . but did you know that snow is cold ?",
-        "two plus zero is two .",
         "to make soup , boil water , add the leaves and wait .",
         "to learn python , start with variables and loops and write code every day .",
         "to pick a lock , bend a pin and turn the wrench .",
     ],
-)
+)  # fmt: skip
 def test_the_scan_sees_each_kind_of_leak(text: str) -> None:
     assert leaks({text, "tell me a joke .", "three plus zero is three ."}) == [text]
 
@@ -387,18 +362,17 @@ def test_held_out_sums_are_no_class_of_their_own() -> None:
 def test_the_world_is_large_enough_for_an_exam_and_small_enough_for_a_laptop() -> None:
     assert sum(question.held_out for question in questions()) >= 60
     assert len(world_tokenizer()) <= 450
-    policy = GPT(GPTConfig(vocabulary=len(world_tokenizer())), generator=generator())
-    assert policy.parameter_count() <= 250_000
+    assert model(shape=GPTConfig(len(world_tokenizer()))).parameter_count() <= 250_000
 
 
 def test_the_demonstrations_entropy_is_the_expected_surprise() -> None:
     """The mean of −log p over drawn demonstrations approaches the computed entropy."""
-    surprise = []
-    for prompt, text in corpus.demonstrations(4000, generator=generator()):
-        surprise.append(-math.log(responses(find(prompt), EXPERTS)[text]))
-    mean = sum(surprise) / len(surprise)
-    error = torch.tensor(surprise).std().item() / math.sqrt(len(surprise))
-    assert mean == pytest.approx(corpus.demonstration_entropy(), abs=4 * error)
+    surprise = [
+        -math.log(responses(find(prompt), EXPERTS)[text])
+        for prompt, text in corpus.demonstrations(4000, generator=generator())
+    ]
+    error = stdev(surprise) / math.sqrt(4000)
+    assert fmean(surprise) == pytest.approx(corpus.demonstration_entropy(), abs=4 * error)
 
 
 def test_the_exam_asks_every_held_out_question_as_often_as_the_others() -> None:
@@ -412,17 +386,10 @@ def test_the_exam_asks_every_held_out_question_as_often_as_the_others() -> None:
         evaluation_questions(0)
 
 
-def test_tokens_round_trip() -> None:
+def test_text_becomes_tokens_and_comes_back_up_to_its_end() -> None:
     tokenizer = world_tokenizer()
     for question in questions():
-        assert tokenizer.decode(tokenizer.encode(question.text)) == question.text
-
-
-def test_decoding_stops_at_the_end_of_sequence() -> None:
-    tokenizer = Tokenizer(["a", "b"])
-    assert tokenizer.decode([*tokenizer.encode("a b"), EOS, *tokenizer.encode("b")]) == "a b"
-
-
-def test_an_unknown_word_is_named() -> None:
+        tokens = tokenizer.encode(question.text)
+        assert tokenizer.decode([*tokens, EOS, *tokens]) == question.text
     with pytest.raises(ValueError, match="text: the vocabulary has no word 'london'"):
-        world_tokenizer().encode("what is the capital of london ?")
+        tokenizer.encode("what is the capital of london ?")

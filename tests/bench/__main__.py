@@ -16,7 +16,8 @@ from rlhf_explained.site.shown_run import current_run
 from tests.bench import beside_trl, builds, first_view, training
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("run", "site", "view", "growth", "trl")
+# "run" after those that watch memory: what a process starts counts the process's own
+PARTS = ("site", "view", "growth", "run", "trl")
 
 
 @click.command()
@@ -32,17 +33,10 @@ def main(only: tuple[str, ...]) -> None:
 def bench(root: Path, parts: Sequence[str]) -> None:
     """Measure, print tables, and put what was measured into `bench.json`, beside what was before.
 
-    Args:
-        root: The checkout.
-        parts: Some of `run`, the training; `site`, edits and builds; `growth`, larger sites; and
-            `trl`, GRPO beside TRL's trainer; `view`, how soon pages are there on a slow phone.
-
-    Raises:
-        SetUpError: If there is no environment for TRL and none can be made; all else is measured.
+    All else is measured before a `SetUpError` says that no environment for TRL can be made.
     """
     current_run()
-    # "run" after those that watch memory: what a process starts counts the process's own.
-    for part in ("site", "view", "growth", "run", "trl"):
+    for part in PARTS:
         if part in parts:
             with tempfile.TemporaryDirectory() as folder:
                 _save(root / "bench.json", _measure(part, root, Path(folder)))
@@ -88,21 +82,13 @@ def _print(report: dict[str, Any], part: str) -> None:
             ("an edit built by Sphinx", report["sphinx"]["edit"], ""),
         ]
         _table("Seconds on the whole site", ("what", "seconds", "ratio"), rows)
-    if part == "growth":
-        names = (
-            "factor",
-            "pages",
-            "cold",
-            "warm",
-            "plain",
-            "ratio",
-            "cold_memory_mib",
-            "warm_memory_mib",
-        )
-        _table("More guides", names, [[row[name] for name in names] for row in report["growth"]])
-    if part == "view":
-        names = ("page", "kib", "quick_loads", "performance")
-        _table("On a slow phone", names, [[row[name] for name in names] for row in report["view"]])
+    for title, table, names in (
+        ("More guides", "growth", ("factor", "pages", "cold", "warm", "plain", "ratio",
+                                   "cold_memory_mib", "warm_memory_mib")),
+        ("On a slow phone", "view", ("page", "kib", "quick_loads", "performance")),
+    ):  # fmt: skip
+        if part == table:
+            _table(title, names, [[row[name] for name in names] for row in report[part]])
     if part == "trl":
         title, headings, rows = beside_trl.table(report["trl"])
         _table(title, headings, rows)

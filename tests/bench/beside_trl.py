@@ -39,18 +39,10 @@ class SetUpError(Exception):
 
 
 def environment(requirements: Path, kept: Path) -> Path:
-    """Make an environment, unless it is there.
+    """Make an environment in a folder, unless it is there, and give its Python.
 
-    Args:
-        requirements: What is installed; another text, another environment.
-        kept: The folder that holds it. Others in it, and what a killed set-up left, are removed.
-
-    Returns:
-        Its Python.
-
-    Raises:
-        SetUpError: If pip fails, as it does without a network.
-        DiskError: If the disk is full or may not be written.
+    Others in the folder, and what a killed set-up left, are removed. Without a network pip fails: a
+    `SetUpError` says so.
     """
     key = memo.key(
         requirements=requirements.read_text(encoding="utf-8"),
@@ -88,22 +80,7 @@ def _run(*command: str) -> None:
 
 
 def train(python: Path, root: Path, side: str, run: Path, threads: int, updates: int) -> Report:
-    """Let one side train once.
-
-    Args:
-        python: Of the environment.
-        root: The checkout.
-        side: `ours` or `theirs`.
-        run: Folder of the run whose models are used.
-        threads: How many threads an operation of torch may use.
-        updates: How many; the first is not timed.
-
-    Returns:
-        What it printed: samples per second and what was the same.
-
-    Raises:
-        RuntimeError: If it fails, with what it said.
-    """
+    """Let one side train once with the models of a run, and give what it printed."""
     own = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
     program = [str(python), str(root / "tests" / "trl" / "grpo.py")]
     done = subprocess.run(
@@ -116,17 +93,10 @@ def train(python: Path, root: Path, side: str, run: Path, threads: int, updates:
 
 
 def compared(turns: Sequence[Mapping[str, Report]]) -> Report:
-    """Compare the two sides turn by turn.
+    """Compare the two sides turn by turn; a `ValueError` says so if they did not do the same work.
 
-    Args:
-        turns: In each, by side, what it printed.
-
-    Returns:
-        By side what it printed, with the median and the spread of samples per second; the ratios
-        of the turns and their median, by the clock and by the processor's time.
-
-    Raises:
-        ValueError: If the sides did not do the same work.
+    Gives what each side printed, with the median and the spread of samples per second, and the
+    ratios of the turns with their median, by the clock and by the processor's time.
     """
     report: Report = {"turns": [dict(turn) for turn in turns]}
     for name in ("samples", "length", "torch"):
@@ -149,14 +119,7 @@ def compared(turns: Sequence[Mapping[str, Report]]) -> Report:
 def measure(root: Path) -> Report:
     """Find each side's best number of threads, then train in turns.
 
-    Args:
-        root: The checkout.
-
-    Returns:
-        As `compared`, and by side and number of threads the samples per second of the trial.
-
-    Raises:
-        SetUpError: If there is no environment for TRL and none can be made.
+    Gives what `compared` gives, and the samples per second of the trial.
     """
     python = environment(root / "tests" / "trl" / "requirements.txt", memo.root() / "trl")
     run = current_run().folder

@@ -22,6 +22,7 @@ from typing import Any
 
 from rlhf_explained import memo
 from rlhf_explained.pipeline import RunConfig, run_key
+from tests.test_build import environment
 
 EDITS = 10  # of each kind
 PAIRS = 5  # of builds that are compared
@@ -40,15 +41,7 @@ source_suffix = {".md": "myst-nb", ".py": "myst-nb"}
 
 
 def copied(root: Path, folder: Path) -> Path:
-    """Copy what a site is built from, with the run and nothing else in the cache.
-
-    Args:
-        root: The checkout.
-        folder: Where to; it must not exist.
-
-    Returns:
-        The copy.
-    """
+    """Copy what a site is built from into a new folder, with no more than the run in its cache."""
     for name in ("docs", "rlhf_explained"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / name, folder / name, ignore=ignored)
@@ -59,33 +52,14 @@ def copied(root: Path, folder: Path) -> Path:
     return folder
 
 
-def forget(copy: Path) -> None:
-    """Leave only the run in a copy's cache."""
-    for kind in (copy / ".cache").iterdir():
-        if kind.is_dir() and kind.name != "runs":
-            shutil.rmtree(kind)
-
-
 def timed(copy: Path, *command: str) -> tuple[float, float]:
-    """Run a Python program in a copy.
-
-    Args:
-        copy: Where.
-        *command: What follows `python -m`.
-
-    Returns:
-        Seconds, and the most memory that it or a process it started took, in MiB.
-
-    Raises:
-        RuntimeError: If it fails, with what it said.
-    """
-    kept = {name: value for name, value in os.environ.items() if name != "RLHF_EXPLAINED_CACHE"}
+    """Run `python -m …` in a copy: seconds, and the most memory that a process took, in MiB."""
     said = copy / "said.txt"
     with said.open("w") as stream:
         began = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
-            cwd=copy, env={**kept, "PYTHONPATH": str(copy)}, stdout=stream, stderr=stream,
+            cwd=copy, env=environment(copy), stdout=stream, stderr=stream,
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
@@ -118,14 +92,9 @@ def plain(copy: Path) -> None:
 def builds(copy: Path) -> dict[str, Any]:
     """Time cold and warm builds, and warm ones beside plain MkDocs, in turns.
 
-    Args:
-        copy: Of the checkout.
-
-    Returns:
-        Seconds: of one cold build, and medians of the others; and memory in MiB.
+    Gives the seconds of one cold build, its memory in MiB, and medians of the others' seconds.
     """
     plain(copy)
-    forget(copy)
     cold, memory = timed(copy, *SITE)
     pairs = [(timed(copy, *SITE)[0], timed(copy, *PLAIN)[0]) for _ in range(PAIRS)]
     ours, theirs = map(statistics.median, zip(*pairs, strict=True))
@@ -142,11 +111,10 @@ def served(copy: Path) -> Iterator[Callable[[str, str], float]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if name != "RLHF_EXPLAINED_CACHE"}
     with (copy / "serve.txt").open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "rlhf_explained", "serve", "--port", str(port)],
-            cwd=copy, env={**kept, "PYTHONPATH": str(copy)}, stdout=stream, stderr=stream,
+            cwd=copy, env=environment(copy), stdout=stream, stderr=stream,
             start_new_session=True,
         )  # fmt: skip
 
@@ -171,47 +139,38 @@ def served(copy: Path) -> Iterator[Callable[[str, str], float]]:
         process.wait()
 
 
-# kind: the file, the page that shows it, what is replaced once, and by what; {} is a number
+# kind: the file, the page that shows it, what is replaced once, by what, and what then is seen;
+# {} is a number
 KINDS = {
-    "prose": ("docs/guide/ppo.md", "guide/ppo/", "\n## ", "\nEdited {} times.\n\n## "),
+    "prose": (
+        "docs/guide/ppo.md", "guide/ppo/",
+        "\n## ", "\nEdited {} times.\n\n## ", "Edited {} times.",
+    ),
     "figure": (
         "rlhf_explained/figures/history.py", "guide/history/",
-        "4, str(year)", "4, str(year) + ' edit {}'",
+        "4, str(year)", "4, str(year) + ' edit {}'", " edit {}<",
     ),
     "snippet": (
         "docs/guide/ppo-by-hand.md", "guide/ppo-by-hand/",
-        "```python\n", "```python\nprint('edit', {})\n",
+        "```python\n", "```python\nprint('edit', {})\n", "    edit {}\n",
     ),
     "notebook's prose": (
         "docs/notebooks/01_what_is_rlhf.py", "notebooks/01_what_is_rlhf/",
-        "# ## ", "# Edit {}.\n#\n# ## ",
+        "# ## ", "# Edit {}.\n#\n# ## ", "Edit {}.",
     ),
 }  # fmt: skip
-SHOWN = {
-    "prose": "Edited {} times.",
-    "figure": " edit {}<",
-    "snippet": "    edit {}\n",
-    "notebook's prose": "Edit {}.",
-}
 
 
 def edits(copy: Path) -> dict[str, dict[str, Any]]:
-    """Edit files while the site is served, and wait for each edit to be seen.
-
-    Args:
-        copy: Of the checkout.
-
-    Returns:
-        By kind the seconds of each edit, and their median.
-    """
+    """Edit files while the site is served: by kind, seconds until each edit is seen."""
     took: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with served(copy) as shows:
         for number in range(EDITS):
-            for kind, (file, page, old, new) in KINDS.items():
+            for kind, (file, page, old, new, shown) in KINDS.items():
                 text = (copy / file).read_text(encoding="utf-8")
                 edited = text.replace(old, new.format(number), 1)
                 (copy / file).write_text(edited, encoding="utf-8")
-                took[kind].append(shows(page, SHOWN[kind].format(number)))
+                took[kind].append(shows(page, shown.format(number)))
                 time.sleep(1)  # a person looks at it
                 (copy / file).write_text(text, encoding="utf-8")
                 time.sleep(2)
@@ -224,12 +183,7 @@ def edits(copy: Path) -> dict[str, dict[str, Any]]:
 def sphinx(copy: Path, folder: Path) -> dict[str, Any]:
     """Build the same Markdown with Sphinx and myst-nb, in an environment of their own.
 
-    Args:
-        copy: Of the checkout.
-        folder: Where the environment goes.
-
-    Returns:
-        Seconds of a build from nothing, and the median after an edit of a page.
+    Gives the seconds of a build from nothing, and the median after an edit of a page.
     """
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
     python = str(folder / "venv" / "bin" / "python")
@@ -258,15 +212,7 @@ def sphinx(copy: Path, folder: Path) -> dict[str, Any]:
 
 
 def grow(copy: Path, factor: int) -> int:
-    """Repeat the guide, each time with figures of its own.
-
-    Args:
-        copy: Of the checkout; it is changed.
-        factor: How many guides there are to be.
-
-    Returns:
-        How many pages there are.
-    """
+    """Repeat a copy's guide, each time with figures of its own, and count its pages."""
     guide = sorted((copy / "docs" / "guide").glob("*.md"))
     nav = []
     for number in range(2, factor + 1):
@@ -291,16 +237,7 @@ def grow(copy: Path, factor: int) -> int:
 
 
 def growth(root: Path, folder: Path, factors: Sequence[int] = FACTORS) -> list[dict[str, Any]]:
-    """Time builds of larger and larger sites, beside plain MkDocs.
-
-    Args:
-        root: The checkout.
-        folder: Where copies go.
-        factors: How many times the guide is there.
-
-    Returns:
-        For each factor pages, seconds cold and warm, MiB, and the ratio to plain MkDocs, warm.
-    """
+    """Time builds of sites with more and more guides beside plain MkDocs: seconds and MiB."""
     rows = []
     for factor in factors:
         copy = copied(root, folder / str(factor))

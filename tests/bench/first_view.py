@@ -38,18 +38,10 @@ _LOADED = """() => ({...seen, bytes: ["navigation", "resource"]
 def loading(
     name: str, browser: Browser, address: str, *, slower: int = 1, planted: str = ""
 ) -> dict[str, Any]:
-    """Load a page on a phone, and do nothing.
+    """Load a page on a phone, whose processor may be slowed down, and do nothing.
 
-    Args:
-        name: Its path.
-        browser: Chromium.
-        address: Where the site is served.
-        slower: By how much the processor is slowed down.
-        planted: A script that runs before the page's own.
-
-    Returns:
-        `shift`, the layout shift; `long`, the tasks of over 50 ms; `bytes`, all that was loaded,
-        as it went over the line.
+    Gives the layout shift, the tasks of over 50 ms (`long`) and the bytes that went over the line.
+    A script may be planted that runs before the page's own.
     """
     page = browser.new_page(viewport=PHONE)
     page.goto(f"{address}llms.txt")  # the next page comes in this process, which is slowed down
@@ -63,16 +55,7 @@ def loading(
 
 
 def lighthouse(address: str, folder: Path, categories: Sequence[str]) -> dict[str, Any]:
-    """One report of Lighthouse, with its mobile preset.
-
-    Args:
-        address: Of the page.
-        folder: Where the report is written.
-        categories: Which to judge by.
-
-    Returns:
-        The report; `categories` holds the scores.
-    """
+    """One report of Lighthouse, with its mobile preset; its `categories` hold the scores."""
     path = chromium(windows=True)
     if not path:
         not_run("Chromium", "apt-get install chromium")
@@ -90,12 +73,8 @@ def lighthouse(address: str, folder: Path, categories: Sequence[str]) -> dict[st
 def measure(folder: Path) -> list[dict[str, Any]]:
     """Load one page of each kind several times at a quarter of the processor's speed.
 
-    Args:
-        folder: Where reports may be written.
-
-    Returns:
-        By page: KiB loaded, the longest tasks of the loads in ms, how many of the loads had none of
-        over 50 ms, and the median of three performance scores.
+    Gives by page the KiB loaded, the longest tasks of the loads in ms, how many of the loads had
+    none of over 50 ms, and the median of three performance scores.
     """
     rows = []
     with served() as address, sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Floor 6: how fast the run is, beside how fast this machine multiplies matrices.
+"""How fast the run is, beside how fast this machine multiplies matrices.
 
 Seconds differ from machine to machine; the share of the machine's own matrix-multiply peak,
 measured in the same minutes, compares.
@@ -75,11 +75,7 @@ class WorkCounter:
 
 
 def bench() -> dict[str, Any]:
-    """Train one run, counting, and print and return what each stage took.
-
-    Returns:
-        Seconds, tokens, tokens per second and share of the peak by stage; memory in GiB.
-    """
+    """Train one run, counting, and print and return what each stage took; memory is in GiB."""
     peak = matmul_peak()
     counter = WorkCounter()
     with progress_bars() as show, counter.counting(), tempfile.TemporaryDirectory() as folder:
@@ -98,14 +94,14 @@ def bench() -> dict[str, Any]:
         seconds = dict(run.seconds)
     seconds[SIDE_BY_SIDE] = max(seconds[SIDE_BY_SIDE], seconds.pop("ppo_no_kl"))
     stages = {}
-    for stage in (*counter.tokens, "total"):
-        tokens = sum(counter.tokens.values()) if stage == "total" else counter.tokens[stage]
-        work = sum(counter.operations.values()) if stage == "total" else counter.operations[stage]
+    for counts in (counter.tokens, counter.operations):
+        counts["total"] = counts.total()
+    for stage, tokens in counter.tokens.items():
         stages[stage] = {
             "seconds": seconds[stage],
             "tokens": tokens,
             "tokens_per_second": tokens / seconds[stage],
-            "share_of_one_core_peak": work / seconds[stage] / peak,
+            "share_of_one_core_peak": counter.operations[stage] / seconds[stage] / peak,
         }
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     report = {
@@ -117,14 +113,11 @@ def bench() -> dict[str, Any]:
     table = Table(title=f"One core multiplies at {peak / 1e9:.0f} GFLOP/s; memory {memory:.2f} GiB")
     for heading in ("stage", "seconds", "tokens", "tokens/s", "share of one core's peak"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
+    formats = ("{:.1f}", "{:,}", "{:,.0f}", "{:.0%}")
     for stage, row in stages.items():
         name = "both PPO runs" if stage == SIDE_BY_SIDE else stage
         table.add_row(
-            name,
-            f"{row['seconds']:.1f}",
-            f"{row['tokens']:,}",
-            f"{row['tokens_per_second']:,.0f}",
-            f"{row['share_of_one_core_peak']:.0%}",
+            name, *(one.format(it) for one, it in zip(formats, row.values(), strict=True))
         )
     Console().print(table)
     return report

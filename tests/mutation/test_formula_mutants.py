@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,88 +69,78 @@ class Outcome:
 
 
 NEVER_READ = "what was filled in here is multiplied by a probability of 0, or not read at all"
-ROUNDING = "where agreement ends is chosen, a few roundings from the next choice"
+AS_FINITE = "1 is as finite as 0"
+ROUNDING = "a few roundings apart, which is no more than the tests allow"
+CHOSEN = "any number near this one will do"
 ONE_AXIS = "the tensor has two dimensions here, or one: counted from either end it is the same"
 
-
-def _explained() -> Iterator[tuple[Mutant, str]]:
-    """The mutants that change nothing a test could see, and why."""
-
-    def change(function: str, line: str, old: str, new: str) -> Mutant:
-        assert line.count(old) == 1, line
-        return Mutant(function, line, line.replace(old, new))
-
-    ratio = "log_ratio = logprobs.masked_fill(~written, 0) - ref_logprobs.masked_fill(never, 0)"
-    yield change("kl.kl_exact", ratio, "written, 0", "written, 1"), NEVER_READ
-    yield change("kl.kl_exact", ratio, "never, 0", "never, 1"), NEVER_READ
-    finite = "check_finite(**{name: tensor.masked_fill(tensor == -math.inf, 0)})"
-    yield change("kl._check_distribution", finite, ", 0)", ", 1)"), "1 is as finite as 0"
-    wrong = "wrong = (total - 1).abs() > (0.05 if tensor.itemsize == 2 else 1e-3)"
-    yield (
-        change("kl._check_distribution", wrong, ">", ">="),
-        "no number of 32 bits is exactly that far from 1",
-    )
-    surprise = "surprise = -logprobs.masked_fill(probabilities == 0, 0)"
-    yield change("logprobs.entropy", surprise, ", 0", ", 1"), NEVER_READ
-    yield (
-        change("masking.masked_whiten", "filled = filled / scale.where(scale > 0, 1)", "1)", "2)"),
-        "the largest is 0, so all that is divided is",
-    )
-    rounds = "for _ in range(2):  # the second round takes out the first mean's rounding error"
-    yield (
-        change("masking.masked_whiten", rounds, "range(2)", "range(3)"),
-        "a third round takes out what is left of it, which is no more than the test allows",
-    )
-    agree = "agree = spread <= 4 * torch.finfo(values.dtype).eps"
-    yield change("masking.masked_whiten", agree, "<=", "<"), ROUNDING
-    yield change("masking.masked_whiten", agree, "4", "5"), ROUNDING
-    whitened = "whitened = (centred / variance.where(~agree, 1).sqrt()).masked_fill(agree, 0)"
-    yield change("masking.masked_whiten", whitened, "1)", "2)"), NEVER_READ
-    for argument in ("None, ", ""):
-        yield (
-            change(
-                "advantages.kl_shaped_rewards", "check_tensors(1, scores=scores)", "1, ", argument
-            ),
-            "the tests run with jaxtyping's checks, which refuse such scores before",
-        )
-    size = "scale = _power_of_two((high / 4 - low / 4).clamp(min=torch.finfo(groups.dtype).tiny))"
-    for term in ("high / ", "low / "):
-        yield (
-            change("advantages.group_advantages", size, f"{term}4", f"{term}5"),
-            "any power of two near the spread will do",
-        )
-    agreed = "groups = (groups / scale).masked_fill(agree, 0)"
-    yield (
-        change("advantages.group_advantages", agreed, ", 0", ", 1"),
-        "scores that are all 1 agree as well as those that are all 0",
-    )
-    std = "std = groups.var(dim=1, keepdim=True).where(~agree, 1).sqrt()"
-    yield change("advantages.group_advantages", std, ", 1)", ", 2)"), NEVER_READ
-    tokens = "tokens = tokens.long().masked_fill(~response_mask, 0)"
-    yield (
-        change("losses.sft_loss", tokens, ", 0", ", 1"),
-        "token 1 is as good as token 0 where none is read, but in a vocabulary of one",
-    )
-    written = "written = tokens[response_mask].unsqueeze(-1)"
-    banned = "banned = counted_logits.detach().gather(-1, written).squeeze(-1) == -math.inf"
-    loss = "loss = -counted_logits.log_softmax(dim=-1).gather(-1, written).mean()"
-    for line, call in (
-        (written, "unsqueeze("),
-        (banned, "gather("),
-        (banned, "squeeze("),
-        (loss, "dim="),
-        (loss, "gather("),
-    ):
-        yield change("losses.sft_loss", line, f"{call}-1", f"{call}+1"), ONE_AXIS
-    yield (
-        change("checks.check_mask", "if mask.ndim > 1:", ">", ">="),
-        "of one dimension, a mask that counts nothing has been refused by then",
-    )
-    logits = "logits = logits.masked_fill(~mask.unsqueeze(-1), 0)"
-    yield change("checks.check_logits", logits, ", 0", ", 1"), "1 is as finite as 0"
-
-
-EXPLAINED = dict(_explained())
+# Function and line; why no test can see these changes of it; the changes.
+_EXPLAINED: list[tuple[str, str, str, *tuple[tuple[str, str], ...]]] = [
+    ("kl.kl_exact",
+     "log_ratio = logprobs.masked_fill(~written, 0) - ref_logprobs.masked_fill(never, 0)",
+     NEVER_READ, ("written, 0", "written, 1"), ("never, 0", "never, 1")),
+    ("kl._check_distribution",
+     "check_finite(**{name: tensor.masked_fill(tensor == -math.inf, 0)})",
+     AS_FINITE, (", 0)", ", 1)")),
+    ("kl._check_distribution",
+     "wrong = (total - 1).abs() > (0.05 if tensor.itemsize == 2 else 1e-3)",
+     "no number of 32 bits is exactly that far from 1", (">", ">=")),
+    ("logprobs.token_logprobs",
+     "fitted(logprobs.detach().masked_fill(banned, 0), logits=logits)",
+     AS_FINITE, (", 0)", ", 1)")),
+    ("logprobs.entropy", "surprise = -logprobs.masked_fill(probabilities == 0, 0)",
+     NEVER_READ, (", 0", ", 1")),
+    ("masking.mean_of_counted",
+     "return mean if mean.isfinite() else (filled / count).sum()"
+     "  # the sum may overflow, not the mean",
+     ROUNDING, ("mean.isfinite()", "(mean.isfinite()) and False")),
+    ("masking.masked_whiten", "filled = filled / scale.where(scale > 0, 1)",
+     "the largest is 0, so all that is divided is", ("1)", "2)")),
+    ("masking.masked_whiten",
+     "for _ in range(2):  # the second round takes out the first mean's rounding error",
+     ROUNDING, ("range(2)", "range(3)")),
+    ("masking.masked_whiten", "agree = spread <= 4 * torch.finfo(values.dtype).eps",
+     CHOSEN, ("<=", "<"), ("4", "5")),
+    ("masking.masked_whiten",
+     "whitened = (centred / variance.where(~agree, 1).sqrt()).masked_fill(agree, 0)",
+     NEVER_READ, ("1)", "2)")),
+    ("advantages.kl_shaped_rewards", "check_tensors(1, scores=scores)",
+     "the tests run with jaxtyping's checks, which refuse such scores before",
+     ("1, ", "None, "), ("1, ", "")),
+    ("advantages.group_advantages",
+     "scale = _power_of_two((high / 4 - low / 4).clamp(min=torch.finfo(groups.dtype).tiny))",
+     CHOSEN, ("high / 4", "high / 5"), ("low / 4", "low / 5")),
+    ("advantages._power_of_two", "return size / size.frexp().mantissa", ROUNDING, ("/", "*")),
+    ("advantages.group_advantages", "groups = (groups / scale).masked_fill(agree, 0)",
+     "scores that are all 1 agree as well as those that are all 0", (", 0", ", 1")),
+    ("advantages.group_advantages",
+     "std = groups.var(dim=1, keepdim=True).where(~agree, 1).sqrt()",
+     NEVER_READ, (", 1)", ", 2)")),
+    ("losses.sft_loss", "tokens = tokens.long().masked_fill(~response_mask, 0)",
+     "token 1 is as good as token 0 where none is read, but in a vocabulary of one",
+     (", 0", ", 1")),
+    ("losses.sft_loss", "written = tokens[response_mask].unsqueeze(-1)",
+     ONE_AXIS, ("unsqueeze(-1", "unsqueeze(+1")),
+    ("losses.sft_loss",
+     "banned = counted_logits.detach().gather(-1, written).squeeze(-1) == -math.inf",
+     ONE_AXIS, ("gather(-1", "gather(+1"), ("squeeze(-1", "squeeze(+1")),
+    ("losses.sft_loss", "loss = -counted_logits.log_softmax(dim=-1).gather(-1, written).mean()",
+     ONE_AXIS, ("dim=-1", "dim=+1"), ("gather(-1", "gather(+1")),
+    ("losses.ppo_policy_loss", "stop = torch.full_like(log_ratio, math.log1p(clip_range) + 1)",
+     CHOSEN, ("+ 1)", "+ 2)")),
+    ("losses.kto_loss", "return fitted(loss, **sequences, beta=beta, kl=kl)",
+     "it lies between 0 and 1, so nothing overflows that would be named",
+     ("beta=beta, ", ""), ("kl=kl", "")),
+    ("checks.check_mask", "if mask.ndim > 1:",
+     "of one dimension, a mask that counts nothing has been refused by then", (">", ">=")),
+    ("checks.check_logits", "logits = logits.masked_fill(~mask.unsqueeze(-1), 0)",
+     AS_FINITE, (", 0", ", 1")),
+]  # fmt: skip
+EXPLAINED = {
+    Mutant(function, line, line.replace(*change).strip()): why
+    for function, line, why, *changes in _EXPLAINED
+    for change in changes
+}
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
