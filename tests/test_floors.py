@@ -138,34 +138,16 @@ def quick() -> list[str]:
     return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - slow)]
 
 
-<<<<<<< HEAD
-def test_no_floor_below_the_figures_loads_matplotlib():
-    assert loaded(below_the_figures()) == {"torch"}
-
-
-def test_loaded_matplotlib_would_be_seen():
-    assert loaded([*below_the_figures(), "matplotlib"]) == {"torch", "matplotlib"}
-
-
-def test_what_a_warm_build_imports_loads_neither():
-    assert loaded(quick()) == set()
-
-
-def test_either_would_be_seen():
-    assert loaded([*quick(), "rlhf_explained.rollout"]) == {"torch"}
-    assert loaded([*quick(), "matplotlib"]) == {"matplotlib"}
-=======
 @pytest.mark.parametrize(
     ("names", "more", "expected"),
     [
         (below_the_figures, [], {"torch"}),
         (quick, [], set()),  # what a warm build imports
         # and either would be seen
-        (below_the_figures, ["rlhf_explained.figures.style"], {"torch", "matplotlib"}),
+        (below_the_figures, ["matplotlib"], {"torch", "matplotlib"}),
         (quick, ["rlhf_explained.rollout"], {"torch"}),
-        (quick, ["rlhf_explained.figures.style"], {"matplotlib"}),
+        (quick, ["matplotlib"], {"matplotlib"}),
     ],
 )
 def test_what_is_low_or_quick_loads_nothing_slow(names, more, expected):
     assert loaded([*names(), *more]) == expected
->>>>>>> h-hd

@@ -57,28 +57,12 @@ FAULTS: dict[str, dict[str, Fault]] = {
             file="rlhf_explained/figures/history.py", old="        year, month = (int(",
             place="docs/guide/history.md"),
         "an unknown value in its alt text": Fault(
-<<<<<<< HEAD
-            '"A timeline from {no-such-value} of learning',
-            at="```figure",
-            says="the alt text of figure 'timeline': .*no-such-value",
-            cure="the closest are",
-            page="docs/guide/history.md",
-            file="rlhf_explained/figures/history.py",
-            old='"A timeline of learning',
-            place="docs/guide/history.md",
-        ),
-        "without a name": Fault(
-            "```figure\n```",
-            at="```figure",
-            says="unknown figure ''",
-            cure="known: ",
-        ),
-=======
             '"A timeline from {no-such-value} of learning', at="```figure",
             says="the alt text of figure 'timeline': .*no-such-value", cure="the closest are",
-            page="docs/guide/history.md", file="rlhf_explained/figures/__init__.py",
+            page="docs/guide/history.md", file="rlhf_explained/figures/history.py",
             old='"A timeline of learning', place="docs/guide/history.md"),
->>>>>>> h-hd
+        "without a name": Fault(
+            "```figure\n```", at="```figure", says="unknown figure ''", cure="known: "),
         "touches text": Fault(
             "Look:\n```figure\ntimeline\nA caption.\n```", at="timeline", says="touches other text",
             cure="leave a blank line around it"),
@@ -88,44 +72,22 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "value": {
         "unknown": Fault(
-<<<<<<< HEAD
-            "It scored {{ value: ppo-golf }}.",
-            at="ppo-golf",
-            says="unknown value 'ppo-golf'",
-            cure="did you mean ppo-gold",
-        ),
-        "misspelt": Fault(
-            "It scored {{ vlaue: ppo-gold }}.",
-            at="vlaue",
-            says="unknown macro 'vlaue'",
-            cure="did you mean value",
-        ),
-        "whose unit stands twice": Fault(
-            "It helps in {{ value: ppo-helpful }} nats of all answers.",
-            at="ppo-helpful }} nats",
-            says="'ppo-helpful' is .*, with its unit",
-            cure="take out 'nats'",
-        ),
-=======
             "It scored {{ value: ppo-golf }}.", at="ppo-golf", says="unknown value 'ppo-golf'",
             cure="did you mean ppo-gold"),
->>>>>>> h-hd
+        "misspelt": Fault(
+            "It scored {{ vlaue: ppo-gold }}.", at="vlaue", says="unknown macro 'vlaue'",
+            cure="did you mean value"),
+        "whose unit stands twice": Fault(
+            "It helps in {{ value: ppo-helpful }} nats of all answers.", at="ppo-helpful }} nats",
+            says="'ppo-helpful' is .*, with its unit", cure="take out 'nats'"),
         "minutes of no page": Fault(
             "It takes {{ minutes: guide/no-such-page.md }}.", at="no-such-page",
             says="no page 'guide/no-such-page.md'", cure="name pages that are there"),
     },
     "samples": {
         "bad option": Fault(
-<<<<<<< HEAD
-            "```samples\npolicy: sft\ncommonest: 2\n```",
-            at="policy: sft",
-            says="'policy: sft' is not an option",
-            cure="did you mean policies",
-        ),
-=======
-            "```samples\npolicy: sft\nprompts: 2\n```", at="policy: sft",
+            "```samples\npolicy: sft\ncommonest: 2\n```", at="policy: sft",
             says="'policy: sft' is not an option", cure="did you mean policies"),
->>>>>>> h-hd
     },
     "diagram": {
         "without words": Fault(
@@ -159,28 +121,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
             '<a href="../no-such-page/">x</a>', at="../no-such-page/",
             says="'../no-such-page/' leads nowhere: no such file", cure="name one that is there"),
         "absolute": Fault(
-<<<<<<< HEAD
-            "[PPO](/guide/proximal.md)",
-            at="/guide/proximal.md",
+            "[PPO](/guide/proximal.md)", at="/guide/proximal.md",
             says="'/guide/proximal.md'.* is not found among documentation files",
-            cure="name a page",
-        ),
+            cure="name a page"),
         "that runs a script": Fault(
-            "[PPO](javascript:alert(1))",
-            at="javascript:",
-            says="the link 'javascript:alert\\(1\\)' runs a script",
-            cure="name a page",
-        ),
+            "[PPO](javascript:alert(1))", at="javascript:",
+            says="the link 'javascript:alert\\(1\\)' runs a script", cure="name a page"),
         "without its address": Fault(
-            "[PPO][]",
-            at="[PPO][]",
-            says="nothing says where 'PPO' leads",
-            cure="write it below",
-        ),
-=======
-            "[PPO](/guide/ppo.md)", at="/guide/ppo.md", says="an absolute link '/guide/ppo.md'",
-            cure="Did you mean 'ppo.md'"),
->>>>>>> h-hd
+            "[PPO][]", at="[PPO][]", says="nothing says where 'PPO' leads", cure="write it below"),
         "in README.md": Fault(
             "[How](docs/no-such-file.md)", at="docs/no-such-file.md",
             says="'docs/no-such-file.md' leads nowhere", cure="name a file that is there",
@@ -188,12 +136,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "command": {
         "in README.md": Fault(
-            "Type `make serev`.",
-            at="make serev",
-            says="`make` knows no 'serev'",
-            cure="did you mean serve",
-            page="README.md",
-        ),
+            "Type `make serev`.", at="make serev", says="`make` knows no 'serev'",
+            cure="did you mean serve", page="README.md"),
     },
     "term": {
         "not in the glossary": Fault(
@@ -206,22 +150,12 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="does not contain an anchor '#ouyang2002'", cure="did you mean #ouyang2022"),
         "by nobody": Fault(
             "## Nobody 2031 {#nobody2031}\n\nNobody, N. 2031. [Nothing](https://example.org/n).",
-<<<<<<< HEAD
-            at="{#nobody2031}",
-            says="nothing cites 'nobody2031'",
-            cure="cite it or take it out",
-            page="docs/reference/bibliography.md",
-        ),
-        "of another source": Fault(
-            "[Ouyang et al. 2022](../reference/bibliography.md#stiennon2020)",
-            at="#stiennon2020)",
-            says="'Ouyang et al. 2022' leads to 'Stiennon et al. 2020'",
-            cure="name the entry that is meant",
-        ),
-=======
             at="{#nobody2031}", says="nothing cites 'nobody2031'", cure="cite it or take it out",
             page="docs/reference/bibliography.md"),
->>>>>>> h-hd
+        "of another source": Fault(
+            "[Ouyang et al. 2022](../reference/bibliography.md#stiennon2020)", at="#stiennon2020)",
+            says="'Ouyang et al. 2022' leads to 'Stiennon et al. 2020'",
+            cure="name the entry that is meant"),
     },
     "image": {
         "without alt text": Fault(
@@ -230,28 +164,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "HTML": {
         "an id twice": Fault(
-<<<<<<< HEAD
-            '<i id="recap"></i>\n\n<b id="recap"></b>',
-            at='<i id="recap">',
-            says="two elements have the id 'recap'",
-            cure="name one of them anew",
-        ),
-        "a script": Fault(
-            "<script>document.title = 1</script>",
-            at="<script>",
-            says="no page's own script is run",
-            cure="take it out",
-        ),
-        "a handler": Fault(
-            '<b onclick="alert(1)">x</b>',
-            at="onclick",
-            says="no script of a page is run",
-            cure="take out 'onclick='",
-        ),
-=======
             '<i id="recap"></i>\n\n<b id="recap"></b>', at='<i id="recap">',
             says="two elements have the id 'recap'", cure="name one of them anew"),
->>>>>>> h-hd
+        "a script": Fault(
+            "<script>document.title = 1</script>", at="<script>",
+            says="no page's own script is run", cure="take it out"),
+        "a handler": Fault(
+            '<b onclick="alert(1)">x</b>', at="onclick", says="no script of a page is run",
+            cure="take out 'onclick='"),
         "something loaded from elsewhere": Fault(
             '<img alt="A cat" src="https://example.org/cat.png">', at="cat.png",
             says="is loaded: it comes from another origin", cure="put it into docs/assets"),
@@ -261,22 +181,11 @@ FAULTS: dict[str, dict[str, Fault]] = {
             f"```python\nprint(1)\n```\n\n{OUTPUT}\n2\n```", at=OUTPUT,
             says="is not what the code above it .* prints", cure="make outputs"),
         "missing": Fault(
-<<<<<<< HEAD
-            "```python\nx = 1\nprint(x)\n```",
-            at="```python",
-            says="no Output block under it",
-            cure="make outputs",
-        ),
-        "that says nothing": Fault(
-            f"```python\nprint(1)\n```\n\n{OUTPUT}\n...\n```",
-            at=OUTPUT,
-            says="is not what the code above it .* prints",
-            cure="make outputs",
-        ),
-=======
             "```python\nx = 1\nprint(x)\n```", at="```python", says="no Output block under it",
             cure="make outputs"),
->>>>>>> h-hd
+        "that says nothing": Fault(
+            f"```python\nprint(1)\n```\n\n{OUTPUT}\n...\n```", at=OUTPUT,
+            says="is not what the code above it .* prints", cure="make outputs"),
         "of a doctest in a docstring": Fault(
             "Examples:\n        >>> 1 + 1\n        3\n\n"
             "    Args:\n        values: Any quantity, usually one per token.",
@@ -288,46 +197,23 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "```python\nx = 1\nx / 0\n```", at="x / 0", says="this code raises ZeroDivisionError",
             cure="mend it"),
         "is no Python": Fault(
-<<<<<<< HEAD
-            "```python\nx = 1\nx = = 2\n```",
-            at="x = = 2",
-            says="this code raises SyntaxError",
-            cure="mend it",
-        ),
-        "leaves a file open": Fault(
-            '```python\nx = len(open("mkdocs.yml").read())\n```',
-            at="x = len(open",
-            says="writes to standard error: ResourceWarning: unclosed file",
-            cure="mend it",
-        ),
-        "raises in a thread": Fault(
-            "```python\nimport threading\n\nthreading.Thread(target=lambda: 1 / 0).start()\n```",
-            at="lambda: 1 / 0",
-            says="writes to standard error: ZeroDivisionError",
-            cure="mend it",
-        ),
-        "ends Python": Fault(
-            "```python\nimport os\nos._exit(0)\n```",
-            at="```python",
-            says="ends Python or never ends",
-            cure="mend it",
-        ),
-        "doctest without a blank": Fault(
-            "```pycon\n>>> x = 1\n>>>x\n1\n```",
-            at=">>>x",
-            says="lacks blank after >>>",
-            cure="mend it",
-        ),
-        "doctest skipped by accident": Fault(
-            "```pycon\n>>> 1  # doctest: +SKIP\n2\n```",
-            at="+SKIP",
-            says="skipped without a reason",
-            cure="take it out",
-        ),
-=======
             "```python\nx = 1\nx = = 2\n```", at="x = = 2", says="this code raises SyntaxError",
             cure="mend it"),
->>>>>>> h-hd
+        "leaves a file open": Fault(
+            '```python\nx = len(open("mkdocs.yml").read())\n```', at="x = len(open",
+            says="writes to standard error: ResourceWarning: unclosed file", cure="mend it"),
+        "raises in a thread": Fault(
+            "```python\nimport threading\n\nthreading.Thread(target=lambda: 1 / 0).start()\n```",
+            at="lambda: 1 / 0", says="writes to standard error: ZeroDivisionError", cure="mend it"),
+        "ends Python": Fault(
+            "```python\nimport os\nos._exit(0)\n```", at="```python",
+            says="ends Python or never ends", cure="mend it"),
+        "doctest without a blank": Fault(
+            "```pycon\n>>> x = 1\n>>>x\n1\n```", at=">>>x", says="lacks blank after >>>",
+            cure="mend it"),
+        "doctest skipped by accident": Fault(
+            "```pycon\n>>> 1  # doctest: +SKIP\n2\n```", at="+SKIP",
+            says="skipped without a reason", cure="take it out"),
         "of a module is no Python": Fault(
             "\ndef half(:\n", at="def half(:", says="this is no Python", cure="mend it",
             page=MASKING),
@@ -337,28 +223,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "<!-- skip: next -->\n\n```python\n1\n```", at="<!-- skip: next -->",
             says="a skip comment", cure='has to read <!-- skip: next "reason" -->'),
         "never closed": Fault(
-<<<<<<< HEAD
-            "```python\nx = 1",
-            at="```python",
-            says="no line closes this fence",
-            cure="write one below it",
-        ),
-        "of Python that nobody runs": Fault(
-            "```json\nprint(1)\n```",
-            at="```json",
-            says="nobody runs the Python in this fence",
-            cure="make it python",
-        ),
-        "missing around a doctest": Fault(
-            ">>> 1 / 0\n5",
-            at=">>> 1 / 0",
-            says="nobody runs this `>>>`",
-            cure="write a fence around it",
-        ),
-=======
             "```python\nx = 1", at="```python", says="no line closes this fence",
             cure="write one below it"),
->>>>>>> h-hd
+        "of Python that nobody runs": Fault(
+            "```json\nprint(1)\n```", at="```json", says="nobody runs the Python in this fence",
+            cure="make it python"),
+        "missing around a doctest": Fault(
+            ">>> 1 / 0\n5", at=">>> 1 / 0", says="nobody runs this `>>>`",
+            cure="write a fence around it"),
         "of an unknown language": Fault(
             "```pyhton\nx = 1\n```", at="```pyhton", says="nobody knows whether to run pyhton",
             cure="name one of python, "),
@@ -375,31 +247,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says='no `!!! learn "What you\'ll learn"` right below the title',
             cure="write two to four lines", old='!!! learn "What you\'ll learn"'),
         "front matter that is no YAML": Fault(
-<<<<<<< HEAD
-            "search: [",
-            at="search: [",
-            says=r"the front matter is no YAML.* \(expected .*\)",
-            cure="mend it",
-            old="search:",
-        ),
+            "search: [", at="search: [", says=r"the front matter is no YAML.* \(expected .*\)",
+            cure="mend it", old="search:"),
         "front matter of another type": Fault(
-            'description: [one, two]\nabout: "RLHF',
-            at="description: [",
-            says="'description' has to be a text",
-            cure="mend it",
-            old='description: "RLHF',
-        ),
+            'description: [one, two]\nabout: "RLHF', at="description: [",
+            says="'description' has to be a text", cure="mend it", old='description: "RLHF'),
         "front matter that is misspelt": Fault(
-            "serach:",
-            at="serach:",
-            says="the front matter says 'serach'",
-            cure="did you mean search",
-            old="search:",
-        ),
-=======
-            "search: [", at="---", says="the front matter is no YAML", cure="mend it",
-            old="search:"),
->>>>>>> h-hd
+            "serach:", at="serach:", says="the front matter says 'serach'",
+            cure="did you mean search", old="search:"),
         "front matter without its first line": Fault(
             "description:", at="description:",
             says="the front matter is no YAML between two lines `---`", cure="mend it",
@@ -424,7 +279,6 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="search terms of 'no-such-heading': the page has no such id",
             cure="name one of its headings", page=NOTEBOOK, old="#       page: download"),
     },
-    # what Markdown reads otherwise than it was meant: new, at, says, cure
     "unread": {
         name: Fault(*parts)
         for name, parts in {
@@ -496,9 +350,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="add it to nav in mkdocs.yml", file="mkdocs.yml", old="      - guide/summary.md\n",
             place=SUMMARY),
         "no YAML": Fault(
-            "nav: [\n", at="  - Home: index.md",  # where YAML stumbles
-            says="an error parsing the configuration file", cure="mend", file="mkdocs.yml",
-            old="nav:\n"),
+            "nav: [\n", at="  - Home: index.md", says="an error parsing the configuration file",
+            cure="mend", file="mkdocs.yml", old="nav:\n"),
     },
     "API": {
         "reference to nothing": Fault(
@@ -517,17 +370,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
     "notebook": {
         "broken link": Fault(
-<<<<<<< HEAD
-            "# %% [markdown]\n# [PPO](../guide/proximal.md)",
-            at="proximal.md",
-            says="'../guide/proximal.md', but the target .* is not found",
-            cure="name a page",
-            page=NOTEBOOK,
-        ),
-=======
             "# %% [markdown]\n# [PPO](../guide/proximal.md)", at="proximal.md",
-            says="'../guide/proximal.md' leads nowhere", cure="name a page", page=NOTEBOOK),
->>>>>>> h-hd
+            says="'../guide/proximal.md', but the target .* is not found", cure="name a page",
+            page=NOTEBOOK),
         "code among its prose": Fault(
             "# %% [markdown]\n# ```python\n# x = 1\n# ```", at="# ```python",
             says="nobody runs this fence", cure="make it a cell", page=NOTEBOOK),
@@ -535,45 +380,21 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "import torch\n\n1 / 0\n", at="1 / 0", says="the cell raises ZeroDivisionError",
             cure="mend it", page=NOTEBOOK, old="import torch\n"),
         "cell is no Python": Fault(
-<<<<<<< HEAD
-            "# %%\nx = 1\nx = = 2",
-            at="x = = 2",
-            says="this is no Python",
-            cure="mend it",
-            page=NOTEBOOK,
-        ),
+            "# %%\nx = 1\nx = = 2", at="x = = 2", says="this is no Python", cure="mend it",
+            page=NOTEBOOK),
         "plot without alt text": Fault(
-            '# %% alt=""\nimport matplotlib.pyplot as plt\n\nplt.plot([1]);',
-            at='# %% alt=""',
-            says="an image without alt text",
-            cure="write `# %% alt=",
-            page=NOTEBOOK,
-        ),
+            '# %% alt=""\nimport matplotlib.pyplot as plt\n\nplt.plot([1]);', at='# %% alt=""',
+            says="an image without alt text", cure="write `# %% alt=", page=NOTEBOOK),
         "warning": Fault(
             "import warnings; warnings.warn('old')  # planted\nimport torch\n",
             at="import warnings; warnings.warn('old')  # planted",
-            says="this cell writes to standard error: .*UserWarning: old",
-            cure="mend it",
-            page=NOTEBOOK,
-            old="import torch\n",
-        ),
+            says="this cell writes to standard error: .*UserWarning: old", cure="mend it",
+            page=NOTEBOOK, old="import torch\n"),
         "tag that nobody heeds": Fault(
-            '# %% tags=["remove_input"]\n1',
-            at='# %% tags=["remove_input"]',
-            says="no page heeds the tag 'remove_input'",
-            cure="known: install",
-            page=NOTEBOOK,
-        ),
+            '# %% tags=["remove_input"]\n1', at='# %% tags=["remove_input"]',
+            says="no page heeds the tag 'remove_input'", cure="known: install", page=NOTEBOOK),
         "script in an output": Fault(
-            "# %%\ndisplay(HTML('<script>1</script>'))",
-            at="display(HTML('<script>1</script>'))",
-            says="this output holds '<script'",
-            cure="print or draw what it means",
-            page=NOTEBOOK,
-        ),
-=======
-            "# %%\nx = 1\nx = = 2", at="x = = 2", says="this is no Python", cure="mend it",
-            page=NOTEBOOK),
->>>>>>> h-hd
+            "# %%\ndisplay(HTML('<script>1</script>'))", at="display(HTML('<script>1</script>'))",
+            says="this output holds '<script'", cure="print or draw what it means", page=NOTEBOOK),
     },
 }  # fmt: skip
