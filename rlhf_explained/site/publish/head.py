@@ -19,7 +19,7 @@ from rlhf_explained.site.markdown.glossary import navigation
 
 CARDS = "assets/cards"
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
-FRONT_MATTER = {"description": str, "search": dict, "hide": list, "edition": list}
+FRONT_MATTER = {"description": str, "search": dict, "hide": list, "edition": list, "numbers": str}
 _NAMES = {str: "a text", dict: "names with values", list: "a list"}
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)

@@ -16,7 +16,6 @@ from urllib.parse import urljoin
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, memo
-from rlhf_explained.figures import cached
 from rlhf_explained.site.publish.head import heading
 from rlhf_explained.site.shown_run import current_run
 
@@ -98,7 +97,8 @@ def _remembered(*page: str) -> str:
 
 def _data(name: str) -> str:
     """All numbers of a figure as HTML, where its page may show a part."""
-    tables = cached.tables(name, current_run()) if name in figures.FIGURES else ()
+    figure = figures.FIGURES.get(name)
+    tables = figure.tables(current_run()) if figure else ()
     return "".join(
         f'<p>{html.escape(table.title)}:</p><div class="language-csv"><pre><code>'
         f"{html.escape(table.csv())}</code></pre></div>"
