@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import re
@@ -218,7 +217,7 @@ def test_svg_follows_the_theme_and_shares_a_page(name: str, kind: str, runs: dic
     assert all(found.startswith(f"{name}-") for found in ids)
     assert set(re.findall(r"url\(#([^)]+)\)", svg)) == set(ids)
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
-    assert tags <= {"svg", "path", "circle", "text", "pattern", "rect", "clipPath"}
+    assert tags <= {"svg", "g", "path", "circle", "text", "pattern", "rect", "clipPath"}
     assert "font-family" not in re.sub(r"<svg [^>]*>", "", svg)
     sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
     assert min(sizes) * 340 / draw.WIDTH >= 11, "too small on a phone"
@@ -236,8 +235,8 @@ def test_a_drawing_alone_has_the_colours_of_the_light_theme():
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_svg_is_small(name: str, run: Run):
-    size = len(gzip.compress(FIGURES[name].svg(run).encode()))
-    assert size <= 2_500, f"{at(name)}: {name} has {size:,} bytes, packed: draw less"
+    size = len(FIGURES[name].svg(run).encode())
+    assert size <= 10_000, f"{at(name)}: {name} has {size:,} bytes, 10,000 are allowed: draw less"
 
 
 def test_bytes_repeat_in_another_process_with_other_settings(run: Run, tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -17,7 +18,8 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _TOKEN = re.compile(r"[A-Za-z]|-?[\d.]+(?:e-?\d+)?")
 _PAIRS = {"M": 1, "L": 1, "Q": 2, "C": 3, "Z": 0}  # points that a command of a path takes
 _CIRCLE = ["M", *"CCCCCCCC", "Z"]  # as matplotlib draws one
-_NUMBERS = {"x", "y", "cx", "cy", "r", "width", "height", "stroke-width"}
+_PLACE = {"x", "y", "cx", "cy", "r", "width", "height", "transform", "d"}
+_NUMBERS = {*_PLACE, "stroke-width"} - {"transform", "d"}
 _NUMBERS |= {"fill-opacity", "stroke-opacity"}
 # What a browser takes for granted anyway, or what the root says for all.
 _DEFAULTS = {
@@ -56,13 +58,14 @@ def to_svg(figure: Figure, name: str) -> str:
         _shorten(mark)
         mark.attrib = {k: v for k, v in mark.attrib.items() if _FOR_ALL.get(k) != v}
         marks.append(mark)
-    marks.sort(key=lambda mark: mark.tag == "text")  # which stands on top of everything
+    # Text stands on top of everything, beside other text that looks alike.
+    marks.sort(key=lambda mark: (mark.tag == "text") * repr(_look(mark)))
 
     height, scale = round(figure.get_figheight() * 72), 4 / 3  # points to pixels
     svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
     svg.attrib |= {"viewBox": f"0 0 {WIDTH:.0f} {height}", "font-family": FONT, **_FOR_ALL}
     svg.attrib |= {"width": _short(WIDTH * scale), "height": _short(height * scale)}
-    svg.extend([*definitions.values(), *marks])
+    svg.extend([*definitions.values(), *_grouped(marks)])
     _rename(svg, name)
     for element in svg.iter():
         _theme(element)
@@ -139,6 +142,21 @@ def _unclip(mark: Element, definitions: dict[str, Element]) -> None:
         right, bottom = left + width + 1, top + height + 1
         if all(left - 1 <= x <= right and top - 1 <= y <= bottom for x, y in points):
             del mark.attrib["clip-path"]
+
+
+def _look(mark: Element) -> dict[str, str]:
+    """What is the same of marks that differ in their places and shapes alone."""
+    return {key: value for key, value in mark.attrib.items() if key not in _PLACE}
+
+
+def _grouped(marks: list[Element]) -> Iterator[Element]:
+    """Neighbours that look alike in a group that says how, for a page of fewer bytes."""
+    for look, members in groupby(marks, key=_look):
+        group = Element("g", look)
+        group.extend(members)
+        for mark in group:
+            mark.attrib = {key: mark.attrib[key] for key in mark.attrib if key in _PLACE}
+        yield group
 
 
 def _shorten(element: Element, digits: int = 1) -> None:
