@@ -79,7 +79,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="did you mean value"),
         "whose unit stands twice": Fault(
             "It helps in {{ value: ppo-helpful }} nats of all answers.", at="ppo-helpful }} nats",
-            says="'ppo-helpful' is .*, with its unit", cure="take out 'nats'"),
+            says="has its unit", cure="take 'nats' out"),
         "minutes of no page": Fault(
             "It takes {{ minutes: guide/no-such-page.md }}.", at="no-such-page",
             says="no page 'guide/no-such-page.md'", cure="name pages that are there"),

@@ -179,6 +179,7 @@ def test_what_is_right_is_not_refused(right: str, show: Show, caplog) -> None:
     [
         ("{{ value : ppo-gold }}", 1, "is no macro: write `{{ value: NAME }}`"),
         ("{{ value: ppo gold }} and {{ value: }}", 1, "is no macro"),
+        ("{{ value: ppo-kl }}\n\n{{ value: ppo-kl }} seconds", 3, "take 'seconds' out"),
         ("{{ value: ppo-gold }", 1, "these braces call nothing"),
         ("Words.\n| a | b |\n|---|---|\n| 1 | 2 |", 2, "this is no table"),
         ("| a |\n|---|\n| 1 | 2 |", 3, "this row has 2 cells, the head of its table 1"),

@@ -26,27 +26,26 @@ class Macros(InlineProcessor):
 
     def handleMatch(self, m: re.Match[str], data: str) -> tuple[Element, int, int]:  # type: ignore[override]  # noqa: N802
         """Expand one."""
+        words = m[0]
         try:
-            element = self._expanded(m[1], data[m.end() :])
+            element = _expanded(m[1])
+            unit = _UNIT.match(data, m.end()) if _HAS_UNIT.search(element.text or "") else None
+            if unit:
+                words += unit[0]
+                raise ValueError(f"{element.text!r} has its unit: take {unit[1]!r} out behind it")
         except ValueError as error:
-            element = faults.element("span", str(error), re.escape(m[0]))
+            element = faults.element("span", str(error), re.escape(words))
         return element, m.start(), m.end()
 
-    @staticmethod
-    def _expanded(macro: str, after: str) -> Element:
-        known = {"value": _value, "minutes": _minutes}
-        call = _CALL.fullmatch(macro)
-        if not call:
-            raise ValueError(f"{macro.strip()!r} is no macro: write `{{{{ value: NAME }}}}`")
-        if call[1] not in known:
-            raise ValueError(f"unknown macro {call[1]!r}; {faults.nearest(call[1], known)}")
-        element = known[call[1]](call[2])
-        unit = _UNIT.match(after) if _HAS_UNIT.search(element.text or "") else None
-        if unit:
-            raise ValueError(
-                f"{call[2]!r} is {element.text!r}, with its unit: take out {unit[1]!r}"
-            )
-        return element
+
+def _expanded(macro: str) -> Element:
+    known = {"value": _value, "minutes": _minutes}
+    call = _CALL.fullmatch(macro)
+    if not call:
+        raise ValueError(f"{macro.strip()!r} is no macro: write `{{{{ value: NAME }}}}`")
+    if call[1] not in known:
+        raise ValueError(f"unknown macro {call[1]!r}; {faults.nearest(call[1], known)}")
+    return known[call[1]](call[2])
 
 
 def _value(name: str) -> Element:
