@@ -25,7 +25,7 @@ import threading
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -64,7 +64,7 @@ class Result:
     raised: bool = False
 
 
-def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Iterator[Result]:
+def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Generator[Result, None, None]:
     """Run a page as a script of its own.
 
     Args:
