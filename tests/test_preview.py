@@ -118,7 +118,8 @@ def test_a_fault_is_shown_in_the_page(seen: dict[str, Any]) -> None:
 
 
 def test_code_that_never_ends_is_ended(seen: dict[str, Any]) -> None:
-    _, page, (fault,) = seen["endless"]
-    assert fault.startswith(f"{HAND}:1: its code runs for more than 20 s")
-    assert "its code runs for more than 20 s" in page
+    _, page, (fault, *_) = seen["endless"]
+    assert fault.startswith(f"{HAND}:")
+    assert "this code, or what is above it, ends Python or never ends" in fault
+    assert fault in page
     assert seen["endless mended"][1:] == [seen["whole"][HAND], []]
