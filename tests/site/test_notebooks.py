@@ -212,7 +212,7 @@ def test_a_kernel_has_this_checkout_and_its_memo_wherever_it_runs(
         (
             "import os\nos._exit(3)",
             1,
-            "the cell ends Python, or takes longer than 15 minutes: mend",
+            "the cell ends Python or takes more than 15 minutes: mend",
         ),
     ],
 )

@@ -72,18 +72,6 @@ def test_a_diagram_without_words_is_a_fault(after: str, show: Show, caplog) -> N
     assert caplog.text == ""
 
 
-def test_a_diagram_of_a_notebook_without_words_is_a_fault(show: Show, caplog) -> None:
-    show("A Bc")
-    drawn = '<div class="language-text highlight"><pre><code>┌─┐\n│A Bc│\n└─┘</code></pre></div>'
-    page = BeautifulSoup(f"{drawn}<details><summary>In words</summary></details>", "html.parser")
-    diagrams.in_notebook(page)
-    assert page.select("pre.diagram > code[role=img][aria-label^='Diagram: A Bc']")
-    assert page.select("details.words")
-    assert caplog.text == ""
-    diagrams.in_notebook(BeautifulSoup(f"{drawn}<p>x</p>", "html.parser"))
-    assert "page.md:1: the diagram has no words" in caplog.text
-
-
 def unbroken(page: Page) -> list[int]:
     """How many pixels high the left side of the first drawing is, and the gaps in it."""
     box = page.locator("pre.diagram > code").first

@@ -35,7 +35,7 @@ from rlhf_explained.studies import STUDIES, results_file
 
 PACKAGE = Path(__file__).parents[2]
 _WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class CellError(Exception):
@@ -137,7 +137,9 @@ def execute(notebook: NotebookNode, into: Path) -> None:
             if cell.cell_type == "code" and "raises-exception" not in tags(cell):
                 ast.parse(TransformerManager().transform_cell(cell.source))
         except SyntaxError as error:
-            raise CellError(index, error.lineno or 1, f"this is no Python: {error.msg}") from None
+            raise CellError(
+                index, error.lineno or 1, f"this is no Python: {error.msg}; mend it"
+            ) from None
     environment = os.environ | {
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "OMP_NUM_THREADS": "1",  # sums come out the same however many processors there are
@@ -146,26 +148,28 @@ def execute(notebook: NotebookNode, into: Path) -> None:
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PACKAGE.parent), os.getenv("PYTHONPATH")))),
         "RLHF_EXPLAINED_CACHE": str(memo.root().absolute()),
     }
-    settings: dict[str, Any] = {"timeout": 900, "record_timing": False}
-    settings["coalesce_streams"] = True  # in how many pieces a line comes is chance
     with tempfile.TemporaryDirectory() as folder:  # what a notebook writes stays out of docs/
         # Sockets are files: a kernel on TCP would need a loopback interface.
         manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
         manager.connection_file = str(Path(folder, "kernel.json"))
-        place = {"metadata": {"path": folder}}
-        client = NotebookClient(notebook, manager, resources=place, **settings)
+        client = NotebookClient(
+            notebook,
+            manager,
+            resources={"metadata": {"path": folder}},
+            timeout=900,
+            record_timing=False,
+            coalesce_streams=True,  # in how many pieces a line comes is chance
+        )
         with client.setup_kernel(env=environment, cleanup_kc=True):
             for index, cell in enumerate(notebook.cells):
                 try:
                     client.execute_cell(cell, index)
                 except CellExecutionError as error:
-                    inside = re.findall(r"Cell In\[\d+\], line (\d+)", _ANSI.sub("", str(error)))
+                    inside = re.findall(r"Cell In\[\d+\], line (\d+)", ANSI.sub("", str(error)))
                     what = f"the cell raises {error.ename}: {error.evalue}"
                     raise CellError(index, int(inside[-1]) if inside else 1, what) from None
                 except (CellTimeoutError, DeadKernelError) as error:
-                    what = (
-                        f"the cell ends Python, or takes longer than 15 minutes: mend it; {error}"
-                    )
+                    what = f"the cell ends Python or takes more than 15 minutes: mend it ({error})"
                     raise CellError(index, 1, what) from None
     ran = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = [[cell.execution_count, cell.outputs] for cell in ran]

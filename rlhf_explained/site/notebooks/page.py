@@ -22,7 +22,7 @@ from rlhf_explained.disk import shown
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.faults import logger, nearest
 from rlhf_explained.site.markdown.figure import notebook_caption, themed
-from rlhf_explained.site.notebooks.execute import Execution, tags
+from rlhf_explained.site.notebooks.execute import ANSI, Execution, tags
 from rlhf_explained.site.snippets.find import RUN, find
 
 TAGS = ("install", "skip-execution", "solution", "raises-exception")
@@ -33,7 +33,6 @@ INSTALL = (
 )
 _FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
 _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</svg>)</figure>')
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
@@ -163,12 +162,12 @@ def _shape(output: NotebookNode, say: Say) -> tuple[str, str]:
     if output.output_type == "stream":
         data = {"text/plain": output.text}
         if output.name == "stderr":
-            *_, last = re.findall(r"(?m)^\S.*", _ANSI.sub("", output.text)) or [""]
+            *_, last = re.findall(r"(?m)^\S.*", ANSI.sub("", output.text)) or [""]
             say(0, f"this cell writes to standard error: {last}; mend it, or let it be silent")
     elif output.output_type == "error":
         data = {"text/plain": "\n".join(output.traceback)}
     kind = next((kind for kind in KINDS if kind in data), "text/plain")
-    text = _ANSI.sub("", data.get(kind, ""))
+    text = ANSI.sub("", data.get(kind, ""))
     strange = [name for name in data if name not in (*KINDS, "text/plain")]
     if strange and kind == "text/plain":
         say(0, f"no page can show {strange[0]}: let the cell print or draw it")

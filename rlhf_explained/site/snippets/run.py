@@ -25,7 +25,7 @@ import threading
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -68,7 +68,7 @@ class Result:
 
 def results(
     path: Path, *, seed: int, patience: int = PATIENCE, processes: BaseContext = _PROCESSES
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Run a page as a script of its own.
 
     Args:
