@@ -94,6 +94,7 @@ TENSORS = [
     if isinstance(value, Tensor)
 ]
 MASKS = {name: argument for name, argument in TENSORS if argument.endswith("mask")}
+assert MASKS, "no formula would be looked at"
 NUMBERS = [
     (name, argument)
     for name in formulas.__all__
