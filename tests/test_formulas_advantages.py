@@ -102,6 +102,13 @@ def test_group_advantages_are_the_standard_scores_of_each_group(scores, group_si
     assert advantages.tolist() == pytest.approx(expected, abs=1e-8)
 
 
+@pytest.mark.parametrize("shift", [100, -100])
+def test_a_group_does_not_see_a_constant_in_all_its_scores(shift):
+    scores = rows(1.0, 2.0, 4.0)
+    shifted = group_advantages(scores + shift, group_size=3)
+    torch.testing.assert_close(shifted, group_advantages(scores, group_size=3))
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e30])
 def test_a_group_that_agrees_gets_exactly_zero_with_a_finite_gradient(value):
     scores = torch.tensor([value, value, value, 1.0, 2.0, 3.0], requires_grad=True)

@@ -1,7 +1,5 @@
 """What a few seeds allow to be said: Student's tables, and Holm's correction against its text."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The studies: what is stored is whole, is of this code, and comes out again."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import statistics

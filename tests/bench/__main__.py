@@ -1,7 +1,5 @@
 """`make bench`: training, edits and builds, larger sites, GRPO beside TRL's trainer."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The two take turns, each in a process of its own, each with the number of thread
 `tests/trl/grpo.py` has both sides and says what is the same; TRL has an environment of its own.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -3,8 +3,6 @@
 Everything is measured in one run on copies of the checkout, so that ratios hold on any machine.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """How soon a page is there on a slow phone, by the browser's own watch and by Lighthouse."""
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

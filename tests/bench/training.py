@@ -4,8 +4,6 @@ Seconds differ from machine to machine; the share of the machine's own matrix-mu
 measured in the same minutes, compares.
 """
 
-from __future__ import annotations
-
 import resource
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """A copy of the checkout in which things may be wrong, and the command that looks for them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 One fault of each kind is planted in every test run, all of them by `make soak`.
 """
 
-from __future__ import annotations
-
 import re
 import resource
 import statistics

@@ -1,7 +1,5 @@
 """`make test PAGE=`: all faults of one page, those of no other, and nothing that is not needed."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

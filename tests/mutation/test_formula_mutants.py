@@ -3,8 +3,6 @@
 A mutant that survives is a hole in the tests, or no mistake at all. `EXPLAINED` lists the latter.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -107,9 +105,6 @@ _EXPLAINED: list[tuple[str, str, str, *tuple[tuple[str, str], ...]]] = [
     ("advantages.kl_shaped_rewards", "check_tensors(1, scores=scores)",
      "the tests run with jaxtyping's checks, which refuse such scores before",
      ("1, ", "None, "), ("1, ", "")),
-    ("advantages.group_advantages",
-     "scale = _power_of_two((high / 4 - low / 4).clamp(min=torch.finfo(groups.dtype).tiny))",
-     CHOSEN, ("high / 4", "high / 5"), ("low / 4", "low / 5")),
     ("advantages._power_of_two", "return size / size.frexp().mantissa", ROUNDING, ("/", "*")),
     ("advantages.group_advantages", "groups = (groups / scale).masked_fill(agree, 0)",
      "scores that are all 1 agree as well as those that are all 0", (", 0", ", 1")),
