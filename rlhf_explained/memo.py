@@ -74,7 +74,7 @@ def imports(path: Path, package: Path = _PACKAGE) -> tuple[tuple[int, str], ...]
     """Find what a Python file imports, in whatever way and wherever in the file.
 
     Args:
-        path: A file of the package.
+        path: A file of the package, or one that imports from it.
         package: The package's folder.
 
     Returns:
@@ -87,7 +87,8 @@ def imports(path: Path, package: Path = _PACKAGE) -> tuple[tuple[int, str], ...]
 def _imports(path: Path, package: Path, changed: int) -> tuple[tuple[int, str], ...]:
     """Of one file; the time of its last change is there for the cache."""
     found: list[tuple[int, str]] = []
-    here = (package.name, *path.relative_to(package).parent.parts)
+    own = path.is_relative_to(package)
+    here = (package.name, *path.relative_to(package).parent.parts) if own else ()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             found += ((node.lineno, alias.name) for alias in node.names)
@@ -104,7 +105,7 @@ def sources_of(
     """Find the sources that decide what a module does: its own, and all that it imports.
 
     Args:
-        module: A Python file of the package.
+        module: A Python file of the package, or one that imports from it.
         rooms: Modules and folders of the package, by name; imports of others are not followed.
         package: The package's folder.
         folders: Whether what only runs because a module's folder is imported, its `__init__.py`, is
@@ -129,6 +130,8 @@ def sources_of(
                     waiting += (here := [*filter(Path.is_file, files)])
                     if here and not folders:
                         break
+            elif top == package.name and len(parts) == 1 and not [*package.glob(f"{parts[0]}*")]:
+                waiting.append(package / "__init__.py")  # a name that is found there
     return found
 
 

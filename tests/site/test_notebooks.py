@@ -102,7 +102,8 @@ def execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execution:
     """What the hooks make when a build begins, with an empty memo."""
     monkeypatch.setenv("RLHF_EXPLAINED_CACHE", str(tmp_path / "memo"))
     run = made_up_run(tmp_path / "run")
-    monkeypatch.setattr("rlhf_explained.site.markdown.current_run", lambda: run)
+    for part in ("fences", "macros"):
+        monkeypatch.setattr(f"rlhf_explained.site.markdown.{part}.current_run", lambda: run)
     return Execution(run, "https://site/downloads/it.whl")
 
 
@@ -384,3 +385,14 @@ def test_the_wheel_holds_the_package_and_repeats_its_bytes(
     run = partial(subprocess.run, capture_output=True, encoding="utf-8", **settings)
     done = run([sys.executable, "-c", code])
     assert str(tmp_path / "there") in done.stdout, done.stderr
+
+
+def test_outputs_depend_on_what_a_notebook_imports_and_draws() -> None:
+    package, notebooks = ROOT / "rlhf_explained", ROOT / "docs/notebooks"
+    first, judges = (
+        {file.relative_to(package).as_posix() for file in execute.sources(notebooks / name)}
+        for name in ("01_what_is_rlhf.py", "02_reward_modeling.py")
+    )
+    assert {"walkthrough.py", "stages/ppo.py", "figures/sft.py", "figures/draw.py"} <= first
+    assert "stages/reward_model.py" in judges
+    assert not any(name.startswith(("figures/", "site/", "walkthrough")) for name in judges)

@@ -30,6 +30,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from rlhf_explained import memo
+from rlhf_explained.figures import FIGURES
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, results_file
 
@@ -91,7 +92,7 @@ class Execution:
         """
         notebook = read(path)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        key = self._key([[cell.source, cell.metadata] for cell in code])
+        key = self._key(path, [[cell.source, cell.metadata] for cell in code])
         if key not in self.failed:
             try:
                 folder = memo.entry("notebooks", key, lambda folder: execute(notebook, folder))
@@ -109,17 +110,36 @@ class Execution:
                 cell.outputs, cell.execution_count = [], None
         return notebook, self.failed.get(key)
 
-    def _key(self, code: list[list[Any]]) -> str:
-        """What outputs depend on beside the code: the package, run, studies, and what runs them."""
-        sources = [file for file in PACKAGE.rglob("*.py") if PACKAGE / "site" not in file.parents]
+    def _key(self, path: Path, code: list[list[Any]]) -> str:
+        """What outputs depend on: code, what it imports, run, studies, and what runs it."""
         files = filter(Path.is_file, map(results_file, STUDIES))
         return memo.key(
-            source=memo.source_digest([*sources, Path(__file__)]),
+            source=memo.source_digest([*sources(path), Path(__file__)]),
             run=self.run.key,
             studies=[file.read_text(encoding="utf-8") for file in files],
             versions=[memo.version(name) for name in ("ipykernel", "matplotlib")],
             code=code,
         )
+
+
+def sources(path: Path) -> set[Path]:
+    """Find the files of the package that decide what a notebook prints and draws.
+
+    Args:
+        path: A py:percent file.
+
+    Returns:
+        All that it imports, and the modules of the figures that it names.
+    """
+    every = {file for file in PACKAGE.rglob("*.py") if PACKAGE / "site" not in file.parents}
+    text = path.read_text(encoding="utf-8-sig")
+    rooms = {file.stem for file in PACKAGE.iterdir()} - {"site"}
+    try:
+        imported = memo.sources_of(path, rooms)
+    except SyntaxError:  # a magic of Jupyter's
+        return every
+    drawn = (figure.sources for name, figure in FIGURES.items() if f'"{name}"' in text)
+    return imported.union(*drawn) - {path.resolve()}
 
 
 def execute(notebook: NotebookNode, into: Path) -> None:
