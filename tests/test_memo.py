@@ -206,6 +206,10 @@ def test_what_is_imported_is_found_however_it_is_written(tmp_path: Path, stateme
     found = memo.sources_of(package / "stages/sft.py", ("stages", "world"), package)
     assert {package / "stages/sft.py", package / "world/essays.py"} <= found
     assert not found & {package / "site/__init__.py"}  # is in none of the rooms
+    few = memo.sources_of(package / "stages/sft.py", ("stages", "world"), package, folders=False)
+    assert package / "world/essays.py" in few
+    is_asked = statement.endswith("import world") or "corpus" in statement  # which is no file
+    assert (package / "world/__init__.py" in few) == is_asked
 
 
 def test_a_key_tells_all_circumstances_apart() -> None:

@@ -150,13 +150,20 @@ def _look(mark: Element) -> dict[str, str]:
 
 
 def _grouped(marks: list[Element]) -> Iterator[Element]:
-    """Neighbours that look alike in a group that says how, for a page of fewer bytes."""
+    """Neighbours that look alike: lines as one path, others in a group that says how they look."""
     for look, members in groupby(marks, key=_look):
-        group = Element("g", look)
-        group.extend(members)
-        for mark in group:
-            mark.attrib = {key: mark.attrib[key] for key in mark.attrib if key in _PLACE}
-        yield group
+        alike = list(members)
+        lines = all(mark.tag == "path" for mark in alike)
+        if lines and not {"fill", "stroke-opacity"} & look.keys():  # which would show through
+            shape = "".join(mark.attrib["d"] for mark in alike)
+            alike = [Element("path", {"d": shape, **look})]
+        elif len(alike) > 1:
+            for mark in alike:
+                mark.attrib = {key: mark.attrib[key] for key in mark.attrib if key in _PLACE}
+            group = Element("g", look)
+            group.extend(alike)
+            alike = [group]
+        yield from alike
 
 
 def _shorten(element: Element, digits: int = 1) -> None:
