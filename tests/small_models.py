@@ -16,8 +16,9 @@ def generator(seed: int = 0) -> torch.Generator:
 def model(seed: int = 0, *, head: float = 0.0, shape: GPTConfig = SHAPE) -> GPT:
     """A new model; `head` spreads the weights of its scalar head, which else says 0."""
     gpt = GPT(shape, generator=generator(seed))
-    with torch.no_grad():
-        gpt.scalar_head.weight.normal_(std=head, generator=generator(seed + 100))
+    if head:
+        with torch.no_grad():
+            gpt.scalar_head.weight.normal_(std=head, generator=generator(seed + 100))
     return gpt
 
 
