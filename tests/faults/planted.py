@@ -361,7 +361,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
         ),
         "front matter that is no YAML": Fault(
             "search: [",
-            at="search: [",
+            at="page: recap",  # where YAML stumbles
             says=r"the front matter is no YAML.* \(expected .*\)",
             cure="mend it",
             old="search:",
