@@ -247,8 +247,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says='no `!!! learn "What you\'ll learn"` right below the title',
             cure="write two to four lines", old='!!! learn "What you\'ll learn"'),
         "front matter that is no YAML": Fault(
-            "search: [", at="search: [", says=r"the front matter is no YAML.* \(expected .*\)",
-            cure="mend it", old="search:"),
+            "search: [", at="page: recap",  # where YAML stumbles
+            says=r"the front matter is no YAML.* \(expected .*\)", cure="mend it", old="search:"),
         "front matter of another type": Fault(
             'description: [one, two]\nabout: "RLHF', at="description: [",
             says="'description' has to be a text", cure="mend it", old='description: "RLHF'),
