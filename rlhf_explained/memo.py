@@ -80,14 +80,21 @@ def imports(path: Path, package: Path = _PACKAGE) -> Iterator[tuple[int, str]]:
     Yields:
         The line, and the full name: of a module, or of what is imported from one.
     """
-    here = (package.name, *path.relative_to(package).parent.parts)
+    yield from _imports(path, package, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _imports(path: Path, package: Path, changed: int) -> tuple[tuple[int, str], ...]:
+    """Of one file; the time of its last change is there for the cache."""
+    here, found = (package.name, *path.relative_to(package).parent.parts), list[tuple[int, str]]()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = here[: len(here) - node.level + 1] if node.level else ()
             origin = ".".join([*above, *([node.module] if node.module else [])])
-            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+            found += ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+    return tuple(found)
 
 
 def sources_of(module: Path, rooms: Iterable[str], package: Path = _PACKAGE) -> set[Path]:

@@ -25,10 +25,20 @@ from rlhf_explained import parallel
 from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import docstrings, faults, preview, publish
+from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.markdown.ways import PUBLISHED
 from rlhf_explained.site.notebooks import download, execute
 from rlhf_explained.site.notebooks import page as notebook_page
-from rlhf_explained.site.publish import about, head, links, policy, search, sheets, theme_fixes
+from rlhf_explained.site.publish import (
+    about,
+    head,
+    links,
+    policy,
+    search,
+    sheets,
+    theme_fixes,
+    vouched,
+)
 from rlhf_explained.site.publish.dates import last_changes, last_commit
 from rlhf_explained.site.shown_run import current_run
 
@@ -61,9 +71,7 @@ def on_startup(command: str, dirty: bool) -> None:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Read anew what a contributor may have edited since the last build of `mkdocs serve`."""
-    preview.read_anew()
-    current_run.cache_clear()
+    """Ask git when each page was changed last, where a page may say so; forget the last build."""
     for of_last_build in (_changes, _sources, _pages):
         of_last_build.clear()
     docs = Path(config.docs_dir)
@@ -187,6 +195,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     if _published:  # while pages are written, the next one may need any rule
         sheets.thin(site)
     _finish_search(site)
+    _check_numbers(site)
     checked = {
         (page.file.dest_uri, f"{file.url_relative_to(page.file)}#{anchor}")
         for page in _pages
@@ -213,3 +222,14 @@ def _finish_search(site: Path) -> None:
         line = faults.line_of(source, rf"(?m)^[# ]* {re.escape(section)}:") or 1
         what = f"search terms of {section!r}: the page has no such id; name one of its headings"
         faults.logger.warning(f"{shown(source)}:{line}: {what}")
+
+
+def _check_numbers(site: Path) -> None:
+    """Find numbers in prose that nobody vouches for, but where all are cited or dated."""
+    for page in _pages:
+        source = _sources[page.file.dest_uri]
+        composed = page.file.src_uri in (publish.EDITION, BIBLIOGRAPHY) or "api" in source.parts
+        if source.suffix == ".md" and not composed and page.meta.get("numbers") != "dated":
+            for what, words in vouched.faults(site / page.file.dest_uri):
+                line = faults.line_of(source, rf"(?<![\d.]){re.escape(words)}(?![\d])") or 1
+                faults.logger.warning(f"{shown(source)}:{line}: {what}")

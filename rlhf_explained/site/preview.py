@@ -1,7 +1,8 @@
-"""Shows an edit at once: renders the edited pages alone, with what the last whole build knows.
+"""Renders edited pages alone, with what MkDocs knew at the end of the last whole build.
 
-What other pages say of an edited one (its heading in their links, its place in the search) comes
-with the next whole build.
+The process in which that happens ends afterwards: nothing that is read anew or changed here is
+there at the next edit. What other pages say of an edited one (its heading in their links, its place
+in the search) comes with the next whole build.
 """
 
 from __future__ import annotations
@@ -10,30 +11,26 @@ import html
 import importlib
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained import figures, measured, parallel
-from rlhf_explained.figures import cached, numbers
-from rlhf_explained.measured import of_run, of_studies, text, verdicts
+from rlhf_explained import figures, measured, memo, parallel
+from rlhf_explained.figures import cached
 from rlhf_explained.site import faults
 from rlhf_explained.site.publish import EDITION
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.site.snippets.find import find
 from rlhf_explained.site.snippets.run import results
 
-FIGURES = Path(figures.__file__).parent
-# What this process knows of the values and of the figures: each reads those before it.
-READ_ANEW = (text, verdicts, of_run, of_studies, measured, numbers, figures)
+FIGURES, VALUES = (Path(str(room.__file__)).parent for room in (figures, measured))
 PATIENCE = 60  # seconds that a piece of a page's code may take
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What MkDocs knew at the end of a build: its own objects."""
+    """What MkDocs knows at the end of a whole build: its own objects."""
 
     config: Any
     files: Any
@@ -41,58 +38,62 @@ class Whole:
     env: Any
 
 
-_last: Whole | None = None
-_code: dict[Path, list[tuple[str, str]]] = {}  # the snippets that were run last, by page
+last: Whole | None = None
+_code: dict[Path, list[tuple[str, str]]] = {}  # each page's snippets when all was built
 
 
 def remember(config: Any, files: Any, nav: Any, env: Any) -> None:
-    """Keep what a whole build knows; a build that fails later leaves it too."""
-    global _last
-    _last = Whole(config, files, nav, env)
+    """Keep what a whole build knows."""
+    global last
+    last = Whole(config, files, nav, env)
 
 
-def get_ready(folder: Path) -> None:
-    """Be ready for edits, and for processes that run snippets: they need not import torch.
-
-    Args:
-        folder: Where the pages of the last whole build lie now.
-    """
-    for file in _last.files if _last else ():
-        file.abs_dest_path = str(folder / file.dest_uri)
+def get_ready() -> None:
+    """Note the code of all pages: it is run when it is another."""
+    for file in last.files if last else ():
         if file.page and (path := Path(file.abs_src_path)).suffix == ".md":
-            _code.setdefault(path, _snippets(path))
-    forkserver.ensure_running()
+            _code[path] = _snippets(path)
 
 
 def _snippets(path: Path) -> list[tuple[str, str]]:
     return [(found.code, found.want) for found in find(path.read_text(encoding="utf-8"))]
 
 
-def show(edited: Collection[Path]) -> bool:
-    """Build what an edit changes first of all.
+def show(edited: Collection[Path], wrong: Iterable[Path], folder: Path) -> set[Path] | None:
+    """Render what an edit changes first of all.
 
     Args:
         edited: The files; there may be new ones among them, and deleted ones.
+        wrong: Pages with code that did not hold when it was run last.
+        folder: Where the site lies.
 
     Returns:
-        Whether that could be done: not before a whole build, nor for files that it did not know or
-        that concern every page.
+        The pages with code that does not hold now; None if the edit needs a whole build: it
+        concerns every page, or files that the last one did not know.
     """
-    known = _last.files if _last else ()
-    files = {Path(file.abs_src_path): file for file in known if file.abs_src_path}
-    drawn = {path for path in edited if path.parent == FIGURES and path.name != "__init__.py"}
-    if not edited or not all(path.is_file() and path in files for path in {*edited} - drawn):
-        return False
-    affected = [*edited, *(page for page in files if drawn and _draws(page, drawn))]
-    chosen = [files[path] for path in dict.fromkeys(affected) if path in files]
-    if any(_takes_all(file) for file in chosen):
-        return False
+    known = (
+        {Path(file.abs_src_path): file for file in last.files if file.abs_src_path} if last else {}
+    )
+    drawn = {path for path in edited if path.parent == FIGURES}
+    if not edited or not all(path in known and path.is_file() for path in {*edited} - drawn):
+        return None
+    affected = {*edited, *(page for page in known if drawn and _draws(page, drawn))} & known.keys()
+    if not affected or any(_takes_all(known[path]) for path in affected):
+        return None
     if drawn:
-        read_anew()
+        read_anew(drawn)
         parallel.together(cached.jobs(current_run()))
-    for file in chosen:
-        _render(file) if file.page else file.copy_file()
-    return True
+    still_wrong = {*wrong}
+    for path in affected:
+        file = known[path]
+        file.abs_dest_path = str(folder / file.dest_uri)
+        if not file.page:
+            file.copy_file()
+            continue
+        found = list(_code_faults(path, run=path in still_wrong))
+        still_wrong = still_wrong | {path} if found else still_wrong - {path}
+        _render(file, found)
+    return still_wrong
 
 
 def _draws(page: Path, modules: Collection[Path]) -> bool:
@@ -111,41 +112,46 @@ def _takes_all(file: Any) -> bool:
     return file.src_uri == EDITION or "\n::: " in text
 
 
-def is_read_anew(path: Path) -> bool:
-    """Whether an edit of this file is seen without starting this process anew."""
-    if path in {Path(str(module.__file__)) for module in READ_ANEW}:
-        return True
-    known = {getattr(module, "__file__", None) for module in sys.modules.values()}
-    return path.parent == FIGURES and str(path) not in known
+def read_anew(edited: Collection[Path]) -> None:
+    """Import again what was edited in figures and values, and what is made of it.
+
+    Args:
+        edited: Python files.
+    """
+    loaded = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith((figures.__name__, measured.__name__))
+    ]
+    sources = {
+        module: memo.sources_of(Path(str(module.__file__)), ("figures", "measured"))
+        for module in loaded
+    }
+    for module in sorted(
+        loaded, key=lambda module: len(sources[module])
+    ):  # as they need each other
+        if sources[module] & {*edited}:
+            importlib.reload(module)
 
 
-def read_anew() -> None:
-    """Read what a contributor may have edited since the last build."""
-    for module in READ_ANEW:
-        importlib.reload(module)
-
-
-def _render(file: Any) -> None:
+def _render(file: Any, wrong: Iterable[str]) -> None:
     """Render a page, beginning with what is wrong with its code."""
     from mkdocs.commands.build import _build_page, _populate_page
 
-    assert _last
-    config, files = _last.config, _last.files
+    assert last
     file.page.meta = {}
-    _populate_page(file.page, config, files)
-    config.plugins["autorefs"].on_env(_last.env, config=config, files=[file])
-    file.page.content = "".join(_wrong(Path(file.abs_src_path))) + file.page.content
-    _build_page(file.page, config, files.documentation_pages(), _last.nav, _last.env)
+    _populate_page(file.page, last.config, last.files)
+    last.config.plugins["autorefs"].on_env(last.env, config=last.config, files=[file])
+    told = "".join(f'<pre class="fault">{html.escape(fault)}</pre>\n' for fault in wrong)
+    file.page.content = told + file.page.content
+    _build_page(file.page, last.config, last.files.documentation_pages(), last.nav, last.env)
 
 
-def _wrong(path: Path) -> Iterator[str]:
-    """Run a page's code if it was edited; say what does not hold, and go on saying so."""
-    if path.suffix != ".md" or (code := _snippets(path)) == _code.get(path):
+def _code_faults(path: Path, *, run: bool) -> Iterator[str]:
+    """Run a page's code if it was edited or is to be run; say what does not hold."""
+    if path.suffix != ".md" or (not run and _snippets(path) == _code.get(path)):
         return
-    ran = results(path, seed=1, patience=PATIENCE)
-    found = [fault for result in ran for fault in result.faults]
-    if not found:
-        _code[path] = code
-    for fault in found:
-        faults.logger.warning(fault)
-        yield f'<pre class="fault">{html.escape(fault)}</pre>\n'
+    for result in results(path, seed=1, patience=PATIENCE, start="fork"):
+        for fault in result.faults:
+            faults.logger.warning(fault)
+            yield fault

@@ -1,28 +1,43 @@
-"""Serves the site while it is written, and builds it again at each edit."""
+"""Serves the site while it is written, and shows each edit at once.
+
+Three kinds of process share the work, so that no code of ours outlives an edit of it:
+
+- this one serves a folder and watches the sources, but renders nothing;
+- a builder renders the whole site with the code of that moment, and then knows what MkDocs knows;
+- at an edit a child of the builder renders the edited pages alone, and ends.
+
+After that the next builder renders the whole site again, and takes the place of the one before.
+Builders come from a server of processes that has imported other people's packages, none of ours.
+"""
+
+from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
-import time
 import traceback
+from collections.abc import Collection
+from contextlib import suppress
 from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from rlhf_explained.disk import DiskError, writing
-from rlhf_explained.site import preview
-from rlhf_explained.site.build import listen, render
+from rlhf_explained.site.faults import no_python
+
+PROCESSES = get_context("forkserver")
+OTHERS = ["torch", "mkdocs.commands.build", "mkdocs.config", "mkdocs_jupyter.plugin"]
+OTHERS += ["material.plugins.search.plugin", "mkdocstrings_handlers.python"]
 
 
 def serve(root: Path, port: int) -> None:
     """Serve the site on 127.0.0.1 until stopped.
 
-    Not strictly: a page shows its faults, and a build that fails leaves the last good pages, where
-    the server of MkDocs would hang. An edited page is there at once, and the whole site follows
-    from another process, which the next edit ends. An edit of what Python has imported here starts
-    this process anew, because that stays as it was; not so drawing functions.
+    Not strictly: a page shows its faults, and a build that fails leaves the last good pages.
 
     Args:
         root: The checkout.
@@ -32,125 +47,174 @@ def serve(root: Path, port: int) -> None:
         DiskError: If there can be no folder for the pages.
     """
     _check_free(port)
-    log = listen(root)
+    PROCESSES.set_forkserver_preload(OTHERS)
     from mkdocs.livereload import LiveReloadServer
 
     folder = root / ".cache" / f"served-{port}"
-    pages, fresh, next_whole = folder / "pages", folder / "new", folder / "whole"
+    shutil.rmtree(folder, ignore_errors=True)
     with writing(folder):
-        pages.mkdir(parents=True, exist_ok=True)
-    for left_over in (fresh, next_whole):  # by a killed process
-        shutil.rmtree(left_over, ignore_errors=True)
-    edits = Edits(root)
-    follow = Follow(root, pages, next_whole)
+        (folder / "pages").mkdir(parents=True)
+    watched = (root / "docs", root / "mkdocs.yml", root / "rlhf_explained")
+    seen = _edits(watched)
+    site = Site(root, folder, f"http://127.0.0.1:{port}/")
 
-    def build() -> None:
-        follow.stop()
+    def update() -> None:
+        nonlocal seen
+        before, seen = seen, _edits(watched)
+        files = before.keys() | seen.keys()
         try:
             with writing(folder):
-                if preview.show(edits.since()):
-                    follow.start(server.url)
-                    return
+                site.update({path for path in files if before.get(path) != seen.get(path)})
         except DiskError as error:
             print(error, file=sys.stderr)
-            return
-        except Exception:
-            traceback.print_exc()  # the whole build meets the same, and says where
-        try:
-            faults, whole = render(root, fresh, log, strict=False, address=server.url)
-        except DiskError as error:
-            faults, whole = [str(error)], False
-        if whole:
-            _swap(fresh, pages)
-            preview.get_ready(pages)
-        else:
-            print(*faults[-1:], file=sys.stderr)
-            print("The last good pages stay; the next edit builds again.", file=sys.stderr)
 
-    server = LiveReloadServer(build, "127.0.0.1", port, str(pages), polling_interval=0.2)
-    package = root / "rlhf_explained"
-    threading.Thread(target=_restart_on_edit, args=(package,), daemon=True).start()
-    build()
-    for watched in edits.watched:
-        server.watch(str(watched))
+    server = LiveReloadServer(update, "127.0.0.1", port, str(site.pages), polling_interval=0.2)
+    update()
+    for place in watched:
+        server.watch(str(place))
     try:
         server.serve()
     except KeyboardInterrupt:
         server.shutdown()
-        follow.stop()
+        site.stop()
 
 
-class Edits:
-    """What has been edited in the pages, the drawing functions and the values.
-
-    Args:
-        root: The checkout.
-    """
-
-    def __init__(self, root: Path) -> None:
-        package = root / "rlhf_explained"
-        self.watched = (root / "docs", root / "mkdocs.yml")
-        self.watched += (package / "figures", package / "measured")
-        self._seen = self._now()
-
-    def _now(self) -> dict[Path, float]:
-        return {path: time for place in self.watched for path, time in _edits(place).items()}
-
-    def since(self) -> set[Path]:
-        """The files that are not as they were when last asked for: edited, new or gone."""
-        before, self._seen = self._seen, self._now()
-        both = before.keys() | self._seen.keys()
-        return {path for path in both if before.get(path) != self._seen.get(path)}
-
-
-class Follow:
-    """Builds the whole site in another process, after pages that were built alone.
+class Site:
+    """What is served: pages of the last whole build, and those that were edited since.
 
     Args:
         root: The checkout.
-        pages: What is served.
-        folder: Where to build.
+        folder: Gets the pages, and what will take their place.
+        address: Where they are served.
+
+    Attributes:
+        pages: The folder to serve.
     """
 
-    def __init__(self, root: Path, pages: Path, folder: Path) -> None:
-        self.root, self.pages, self.folder = root, pages, folder
-        self._process: BaseProcess | None = None
+    def __init__(self, root: Path, folder: Path, address: str) -> None:
+        self.pages = folder / "pages"
+        self._next = (root, folder / "next", self.pages, address)
+        self._builder: Builder | None = None  # of the pages
+        self._coming: Builder | None = None
+        self._wrong: set[Path] = set()  # pages with code that does not hold
         self._lock = threading.Lock()
 
-    def start(self, address: str) -> None:
-        """Begin, and take the place of what is served at the end."""
-        arguments = (self.root, self.folder, address)
-        self._process = process = get_context("spawn").Process(target=_whole, args=arguments)
-        process.start()
-        threading.Thread(target=self._take_place, args=(process,), daemon=True).start()
+    def update(self, edited: Collection[Path]) -> None:
+        """Show an edit: at once where the edited pages can be rendered alone.
+
+        Args:
+            edited: Files that were edited, are new, or are gone.
+        """
+        with self._lock:
+            if self._coming:  # it is no longer true
+                self._coming.stop()
+            shown = self._show(edited)
+            coming = self._coming = Builder(*self._next)
+        if shown:
+            threading.Thread(target=self._take_place, args=(coming,), daemon=True).start()
+        else:
+            self._take_place(coming)
 
     def stop(self) -> None:
-        """End what is being built: it is no longer true."""
+        """End all processes."""
+        for builder in filter(None, (self._builder, self._coming)):
+            builder.stop()
+
+    def _show(self, edited: Collection[Path]) -> bool:
+        found = self._builder.show(edited, self._wrong) if self._builder else None
+        self._wrong = self._wrong if found is None else found
+        return found is not None
+
+    def _take_place(self, coming: Builder) -> None:
+        """Wait for a builder, and serve what it has built, unless another edit has ended it."""
+        whole = coming.answer()
         with self._lock:
-            process, self._process = self._process, None
-        if process:
-            process.terminate()
-            process.join()
+            if coming is not self._coming:
+                return
+            self._coming = None
+            if not whole:
+                print("The last good pages stay; the next edit builds again.", file=sys.stderr)
+                return
+            if self._builder:
+                self._builder.stop()
+            self._builder = coming
+            _swap(coming.folder, self.pages)
+            if self._wrong:
+                self._show(self._wrong)
 
-    def _take_place(self, process: BaseProcess) -> None:
-        process.join()
-        with self._lock:
-            if process is self._process and process.exitcode == 0:
-                _swap(self.folder, self.pages)
+
+class Builder:
+    """A process that renders the whole site, and edited pages alone from then on.
+
+    Args:
+        root: The checkout.
+        folder: Where to render the site.
+        pages: Where it will lie.
+        address: Where it will be served.
+    """
+
+    def __init__(self, root: Path, folder: Path, pages: Path, address: str) -> None:
+        self.folder = folder
+        self._end, other = PROCESSES.Pipe()
+        arguments = (root, folder, pages, address, other)
+        self._process = PROCESSES.Process(target=_work, args=arguments)
+        self._process.start()
+        other.close()
+
+    def show(self, edited: Collection[Path], wrong: set[Path]) -> set[Path] | None:
+        """Render pages alone; see `preview.show`."""
+        with suppress(OSError):
+            self._end.send((edited, wrong))
+        return self.answer()
+
+    def answer(self) -> Any:
+        """Wait for what it says: first whether the site is whole. None if it has ended."""
+        with suppress(EOFError, OSError):
+            return self._end.recv()
+        return None
+
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.join()
 
 
-def _whole(root: Path, folder: Path, address: str) -> None:
+def _work(root: Path, folder: Path, pages: Path, address: str, end: Connection) -> None:
+    """What a builder does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that serves stops this one
     try:
-        _, whole = render(root, folder, listen(root), strict=False, address=address)
+        from rlhf_explained.site import preview
+        from rlhf_explained.site.build import listen, render
+    except SyntaxError as error:
+        sys.exit(no_python(error))
+    log = listen(root)
+    try:
+        faults, whole = render(root, folder, log, strict=False, address=address)
     except DiskError as error:
-        sys.exit(str(error))
-    sys.exit(not whole)
+        faults, whole = [str(error)], False
+    if not whole:
+        sys.exit("".join(faults[-1:]))
+    preview.get_ready()
+    end.send(True)
+    with suppress(EOFError):  # when the one that serves has ended
+        while True:
+            edited, wrong = end.recv()
+            if child := os.fork():
+                _, status = os.waitpid(child, 0)
+                if status:
+                    end.send(None)
+                continue
+            try:
+                end.send(preview.show(edited, wrong, pages))
+            except BaseException:
+                traceback.print_exc()  # the whole build meets the same, and says where
+                os._exit(1)
+            os._exit(0)
 
 
 def _swap(fresh: Path, pages: Path) -> None:
     """Let a folder take another one's place; for no longer than that there is none."""
     old = pages.with_name("old")
-    shutil.rmtree(old, ignore_errors=True)  # left by a killed process
     pages.rename(old)
     fresh.rename(pages)
     shutil.rmtree(old)
@@ -162,30 +226,15 @@ def _check_free(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            sys.exit(f"port {port}: there are 65,535; choose one of them with PORT=")
         except OSError as error:
             sys.exit(f"port {port}: {error.strerror}; choose another one with PORT=")
 
 
-def _edits(place: Path) -> dict[Path, float]:
-    """When a file, or each file in a folder, was last edited."""
-    files = [path for path in (place, *place.rglob("*")) if path.is_file()]
-    return {path: path.stat().st_mtime for path in files if path.suffix != ".pyc"}
-
-
-def _restart_on_edit(package: Path) -> None:
-    """Wait for an edit that Python can read, then become a new process with the same arguments."""
-    seen = _edits(package)
-    while True:
-        time.sleep(0.2)
-        now = _edits(package)
-        edited = [path for path in now if now[path] != seen.get(path)]
-        seen = now
-        try:
-            for path in edited:
-                if path.suffix == ".py":
-                    compile(path.read_text(encoding="utf-8"), str(path), "exec")
-        except SyntaxError as error:
-            print(f"{error.filename}:{error.lineno}: {error.msg}", file=sys.stderr)
-            continue
-        if not all(map(preview.is_read_anew, edited)):
-            os.execv(sys.executable, [sys.executable, "-m", "rlhf_explained", *sys.argv[1:]])
+def _edits(places: Collection[Path]) -> dict[Path, float]:
+    """When each file there was last edited."""
+    files = (path for place in places for path in (place, *place.rglob("*")))
+    return {
+        path: path.stat().st_mtime for path in files if path.is_file() and path.suffix != ".pyc"
+    }

@@ -29,6 +29,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from rlhf_explained.disk import shown, writing
 from rlhf_explained.site.faults import no_python
@@ -43,8 +44,7 @@ Piece = tuple[str, int, str]  # code, its first line on the page from 0, and its
 # error, such as what a thread raised; and where on the page, from 1. None: Python ended.
 Ran = tuple[str, str, str, int | None] | None
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["torch", "jaxtyping"])  # these take seconds; nothing of ours
+OTHERS = ["torch", "jaxtyping"]  # what takes seconds to import; nothing of ours
 
 
 @dataclass
@@ -64,7 +64,9 @@ class Result:
     raised: bool = False
 
 
-def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Generator[Result, None, None]:
+def results(
+    path: Path, *, seed: int, patience: int = PATIENCE, start: str = "forkserver"
+) -> Generator[Result, None, None]:
     """Run a page as a script of its own.
 
     Args:
@@ -72,6 +74,7 @@ def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Generator[Res
         seed: Where the global generators start, another number in the tests than in `make outputs`:
             what a page prints from them is another thing for each reader, so it must fail.
         patience: How many seconds each piece of code may take.
+        start: How its process begins; `fork` where this one has seen no other page.
 
     Yields:
         What came of each snippet that is not skipped, in order; one for a file that is no Python.
@@ -84,7 +87,7 @@ def results(path: Path, *, seed: int, patience: int = PATIENCE) -> Generator[Res
         return
     plans = [(snippet, *_examples(snippet)) for snippet in found if not snippet.skip]
     pieces = [(one.source, one.lineno, it.language) for it, every, *_ in plans for one in every]
-    ran = _run(path, pieces, seed, patience)
+    ran = _run(path, pieces, seed, patience, start)
     for snippet, examples, line, what in plans:
         result = Result(snippet.line, raised=bool(what))
         result.faults += [f"{shown(path)}:{line + 1}: {what}"] if what else []
@@ -112,12 +115,16 @@ def _examples(snippet: Snippet) -> tuple[list[doctest.Example], int, str]:
     return examples, snippet.line, "" if examples else "this fence holds no `>>>`: write some"
 
 
-def _run(path: Path, pieces: Sequence[Piece], seed: int, patience: int) -> Iterator[Ran]:
+def _run(
+    path: Path, pieces: Sequence[Piece], seed: int, patience: int, start: str
+) -> Iterator[Ran]:
     """Run pieces of code one after the other in a process of their own."""
     if not pieces:
         return
-    receiver, sender = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_work, args=(path, pieces, seed, {**os.environ}, sender))
+    context: Any = multiprocessing.get_context(start)
+    context.set_forkserver_preload(OTHERS)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(path, pieces, seed, {**os.environ}, sender))
     process.start()
     sender.close()
     try:
