@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import importlib
-import multiprocessing
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -153,8 +152,7 @@ def _code_faults(path: Path, *, run: bool) -> Iterator[str]:
     """Run a page's code if it was edited or is to be run; say what does not hold."""
     if path.suffix != ".md" or (not run and _snippets(path) == _code.get(path)):
         return
-    ran = results(path, seed=1, patience=PATIENCE, processes=multiprocessing.get_context("fork"))
-    found = [fault for result in ran for fault in result.faults]
-    for fault in found:
-        faults.logger.warning(fault)
-        yield fault
+    for result in results(path, seed=1, patience=PATIENCE, start="fork"):
+        for fault in result.faults:
+            faults.logger.warning(fault)
+            yield fault

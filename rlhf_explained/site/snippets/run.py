@@ -28,7 +28,6 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,7 @@ Piece = tuple[str, int, str]  # code, its first line on the page from 0, and its
 # error, such as what a thread raised; and where on the page, from 1. None: Python ended.
 Ran = tuple[str, str, str, int | None] | None
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["torch", "jaxtyping"])  # these take seconds; nothing of ours
+OTHERS = ["torch", "jaxtyping"]  # what takes seconds to import; nothing of ours
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Result:
 
 
 def results(
-    path: Path, *, seed: int, patience: int = PATIENCE, processes: BaseContext = _PROCESSES
+    path: Path, *, seed: int, patience: int = PATIENCE, start: str = "forkserver"
 ) -> Generator[Result, None, None]:
     """Run a page as a script of its own.
 
@@ -76,7 +74,7 @@ def results(
         seed: Where the global generators start, another number in the tests than in `make outputs`:
             what a page prints from them is another thing for each reader, so it must fail.
         patience: How many seconds each piece of code may take.
-        processes: Where the page's process comes from.
+        start: How its process begins; `fork` where this one has seen no other page.
 
     Yields:
         What came of each snippet that is not skipped, in order; one for a file that is no Python.
@@ -89,7 +87,7 @@ def results(
         return
     plans = [(snippet, *_examples(snippet)) for snippet in found if not snippet.skip]
     pieces = [(one.source, one.lineno, it.language) for it, every, *_ in plans for one in every]
-    ran = _run(path, pieces, seed, patience, processes)
+    ran = _run(path, pieces, seed, patience, start)
     for snippet, examples, line, what in plans:
         result = Result(snippet.line, raised=bool(what))
         result.faults += [f"{shown(path)}:{line + 1}: {what}"] if what else []
@@ -118,13 +116,15 @@ def _examples(snippet: Snippet) -> tuple[list[doctest.Example], int, str]:
 
 
 def _run(
-    path: Path, pieces: Sequence[Piece], seed: int, patience: int, processes: Any
+    path: Path, pieces: Sequence[Piece], seed: int, patience: int, start: str
 ) -> Iterator[Ran]:
     """Run pieces of code one after the other in a process of their own."""
     if not pieces:
         return
-    receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=_work, args=(path, pieces, seed, {**os.environ}, sender))
+    context: Any = multiprocessing.get_context(start)
+    context.set_forkserver_preload(OTHERS)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(path, pieces, seed, {**os.environ}, sender))
     process.start()
     sender.close()
     try:
