@@ -67,22 +67,16 @@ def is_ready(wanted):
 
 def fill(wanted):
     """Install what is wanted and say so in `.venv/ready`, last."""
+    ready = f"{key()} {wanted}\n"
     uv = find_uv()
     if is_ready("site"):
         (VENV / "ready").unlink()
     else:
         python = sys.executable if sys.version_info >= (3, 11) else ">=3.11"
         run(uv, "venv", "--quiet", "--clear", "--python", python, VENV)
-    install = [
-        uv,
-        "pip",
-        "install",
-        "--python",
-        VENV,
-        *([] if sys.stdout.isatty() else ["--quiet"]),
-    ]
-    install += ["--build-constraints", PINS, "--require-build-hashes"]
-    install += ["--preview-features", "build-dependency-hashes"]
+    install = [uv, "pip", "install", "--python", VENV, "--build-constraints", PINS]
+    install += ["--preview-features", "build-dependency-hashes", "--require-build-hashes"]
+    install += [] if sys.stdout.isatty() else ["--quiet"]
     if not run(*install, "--dry-run", "--no-deps", "--requirements", TORCH, ask=True):
         os.environ["UV_TORCH_BACKEND"] = "cpu"  # PyTorch's index; last, as uv fails if it is silent
     pins = ["--require-hashes", "--constraints", PINS, "--constraints", TORCH, "--extra", "site"]
@@ -91,27 +85,28 @@ def fill(wanted):
     (site_packages / "rlhf_explained.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     if wanted == "test":
         install_node()
-    (VENV / "ready").write_text(f"{key()} {wanted}\n", encoding="utf-8")
+    (VENV / "ready").write_text(ready, encoding="utf-8")
 
 
 def find_uv():
     """The machine's uv, or the one that pip brings; told of the places that pip is told of."""
-    own = CACHE / "uv"
-    uv = next((uv for uv in ("uv", own / "bin" / "uv") if run(uv, "cache", "dir", ask=True)), None)
-    if not uv:  # none, or an older one than pyproject.toml asks for
-        run(sys.executable, "-m", "venv", "--clear", own)
+    folder = CACHE / "uv"
+    python, own = folder / "bin" / "python", folder / "bin" / "uv"
+    uv = next((uv for uv in ("uv", own) if run(uv, "cache", "dir", ask=True)), None)
+    if not uv:  # none, or another one than pyproject.toml asks for
+        run(sys.executable, "-m", "venv", "--clear", folder)
         pin = re.search(r"(?m)^uv==(.*\\\n)*.*", PINS.read_text(encoding="utf-8"))
-        (own / "pin.txt").write_text(pin[0], encoding="utf-8")
-        pip = [own / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
-        run(*pip, "--requirement", own / "pin.txt")
-    python = own / "bin" / "python" if own.exists() else Path(sys.base_prefix, "bin", "python3")
-    told = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True)
+        (folder / "pin.txt").write_text(pin[0], encoding="utf-8")
+        pip = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement"]
+        run(python, *pip, folder / "pin.txt")
+    pip = [python if python.exists() else Path(sys.base_prefix, "bin", "python3"), "-m", "pip"]
+    told = subprocess.run([*pip, "config", "list"], capture_output=True, text=True)
     for option, value in re.findall(r"([\w-]+)=('.*')", told.stdout):  # the environment's first
         if option in SETTINGS:
             places = ("," if option == "find-links" else " ").join(ast.literal_eval(value).split())
             os.environ.setdefault(SETTINGS[option], places)
     os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")  # pip's; hashes keep it safe
-    return uv or own / "bin" / "uv"
+    return uv or own
 
 
 def install_node():
@@ -144,11 +139,8 @@ def run(*command, ask=False):
     except OSError as error:
         code = error
     if code and not ask:
-        line = " ".join(str(part) for part in command)
-        hint = "A new dependency? `python3 .ci/venv.py pin` adds it to constraints.txt."
-        sys.exit(
-            f"the set-up failed, and the next command starts it anew: {code} from {line}\n{hint}"
-        )
+        print("the set-up failed, and the next command starts it anew:", *command, file=sys.stderr)
+        sys.exit(f"({code}; `python3 .ci/venv.py pin` adds new dependencies to constraints.txt)")
     return not code
 
 
