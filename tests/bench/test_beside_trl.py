@@ -22,15 +22,15 @@ from tests.trl import grpo
 REQUIREMENTS = ROOT / "tests" / "trl" / "requirements.txt"
 
 
-def pins(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    required = [line.partition(" ;")[0] for line in lines if not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in required), required
-    return dict(line.split("==") for line in required)
+def pins(*paths: Path) -> dict[str, str]:
+    text = "".join(path.read_text(encoding="utf-8") for path in paths)
+    found = re.findall(r"(?m)^([a-z0-9-]+)==([0-9.]+)[ +\n]", text)
+    assert len(found) == len(re.findall(r"(?m)^[^#\s]", text))
+    return dict(found)
 
 
 def test_trl_runs_on_the_same_torch_and_every_version_is_pinned() -> None:
-    theirs, ours = pins(REQUIREMENTS), pins(ROOT / "constraints.txt")
+    theirs, ours = pins(REQUIREMENTS), pins(*ROOT.glob("constraints*.txt"))
     assert {"trl", "transformers", "datasets"} <= theirs.keys()
     same = ("torch", "numpy", "jaxtyping", "safetensors")
     assert {name: theirs[name] for name in same} == {name: ours[name] for name in same}
