@@ -33,6 +33,7 @@ def copied(page: Page, block: str) -> list[str]:
     return texts
 
 
+DECLARED = ".doc-signature, .mkdocstrings-source *"  # what nobody runs
 BLOCK = ":is(.language-python, .language-pycon)"
 CODE = [page for page in PAGES if language(page, "python", "pycon")]
 NOTEBOOKS = [page for page in CODE if page.startswith("notebooks/")]
@@ -41,11 +42,8 @@ NOTEBOOKS = [page for page in CODE if page.startswith("notebooks/")]
 @pytest.mark.parametrize("name", [page for page in CODE if page not in NOTEBOOKS])
 def test_what_a_page_copies_runs_as_one_script(name: str, visit: Visit, tmp_path: Path) -> None:
     with visit(name) as page:
-        texts = copied(page, ":is(.language-python, .language-pycon)")
-    shown = soup(name).select(
-        ":is(.language-python, .language-pycon):not(.doc-signature) pre > code"
-    )
-    assert len(texts) == len(shown)
+        texts = copied(page, BLOCK)
+    assert len(texts) == len(soup(name).select(f"{BLOCK}:not({DECLARED}) pre > code"))
     assert all(text.strip() for text in texts)
     settings = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
