@@ -221,6 +221,13 @@ def test_new_constraints_have_hashes_and_leave_torch_alone(
     assert installed(clone) == {"torch-2.13.0+cpu", "other-1", f"pages-{pages}"}
 
 
+def test_what_python_compiles_is_kept() -> None:
+    command = ["make", "--silent", "--file", "Makefile", "--file", "-", "probe"]
+    probe = b"probe: ; @printenv PYTHONDONTWRITEBYTECODE || echo unset"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    assert subprocess.check_output(command, cwd=ROOT, input=probe, env=environment) == b"unset\n"
+
+
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-torch.txt"])
 def test_no_pin_is_cudas_or_names_a_host(name: str) -> None:
     pins = re.findall(r"(?m)^([^#\s].*)", (ROOT / name).read_text(encoding="utf-8"))
