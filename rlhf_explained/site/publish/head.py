@@ -19,8 +19,10 @@ from rlhf_explained.site.markdown.glossary import navigation
 
 CARDS = "assets/cards"
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
-FRONT_MATTER = {"description": str, "search": dict, "hide": list, "edition": list, "numbers": str}
-_NAMES = {str: "a text", dict: "names with values", list: "a list"}
+FRONT_MATTER: dict[str, type] = {
+    "description": str, "search": dict, "hide": list, "edition": list, "numbers": str,
+}  # fmt: skip
+_NAMES: dict[type, str] = {str: "a text", dict: "names with values", list: "a list"}
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
 _FIRST_PROSE = re.compile(r"<p>(?!<a download)(.*?)</p>", re.S)
