@@ -128,6 +128,8 @@ def _run(
     process.start()
     sender.close()
     try:
+        with contextlib.suppress(EOFError):
+            receiver.recv()  # now it has begun: imports may take their time on a busy machine
         for _ in pieces:
             ready = wait([receiver, process.sentinel], patience)
             if not ready:
@@ -162,6 +164,7 @@ def _work(
     compiler = codeop.Compile()  # goes on with what `from __future__ import` has begun
     compiler.flags = 0
     gc.freeze()  # what is there already need not be looked through each time
+    sender.send("begun")
     complaints, heard = io.StringIO(), 0  # of the whole page: a thread may be late
     threading.excepthook = lambda it: complaints.write("".join(traceback.format_exception(it[1])))
     for place, (code, line, language) in enumerate(pieces, 1):
