@@ -18,7 +18,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Link, Navigation
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import parallel
@@ -92,15 +92,11 @@ def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
 def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
     """Keep the navigation, which no later event knows; find what in it is no page."""
     _nav[:] = [nav]
-    waiting = [*nav.items]
-    while waiting:
-        item = waiting.pop()
-        waiting += item.children or ()
-        if isinstance(item, Link) and not re.match(r"\w+:", item.url):
-            place = Path(config.config_file_path)
-            line = faults.line_of(place, re.escape(item.url)) or 1
-            what = f"{item.url!r} is no page of the site: name a .md file, or a .py of a notebook"
-            faults.logger.warning(f"{shown(place)}:{line}: {what}")
+    place = Path(config.config_file_path)
+    for name in [page.file.src_uri for page in nav.pages if not page.file.is_documentation_page()]:
+        line = faults.line_of(place, re.escape(name)) or 1
+        what = f"{name!r} is no page of the site: name a .md file, or a .py of a notebook"
+        faults.logger.warning(f"{shown(place)}:{line}: {what}")
     return nav
 
 

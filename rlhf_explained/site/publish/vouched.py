@@ -20,7 +20,7 @@ _NAMED = re.compile(r"\b(?:section|version|Python|Llama|GPT|TRL) [\d.]+")  # as 
 _EQUATION = re.compile(rf"[−-]?(?:{_DIGITS})(?: [−+×·/] (?:{_DIGITS}))+ = [−-]?(?:{_DIGITS})")
 _OPERATORS = str.maketrans("−×·", "-**", ",")
 _SHOWN = "pre, code, math, figure, .output, .samples"
-_APART = f"{_SHOWN}, .measured, .time, h1, h2, h3, svg, script, sup, .headerlink"
+_APART = f"{_SHOWN}, .measured, .time, .fault, h1, h2, h3, svg, script, sup, .headerlink"
 _BLOCKS = "p, li, tr, dd"
 _SENTENCE = re.compile(r"(?<=[.!?])[)”\"]*\s+(?=[A-Z(“\"])")
 _MADE_UP = re.compile(r"\b(?:illustrati|suppose|imagine|say\b|for example|if\b)", re.I)
