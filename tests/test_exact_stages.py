@@ -20,7 +20,7 @@ from rlhf_explained.studies.frontier import (
 )
 from rlhf_explained.world import exact, optima
 
-REACHED = {"ppo": 0.98, "group": 0.97, "dpo": 0.96}  # of what the best policy gains, at least
+REACHED = {"ppo": 0.98, "group": 0.97, "dpo": 0.97}  # of what the best policy gains, at least
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_so_they_did_on_every_seed_of_the_study(setting: str) -> None:
     """The study's seeds are others than those on which the settings were chosen."""
     shares = stored("frontier").values(setting, "share")
     assert len(shares) >= 5
-    assert min(shares) >= REACHED[setting]
+    assert min(shares) >= (REACHED | {"dpo": 0.96})[setting]
 
 
 @pytest.mark.parametrize("setting", ["ratio_k3", "k2"])
