@@ -24,8 +24,8 @@ def weight(name: str) -> tuple[int, int]:
 
 def test_pages_are_light() -> None:
     heavy = {name: weight(name) for name in PAGES if name not in EXEMPT}
-    assert not {name for name, (whole, without) in heavy.items() if without > 80_000}
-    assert not {name for name, (whole, without) in heavy.items() if whole > 130_000}
+    assert not {name for name, (whole, without) in heavy.items() if without > 60_000}
+    assert not {name for name, (whole, without) in heavy.items() if whole > 120_000}
 
 
 # The first view

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 # The switch of the menu has no name, and it stands outside of all landmarks.
 _SWITCH = '<input class="md-toggle" data-md-toggle="drawer" type="checkbox" id="__drawer" autocomplete="off">'  # noqa: E501
 _NAMED = _SWITCH.replace(" autocomplete", ' aria-label="Menu" autocomplete')
 _MENU = '<label class="md-header__button md-icon" for="__drawer">'
+_AS_IT_STANDS = re.compile(r"(<(pre|script|textarea)\b.*?</\2>)", re.S)
+_NEEDLESS = {  # it changes nothing on the screen, and is a tenth of a page of the API
+    re.compile(r'<span class="md-ellipsis">([^<]*?)\s*</span></a>'): r"\1</a>",  # in the menu
+    re.compile(r' class="autorefs autorefs-internal"'): "",
+    re.compile(r' xmlns="http://www.w3.org/2000/svg"(?= viewBox="0 0 24 24">)'): "",
+}
+_ONE_COLOUR = re.compile(r'<span class="(\w+)">[^<]*</span>(?:\s*<span class="\1">[^<]*</span>)+')
 # The worker looks for words that begin like those of the question, so "is" finds every "isolated".
 # The index holds no stop words; a question is better without them too, if anything is left.
 _PLAIN_QUESTION = """\
@@ -20,7 +28,7 @@ addEventListener("message", ({ data: message }) => {
 
 
 def page(output: str) -> str:
-    """Name the switch of the menu, and put it where the menu's sign is.
+    """Name the switch of the menu, and put it where its sign is; leave out the templates' blanks.
 
     Args:
         output: A page's HTML.
@@ -28,7 +36,19 @@ def page(output: str) -> str:
     Returns:
         The same page, as it looks.
     """
-    return output.replace(_SWITCH, "", 1).replace(_MENU, _NAMED + _MENU, 1)
+    output = output.replace(_SWITCH, "", 1).replace(_MENU, _NAMED + _MENU, 1)
+    for needless, rest in _NEEDLESS.items():
+        output = needless.sub(rest, output)
+    output = _ONE_COLOUR.sub(_together, output)
+    parts = _AS_IT_STANDS.split(output)  # text, block, its tag, text, …
+    del parts[2::3]
+    parts[::2] = (re.sub(r"\s*\n\s*", "\n", part) for part in parts[::2])
+    return "".join(parts)
+
+
+def _together(spans: re.Match[str]) -> str:
+    """One tag for neighbours of one colour in code."""
+    return f'<span class="{spans[1]}">{re.sub("<[^>]+>", "", spans[0])}</span>'
 
 
 def scripts(folder: Path) -> None:
