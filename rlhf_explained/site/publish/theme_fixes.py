@@ -39,10 +39,10 @@ def page(output: str) -> str:
     output = output.replace(_SWITCH, "", 1).replace(_MENU, _NAMED + _MENU, 1)
     for needless, rest in _NEEDLESS.items():
         output = needless.sub(rest, output)
-    output = _ONE_COLOUR.sub(_together, output)
     parts = _AS_IT_STANDS.split(output)  # text, block, its tag, text, …
     del parts[2::3]
     parts[::2] = (re.sub(r"\s*\n\s*", "\n", part) for part in parts[::2])
+    parts[1::2] = (_ONE_COLOUR.sub(_together, block) for block in parts[1::2])
     return "".join(parts)
 
 
