@@ -196,11 +196,11 @@ def reward_rise_verdict(run: Run) -> tuple[str, str]:
         )
         # two errors of a difference
         apart = math.ceil(2 * math.sqrt(2) * error / rise) if rise > 0 else 0
-        text.append(
-            f"To see the rise, compare iterations that lie {apart:,} apart."
-            if apart
-            else "There is no rise to see."
-        )
+        seen = f"To see the rise, compare iterations that lie {apart:,} apart."
+        if apart < 2:
+            near = "From one iteration to the next, the rise is beyond the noise."
+            seen = near if apart else "There is no rise to see."
+        text.append(seen)
     note = "slope of a line through the means; error by the spread of single scores"
     return " ".join(text), note
 
