@@ -341,7 +341,7 @@ def test_score_and_length_correlate_as_they_do(slope: float, tmp_path: Path):
 @pytest.mark.parametrize(
     ("slope", "conclusion"),
     [
-        (0.5, "To see the rise, compare iterations that lie 1 apart."),
+        (0.5, "From one iteration to the next, the rise is beyond the noise."),
         (0.1, "To see the rise, compare iterations that lie 3 apart."),
         (0.0, "There is no rise to see."),
         (-0.1, "There is no rise to see."),
