@@ -144,7 +144,7 @@ from rlhf_explained.site.build import listen, render
 
 root = Path.cwd()
 only = {
-    "exclude_docs": "*.md\\n*.py\\n!/index.md\\n!/guide/other*",
+    "exclude_docs": "*.md\\n*.py\\n!/index.md\\n!/guide/other*\\n!/guide/other/*",
     "nav": ["index.md", {"Card": "card.png"}],
 }
 print(*render(root, root / "pages", listen(root, aloud=False), strict=False, **only)[0], sep="\\n")

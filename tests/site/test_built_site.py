@@ -58,7 +58,7 @@ def test_the_notebook_can_be_taken_along(pages: dict[str, str]) -> None:
     if "http" not in first:  # no address was given: the wheel lies beside the notebook
         assert (SITE / "notebooks" / wheel.name).read_bytes() == wheel.read_bytes()
     page = pages["notebooks/01_what_is_rlhf/index.html"]
-    assert '<a download="" href="../01_what_is_rlhf.ipynb"' in page
+    assert '<a download="01_what_is_rlhf.ipynb" href="../01_what_is_rlhf.ipynb"' in page
     assert len(page) < 300_000, "JupyterLab's style sheet alone is twice as long"
     assert not re.search(r'<style type|class="jp-|highlight-ipynb|[Mm]ath[Jj]ax', page)
     index = json.loads((SITE / "search/search_index.json").read_text(encoding="utf-8"))

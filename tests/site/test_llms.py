@@ -183,8 +183,8 @@ def test_a_figure_has_all_its_data_once(tmp_path: Path, monkeypatch: pytest.Monk
     )
     table = SimpleNamespace(title="Loss < 1", csv=lambda: "step\n1\n2\n")
     monkeypatch.setattr(llms, "current_run", lambda: None)
-    monkeypatch.setattr(llms.figures, "FIGURES", {"loss": None})
-    monkeypatch.setattr(llms.cached, "tables", lambda name, run: [table])
+    drawn = SimpleNamespace(tables=lambda run: [table])
+    monkeypatch.setattr(llms.figures, "FIGURES", {"loss": drawn})
     text = full(page(figure), page(figure))
     assert text.count("```csv\nstep\n1\n2\n```") == 1
     assert "**Data**\n\nLoss < 1:\n\n```csv" in text
