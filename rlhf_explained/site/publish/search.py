@@ -17,7 +17,7 @@ WEIGHTS = {  # by how a path begins, the first that fits: what explains stands b
     "guide/": 2.0,
     "notebooks/": 0.8,
     "reference/glossary/": 1.5,
-    "reference/bibliography/": 0.5,
+    "reference/bibliography/": 0.55,
     "reference/": 0.25,
     "": 2.0,
 }
@@ -42,7 +42,7 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str
     for entry in index["docs"]:
         page, _, section = entry["location"].partition("#")
         entry["boost"] = next(WEIGHTS[start] for start in WEIGHTS if page.startswith(start))
-        entry["text"] = _DRAWING.sub("", entry["text"])
+        entry["text"] = _DRAWING.sub("", entry.get("text", ""))
         key = (page, section or PAGE)
         if key in left:
             left.remove(key)
