@@ -29,11 +29,11 @@ from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.notebooks import download, execute
 from rlhf_explained.site.notebooks import page as notebook_page
 from rlhf_explained.site.publish import (
-    head,
     links,
+    metadata,
     policy,
     search,
-    sheets,
+    style_sheets,
     theme_fixes,
     vouched,
 )
@@ -168,7 +168,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         _sources[page.file.dest_uri] = source
         _pages.append(page)
     if source and source.suffix == ".md":
-        head.check(markdown, page, config)
+        metadata.check(markdown, page, config)
     date = _changes.get(page.file.src_uri)
     # for the map of the site; MkDocs would take the day on which it is built
     page.update_date = date or _changes.get(COMMIT) or page.update_date
@@ -189,7 +189,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             r'(?<=href=")/(figures/[^"]+)', partial(_way, page, files), page.content or ""
         )
         page.meta["search"] = execute.read(Path(page.file.abs_src_path or "")).metadata.search
-        head.check_notebook(page.meta.setdefault("description", head.description(html)))
+        metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
     return html
 
 
@@ -216,7 +216,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     site = Path(config.site_dir)
     theme_fixes.scripts(site / "assets/javascripts")
     if _published:  # while pages are written, the next one may need any rule
-        sheets.thin(site)
+        style_sheets.thin(site)
     _finish_search(site)
     _check_numbers(site)
     checked = {

@@ -20,7 +20,7 @@ from mkdocs.structure.pages import Page
 
 from rlhf_explained import memo
 from rlhf_explained.site import faults
-from rlhf_explained.site.publish import cards, head, links
+from rlhf_explained.site.publish import cards, links, metadata
 from tests.site.conftest import PAGES, ROOT, SITE, soup
 from tests.site.test_built_site import BUILD
 
@@ -111,7 +111,7 @@ def test_with_an_address_everything_agrees_on_it(published: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_page_without_a_description_gets_its_first_sentences(html: str, expected: str) -> None:
-    assert head.description(html) == expected
+    assert metadata.description(html) == expected
     assert len(expected) <= 160
 
 
@@ -152,7 +152,7 @@ def test_front_matter_that_says_nothing_is_a_fault(
     page.meta = meta
     faults.rendering(path)
     caplog.clear()
-    head.check(text, page, config)
+    metadata.check(text, page, config)
     assert caplog.messages[0].startswith(f"{path}:{line}: ")
     assert what in caplog.messages[0]
 

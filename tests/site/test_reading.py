@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from playwright.sync_api import Page
 
-from rlhf_explained.site.markdown import diagrams, glossary, learn
+from rlhf_explained.site.markdown import diagrams, glossary, reading_time
 from tests.site.conftest import PAGES, ROOT, Show, Visit, soup
 
 GUIDE = sorted(ROOT.glob("docs/guide/*.md"))
@@ -117,17 +117,17 @@ def test_diagrams_scroll_in_their_own_box(name: str, text: str, visit: Visit) ->
 
 
 def test_a_chapter_says_what_it_teaches_and_how_long_it_takes() -> None:
-    times = [learn.minutes(path.read_text(encoding="utf-8")) for path in GUIDE]
+    times = [reading_time.minutes(path.read_text(encoding="utf-8")) for path in GUIDE]
     for path, time in zip(GUIDE, times, strict=True):
         box = soup(f"guide/{path.stem}/").select_one("h1 + .admonition.learn")
         assert box, f"{path}: under the title"
         heading = box.select(".admonition-title")[0].get_text()
-        assert heading == f"What you'll learn · {learn.in_words(time)}"
+        assert heading == f"What you'll learn · {reading_time.in_words(time)}"
         assert 2 <= len(box.select("li")) <= 4
     home = soup("")
     assert f"about {sum(times)} minutes for the whole guide" in home.get_text()
     table = Counter(cell.get_text() for cell in home.select("td > .time"))
-    assert table == Counter(map(learn.in_words, times))
+    assert table == Counter(map(reading_time.in_words, times))
 
 
 PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
@@ -147,7 +147,7 @@ PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
     ],
 )
 def test_reading_time_counts_what_is_read(text: str, minutes: int) -> None:
-    assert learn.minutes(text) == minutes
+    assert reading_time.minutes(text) == minutes
 
 
 def test_the_notebook_knows_its_time() -> None:
@@ -161,7 +161,7 @@ def test_the_notebook_knows_its_time() -> None:
         ]
         said = re.search(r"about (\d+) minutes", html.unescape("\n".join(prose)))
         assert said
-        assert abs(int(said[1]) - learn.minutes("\n\n".join(prose))) <= 5
+        assert abs(int(said[1]) - reading_time.minutes("\n\n".join(prose))) <= 5
 
 
 # Terms

@@ -17,9 +17,9 @@ from rlhf_explained.site.markdown.diagrams import Diagrams
 from rlhf_explained.site.markdown.fences import Fences
 from rlhf_explained.site.markdown.formulas import Formulas
 from rlhf_explained.site.markdown.glossary import CitedIn, Links
-from rlhf_explained.site.markdown.learn import Learn, Signs
 from rlhf_explained.site.markdown.macros import MACRO, Macros
 from rlhf_explained.site.markdown.quiz import Quiz
+from rlhf_explained.site.markdown.reading_time import Learn, Signs
 from rlhf_explained.site.markdown.unread import Leftovers, Source
 
 # What looks like plain text, or may: keywords, strings and comments are enough to find one's way.

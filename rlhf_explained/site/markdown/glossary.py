@@ -23,7 +23,7 @@ from markdown.treeprocessors import Treeprocessor
 from markdown.util import AtomicString
 
 from rlhf_explained.site.faults import element
-from rlhf_explained.site.markdown.learn import DOCS
+from rlhf_explained.site.markdown.reading_time import DOCS
 
 GLOSSARY, BIBLIOGRAPHY = "reference/glossary.md", "reference/bibliography.md"
 PACKAGE = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from markdown.util import AtomicString
 
 from rlhf_explained import measured
 from rlhf_explained.site import faults
-from rlhf_explained.site.markdown import learn
+from rlhf_explained.site.markdown import reading_time
 from rlhf_explained.site.shown_run import current_run
 
 MACRO = r"\{\{(.*?)\}\}"
@@ -63,11 +63,11 @@ def _value(name: str) -> Element:
 
 
 def _minutes(name: str) -> Element:
-    pages = sorted(learn.DOCS.glob(name))
+    pages = sorted(reading_time.DOCS.glob(name))
     if not pages:
         what = f"no page {name!r} in docs/ to take the time of: name pages that are there"
         raise ValueError(what)
     time = Element("span", {"class": "time"})
-    times = [learn.minutes(page.read_text(encoding="utf-8")) for page in pages]
-    time.text = AtomicString(learn.in_words(sum(times)))
+    times = [reading_time.minutes(page.read_text(encoding="utf-8")) for page in pages]
+    time.text = AtomicString(reading_time.in_words(sum(times)))
     return time

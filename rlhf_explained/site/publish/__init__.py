@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from rlhf_explained.site import faults
-from rlhf_explained.site.publish import cards, edition, head, llms, pdf
+from rlhf_explained.site.publish import cards, edition, llms, metadata, pdf
 
 EDITION = "whole.md"
 
@@ -47,14 +47,14 @@ def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
     text = llms.full(once, *about)
     files.append(File.generated(config, "llms-full.txt", content=text))
     _cards(pages, config, files)
-    env.globals["preview"] = partial(head.preview, config=config)
+    env.globals["preview"] = partial(metadata.preview, config=config)
 
 
 def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     """Publish each page's picture; what keeps them from being drawn is a fault."""
     asked = {
-        head.name(page): {
-            "title": head.heading(page),
+        metadata.name(page): {
+            "title": metadata.heading(page),
             "description": page.meta.get("description", ""),
             "site": config.site_name,
         }
@@ -62,7 +62,7 @@ def _cards(pages: list[Page], config: MkDocsConfig, files: Files) -> None:
     }
     try:
         for name, picture in cards.pictures(asked).items():
-            path = f"{head.CARDS}/{name}.png"
+            path = f"{metadata.CARDS}/{name}.png"
             files.append(File.generated(config, path, abs_src_path=str(picture)))
     except ValueError as error:
         faults.logger.warning(str(error))
@@ -72,7 +72,9 @@ def _edition(whole: Page, pages: list[Page], config: MkDocsConfig, files: Files)
     """Fill the page, and offer the PDF that was printed from it, if one was."""
     wanted = tuple(whole.meta["edition"])
     parts = {
-        page.url: edition.Chapter(head.name(page), page.url, head.heading(page), page.content or "")
+        page.url: edition.Chapter(
+            metadata.name(page), page.url, metadata.heading(page), page.content or ""
+        )
         for page in pages
         if page.file.src_uri.startswith(wanted)
     }

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from mkdocs.structure.pages import Page
 
 from rlhf_explained import figures, memo
-from rlhf_explained.site.publish.head import heading
+from rlhf_explained.site.publish.metadata import heading
 from rlhf_explained.site.shown_run import current_run
 
 OPTIONAL = "API"  # a section of the navigation that a reader with little room may leave out

@@ -7,7 +7,7 @@ from pathlib import Path
 import material
 import pytest
 
-from rlhf_explained.site.publish import sheets
+from rlhf_explained.site.publish import style_sheets
 from tests.site.conftest import Visit
 
 THEME = Path(material.__file__).parent / "templates/assets/stylesheets"
@@ -34,7 +34,7 @@ def test_what_nothing_can_match_is_left_out(written: str, published: str, tmp_pa
     (tmp_path / "index.html").write_text('<p class="there">gone</p>')
     sheet = tmp_path / "x.css"
     sheet.write_text(written)
-    sheets.thin(tmp_path)
+    style_sheets.thin(tmp_path)
     assert sheet.read_text() == published
 
 
