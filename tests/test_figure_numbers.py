@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from places import place
 
 from rlhf_explained import studies
-from rlhf_explained.figures import FIGURES, draw, ppo
+from rlhf_explained.figures import FIGURES, draw
+from rlhf_explained.figures.chapters import ppo
 from rlhf_explained.figures.colours import FAINT, INK
 from rlhf_explained.figures.table import Column, Table
 from rlhf_explained.measured.of_studies import SPEEDS

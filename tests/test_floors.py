@@ -99,7 +99,7 @@ def test_an_import_against_the_floors_is_found_with_its_line(tmp_path, file, sta
         ("models/head.py", "from rlhf_explained.world.tokenizer import PAD"),
         ("stages/ppo.py", "from rlhf_explained import memo, rollout"),
         ("stages/__init__.py", "from rlhf_explained.stages.sft import train_sft"),
-        ("figures/ppo.py", "import matplotlib"),
+        ("figures/chapters/ppo.py", "import matplotlib"),
         ("site/hooks.py", "from rlhf_explained.site.faults import shown"),
     ],
 )

@@ -60,10 +60,11 @@ seen["ended"] = builder.show({page}, set())
 json.dump(seen, sys.stdout, default=lambda found: sorted(map(str, found)))
 """
 
+TIMELINE = "rlhf_explained/figures/chapters/history.py"
 HAND = "docs/guide/ppo-by-hand.md"
 EDITS = [
-    ("figure", "rlhf_explained/figures/history.py", "guide/history", "4, str(year)", "4, 'then'"),
-    ("drawing fault", "rlhf_explained/figures/history.py", "guide/history", "str(year)", "1 / 0"),
+    ("figure", TIMELINE, "guide/history", "4, str(year)", "4, 'then'"),
+    ("drawing fault", TIMELINE, "guide/history", "str(year)", "1 / 0"),
     ("snippet", HAND, "guide/ppo-by-hand", "```python\n", "```python\nprint(6 * 7, 'alone')\n"),
     ("endless", HAND, "guide/ppo-by-hand", "```python\n", "```python\nwhile True: pass\n"),
     (
@@ -110,9 +111,9 @@ def test_a_figure_is_drawn_by_its_newest_code(seen: dict[str, Any]) -> None:
 
 def test_a_figure_that_cannot_be_drawn_says_where(seen: dict[str, Any]) -> None:
     _, page, (fault,), _ = seen["drawing fault"]
-    lines = (ROOT / "rlhf_explained/figures/history.py").read_text(encoding="utf-8").split("\n")
+    lines = (ROOT / TIMELINE).read_text(encoding="utf-8").split("\n")
     (line,) = (at for at, text in enumerate(lines, 1) if "str(year)" in text)
-    said = f"rlhf_explained/figures/history.py:{line}: ZeroDivisionError"
+    said = f"{TIMELINE}:{line}: ZeroDivisionError"
     assert said in fault
     assert said in page
     assert seen["drawing fault mended"][1] == seen["whole"]["docs/guide/history.md"]

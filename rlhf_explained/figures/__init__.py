@@ -15,7 +15,7 @@ from rlhf_explained.pipeline import Run
 __all__ = ["CHAPTERS", "FIGURES", "Figure", "alt_text", "as_html", "titled"]
 
 CHAPTERS = tuple(
-    import_module(f"{__name__}.{chapter}")
+    import_module(f"{__name__}.chapters.{chapter}")
     for chapter in (
         "alignment",
         "pipeline",

@@ -39,8 +39,8 @@ class Figure:
 
     @property
     def module(self) -> str:
-        """The chapter's module in this package."""
-        return self.drawing.__module__.rpartition(".")[2]
+        """The full name of the chapter's module."""
+        return self.drawing.__module__
 
     @property
     def function(self) -> str:
@@ -50,7 +50,7 @@ class Figure:
     @property
     def file(self) -> Path:
         """The chapter's file."""
-        return Path(__file__).with_name(f"{self.module}.py")
+        return Path(self.drawing.__code__.co_filename)
 
     @property
     def sources(self) -> set[Path]:

@@ -166,7 +166,7 @@ def led_to(root: Path, pages: Iterable[Path]) -> set[Path]:
     text = "\n".join(file.read_text(encoding="utf-8") for file in sources if file.is_file())
     found = {page for page in every if page.name in text or f"{_folder(page)}/" in text}
     names = set(re.findall(r"\[(rlhf_explained[.\w]+)\.\w+\]", text))  # where references lead
-    names |= {f"rlhf_explained.figures.{FIGURES[name].module}" for name in FIGURES if name in text}
+    names |= {FIGURES[name].module for name in FIGURES if name in text}
     return found.union(*(showing(name, docs) for name in names))
 
 

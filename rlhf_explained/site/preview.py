@@ -74,7 +74,7 @@ def show(edited: Collection[Path], wrong: Iterable[Path], folder: Path) -> set[P
     known = (
         {Path(file.abs_src_path): file for file in last.files if file.abs_src_path} if last else {}
     )
-    drawn = {path for path in edited if path.parent == FIGURES}
+    drawn = {path for path in edited if path.is_relative_to(FIGURES)}
     if not edited or not all(path in known and path.is_file() for path in {*edited} - drawn):
         return None
     affected = {*edited, *(page for page in known if drawn and _draws(page, drawn))} & known.keys()

@@ -145,7 +145,7 @@ KINDS = {
         "\n## ", "\nEdited {} times.\n\n## ", "Edited {} times.",
     ),
     "figure": (
-        "rlhf_explained/figures/history.py", "guide/history/",
+        "rlhf_explained/figures/chapters/history.py", "guide/history/",
         "4, str(year)", "4, str(year) + ' edit {}'", " edit {}<",
     ),
     "snippet": (

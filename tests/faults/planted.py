@@ -52,14 +52,14 @@ FAULTS: dict[str, dict[str, Fault]] = {
             says="unknown figure 'no-such-figure'", cure="did you mean|known: "),
         "its code raises": Fault(
             "        1 / 0\n        year, month = (int(", at="```figure",
-            says=r"'timeline' cannot be drawn: rlhf_explained/figures/history.py:\d+: ZeroDivision",
+            says=r"'timeline' cannot be drawn: rlhf_\S+/chapters/history.py:\d+: ZeroDivision",
             cure="mend that line", page="docs/guide/history.md",
-            file="rlhf_explained/figures/history.py", old="        year, month = (int(",
+            file="rlhf_explained/figures/chapters/history.py", old="        year, month = (int(",
             place="docs/guide/history.md"),
         "an unknown value in its alt text": Fault(
             '"A timeline from {no-such-value} of learning', at="```figure",
             says="the alt text of figure 'timeline': .*no-such-value", cure="the closest are",
-            page="docs/guide/history.md", file="rlhf_explained/figures/history.py",
+            page="docs/guide/history.md", file="rlhf_explained/figures/chapters/history.py",
             old='"A timeline of learning', place="docs/guide/history.md"),
         "without a name": Fault(
             "```figure\n```", at="```figure", says="unknown figure ''", cure="known: "),

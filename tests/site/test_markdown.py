@@ -89,7 +89,8 @@ def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, 
     caption = html[html.index("<figcaption>") :]
     for part in ("<em>loop</em>", "<math", 'href="https://example.org"'):
         assert part in caption
-    assert "[Code][rlhf_explained.figures.ppo.loop]" in caption  # a link once autorefs is there
+    # a link once autorefs is there
+    assert "[Code][rlhf_explained.figures.chapters.ppo.loop]" in caption
     assert "Data" not in caption  # it is an illustration
     assert not caplog.records
 
@@ -376,7 +377,7 @@ def test_a_drawing_that_fails_names_its_line_and_spoils_no_other(
     run = Run(RunConfig(), key, spoilt)
     parallel.together(cached.jobs(run))
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is drawn
-    with pytest.raises(cached.DrawingError, match=r"rlhf_explained/figures/\w+\.py:\d+: KeyError"):
+    with pytest.raises(cached.DrawingError, match=r"figures/chapters/\w+\.py:\d+: KeyError"):
         cached.svg("reward-model-training", run)
     assert cached.svg("before-after", run).startswith("<svg")
     assert cached.svg("ppo-clip", run).startswith("<svg")

@@ -393,6 +393,11 @@ def test_outputs_depend_on_what_a_notebook_imports_and_draws() -> None:
         {file.relative_to(package).as_posix() for file in execute.sources(notebooks / name)}
         for name in ("01_what_is_rlhf.py", "02_reward_modeling.py")
     )
-    assert {"walkthrough.py", "stages/ppo.py", "figures/sft.py", "figures/draw.py"} <= first
+    assert {
+        "walkthrough.py",
+        "stages/ppo.py",
+        "figures/chapters/sft.py",
+        "figures/draw.py",
+    } <= first
     assert "stages/reward_model.py" in judges
     assert not any(name.startswith(("figures/", "site/", "walkthrough")) for name in judges)

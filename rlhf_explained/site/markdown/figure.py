@@ -48,7 +48,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
     box.text = AtomicString(stash.store(figures.titled(drawing, f"figure-{unique}-alt", alt)))
     words = SubElement(figure, "figcaption")
     what = figures.FIGURES[name]
-    link = f"[Code][{figures.__name__}.{what.module}.{what.function}]"  # a reference to the API
+    link = f"[Code][{what.module}.{what.function}]"  # a reference to the API
     for paragraph in f"{caption.strip()} {link}".split("\n\n"):
         SubElement(words, "p").text = paragraph.strip()
     if tables := what.tables(run):
@@ -71,7 +71,7 @@ def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, numbe
 def notebook_caption(name: str, run: Run) -> str:
     """The links under a figure in a notebook, whose prose says the rest, as HTML."""
     what = figures.FIGURES[name]
-    code = f"{figures.__name__}.{what.module}.{what.function}"
+    code = f"{what.module}.{what.function}"
     links = [f'<autoref identifier="{code}">Code</autoref>']
     for table in what.tables(run):
         file = f"{table.name}.csv"

@@ -1,0 +1,1 @@
+"""The figures of each chapter of the guide: numbers, alternative texts and drawings together."""
