@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class Figure:
     @property
     def file(self) -> Path:
         """The chapter's file."""
-        return Path(self.drawing.__code__.co_filename)
+        return Path(str(sys.modules[self.module].__file__))
 
     @property
     def sources(self) -> set[Path]:
