@@ -96,11 +96,10 @@ def citations() -> dict[str, list[tuple[Path, str, int]]]:
     """Where each source is cited: page, its title, and how often, by the source's anchor."""
     found: dict[str, list[tuple[Path, str, int]]] = defaultdict(list)
     order = {DOCS / name: place for place, name in enumerate(navigation())}
-    pages = [*DOCS.rglob("*.md"), *DOCS.glob("notebooks/*.py")]
-    for page in sorted(pages, key=lambda page: (order.get(page, len(order)), page)):
+    for page in sorted(DOCS.rglob("*.md"), key=lambda page: (order.get(page, len(order)), page)):
         text = page.read_text(encoding="utf-8")
         cited = Counter(re.findall(r"\]\((?:[^)\s]*/)?bibliography\.md#([\w-]+)\)", text))
-        title = re.search(r"(?m)^# # (.+)" if page.suffix == ".py" else r"(?m)^# (.+)", text)
+        title = re.search(r"(?m)^# (.+)", text)
         name = re.split(r"(?<!Stage \d): ", title[1] if title else page.stem)[0]
         for source, times in cited.items():
             found[source].append((page, name, times))

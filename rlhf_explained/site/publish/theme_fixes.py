@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _NEEDLESS = {  # it changes nothing on the screen, and is a tenth of a page of t
     re.compile(r' class="autorefs autorefs-internal"'): "",
     re.compile(r' xmlns="http://www.w3.org/2000/svg"(?= viewBox="0 0 24 24">)'): "",
 }
+_NARROW = 24  # characters of code that fit into the narrowest window, 320 px
 _ONE_COLOUR = re.compile(r'<span class="(\w+)">[^<]*</span>(?:\s*<span class="\1">[^<]*</span>)+')
 # The worker looks for words that begin like those of the question, so "is" finds every "isolated".
 # The index holds no stop words; a question is better without them too, if anything is left.
@@ -42,8 +44,18 @@ def page(output: str) -> str:
     parts = _AS_IT_STANDS.split(output)  # text, block, its tag, text, …
     del parts[2::3]
     parts[::2] = (re.sub(r"\s*\n\s*", "\n", part) for part in parts[::2])
-    parts[1::2] = (_ONE_COLOUR.sub(_together, block) for block in parts[1::2])
+    parts[1::2] = map(_code, parts[1::2])
     return "".join(parts)
+
+
+def _code(block: str) -> str:
+    """Let the keyboard reach code that may scroll; give neighbours of one colour one tag."""
+    if not block.startswith("<pre"):
+        return block
+    lines = html.unescape(re.sub(r"<[^>]+>", "", block)).splitlines()
+    if any(len(line) > _NARROW for line in lines):
+        block = block.replace("<code>", '<code tabindex="0">', 1)
+    return _ONE_COLOUR.sub(_together, block)
 
 
 def _together(spans: re.Match[str]) -> str:
