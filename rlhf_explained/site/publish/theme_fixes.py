@@ -14,6 +14,9 @@ _AS_IT_STANDS = re.compile(r"(<(pre|script|textarea)\b.*?</\2>)", re.S)
 _NEEDLESS = {  # it changes nothing on the screen, and is a tenth of a page of the API
     re.compile(r'<span class="md-ellipsis">([^<]*?)\s*</span></a>'): r"\1</a>",  # in the menu
     re.compile(r' class="autorefs autorefs-internal"'): "",
+    re.compile(r'<span title="([^"<>]*)">\1</span>'): r"\1",
+    re.compile(r'<span class="normal">([\s\d]+)</span>'): r"\1",  # the numbers of lines
+    re.compile(r' data-search-exclude(?:="")?(?=[ >])'): "",  # the index is made before
     re.compile(r' xmlns="http://www.w3.org/2000/svg"(?= viewBox="0 0 24 24">)'): "",
 }
 _NARROW = 24  # characters of code that fit into the narrowest window, 320 px

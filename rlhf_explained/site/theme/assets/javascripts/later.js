@@ -19,6 +19,7 @@ const load = (sign) => {
       if (!later.dataset.src.includes("/bundle.")) return
       document.dispatchEvent(new Event("DOMContentLoaded")) // the theme waits for it, and it is over
       for (const bar of document.querySelectorAll(".md-code__nav")) bar.role = "none" // no landmark
+      for (const wide of document.querySelectorAll(".md-typeset__scrollwrap")) wide.tabIndex = 0
       if (sign.type === "keydown") sign.target.dispatchEvent(new KeyboardEvent("keydown", sign))
       if (document.getElementById("__search").checked) document.forms.search.query.focus()
     }
