@@ -24,7 +24,7 @@ from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.site.snippets.find import find
 from rlhf_explained.site.snippets.run import results
 
-FIGURES, VALUES = (Path(str(room.__file__)).parent for room in (figures, measured))
+FIGURES = Path(figures.__file__).parent
 PATIENCE = 60  # seconds that a piece of a page's code may take
 
 
@@ -119,19 +119,15 @@ def read_anew(edited: Collection[Path]) -> None:
     Args:
         edited: Python files.
     """
-    loaded = [
-        module
-        for name, module in sys.modules.items()
-        if name.startswith((figures.__name__, measured.__name__))
-    ]
+    changed = {path.resolve() for path in edited}
+    rooms = (figures.__name__, measured.__name__)
     sources = {
         module: memo.sources_of(Path(str(module.__file__)), ("figures", "measured"))
-        for module in loaded
+        for name, module in sys.modules.items()
+        if name.startswith(rooms)
     }
-    for module in sorted(
-        loaded, key=lambda module: len(sources[module])
-    ):  # as they need each other
-        if sources[module] & {*edited}:
+    for module in sorted(sources, key=lambda module: len(sources[module])):  # what is used, first
+        if sources[module] & changed:
             importlib.reload(module)
 
 

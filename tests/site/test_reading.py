@@ -43,7 +43,7 @@ def test_the_words_of_a_diagram_say_all_that_it_says() -> None:
             drawn += 1
             assert code["role"] == "img", "a drawing that a screen reader would spell"
             assert str(code["aria-label"]).startswith(f"Diagram: {diagrams.title(drawing)}. ")
-            said = code.find_parent("div", class_="language-text").find_next_sibling()  # type: ignore[union-attr]
+            said = code.find_parent("div", class_="language-text").find_next_sibling()
             assert said
             assert said.select(":scope.words > summary")[0].get_text() == "In words"
             steps = {str(n) for some in said.select("ol") for n in range(1, 1 + len(some("li")))}

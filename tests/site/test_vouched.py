@@ -25,7 +25,7 @@ def found(html: str, folder: Path) -> list[str]:
         '<p>Labelers agreed in 72.6 % (<a href="../bibliography/#a">A 2022</a>).</p>',
         '<table><tr><td>72.6 %</td><td><a href="https://arxiv.org/abs/1">A</a></td></tr></table>',
         "<p>Suppose that 99.5 % are right.</p>",
-        "<p>The sum: 7.3 − 0.5 = 6.8.</p>",
+        "<p>The sum: 7.3 − 0.5 = 6.8, and 9 × 8 / 2 = 36, 1,200 / 2 + 7.3 = 607.3.</p>",
         "<p>See section 4.2, with Python 3.11, version 1.10.2.</p>",
         "<p>Three of 12 words.</p>",
     ],
@@ -44,6 +44,8 @@ def test_these_are_vouched_for(html: str, tmp_path: Path) -> None:
         ('<p>Right in 61.5 %. <a href="../bibliography/#a">A</a> say more.</p>', ["61.5"]),
         ('<p>See <a href="../ppo/">PPO</a>: 0.66.</p>', ["0.66"]),
         ("<p>The sum: 7.3 − 0.5 = 6.9.</p>", ["7.3 − 0.5 = 6.9"]),
+        ("<p>If both always take the likeliest word, it has 0.72.</p>", ["0.72"]),
+        ("<p>There are 6 / 0 = 4 of them.</p>", ["6 / 0 = 4"]),
         ("<blockquote><p>It has 0.72.</p></blockquote>", ["0.72"]),
     ],
 )

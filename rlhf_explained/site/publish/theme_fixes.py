@@ -1,4 +1,4 @@
-"""What the theme gets wrong and lets nobody mend in a template."""
+"""What the theme gets wrong, or writes in vain, and lets nobody mend in a template."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 # The switch of the menu has no name, and it stands outside of all landmarks.
-_SWITCH = '<input class="md-toggle" data-md-toggle="drawer" type="checkbox" id="__drawer" autocomplete="off">'  # noqa: E501
+_SWITCH = (
+    '<input class="md-toggle" data-md-toggle="drawer" type="checkbox" id="__drawer" '
+    'autocomplete="off">'
+)
 _NAMED = _SWITCH.replace(" autocomplete", ' aria-label="Menu" autocomplete')
 _MENU = '<label class="md-header__button md-icon" for="__drawer">'
 _AS_IT_STANDS = re.compile(r"(<(pre|script|textarea)\b.*?</\2>)", re.S)

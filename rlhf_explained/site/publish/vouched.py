@@ -8,6 +8,7 @@ if its sentence says that it is made up.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,11 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)*|\.\d+"
 _NUMBER = re.compile(rf"(?<![\w.,/$§])(?<!\w-)({_DIGITS})(\s?%)?(?![\w/])")
 _NAMED = re.compile(r"\b(?:section|version|Python|Llama|GPT|TRL) [\d.]+")  # as others number things
 _EQUATION = re.compile(rf"[−-]?(?:{_DIGITS})(?: [−+×·/] (?:{_DIGITS}))+ = [−-]?(?:{_DIGITS})")
-_OPERATORS = str.maketrans("−×·", "-**", ",")
 _SHOWN = "pre, code, math, figure, .output, .samples"
 _APART = f"{_SHOWN}, .measured, .time, .fault, h1, h2, h3, svg, script, sup, .headerlink"
 _BLOCKS = "p, li, tr, dd"
 _SENTENCE = re.compile(r"(?<=[.!?])[)”\"]*\s+(?=[A-Z(“\"])")
-_MADE_UP = re.compile(r"\b(?:illustrati|suppose|imagine|say\b|for example|if\b)", re.I)
+_MADE_UP = re.compile(r"\b(?:illustrat|invented|suppose|imagine|say\b)", re.I)
 _CITED = "\N{INVISIBLE SEPARATOR}"
 
 
@@ -57,10 +57,9 @@ def faults(page: Path) -> Iterator[tuple[str, str]]:
 def _in_sentence(sentence: str, shown: set[float]) -> Iterator[tuple[str, str]]:
     known = {*shown}
     for equation in _EQUATION.findall(sentence):
-        sides = equation.translate(_OPERATORS).split(" = ")
-        left, right = (eval(side, {"__builtins__": {}}) for side in sides)  # digits and operators
-        digits = len(sides[1].partition(".")[2])
-        if abs(left - right) > 0.5001 * 10**-digits:
+        side, result = equation.replace(",", "").replace("−", "-").split(" = ")
+        left, right, digits = _worth(side), float(result), len(result.partition(".")[2])
+        if not abs(left - right) <= 0.5001 * 10**-digits:
             yield f"{equation} does not hold: the left side is {left:.6g}; mend it", equation
         known.add(abs(right))
     if _CITED in sentence or _MADE_UP.search(sentence):
@@ -73,6 +72,20 @@ def _in_sentence(sentence: str, shown: set[float]) -> Iterator[tuple[str, str]]:
                 "source in the sentence, or say there that it is illustrative"
             )
             yield what, number
+
+
+def _worth(side: str) -> float:
+    """What a side of an equation comes to: numbers and operators, with a blank between them."""
+    first, *rest = side.split()
+    terms = [float(first)]
+    for operator, number in zip(rest[::2], map(float, rest[1::2]), strict=True):
+        if operator in "+-":
+            terms.append(number if operator == "+" else -number)
+        elif operator == "/":
+            terms[-1] = terms[-1] / number if number else math.inf
+        else:
+            terms[-1] *= number
+    return sum(terms)
 
 
 def _numbers(text: str) -> list[tuple[str, str]]:
