@@ -225,6 +225,21 @@ def test_a_commit_that_is_not_formatted_is_refused(copy: Path) -> None:
     assert "crooked.py" in done.stdout
 
 
+def tracked_links(checkout: Path) -> list[str]:
+    command = ["git", "ls-files", "--stage"]
+    done = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+    return [line.split("\t")[1] for line in done.stdout.splitlines() if line.startswith("120000")]
+
+
+def test_no_tracked_file_is_a_link(tmp_path: Path) -> None:
+    """In a clone it would lead nowhere, or out of the clone."""
+    assert tracked_links(ROOT) == [], "take it out with `git rm --cached`"
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".cache").symlink_to("/elsewhere")
+    subprocess.run(["git", "add", ".cache"], cwd=tmp_path, check=True)
+    assert tracked_links(tmp_path) == [".cache"]
+
+
 def test_nothing_is_unpickled() -> None:
     lines = [
         "import pickle",
