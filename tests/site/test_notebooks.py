@@ -234,7 +234,7 @@ IMPORTS += "from IPython.display import HTML, JSON, SVG, display\n\n"
 CELLS = {  # a cell, its line that is named, from the marker on, and what is said
     "# %% [raw]\n# x": (0, "no page shows a raw cell: make it Markdown"),
     '# %% tags=["remove_cell"]\n1': (0, "no page heeds the tag 'remove_cell'; "),
-    "# %%\nwarnings.warn('careful')": (1, "this cell writes to standard error: /tmp/"),
+    "# %%\nwarnings.warn('careful')": (1, "this cell writes to standard error: "),
     "# %%\nt = threading.Thread(target=lambda: 1 / 0)\nt.start()\nt.join()": (
         *(1, "this cell writes to standard error: ZeroDivisionError: division by zero; mend it"),
     ),
