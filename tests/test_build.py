@@ -326,7 +326,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         values.write_text(known.replace(", standard error ", ", its error "), encoding="utf-8")
         shows(", its error ")
         values.write_text(known, encoding="utf-8")
-        numbers = copy / "rlhf_explained" / "figures" / "sft.py"
+        numbers = copy / "rlhf_explained/figures/chapters/sft.py"
         good = numbers.read_text(encoding="utf-8")
         numbers.write_text(f"{good}\nx = (\n", encoding="utf-8")
         says(f"sft.py:{good.count(chr(10)) + 2}: this is no Python")
