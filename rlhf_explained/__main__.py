@@ -84,11 +84,20 @@ def _page(name: str, *, notebooks: bool) -> Path:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--no-cache", is_flag=True, help="Train even if this run is remembered.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def train(seed: int, no_cache: bool, as_json: bool) -> None:
+@click.option(
+    "--preferences",
+    type=click.Path(path_type=Path),
+    help="JSON lines of prompt, chosen and rejected, to learn from instead of the labeler's.",
+)
+def train(seed: int, no_cache: bool, as_json: bool, preferences: Path | None) -> None:
     """Train all stages once, or recall the run, and print what came out."""
     from rlhf_explained.report import print_run, trained
 
-    print_run(trained(seed, no_cache=no_cache), as_json=as_json)
+    try:
+        run = trained(seed, no_cache=no_cache, preferences=preferences)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    print_run(run, as_json=as_json)
 
 
 @main.command()

@@ -103,6 +103,11 @@ class Run:
         return self._report["reward_model"]
 
     @property
+    def preferences(self) -> dict[str, Any] | None:
+        """What decides comparisons of a reader's own (see `preferences.keyed_on`), or None."""
+        return self._report.get("preferences")
+
+    @property
     def evaluation(self) -> dict[str, dict[str, Any]]:
         """By policy: what its exam at temperature 1 gave (see `stages.evaluation.result`)."""
         return self._report["evaluation"]
@@ -189,6 +194,7 @@ class Run:
             "parameters": self.parameters,
             "critic_parameters": self.critic_parameters,
             "reward_model": {name: self.reward_model[name] for name in judged},
+            **({"preferences": self.preferences} if self.preferences else {}),
             "evaluation": self.evaluation,
             "temperatures": self.temperatures,
             "win_rates": self.win_rates,

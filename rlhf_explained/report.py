@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,23 +44,37 @@ def progress_bars() -> Iterator[pipeline.Progress]:
         yield show
 
 
-def trained(seed: int, *, no_cache: bool = False) -> Run:
+def trained(seed: int, *, no_cache: bool = False, preferences: Path | None = None) -> Run:
     """Recall or train the run of a seed, with progress on standard error.
 
     Args:
         seed: Which run.
         no_cache: Train it into a temporary folder instead, and leave the memo alone.
+        preferences: A reader's own comparisons, see `rlhf_explained.preferences.read`.
 
     Returns:
         The run, its report already read.
+
+    Raises:
+        ValueError: If a line of `preferences` cannot be learned from.
     """
     config = RunConfig(seed=seed)
+    if not preferences:
+        train, recall = partial(pipeline.train, config), partial(pipeline.run, config)
+    else:
+        from rlhf_explained import preferences as own
+
+        comparisons = own.read(preferences)  # what is wrong with them is said before any bar
+        train, recall = (
+            partial(own.train, comparisons, config),
+            partial(own.run, comparisons, config),
+        )
     with progress_bars() as progress:
         if not no_cache:
-            return pipeline.run(config, progress=progress)
+            return recall(progress=progress)
         with tempfile.TemporaryDirectory() as folder:
-            pipeline.train(config, Path(folder), progress)
-            run = Run(config, pipeline.run_key(config), Path(folder))
+            train(Path(folder), progress)
+            run = Run(config, "", Path(folder))
             run.summary()  # reads the report before the folder goes
             return run
 
@@ -96,11 +112,13 @@ def print_run(run: Run, *, as_json: bool) -> None:
         table.add_row(policy, *(f"{run.evaluation[policy][name]:.2f}" for name in measures))
     console.print(table)
     accuracy, ceiling, courteous, plain = run.summary()["reward_model"].values()
+    bound = f", ceiling {ceiling:.3f}" if ceiling else ""
     console.print(
-        f"reward model: accuracy {accuracy:.3f} on held-out pairs, ceiling {ceiling:.3f}; a plain "
-        f"right answer scores above a courteous false one in {courteous:.3f}, above a plain one in "
-        f"{plain:.3f}"
+        f"reward model: accuracy {accuracy:.3f} on held-out pairs{bound}; a plain right answer "
+        f"scores above a courteous false one in {courteous:.3f}, above a plain one in {plain:.3f}"
     )
+    if run.preferences:
+        _print_preferences(run.preferences, console)
     colder = Table(title="Mean gold by temperature", box=None, pad_edge=False)
     temperatures = list(run.temperatures["sft"])
     for heading in ("policy", *temperatures):
@@ -111,6 +129,33 @@ def print_run(run: Run, *, as_json: bool) -> None:
     console.print(colder)
     spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in run.seconds.items())
     console.print(f"seconds: {spent}")
+
+
+def _print_preferences(own: dict[str, Any], console: Console) -> None:
+    """What a reader preferred, what their reward model prefers, and what became of the answers."""
+    console.print(
+        f"your preferences: {own['comparisons']:,} comparisons learned from and {own['heldout']:,} "
+        f"held out, on {own['prompts']:,} prompts, of which the exam asks {own['exam_prompts']}"
+    )
+    if own["accuracy_stderr"] is not None:
+        error = f" (standard error {own['accuracy_stderr']:.3f}, by prompt)"
+    else:
+        error = " (all on one prompt)"
+    agreement = own["agreement"]
+    console.print(
+        f"on held-out comparisons your reward model chooses as you do in {own['accuracy']:.3f}"
+        f"{error}; the site's labeler would "
+        + (f"in {agreement:.3f} of all" if agreement is not None else "have no opinion")
+    )
+    title = "What decides: the side with more of it is preferred, and how much of it answers have"
+    table = Table(title=title, box=None, pad_edge=False)
+    for heading in ("trait", "differ in it", "you", "reward model", "sft", "ppo"):
+        table.add_column(heading, justify="left" if heading == "trait" else "right")
+    for name, of in own["traits"].items():
+        shares = (of[who] for who in ("reader", "reward_model", "sft", "ppo"))
+        texts = ("" if share is None else f"{share:.2f}" for share in shares)
+        table.add_row(name, str(of["differ"]), *texts)
+    console.print(table)
 
 
 def print_data(run: Run, *, as_json: bool) -> None:

@@ -18,7 +18,7 @@ FLOORS = (
     ("rollout",),
     ("stages",),
     ("training", "pipeline", "walkthrough"),
-    ("studies", "measured", "figures"),
+    ("studies", "preferences", "measured", "figures"),
     ("report", "site", "__main__"),
 )
 HEIGHT = {
