@@ -712,11 +712,11 @@ table(
 )
 
 # %% [markdown]
-# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$ and
-# in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is about as many times larger
-# as an answer has tokens. And GRPO's `loss` tells nothing about progress. The advantages of each
-# group sum to 0, so all that is left of the first term is that long answers have more tokens than
-# short ones; the rest is the price of the KL, which rises while the policy learns.
+# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
+# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is about as many times
+# larger as an answer has tokens. And GRPO's `loss` tells nothing about progress. The advantages of
+# each group sum to 0, so all that is left of the first term is that long answers have more tokens
+# than short ones; the rest is the price of the KL, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
@@ -886,14 +886,17 @@ except ValueError as refusal:
 
 # %% [markdown]
 # **7. An empty answer.** Our answers begin with a space, because TRL glues prompt and answer
-# together as strings. A lone space in front of nothing is a token that nobody meant:
+# together as strings. In front of an empty answer the space is a token that nobody meant, and again
+# an unknown one. `completion` writes an empty answer as nothing at all. How often does the model
+# say nothing?
 
 # %%
-for name, text in (("a space alone", " "), ("nothing", "")):
-    print(f"{name}: {tokenizer(text)['input_ids']}")
-sides = [row[side] for row in rows_of_pairs for side in ("chosen", "rejected")]
-empty = sides.count("")
-print(f"empty answers among the comparisons: {empty} of {len(sides):,}")
+for end in (" ", hugging_face.completion("")):
+    print(f"{prompts[0] + end!r} becomes {tokenizer(prompts[0] + end)['input_ids']}")
+compared = [row[side] for row in rows_of_pairs for side in ("chosen", "rejected")]
+sampled = [answer for said in ears.values() for answer in said[0]]
+for name, answers in (("comparisons", compared), ("GRPO and RLOO", sampled)):
+    print(f"empty answers in {name}: {answers.count('')} of {len(answers):,}")
 
 # %% [markdown]
 # ## Where is PPO?
