@@ -40,7 +40,7 @@ class Stored:
 
     path: Path
     date: str
-    seconds: float
+    seconds: int
     versions: dict[str, str]
     source: str
     cells: list[dict[str, Any]]
