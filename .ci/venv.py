@@ -28,7 +28,7 @@ CACHE, NODE = ROOT / ".cache", ROOT / "tests" / "site"
 PINS, TORCH = ROOT / "constraints.txt", ROOT / "constraints-torch.txt"
 FOLDERS = {"site": ".venv", "test": ".venv", "trl": ".venv-trl"}
 EXTRAS = {"site": ["site"], "test": ["site", "test"], "trl": ["trl"]}
-ALONE = {"trl": ["ipykernel", "pytest"]}  # what runs its notebook and its tests, and no more of them
+ALONE = {"trl": ["ipykernel", "pytest"]}  # of the other extras only what runs notebook and tests
 SETTINGS = {  # of pip and of uv
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",

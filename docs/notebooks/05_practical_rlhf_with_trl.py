@@ -535,8 +535,9 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 #
 # ## Which name is which
 #
-# First the settings. The third column is what you get if you say nothing. `completion_only_loss` is
-# `None` there, which leaves the prompt out wherever rows have a prompt and a completion, as ours do.
+# First the settings. The third column is what you get if you say nothing. For
+# `completion_only_loss` that is `None`, which leaves the prompt out wherever rows have a prompt and
+# a completion, as ours do.
 
 # %%
 kinds = (SFTConfig, RewardConfig, DPOConfig, GRPOConfig, RLOOConfig)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 from rlhf_explained.report import progress_bars
@@ -39,9 +38,11 @@ def run(root: Path, python: Path) -> None:
     with progress_bars() as show:
         for path in notebooks(root):
             notebook, began = read(path), time.perf_counter()
-            cells = len(notebook.cells)
-            told = partial(show, path.stem, loss=math.nan)
+
+            def told(done: int, cells: int, name: str = path.stem) -> None:
+                show(name, done, cells, math.nan)
+
             with tempfile.TemporaryDirectory() as folder:
                 execute(notebook, Path(folder), python=python, progress=told)
-            told(cells, cells)
+            told(len(notebook.cells), len(notebook.cells))
             stored.store(path, notebook, python, time.perf_counter() - began)
