@@ -34,7 +34,7 @@
 # - What a batch looks like inside TRL, and which of its tokens count in the loss
 # - How to run the five trainings, offline, on one processor
 # - Which of TRL's names means which of ours, with both values
-# - That TRL and this site do the same training, down to each sampled word, if they are given the
+# - That TRL and this site do the same training, word for word up to rounding, if they are given the
 #   same rows and the same random numbers
 # - Seven traps that cost people days, each with a number
 #
@@ -43,7 +43,8 @@
 #
 # **Time:** about 25 minutes to read. To run it yourself, install TRL with
 # `pip install trl peft`, or, in a checkout of this site, type `make trl`: it sets up an environment
-# of more than one gigabyte, and then the notebook takes a few minutes.
+# of more than one gigabyte and then runs the notebook, which takes minutes, and more of them where
+# other programs keep the machine busy.
 
 # %%
 import copy
@@ -543,11 +544,17 @@ for name, answers in exams.items():
         print(f"{name}, exam, answer {place}:\n  TRL: {theirs}\n  ours: {ours}")
 
 # %% [markdown]
-# What is left of a difference is rounding: sums are added in another order. So wherever TRL's
-# training and ours give different results, they were given different rows, other random numbers or
-# other settings. Two trainings by the *same* code differ as well if their random numbers do, and
-# not by little:
-# [the study of the methods](../guide/methods.md) trains each of them twice from every start.
+# What is left of a difference is rounding: the two sides add the same numbers in another order.
+# Rounding is tiny, but it can change a word. A word is drawn by comparing a random number with the
+# words' probabilities, and where that number falls right on the border between two words, one side
+# takes the one and the other side the other. If that has happened, the lines under the table show
+# the first answer that differs. From then on the two policies learn from slightly different
+# answers, and slowly part.
+#
+# So wherever TRL's training and ours give clearly different results, they were given different
+# rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
+# their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
+# from every start.
 #
 # ## Which name is which
 #

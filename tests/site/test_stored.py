@@ -154,3 +154,10 @@ def test_a_cell_that_raises_stores_nothing(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(CellError, match="ZeroDivisionError"):
         alone.run(tmp_path, Path(sys.executable))
     assert stored.outputs_file(tiny).read_text(encoding="utf-8") == before
+
+
+def test_what_libraries_say_on_standard_error_is_not_stored(tiny: Path, tmp_path: Path) -> None:
+    edited(tiny, 'print("three")', 'import sys\n\nprint("a warning", file=sys.stderr)\nprint(4)')
+    alone.run(tmp_path, Path(sys.executable))
+    outputs = stored.stored(tiny).cells[-1]["outputs"]
+    assert [(output["name"], output["text"]) for output in outputs] == [("stdout", "4\n")]

@@ -106,6 +106,9 @@ def fill(notebook: NotebookNode, found: Stored) -> None:
 def store(path: Path, notebook: NotebookNode, python: Path, seconds: float) -> None:
     """Write down what a notebook printed and drew.
 
+    What its libraries said on standard error, of bars that they cannot draw and names that they
+    will change, is no output of the notebook, and left out.
+
     Args:
         path: A py:percent file.
         notebook: The same, run.
@@ -113,7 +116,11 @@ def store(path: Path, notebook: NotebookNode, python: Path, seconds: float) -> N
         seconds: That it took.
     """
     cells = [
-        {"code": cell.source, "count": cell.execution_count, "outputs": cell.outputs}
+        {
+            "code": cell.source,
+            "count": cell.execution_count,
+            "outputs": [output for output in cell.outputs if output.get("name") != "stderr"],
+        }
         for cell in _code(notebook)
     ]
     content = {
