@@ -20,8 +20,11 @@ $(error PAGE= is empty: name a page, or leave it out)
 endif
 endif
 
+# with none of the settings that ask for our test tools, and warnings of other libraries allowed
+trl_tests = tests/trl --confcutdir tests/trl --override-ini addopts= --override-ini filterwarnings=default
+
 .DEFAULT_GOAL := help
-.PHONY: help serve site pdf test outputs studies soak bench renew clean
+.PHONY: help serve site pdf test outputs studies trl soak bench renew clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +62,12 @@ studies: ## measure the sweeps over settings and seeds, on all cores, and store 
 	@$(test_tools)
 	$(PYTHON) -m rlhf_explained studies
 
+trl: ## run the notebook on TRL in an environment of its own, store its outputs, and test the equalities
+	@$(site_tools)
+	@python3 .ci/venv.py trl
+	$(PYTHON) -m rlhf_explained trl
+	.venv-trl/bin/python -m pytest $(trl_tests)
+
 soak: ## run what is too long for every test run
 	@$(test_tools)
 	$(PYTHON) -m rlhf_explained site
@@ -72,4 +81,4 @@ renew: ## write constraints.txt anew, with the newest versions that fit, but tor
 	python3 .ci/venv.py renew
 
 clean: ## remove everything that these commands made
-	rm -rf .venv .cache site .site-new .site-old .site.lock bench.json
+	rm -rf .venv .venv-trl .cache site .site-new .site-old .site.lock bench.json

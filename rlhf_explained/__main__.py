@@ -122,6 +122,19 @@ def studies(names: tuple[str, ...]) -> None:
         raise click.ClickException(str(error)) from None
 
 
+@main.command()
+def trl() -> None:
+    """Run the notebook that needs TRL, in .venv-trl, and store what came out beside it."""
+    from rlhf_explained.site.notebooks.alone import run
+    from rlhf_explained.site.notebooks.execute import CellError
+
+    try:
+        run(ROOT, ROOT / ".venv-trl" / "bin" / "python")
+    except CellError as error:
+        cell, line, what = error.args
+        raise click.ClickException(f"cell {cell}, line {line}: {what}") from None
+
+
 if __name__ == "__main__":
     try:
         main(prog_name="python -m rlhf_explained")

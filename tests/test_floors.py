@@ -17,7 +17,7 @@ FLOORS = (
     ("world", "models"),
     ("rollout",),
     ("stages",),
-    ("training", "pipeline", "walkthrough"),
+    ("training", "pipeline", "walkthrough", "hugging_face"),
     ("studies", "preferences", "measured", "figures"),
     ("report", "site", "__main__"),
 )

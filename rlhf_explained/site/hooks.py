@@ -26,7 +26,7 @@ from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import docstrings, faults, preview, publish
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
-from rlhf_explained.site.notebooks import download, execute
+from rlhf_explained.site.notebooks import download, execute, read
 from rlhf_explained.site.notebooks import page as notebook_page
 from rlhf_explained.site.publish import (
     links,
@@ -188,7 +188,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         html = re.sub(
             r'(?<=href=")/(figures/[^"]+)', partial(_way, page, files), page.content or ""
         )
-        page.meta["search"] = execute.read(Path(page.file.abs_src_path or "")).metadata.search
+        page.meta["search"] = read.read(Path(page.file.abs_src_path or "")).metadata.search
         metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
     return html
 

@@ -6,8 +6,6 @@ The two take turns, each in a process of its own, each with the number of thread
 
 import json
 import os
-import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -15,10 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from rlhf_explained import memo
-from rlhf_explained.disk import writing
 from rlhf_explained.site.shown_run import current_run
 
 PAIRS = 3
@@ -36,45 +30,20 @@ class SetUpError(Exception):
     """The environment cannot be made; the message says in one line where and why."""
 
 
-def environment(requirements: Path, kept: Path) -> Path:
-    """Make an environment in a folder, unless it is there, and give its Python.
+def environment(root: Path) -> Path:
+    """Set up `.venv-trl` of a checkout, unless it is there, and give its Python.
 
-    Others in the folder, and what a killed set-up left, are removed. Without a network pip fails: a
-    `SetUpError` says so.
+    Raises:
+        SetUpError: If there is none and no network to make one.
     """
-    key = memo.key(
-        requirements=requirements.read_text(encoding="utf-8"),
-        python=platform.python_version(),
-        machine=platform.machine(),
+    done = subprocess.run(
+        [sys.executable, str(root / ".ci" / "venv.py"), "trl"], capture_output=True, text=True
     )
-    folder = kept / key
-    python = Path("bin", "python")
-    with writing(kept, otherwise=", or name another folder in RLHF_EXPLAINED_CACHE"):
-        kept.mkdir(parents=True, exist_ok=True)
-        with FileLock(kept / "lock"):
-            if os.access(folder / python, os.X_OK):
-                return folder / python
-            for other in kept.iterdir():
-                if other.is_dir():
-                    shutil.rmtree(other)
-            fresh = kept / f"{key}.new"
-            print(f"setting up {folder}: some minutes", file=sys.stderr, flush=True)
-            try:
-                _run(sys.executable, "-m", "venv", str(fresh))
-                pip = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
-                _run(str(fresh / python), *pip, "install", "--requirement", str(requirements))
-                fresh.rename(folder)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-    return folder / python
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        why = said[-1] if said else f"exit {done.returncode} from {' '.join(command)}"
+        said = [line for line in done.stderr.splitlines() if "rror" in line or "×" in line]
+        why = said[0].strip() if said else f"exit {done.returncode}"
         raise SetUpError(f"no environment with TRL, for which the network is needed: {why}")
+    return root / ".venv-trl" / "bin" / "python"
 
 
 def train(python: Path, root: Path, side: str, run: Path, threads: int, updates: int) -> Report:
@@ -119,7 +88,7 @@ def measure(root: Path) -> Report:
 
     Gives what `compared` gives, and the samples per second of the trial.
     """
-    python = environment(root / "tests" / "trl" / "requirements.txt", memo.root() / "trl")
+    python = environment(root)
     run = current_run().folder
     pythons = {"ours": Path(sys.executable), "theirs": python}
 

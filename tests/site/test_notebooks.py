@@ -18,7 +18,7 @@ from mkdocs_jupyter.plugin import NotebookFile
 from rlhf_explained import memo, studies
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site import faults
-from rlhf_explained.site.notebooks import execute
+from rlhf_explained.site.notebooks import execute, read
 from rlhf_explained.site.notebooks.download import published, wheel
 from rlhf_explained.site.notebooks.execute import Execution
 from rlhf_explained.site.notebooks.page import first_lines, markdown
@@ -177,7 +177,7 @@ def test_a_notebook_from_source_to_page_and_download(
         assert re.search(shown, html, re.S), shown
     assert not re.search(r"<style|<script|jp-|clipboard-copy|anchor-link|\x1b", html)
 
-    assert execute.read(path).metadata.search == {"terms": {"page": "tiny"}}
+    assert read.read(path).metadata.search == {"terms": {"page": "tiny"}}
     text = published(execution.outputs(path)[0], {"../guide/ppo.md": "https://site/ppo/"}.get)
     download = nbformat.reads(text, as_version=4)
     nbformat.validate(download)
@@ -363,7 +363,7 @@ def test_the_package_the_run_and_the_studies_decide_what_is_remembered(
 
 def test_first_lines_are_those_of_the_cells() -> None:
     for path in (ROOT / "docs/notebooks").glob("*.py"):
-        cells = execute.read(path).cells
+        cells = read.read(path).cells
         lines = path.read_text(encoding="utf-8").splitlines()
         for start, cell in zip(first_lines(path, cells), cells, strict=True):
             assert lines[start - 2].startswith("# %%"), f"{path}:{start}"
@@ -390,7 +390,7 @@ def test_the_wheel_holds_the_package_and_repeats_its_bytes(
 def test_outputs_depend_on_what_a_notebook_imports_and_draws() -> None:
     package, notebooks = ROOT / "rlhf_explained", ROOT / "docs/notebooks"
     first, judges = (
-        {file.relative_to(package).as_posix() for file in execute.sources(notebooks / name)}
+        {file.relative_to(package).as_posix() for file in read.sources(notebooks / name)}
         for name in ("01_what_is_rlhf.py", "02_reward_modeling.py")
     )
     assert {

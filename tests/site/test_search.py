@@ -20,6 +20,7 @@ FROM_ZERO, LOOKS_WRONG = (
     "notebooks/03b_when_ppo_looks_wrong/",
 )
 DPO = "notebooks/04_dpo/"
+TRL = "notebooks/05_practical_rlhf_with_trl/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
 CRITIC = "repair-1-grade-against-expectation"
 GAE = "repair-2-find-the-word-that-earned-it"
@@ -55,6 +56,10 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("critic", HAND, CRITIC),
     ("baseline reinforce", HAND, CRITIC),
     ("why kl penalty", PPO, "the-kl-penalty"),
+    ("trl", TRL, ""),
+    ("hugging face", TRL, ""),
+    ("trl ppo removed", TRL, "where-is-ppo"),
+    ("frac_reward_zero_std", TRL, "which-name-is-which"),
     ("kl penalty", PPO, "the-kl-penalty"),
     ("kl divergence negative", OVER, "questions-that-people-ask"),
     ("why is my kl negative?", OVER, "questions-that-people-ask"),

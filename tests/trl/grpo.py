@@ -1,7 +1,7 @@
 """GRPO's training run in the miniature, by our stage or by TRL's trainer; `make bench` times both.
 
     python grpo.py ours RUN THREADS UPDATES      in the project's environment
-    python grpo.py theirs RUN THREADS UPDATES    in one that has TRL, of `requirements.txt`
+    python grpo.py theirs RUN THREADS UPDATES    in `.venv-trl`, which has TRL
 
 RUN is the folder of a run: its SFT policy is where both begin, its reward model is their judge. The
 last line of standard output is JSON. What is the same on both sides:

@@ -36,7 +36,7 @@ def published(notebook: NotebookNode, address: Callable[[str], str | None]) -> s
         return f"[{link['text']}]({target}{link['anchor'] or ''})" if target else link["text"]
 
     copy: dict[str, Any] = json.loads(json.dumps(notebook))
-    del copy["metadata"]["search"]
+    del copy["metadata"]["search"], copy["metadata"]["environment"]
     for cell in copy["cells"]:
         is_prose = cell["cell_type"] == "markdown"
         is_solution = "solution" in cell["metadata"].get("tags", [])

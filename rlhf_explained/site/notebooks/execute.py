@@ -2,7 +2,8 @@
 
 mkdocs-jupyter finds the notebooks and asks for each as MkDocs comes to its page. It is given what
 is made here, and what `page` makes of it: a notebook runs once for its code, the package and the
-run, in a kernel that needs no network, and the memo keeps what came out.
+run, in a kernel that needs no network, and the memo keeps what came out. A notebook with an
+environment of its own is shown with the outputs that are `stored`.
 
 The first cell installs the package where a reader runs the notebook. Its tag `skip-execution` keeps
 it from running in the build, which has the package and no network.
@@ -18,52 +19,30 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jupytext
 from IPython.core.inputtransformer2 import TransformerManager
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from rlhf_explained import memo
-from rlhf_explained.figures import FIGURES
 from rlhf_explained.pipeline import Run
+from rlhf_explained.site.notebooks import stored
+from rlhf_explained.site.notebooks.read import PACKAGE, read, sources, tags
 from rlhf_explained.studies import STUDIES, results_file
 
-PACKAGE = Path(__file__).parents[2]
 _WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class CellError(Exception):
     """The number of a cell among all, from 0; a line in it, from 1; and what is wrong there."""
-
-
-def read(path: Path) -> NotebookNode:
-    """Read a notebook, without outputs.
-
-    Args:
-        path: A py:percent file.
-
-    Returns:
-        Its cells, with ids that repeat; of its metadata what Jupyter needs and what searches find.
-    """
-    notebook = jupytext.reads(path.read_text(encoding="utf-8-sig"), fmt="py:percent")
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    kept = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    notebook.metadata = NotebookNode(kept, search=notebook.metadata.get("search") or {})
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
-    return notebook
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    """What a cell is marked as."""
-    return cell.metadata.get("tags", [])
 
 
 @dataclass(frozen=True)
@@ -81,19 +60,24 @@ class Execution:
     failed: dict[str, CellError] = field(default_factory=dict)
 
     def outputs(self, path: Path) -> tuple[NotebookNode, CellError | None]:
-        """Read a notebook with the outputs of its code, from the memo or by running it.
+        """Read a notebook with the outputs of its code: stored, from the memo, or by running it.
 
         Args:
             path: A py:percent file.
 
         Returns:
-            The notebook; and the error where a cell raises, hangs or kills the kernel, which leaves
-            all cells without outputs.
+            The notebook; and the error where a cell raises, hangs or kills the kernel, or nothing
+            is stored, which leaves all cells without outputs.
         """
         notebook = read(path)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         key = self._key(path, [[cell.source, cell.metadata] for cell in code])
-        if key not in self.failed:
+        if stored.is_stored(notebook):
+            try:
+                stored.fill(notebook, stored.stored(path))
+            except ValueError as error:
+                return notebook, CellError(0, 1, str(error))
+        elif key not in self.failed:
             try:
                 folder = memo.entry("notebooks", key, lambda folder: execute(notebook, folder))
             except CellError as error:
@@ -114,7 +98,9 @@ class Execution:
         """What outputs depend on: code, what it imports, run, studies, and what runs it."""
         files = filter(Path.is_file, map(results_file, STUDIES))
         return memo.key(
-            source=memo.source_digest([*sources(path), Path(__file__)]),
+            source=memo.source_digest(
+                [*sources(path), Path(__file__).with_name("read.py"), Path(__file__)]
+            ),
             run=self.run.key,
             studies=[file.read_text(encoding="utf-8") for file in files],
             versions=[memo.version(name) for name in ("ipykernel", "matplotlib")],
@@ -122,32 +108,20 @@ class Execution:
         )
 
 
-def sources(path: Path) -> set[Path]:
-    """Find the files of the package that decide what a notebook prints and draws.
-
-    Args:
-        path: A py:percent file.
-
-    Returns:
-        All that it imports, and the modules of the figures that it names.
-    """
-    every = {file for file in PACKAGE.rglob("*.py") if PACKAGE / "site" not in file.parents}
-    text = path.read_text(encoding="utf-8-sig")
-    rooms = {file.stem for file in PACKAGE.iterdir()} - {"site"}
-    try:
-        imported = memo.sources_of(path, rooms)
-    except SyntaxError:  # a magic of Jupyter's
-        return every
-    drawn = (figure.sources for name, figure in FIGURES.items() if f'"{name}"' in text)
-    return imported.union(*drawn) - {path.resolve()}
-
-
-def execute(notebook: NotebookNode, into: Path) -> None:
+def execute(
+    notebook: NotebookNode,
+    into: Path,
+    *,
+    python: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, cells: None,
+) -> None:
     """Run a notebook's cells in a new kernel, as Jupyter would.
 
     Args:
         notebook: Its code cells are filled in place.
         into: Folder for `outputs.json`: of each code cell its number and its outputs.
+        python: That runs them; by default the one that runs this.
+        progress: Told how many cells are done, and how many there are.
 
     Raises:
         CellError: If a cell is no Python, raises, hangs or kills the kernel.
@@ -172,6 +146,9 @@ def execute(notebook: NotebookNode, into: Path) -> None:
         # Sockets are files: a kernel on TCP would need a loopback interface.
         manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
         manager.connection_file = str(Path(folder, "kernel.json"))
+        if python:
+            starts = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            manager._kernel_spec = KernelSpec(argv=starts, language="python")
         client = NotebookClient(
             notebook,
             manager,
@@ -182,6 +159,7 @@ def execute(notebook: NotebookNode, into: Path) -> None:
         )
         with client.setup_kernel(env=environment, cleanup_kc=True):
             for index, cell in enumerate(notebook.cells):
+                progress(index, len(notebook.cells))
                 try:
                     client.execute_cell(cell, index)
                 except CellExecutionError as error:

@@ -22,7 +22,9 @@ from rlhf_explained.disk import shown
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.faults import logger, nearest
 from rlhf_explained.site.markdown.figure import notebook_caption, themed
-from rlhf_explained.site.notebooks.execute import ANSI, Execution, tags
+from rlhf_explained.site.notebooks.execute import ANSI, Execution
+from rlhf_explained.site.notebooks.read import tags
+from rlhf_explained.site.notebooks.stored import is_stored, stored
 from rlhf_explained.site.snippets.find import RUN, find
 
 TAGS = ("install", "skip-execution", "solution", "raises-exception")
@@ -85,7 +87,8 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
         f'[Download this notebook]({name}){{ download="{name}" }} and '
         f'[the package it uses](../downloads/{wheel}){{ download="{wheel}" }}.'
     )
-    return "\n\n".join([head, offer, *parts])
+    origin = [stored(path).origin] if is_stored(notebook) and not failed else []
+    return "\n\n".join([head, offer, *origin, *parts])
 
 
 def _is_solution(numbered: tuple[int, NotebookNode]) -> bool:

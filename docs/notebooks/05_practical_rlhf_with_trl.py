@@ -1,0 +1,952 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   environment: trl
+#   search:
+#     terms:
+#       page: trl, hugging face, transformers, GRPOTrainer, DPOTrainer, SFTTrainer
+#       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
+#       which-name-is-which: trl metrics, trl arguments, frac_reward_zero_std, clipped_ratio
+#       seven-traps-each-with-its-number: trl pitfalls, trl beta, left padding
+#       where-is-ppo: PPOTrainer, ppo removed from trl
+# ---
+
+# %% tags=["install", "skip-execution"]
+# %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
+
+# %% [markdown]
+# # Practical RLHF with TRL
+#
+# [TRL](../reference/bibliography.md#vonwerra2026) is the library of Hugging Face with which many
+# people train language models from feedback. This notebook gives our student to TRL and lets it go
+# through the same lessons there: SFT, reward model, DPO, GRPO and RLOO. Because we have trained it
+# ourselves on the other pages, every number that TRL prints can be compared with one of ours.
+#
+# ## What you'll learn
+#
+# - What a batch looks like inside TRL, and which of its tokens count in the loss
+# - How to run the five trainings, offline, on one processor
+# - Which of TRL's names means which of ours, with both values
+# - That TRL and this site do the same training, word for word up to rounding, if they are given the
+#   same rows and the same random numbers
+# - Seven traps that cost people days, each with a number
+#
+# **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
+# [the methods side by side](../guide/methods.md).
+#
+# **Time:** about 25 minutes to read. To run it yourself, install TRL with
+# `pip install trl peft`, or, in a checkout of this site, type `make trl`: it sets up an environment
+# of more than one gigabyte and then runs the notebook, which takes minutes, and more of them where
+# other programs keep the machine busy.
+
+# %%
+import copy
+import os
+import sys
+import tempfile
+import warnings
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from subprocess import DEVNULL, check_output
+from unittest.mock import patch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# TRL warns of a name that transformers has changed
+warnings.filterwarnings("ignore", category=FutureWarning)
+
+import datasets
+import torch
+import transformers
+from datasets import Dataset
+from IPython.display import Markdown, display
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
+
+from rlhf_explained import formulas, hugging_face
+from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.rollout import response_logits, score, sequence_logprobs
+from rlhf_explained.stages import dpo, grpo, reward_model
+from rlhf_explained.stages.evaluation import result
+from rlhf_explained.training import Lesson
+from rlhf_explained.world.corpus import draw_questions
+from rlhf_explained.world.tokenizer import EOS, PAD, world_tokenizer
+
+torch.set_num_threads(1)
+datasets.disable_progress_bars()
+transformers.utils.logging.disable_progress_bar()
+
+trained_before, lesson = run(RunConfig(seed=0)), Lesson(0)
+base, sft, judge = map(trained_before.policy, ("base", "sft", "reward_model"))
+words, work = world_tokenizer(), Path(tempfile.mkdtemp())
+
+
+def folder(name):
+    """Where a model is written, for TRL to read."""
+    return str(work / name)
+
+
+def table(headings, *rows):
+    """Show rows as a table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    cells = [[str(cell).replace("|", "&#124;") for cell in line] for line in lines]
+    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))
+
+
+def short(number):
+    return f"{number:.3g}" if isinstance(number, float) else f"{number}"
+
+
+for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
+    print(name, version(name))
+
+# %% [markdown]
+# ## One batch, before anything is trained
+#
+# Most of what goes wrong in SFT goes wrong in the *mask*: the list that says which tokens the loss
+# counts. So look at one batch first. Our model and our words are handed over by a small module,
+# [`hugging_face`](../reference/api/hugging_face.md), which the next section explains. The rows
+# have two fields of text, `prompt` and `completion`.
+#
+# One function holds what all trainings share. TRL's defaults are made for graphics cards and for
+# models ten thousand times as large; without them, nothing here would train on a processor.
+
+# %%
+hugging_face.save(hugging_face.exported(base), folder("base"))
+tokenizer = hugging_face.fast_tokenizer()
+
+
+def settings(kind, **own):
+    shared = {
+        "output_dir": folder("log"), "use_cpu": True, "bf16": False,
+        "activation_checkpointing": False, "report_to": "none",
+        "save_strategy": "no", "disable_tqdm": True, "logging_steps": 10,
+    }  # fmt: skip
+    return kind(**shared | own)
+
+
+def in_order(rows, order):
+    return [rows[row] for row in order]
+
+
+rows = hugging_face.demonstration_rows(lesson.shown)
+hugging_face.check_words(rows)
+print(rows[0])
+
+# Our stage draws some of the demonstrations anew at each step; these are the ones it drew.
+imitation = lesson.imitation
+drawn = [
+    torch.randperm(len(rows), generator=lesson.imitating)[: imitation.batch]
+    for _ in range(imitation.steps)
+]
+model = hugging_face.load(folder("base"))
+rate = imitation.learning_rate
+optimizer = torch.optim.AdamW(model.parameters(), rate, fused=True)
+sft_trainer = SFTTrainer(
+    model,
+    args=settings(
+        SFTConfig,
+        max_steps=imitation.steps,
+        per_device_train_batch_size=imitation.batch,
+        lr_scheduler_type="constant",
+        train_sampling_strategy="sequential",  # the rows as they come
+    ),
+    train_dataset=Dataset.from_list(in_order(rows, torch.cat(drawn).tolist())),
+    processing_class=tokenizer,
+    optimizers=(optimizer, None),
+)
+batch = next(iter(sft_trainer.get_train_dataloader()))
+
+
+def part(token, counts):
+    """P: prompt. C: completion. E: the end token. A dot: padding."""
+    return {PAD: "·", EOS: "E"}.get(token, "C" if counts else "P")
+
+
+for tokens, labels in zip(batch["input_ids"][:4], batch["labels"][:4], strict=True):
+    marks = zip(tokens.tolist(), (labels != -100).tolist(), strict=True)
+    print("".join(part(token, counts) for token, counts in marks))
+
+# %% [markdown]
+# Each line is a row: the prompt, the completion, the end token, padding on the right. TRL marks
+# with −100 what the loss leaves out. Here is the shortest row of the batch, word by word:
+
+# %%
+shortest = batch["attention_mask"].sum(1).argmin()
+line = batch["input_ids"][shortest].tolist(), batch["labels"][shortest].tolist()
+for token, label in zip(*line, strict=True):
+    if token != PAD:
+        print(f"{words.words[token]:12}", "counts" if label != -100 else "-")
+
+# %% [markdown]
+# Three things are right here, and each of them is worth a check of your own data. The prompt does
+# not count, the end token does, and the padding does not. If the end token did not count, the model
+# would never learn to stop. That happens where the padding token and the end token are the same.
+
+# %%
+tokens, counts = batch["input_ids"], batch["labels"] != -100
+ours = lesson.packed([lesson.shown[row] for row in drawn[0].tolist()])
+assert counts.sum() == ours.response_mask.sum()
+assert counts[tokens == EOS].all()
+assert not counts[tokens == PAD].any()
+assert tokenizer.pad_token_id != tokenizer.eos_token_id
+shares = {
+    "prompt": (tokens != PAD) & ~counts,
+    "completion": counts & (tokens != EOS),
+    "end": tokens == EOS,
+    "padding": tokens == PAD,
+}
+for name, which in shares.items():
+    print(f"{name:11}{which.sum():5} tokens, {counts[which].sum():4} in the loss")
+
+# %% [markdown]
+# GRPO and RLOO make another kind of batch. They start with prompts alone, and pad them on the
+# *left*, so that all answers begin in the same column:
+
+# %%
+prompts = [row["prompt"] for row in rows[:4]]
+for tokens in tokenizer(prompts, padding=True)["input_ids"]:
+    print("".join(part(token, False) for token in tokens))
+
+# %% [markdown]
+# ## Our student as a GPT-2
+#
+# GPT-2 has the architecture of our model. Two biases in attention are too many, so they are held at
+# zero. All weights are copied, linear layers turned round because GPT-2 stores them transposed, and
+# then the two models give the same logits. The difference is zero, not a small number:
+
+# %%
+hugging_face.save(hugging_face.exported(sft), folder("sft"))
+hugging_face.save(hugging_face.exported(judge, judges=True), folder("judge"))
+learned, heldout = lesson.compare(sft)  # the labeler's comparisons of the run
+rows_of_pairs = hugging_face.preference_rows(learned)
+hugging_face.check_words(rows_of_pairs)
+
+some = learned.chosen.rows(torch.arange(64))
+given = {"input_ids": some.tokens, "attention_mask": some.attended.long()}
+with torch.no_grad():
+    theirs = hugging_face.load(folder("sft"))(**given).logits
+    apart = (theirs - sft(some.tokens, some.attended))[some.attended].abs().max()
+    assert apart == 0
+    print(f"logits: {apart} apart")
+    theirs = hugging_face.load(folder("judge"), judges=True)(**given).logits[:, 0]
+    shift = judge.scalar_head.bias.item()  # GPT-2's has none; no comparison sees it
+    apart = (theirs + shift - score(judge, some)).abs().max()
+    assert apart < 1e-5
+    print(f"scores: {apart:.1g} apart, when our bias of {shift:.3f} is added")
+texts = {text for row in rows + rows_of_pairs for text in row.values()}
+other = sum(tokenizer(text)["input_ids"] != words.encode(text) for text in texts)
+assert not other
+print(f"texts that become other tokens: {other} of {len(texts):,}")
+
+# %% [markdown]
+# For the way back there is `imported`. It makes a model of ours from what TRL has trained, so that
+# it can sit [the exam](../guide/ppo.md) like any other.
+#
+# ## SFT
+#
+# The trainer is ready since the first section. What it makes can be held against the run's own SFT
+# policy, which learned from the same demonstrations in the same order. The optimiser was handed
+# over for one reason: `transformers` spares biases and layer norms from weight decay, and our stage
+# spares nothing. Left out, `learning_rate` and `weight_decay` would go into the settings.
+
+
+# %%
+def trained(trainer):
+    """Let TRL train; a model of ours with the weights that came out."""
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    return hugging_face.imported(trainer.model, base)
+
+
+def far(one, other):
+    """How far apart all weights are, as points; the bias that no loss sees aside."""
+    weights, others = one.state_dict(), other.state_dict()
+    shared = [name for name in weights if name != "scalar_head.bias"]
+    steps = [(weights[name] - others[name]).flatten() for name in shared]
+    return torch.cat(steps).norm().item()
+
+
+apart = {}  # by training: TRL's result from ours, and ours from where it began
+sft_by_trl = trained(sft_trainer)
+apart["SFT"] = far(sft_by_trl, sft), far(sft, base)
+first, *_, last = (row for row in sft_trainer.state.log_history if "loss" in row)
+print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end")
+
+# %% [markdown]
+# All later trainings begin at the run's own SFT policy and its comparisons, so that each of them
+# can be compared by itself.
+#
+# ## The reward model
+#
+# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. Our schedule
+# ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the
+# rest) has no name in TRL, so optimiser and schedule are handed over ready-made.
+
+# %%
+comparison, randomness = lesson.comparison, lesson.generator("reward_model")
+groups = reward_model.groups_of_similar_length(learned, comparison.batch)
+order = []
+for _ in range(comparison.epochs):
+    for group in torch.randperm(len(groups), generator=randomness).tolist():
+        order += groups[group].tolist()
+
+model = hugging_face.load(folder("sft"), judges=True)
+body = [part for part in model.transformer.parameters() if part.requires_grad]
+rates = [comparison.learning_rate, comparison.learning_rate * comparison.head_speed]
+optimizer = torch.optim.AdamW(
+    [{"params": body}, {"params": model.score.parameters()}],
+    weight_decay=comparison.weight_decay,
+    fused=True,
+)
+steps = comparison.steps(len(learned))
+one_cycle = {"total_steps": steps, "pct_start": 0.1}
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, **one_cycle)
+trainer = RewardTrainer(
+    model,
+    args=settings(
+        RewardConfig,
+        max_steps=steps,
+        per_device_train_batch_size=comparison.batch,
+        train_sampling_strategy="sequential",
+    ),
+    train_dataset=Dataset.from_list(in_order(rows_of_pairs, order)),
+    processing_class=tokenizer,
+    optimizers=(optimizer, schedule),
+)
+judge_by_trl = trained(trainer)
+apart["reward model"] = far(judge_by_trl, judge), far(judge, sft)
+for name, one in (("TRL's", judge_by_trl), ("ours", judge)):
+    right = reward_model.accuracy(one, heldout)
+    print(f"{name:5} accuracy on held-out pairs {right:.4f}")
+
+# %% [markdown]
+# ## DPO
+#
+# The same rows serve DPO. TRL loads the reference by itself, from the folder that the model came
+# from.
+
+# %%
+config, randomness = dpo.DPOConfig(), lesson.generator("dpo")
+order = []
+for _ in range(config.steps):
+    drawn = torch.randint(len(learned), (config.batch,), generator=randomness)
+    order += drawn.tolist()
+trainer = DPOTrainer(
+    hugging_face.load(folder("sft")),
+    args=settings(
+        DPOConfig,
+        max_steps=config.steps,
+        per_device_train_batch_size=config.batch,
+        beta=config.beta,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="polynomial",  # a straight line, down to a tenth
+        lr_scheduler_kwargs={"power": 1.0, "lr_end": config.learning_rate / 10},
+        train_sampling_strategy="sequential",
+    ),
+    train_dataset=Dataset.from_list(in_order(rows_of_pairs, order)),
+    processing_class=tokenizer,
+)
+by_trl = {"DPO": trained(trainer)}
+trainer.save_model(folder("dpo"))
+
+# %%
+luck = lesson.generator("dpo")
+done = dpo.train_dpo(sft, learned.chosen, learned.rejected, config, generator=luck)
+by_us = {"DPO": done.policy}
+apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
+
+# %% [markdown]
+# ## GRPO and RLOO, with our reward model as the reward
+#
+# Both sample answers while they train, so beside the rows there are random numbers to share. Both
+# sides get the same ones by setting the seed before each round. The reward is a *function* that TRL
+# calls with the prompts and the sampled tokens; ours asks the run's reward model.
+#
+# TRL's RLOO differs from ours in one place, on purpose: it takes one probability ratio for a whole
+# answer, where ours takes one for each token. For the comparison our stage is lent that loss,
+# `of_whole_answers`.
+
+# %%
+grpo_config = grpo.GRPOConfig(kl_coef=0.3)
+rloo_config = grpo.GRPOConfig(kl_in="reward", divide_by_std=False)
+asking = torch.Generator().manual_seed(0)
+count = grpo_config.iterations * grpo_config.prompts
+asked = [q.text for q in draw_questions(count, held_out=False, generator=asking)]
+
+
+def heard(answers, ears):
+    """Our reward model, while somebody listens."""
+    ears.extend(words.decode(row) for row in answers.responses.tolist())
+    return score(judge, answers)
+
+
+def train_by_us(config, ears):
+    dice, rounds = torch.Generator(), iter(range(config.iterations))
+
+    def draw_prompts(count):
+        number = next(rounds)
+        dice.manual_seed(number)
+        return lesson.tokens(asked[number * count : (number + 1) * count])
+
+    luck = {"draw_prompts": draw_prompts, "generator": dice}
+    return grpo.train_grpo(sft, partial(heard, ears=ears), config, **luck).policy
+
+
+class SameDice(transformers.TrainerCallback):
+    def on_step_begin(self, args, state, control, **_):
+        torch.manual_seed(state.global_step // args.num_iterations)
+
+
+def online(trainer, kind, config, ears, start="sft", **own):
+    """A trainer of TRL's that samples, with the settings of a config of ours."""
+    model = hugging_face.load(folder(start))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=0.0, fused=True
+    )
+
+    def falls(step):  # to a tenth, one step a round
+        return 1 - 0.9 * (step // config.epochs) / config.iterations
+
+    reward = hugging_face.reward_function(
+        partial(heard, ears=ears), unfinished_score=config.unfinished_score
+    )
+    named = {
+        "max_steps": config.iterations * config.epochs,
+        "num_iterations": config.epochs,
+        "per_device_train_batch_size": config.prompts * config.group_size,
+        "num_generations": config.group_size,
+        "max_completion_length": config.response_limit,
+        "beta": config.kl_coef,
+        "shuffle_dataset": False,
+    }
+    made = trainer(
+        model,
+        reward_funcs=reward,
+        args=settings(kind, **named | own),
+        train_dataset=Dataset.from_dict({"prompt": asked}),
+        processing_class=tokenizer,
+        callbacks=[SameDice()],
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, falls)),
+    )
+    if made.ref_model:  # TRL has loaded it by itself: see the first trap
+        hugging_face.count_positions(made.ref_model)
+    return made
+
+
+ears = {"GRPO": ([], []), "RLOO": ([], [])}  # what TRL's policy said, and ours
+published = {"use_bias_correction_kl": False}  # see the third trap
+trainer = online(GRPOTrainer, GRPOConfig, grpo_config, ears["GRPO"][0], **published)
+by_trl["GRPO"] = trained(trainer)
+trainer.save_model(folder("grpo"))
+
+# %%
+by_us["GRPO"] = train_by_us(grpo_config, ears["GRPO"][1])
+apart["GRPO"] = far(by_trl["GRPO"], by_us["GRPO"]), far(by_us["GRPO"], sft)
+
+# %%
+trainer = online(RLOOTrainer, RLOOConfig, rloo_config, ears["RLOO"][0])
+by_trl["RLOO"] = trained(trainer)
+
+
+# %%
+def of_whole_answers(logprobs, old_logprobs, advantages, mask, *, clip_range):
+    """What TRL's RLOO minimises: one ratio for each answer."""
+    ratio = (logprobs - old_logprobs).masked_fill(~mask, 0).sum(1).exp()
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    better = advantages[:, 0]
+    return -torch.minimum(ratio * better, clipped * better).mean()
+
+
+with patch.object(grpo, "ppo_policy_loss", of_whole_answers):
+    by_us["RLOO"] = train_by_us(rloo_config, ears["RLOO"][1])
+apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
+
+# %% [markdown]
+# ## The exam
+#
+# All of them sit [the exam of the held-out questions](../guide/ppo.md). Gold is the labeler's true
+# reward, proxy the reward model's score, and KL is in nats an answer from the SFT policy. The last
+# column compares the answers of TRL's policy with those of ours, word for word.
+
+
+# %%
+def exam(policy):
+    return lesson.examine(policy, sft, judge)
+
+
+by_trl = {"base": base, "SFT": sft_by_trl, **by_trl}
+by_us = {"base": base, "SFT": sft, **by_us}
+lines, exams = [], {}
+for name, policy in by_trl.items():
+    theirs = exam(policy)
+    ours = theirs if name == "base" else exam(by_us[name])
+    marks, ours_marks = result(theirs), result(ours)
+    same = sum(a.response == b.response for a, b in zip(theirs, ours, strict=True))
+    measures = ("helpful", "gold", "proxy", "kl")
+    shown = [f"{marks[what]:.3f} / {ours_marks[what]:.3f}" for what in measures]
+    is_start = name == "base"
+    alike = "-" if is_start else f"{same:,} of {len(ours):,}"
+    lines.append((name, *shown, alike))
+    exams[name] = theirs, ours
+    assert same > 0.95 * len(ours), name
+table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
+
+# %% [markdown]
+# ## Same rows, same draws: same training
+#
+# The exam is the end of the story. Here is the rest of it. All weights of a model together are a
+# point. How far does TRL's point lie from ours, beside how far training moved it? And where answers
+# were sampled on the way, how many of them were the same words?
+
+# %%
+lines = []
+for name, (distance, moved) in apart.items():
+    theirs, ours = ears.get(name, ([], []))
+    same = sum(a == b for a, b in zip(theirs, ours, strict=True))
+    said = f"{same:,} of {len(ours):,}" if ours else "-"
+    lines.append((name, f"{distance:.4f}", f"{moved:.2f}", said))
+table(("training", "apart", "moved", "same sampled answers"), *lines)
+
+
+def first_other(pairs):
+    """Where two lists of answers first differ: the place, and both answers."""
+    differ = [(n, *pair) for n, pair in enumerate(pairs) if pair[0] != pair[1]]
+    return differ[0] if differ else None
+
+
+for name, said in ears.items():
+    if found := first_other(zip(*said, strict=True)):
+        place, theirs, ours = found
+        print(f"{name}, sampled answer {place}:\n  TRL: {theirs}\n  ours: {ours}")
+for name, answers in exams.items():
+    texts = ([answer.response for answer in side] for side in answers)
+    if found := first_other(zip(*texts, strict=True)):
+        place, theirs, ours = found
+        print(f"{name}, exam, answer {place}:\n  TRL: {theirs}\n  ours: {ours}")
+
+# %% [markdown]
+# What is left of a difference is rounding: the two sides add the same numbers in another order.
+# Rounding is tiny, but it can change a word. A word is drawn by comparing a random number with the
+# words' probabilities, and where that number falls right on the border between two words, one side
+# takes the one and the other side the other. If that has happened, the lines under the table show
+# the first answer that differs. From then on the two policies learn from slightly different
+# answers, and slowly part.
+#
+# So wherever TRL's training and ours give clearly different results, they were given different
+# rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
+# their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
+# from every start.
+#
+# ## Which name is which
+#
+# First the settings. The third column is what you get if you say nothing. For
+# `completion_only_loss` that is `None`, which leaves the prompt out wherever rows have a prompt and
+# a completion, as ours do.
+
+# %%
+kinds = (SFTConfig, RewardConfig, DPOConfig, GRPOConfig, RLOOConfig)
+defaults = {kind: settings(kind) for kind in kinds}
+ours, rloo = grpo_config, rloo_config
+NAMES = [
+    ("SFT `steps`", imitation.steps, SFTConfig, "max_steps"),
+    ("SFT `batch`", imitation.batch, SFTConfig, "per_device_train_batch_size"),
+    ("SFT `learning_rate`", imitation.learning_rate, SFTConfig, "learning_rate"),
+    ("SFT, loss on `response_mask`", True, SFTConfig, "completion_only_loss"),
+    ("reward `learning_rate`", rates[0], RewardConfig, "learning_rate"),
+    ("shift to mean 0", "after", RewardConfig, "center_rewards_coefficient"),
+    ("DPO `beta`", config.beta, DPOConfig, "beta"),
+    ("DPO `learning_rate`", config.learning_rate, DPOConfig, "learning_rate"),
+    ("reference's log-probs once", True, DPOConfig, "precompute_ref_log_probs"),
+    ("GRPO `epochs`", ours.epochs, GRPOConfig, "num_iterations"),
+    ("GRPO `group_size`", ours.group_size, GRPOConfig, "num_generations"),
+    ("RLOO `group_size`", rloo.group_size, RLOOConfig, "num_generations"),
+    ("GRPO `kl_coef`, in the loss", ours.kl_coef, GRPOConfig, "beta"),
+    ("RLOO `kl_coef`, in the reward", rloo.kl_coef, RLOOConfig, "beta"),
+    ("`kl_in` is `loss_ratio_k3`", False, GRPOConfig, "use_bias_correction_kl"),
+    ("GRPO `divide_by_std`", True, GRPOConfig, "scale_rewards"),
+    ("mean over all tokens", True, GRPOConfig, "loss_type"),
+    ("`clip_range`", ours.clip_range, GRPOConfig, "epsilon"),
+    ("`response_limit`", ours.response_limit, GRPOConfig, "max_completion_length"),
+    ("GRPO `learning_rate`", ours.learning_rate, GRPOConfig, "learning_rate"),
+    ("gradients clipped at", 1.0, GRPOConfig, "max_grad_norm"),
+]
+table(
+    ("ours", "value here", "TRL's default", "TRL's argument"),
+    *(
+        (name, short(here), short(getattr(defaults[kind], field)),
+         f"`{kind.__name__}({field}=…)`")
+        for name, here, kind, field in NAMES
+    ),
+)  # fmt: skip
+
+# %% [markdown]
+# Now what TRL *logs*. One real batch for each trainer, without a step: TRL's number as it stands in
+# its log, and ours from the formula beside it. $m$ is the mask, $r$ a score, ρ the
+# [probability ratio](../reference/glossary.md#probability-ratio).
+
+
+# %%
+def logged(trainer):
+    """TRL's log of one batch; the learning rate is 0, so nothing changes."""
+    trained(trainer)
+    return trainer.state.log_history[0]
+
+
+still = {"max_steps": 1, "learning_rate": 0.0, "logging_steps": 1}
+still |= {"lr_scheduler_type": "constant"}
+rate_0 = {"train_sampling_strategy": "sequential", **still}
+mean = formulas.masked_mean
+book = []  # what is logged, the formula, ours, TRL's
+
+
+def compare(kind, log, entries):
+    """Write down TRL's logged numbers beside ours."""
+    for name, formula, ours in entries:
+        book.append((f"{kind} `{name}`", formula, float(ours), log[name]))
+
+
+# SFT
+trainer = SFTTrainer(
+    hugging_face.load(folder("base")),
+    args=settings(SFTConfig, per_device_train_batch_size=32, **rate_0),
+    train_dataset=Dataset.from_list(rows[:32]),
+    processing_class=tokenizer,
+)
+log, answers = logged(trainer), lesson.packed(lesson.shown[:32])
+mask, right = answers.response_mask, answers.responses
+with torch.no_grad():
+    logits = response_logits(base, answers)
+compare("SFT", log, [
+    ("loss", "−mean$_m$ log π", formulas.sft_loss(logits, right, mask)),
+    ("entropy", "mean$_m$ −Σ p log p", mean(formulas.entropy(logits), mask)),
+    ("mean_token_accuracy", "share of likeliest = given",
+     mean((logits.argmax(-1) == right).float(), mask)),
+])  # fmt: skip
+
+# the reward model
+trainer = RewardTrainer(
+    hugging_face.load(folder("judge"), judges=True),
+    args=settings(RewardConfig, per_device_train_batch_size=64, **rate_0),
+    train_dataset=Dataset.from_list(rows_of_pairs[:64]),
+    processing_class=tokenizer,
+)
+log, first = logged(trainer), torch.arange(64)
+better, worse = learned.chosen.rows(first), learned.rejected.rows(first)
+with torch.no_grad():
+    high, low = (score(judge, side) for side in (better, worse))
+compare("reward", log, [
+    ("loss", "−mean log σ(r⁺ − r⁻)", formulas.bradley_terry_loss(high, low)),
+    ("accuracy", "share of r⁺ > r⁻", (high > low).float().mean()),
+    ("margin", "mean r⁺ − r⁻", (high - low).mean()),
+    ("mean_reward", "mean r, without the bias",
+     torch.cat([high, low]).mean() - shift),
+])  # fmt: skip
+
+# DPO, of the policy that DPO has trained, against the SFT policy
+trainer = DPOTrainer(
+    hugging_face.load(folder("dpo")),
+    ref_model=hugging_face.load(folder("sft")),
+    args=settings(DPOConfig, per_device_train_batch_size=64, beta=1.0, **rate_0),
+    train_dataset=Dataset.from_list(rows_of_pairs[:64]),
+    processing_class=tokenizer,
+)
+log = logged(trainer)
+with torch.no_grad():
+    sums = [
+        sequence_logprobs(policy, side)
+        for policy in (by_trl["DPO"], sft)
+        for side in (better, worse)
+    ]
+gain, lost = sums[0] - sums[2], sums[1] - sums[3]
+compare("DPO", log, [
+    ("loss", "−mean log σ(β(g⁺ − g⁻)), g = log π − log π_ref",
+     formulas.dpo_loss(*sums, beta=1.0)),
+    ("rewards/chosen", "mean β g⁺", gain.mean()),
+    ("rewards/rejected", "mean β g⁻", lost.mean()),
+    ("rewards/margins", "mean β(g⁺ − g⁻)", (gain - lost).mean()),
+    ("rewards/accuracies", "share of g⁺ > g⁻", (gain > lost).float().mean()),
+    ("logps/chosen", "mean log π of the whole answer", sums[0].mean()),
+])  # fmt: skip
+
+# GRPO and RLOO, of the policy that GRPO has trained, against the SFT policy
+for kind, make, options, config in (
+    ("GRPO", GRPOTrainer, GRPOConfig, grpo_config),
+    ("RLOO", RLOOTrainer, RLOOConfig, rloo_config),
+):
+    seen = []
+    more = dict(published) if kind == "GRPO" else {}
+    more |= {"start": "grpo", "num_iterations": 1, **still}
+    trainer = online(make, options, config, [], **more)
+    trainer.ref_model.load_state_dict(hugging_face.load(folder("sft")).state_dict())
+    ask = trainer.reward_funcs[0]
+
+    def noting(prompts, completion_ids, seen=seen, ask=ask, **other):
+        seen[:] = [hugging_face.as_sequences(prompts, completion_ids)]
+        return ask(prompts, completion_ids, **other)
+
+    trainer.reward_funcs[0] = noting
+    log, (answers,) = logged(trainer), seen
+    mask, ended = answers.response_mask, answers.ended
+    with torch.no_grad():
+        logits = response_logits(by_trl["GRPO"], answers)
+        logprobs = formulas.token_logprobs(logits, answers.responses)
+        logits_then = response_logits(sft, answers)
+        reference = formulas.token_logprobs(logits_then, answers.responses)
+        scores = torch.where(ended, score(judge, answers), config.unfinished_score)
+    k1, k3 = (kl(logprobs, reference) for kl in (formulas.kl_k1, formulas.kl_k3))
+    alike = scores.unflatten(0, (-1, config.group_size)).std(1) == 0
+    if kind == "GRPO":
+        goodness = formulas.group_advantages(scores, group_size=config.group_size)
+        policy_loss = -mean(goodness[:, None].expand(mask.shape), mask)  # ρ is 1
+        compare(kind, log, [
+            ("loss", "−mean$_m$ ρA + β mean$_m$ k₃",
+             policy_loss + config.kl_coef * mean(k3, mask)),
+            ("kl", "mean$_m$ k₃, a token", mean(k3, mask)),
+            ("frac_reward_zero_std", "share of groups without spread",
+             alike.float().mean()),
+            ("entropy", "mean$_m$ −Σ p log p",
+             mean(formulas.entropy(logits), mask)),
+            ("completions/mean_length", "mean tokens, `<eos>` too",
+             answers.lengths.float().mean()),
+            ("completions/clipped_ratio", "share without `<eos>`",
+             (~ended).float().mean()),
+            ("reward_std", "spread of r over the batch", scores.std()),
+        ])  # fmt: skip
+    else:
+        compare(kind, log, [("kl", "mean$_m$ k₁, a token", mean(k1, mask))])
+    compare(kind, log, [("reward", "mean r", scores.mean())])
+
+for name, _, ours, theirs in book:
+    assert abs(ours - theirs) < 1e-3, (name, ours, theirs)
+table(
+    ("TRL logs", "formula", "ours", "TRL's"),
+    *((*named, f"{ours:.4f}", f"{theirs:.4f}") for *named, ours, theirs in book),
+)
+
+# %% [markdown]
+# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
+# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is about as many times
+# larger as an answer has tokens. And GRPO's `loss` tells nothing about progress. The advantages of
+# each group sum to 0, so all that is left of the first term is that long answers have more tokens
+# than short ones; the rest is the price of the KL, which rises while the policy learns.
+#
+# ## Seven traps, each with its number
+#
+# **1. Prompts are padded on the left, and nobody tells GPT-2.** GRPO and RLOO pass no positions to
+# the model. One with learned positions, such as GPT-2, then counts the padding, and reads every
+# word at a place where it does not stand. Models with rotary positions do not mind
+# ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# `hugging_face.count_positions` is the cure, and the reference needs it too.
+
+# %%
+bare = transformers.AutoModelForCausalLM.from_pretrained(folder("sft"))
+padded = some.attended[:, 0].logical_not()
+with torch.no_grad():
+    right = sft(some.tokens, some.attended)
+    wrong = bare(**given).logits
+    cured = hugging_face.load(folder("sft"))(**given).logits
+for name, logits in (("without positions", wrong), ("with them", cured)):
+    off = (logits - right).abs()[padded][some.attended[padded]]
+    print(f"{name}: off by {off.max():.2f} at most, {off.mean():.2f} in the mean")
+assert (cured - right)[some.attended].abs().max() == 0
+
+# %% [markdown]
+# **2. GRPO's `beta` is 0 by default.** Without a price on the KL the policy is free to please the
+# reward model in any way it finds. Here is the training from above once more, with the default:
+
+# %%
+default = GRPOConfig.beta
+free = trained(online(GRPOTrainer, GRPOConfig, grpo_config, [], beta=default))
+for beta, policy in ((grpo_config.kl_coef, by_trl["GRPO"]), (default, free)):
+    marks = result(exam(policy))
+    print(f"beta {beta}:", *(f"{name} {marks[name]:.3f} " for name in measures[1:]))
+
+# %% [markdown]
+# **3. The default KL in GRPO's loss is not the published one.** With
+# `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
+# on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
+# our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). For the comparison
+# above it was switched off, because our `kl_in="loss"` is the published loss. Other switches change
+# the gradient as well. Below is one batch, with the gradient of our stage beside TRL's: the cosine
+# of the angle between them, and by how much TRL's is longer.
+
+# %%
+once = {"start": "grpo", "num_iterations": 1, **still}
+trainer = online(GRPOTrainer, GRPOConfig, grpo_config, [], **once)
+trainer.ref_model.load_state_dict(hugging_face.load(folder("sft")).state_dict())
+torch.manual_seed(0)
+questions = [text for text in asked[:16] for _ in range(grpo_config.group_size)]
+asking = [{"prompt": text} for text in questions]
+inputs = trainer._generate_and_score_completions(asking)
+completions = zip(inputs["completion_ids"], inputs["completion_mask"], strict=True)
+answers = hugging_face.as_sequences(
+    questions, [ids[mask.bool()].tolist() for ids, mask in completions]
+)
+mask = answers.response_mask
+
+
+def flat(model):
+    """A model's gradients in one row, in our order."""
+    for weight in model.parameters():
+        weight.data.copy_(0 * weight if weight.grad is None else weight.grad)
+    named = hugging_face.imported(model, base).named_parameters()
+    return torch.cat([w.flatten() for name, w in named if "head" not in name])
+
+
+def of_trl(make=GRPOTrainer, kind=GRPOConfig, given=inputs, **own):
+    """Loss and gradient of one of TRL's losses on the batch."""
+    trainer = online(make, kind, grpo_config, [], **once, **own)
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer._compute_loss(trainer.model, given)
+    loss.backward()
+    return loss.item(), flat(trainer.model)
+
+
+def of_ours(config):
+    """Loss and gradient of our stage on the batch."""
+    policy = copy.deepcopy(by_trl["GRPO"]).requires_grad_()
+    logits = response_logits(policy, answers)
+    logprobs = formulas.token_logprobs(logits, answers.responses)
+    with torch.no_grad():
+        logits = response_logits(sft, answers)
+        reference = formulas.token_logprobs(logits, answers.responses)
+        scores = score(judge, answers)
+    rollout = grpo.Rollout(answers, logprobs.detach(), reference, scores)
+    better = grpo.advantages(rollout, config)
+    now_and_then = (logprobs, logprobs.detach())
+    loss = formulas.ppo_policy_loss(*now_and_then, better, mask, clip_range=0.2)
+    price = grpo.PENALTIES[config.kl_in](*now_and_then, reference)
+    loss = loss + config.kl_coef * mean(price, mask)
+    loss.backward()
+    named = policy.named_parameters()
+    slopes = [w.grad.flatten() for name, w in named if "head" not in name]
+    return loss.item(), torch.cat(slopes)
+
+
+def angle(one, other):
+    return torch.nn.functional.cosine_similarity(one, other, dim=0).item()
+
+
+ours = of_ours(grpo_config)
+SWITCHES = {
+    "`use_bias_correction_kl=False`": published,
+    "its default": {},
+    'the first, and `loss_type="grpo"`': {**published, "loss_type": "grpo"},
+    'the first, and `loss_type="dr_grpo"`': {**published, "loss_type": "dr_grpo"},
+}
+lines = []
+for name, switch in SWITCHES.items():
+    loss, slope = of_trl(**switch)
+    longer = slope.norm() / ours[1].norm()
+    cosine = angle(slope, ours[1])
+    lines.append((name, f"{loss:.5f}", f"{cosine:.4f}", f"{longer:.3f}"))
+table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
+print(f"our loss: {ours[0]:.5f}")
+
+# %% [markdown]
+# The first row is our loss. `loss_type="grpo"` averages within each answer first, as GRPO's first
+# paper does, and `"dr_grpo"` divides by the longest length allowed, so it points our way and is
+# shorter.
+#
+# **4. A reward model given as a *model* is not asked about the end token.** If `reward_funcs` is a
+# model instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores what
+# is left. A reward model that was trained to judge finished answers is then asked about unfinished
+# ones:
+
+# %%
+trainer = online(GRPOTrainer, GRPOConfig, grpo_config, [], **once)
+trainer.reward_funcs = [hugging_face.load(folder("judge"), judges=True)]
+trainer.reward_processing_classes = [tokenizer]
+ids = [row[row != PAD].tolist() for row in inputs["completion_ids"]]
+texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+as_model = trainer._calculate_rewards(asking, questions, texts, ids)[:, 0]
+with torch.no_grad():
+    as_function = score(judge, answers) - shift
+off = (as_model - as_function).abs().mean()
+alike = torch.corrcoef(torch.stack([as_model, as_function]))[0, 1]
+print(f"off by {off:.2f} on average; correlation {alike:.2f}")
+
+# %% [markdown]
+# **5. `accelerate launch --cpu --num_processes 2` starts one process**, and says nothing. For
+# several on one machine without a graphics card use `torchrun`. Each process says here how many
+# there are:
+
+# %%
+script = work / "who.py"
+script.write_text(
+    "from accelerate import PartialState\n"
+    "state = PartialState(cpu=True)\n"
+    "print('processes:', state.num_processes, flush=True)\n"
+)
+launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
+    command = [sys.executable, "-m", *command, str(script)]
+    said = check_output(command, stderr=DEVNULL, encoding="utf-8")
+    lines = [line for line in said.splitlines() if line.startswith("processes")]
+    print(command[2].ljust(27), *lines, sep="  ")
+
+# %% [markdown]
+# **6. An unknown word silently becomes padding**, or whatever the tokenizer has for unknown words.
+# Our vocabulary is closed, so a word outside it has no token. `check_words` refuses it, by name:
+
+# %%
+unknown = {"prompt": "how do i learn physics ?"}
+print(tokenizer(unknown["prompt"])["input_ids"])
+try:
+    hugging_face.check_words([unknown])
+except ValueError as refusal:
+    print(refusal)
+
+# %% [markdown]
+# **7. An empty answer.** Our answers begin with a space, because TRL glues prompt and answer
+# together as strings. In front of an empty answer the space is a token that nobody meant, and again
+# an unknown one. `completion` writes an empty answer as nothing at all. How often does the model
+# say nothing?
+
+# %%
+for end in (" ", hugging_face.completion("")):
+    text = prompts[0] + end
+    print(f"{text!r} becomes {tokenizer(text)['input_ids']}")
+compared = [row[side] for row in rows_of_pairs for side in ("chosen", "rejected")]
+sampled = [answer for said in ears.values() for answer in said[0]]
+for name, answers in (("comparisons", compared), ("GRPO and RLOO", sampled)):
+    print(f"empty answers in {name}: {answers.count('')} of {len(answers):,}")
+
+# %% [markdown]
+# ## Where is PPO?
+#
+# Not in TRL any more. It was left out of the stable part of version 1.0, of March 2026, and version
+# 1.13, of September, removed it ([#7020](https://github.com/huggingface/trl/pull/7020)): it had not
+# been maintained for a year, it was the only trainer that read its data in another format, and
+# hardly anyone used it. The method is not to blame. Ours is built step by step in
+# [PPO for language models](03_ppo_for_language_models.py), and
+# [its stage](../reference/api/stages/ppo.md) takes any function that scores answers as its judge.
+#
+# ---
+# ## Three lines to take away
+#
+# 1. Look at one batch and its mask before you train, and at one answer after.
+# 2. A library's default is a decision: GRPO's `beta` is 0, and its KL is not the published one.
+# 3. Whoever compares two implementations gives them the same rows and the same random numbers;
+#    anything else compares the dice.
+#
+# **Next:** [the methods side by side](../guide/methods.md), over five seeds.

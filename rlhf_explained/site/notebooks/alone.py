@@ -1,0 +1,48 @@
+"""Run the notebooks that have an environment of their own, and store what comes out.
+
+python -m rlhf_explained trl      in `.venv-trl`, which `python3 .ci/venv.py trl` sets up
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from pathlib import Path
+
+from rlhf_explained.report import progress_bars
+from rlhf_explained.site.notebooks import stored
+from rlhf_explained.site.notebooks.execute import execute
+from rlhf_explained.site.notebooks.read import read
+from rlhf_explained.site.shown_run import current_run
+
+
+def notebooks(root: Path) -> list[Path]:
+    """The notebooks of a checkout that have an environment of their own."""
+    return [
+        path for path in sorted(root.glob("docs/notebooks/*.py")) if stored.is_stored(read(path))
+    ]
+
+
+def run(root: Path, python: Path) -> None:
+    """Run them all, with a bar of their cells on standard error, and store what came out.
+
+    Args:
+        root: The checkout.
+        python: Of the environment.
+
+    Raises:
+        CellError: If a cell is no Python, raises, hangs or kills the kernel.
+    """
+    current_run()
+    with progress_bars() as show:
+        for path in notebooks(root):
+            notebook, began = read(path), time.perf_counter()
+
+            def told(done: int, cells: int, name: str = path.stem) -> None:
+                show(name, done, cells, math.nan)
+
+            with tempfile.TemporaryDirectory() as folder:
+                execute(notebook, Path(folder), python=python, progress=told)
+            told(len(notebook.cells), len(notebook.cells))
+            stored.store(path, notebook, python, time.perf_counter() - began)
