@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from rlhf_explained import memo
 from rlhf_explained.site.notebooks import alone, stored
 from rlhf_explained.site.notebooks.download import published
 from rlhf_explained.site.notebooks.execute import CellError, Execution
 from rlhf_explained.site.notebooks.page import markdown
-from rlhf_explained.site.notebooks.read import read, sources
+from rlhf_explained.site.notebooks.read import read
 from tests.made_up_run import made_up_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,8 +135,8 @@ def test_other_cells_are_noticed(tiny: Path, change: str) -> None:
 
 def test_changed_code_of_the_package_is_noticed(tiny: Path, monkeypatch: Any) -> None:
     assert not stored.stored(tiny).is_stale
-    other = ROOT / "rlhf_explained" / "disk.py"
-    monkeypatch.setattr(stored, "sources", lambda path: {*sources(path), other})
+    whole, other = memo.sources_of, ROOT / "rlhf_explained" / "disk.py"
+    monkeypatch.setattr(memo, "sources_of", lambda *asked: {*whole(*asked), other})
     assert stored.stored(tiny).is_stale
 
 

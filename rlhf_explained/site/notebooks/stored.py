@@ -19,7 +19,8 @@ from typing import Any
 from nbformat import NotebookNode
 
 from rlhf_explained import memo
-from rlhf_explained.site.notebooks.read import read, sources
+from rlhf_explained.pipeline import TRAINING
+from rlhf_explained.site.notebooks.read import read
 
 VERSIONS = ("torch", "trl", "transformers", "datasets", "accelerate", "peft")
 FORGOTTEN = "no outputs of this notebook are stored: run `make trl`"
@@ -146,7 +147,10 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _source(path: Path) -> str:
-    return memo.source_digest(sources(path))[:20]
+    """Digest of the code that decides what came out: what trains, as for the run, and hands over."""
+    return memo.source_digest(
+        memo.sources_of(path, (*TRAINING, "hugging_face")) - {path.resolve()}
+    )[:20]
 
 
 def _versions(python: Path) -> dict[str, str]:
