@@ -9,7 +9,7 @@ from pathlib import Path
 from rlhf_explained.site.faults import nearest
 
 _SHOWN = re.compile(r"(?m)(?:^[ >]*\$ |`)(make|python -m rlhf_explained)((?: [^`\s#]+)+)")
-_COMMAND = re.compile(r"@main\.command\(\)\n((?:@.*\n)*)def (\w+)")
+_COMMAND = re.compile(r"@main\.command\(\)\n((?:.+\n)*?)def (\w+)")
 
 
 def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:

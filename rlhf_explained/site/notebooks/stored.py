@@ -147,7 +147,7 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _source(path: Path) -> str:
-    """Digest of the code that decides what came out: what trains, as for the run, and hands over."""
+    """Digest of the code that decides what came out: of what trains, and of what hands over."""
     return memo.source_digest(
         memo.sources_of(path, (*TRAINING, "hugging_face")) - {path.resolve()}
     )[:20]
