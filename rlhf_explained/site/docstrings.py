@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring, tostring
 
-from griffe import GriffeLoader
+from griffe import DocstringSectionKind, GriffeLoader
 from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
 from rlhf_explained import memo
+from rlhf_explained.site import faults
 from rlhf_explained.site.markdown.glossary import GLOSSARY
+from rlhf_explained.site.markdown.unread import BOXES
 
+SECTIONS = ("source", "mkdocstrings-source")  # that are ours; others are Google's
 BLOCK = "block.json"
 PACKAGES = ("mkdocs", "mkdocstrings", "mkdocstrings-python", "griffelib", "markdown", "pygments")
 
@@ -75,6 +79,11 @@ class RememberingHandler(PythonHandler):
             return self._recall(data.folder)
         with _warnings() as warned:
             content = super().render(data, options, locale)
+            for name in {*re.findall(r'<details class="([\w-]+)"', content)} - {*SECTIONS, *BOXES}:
+                title = name.capitalize()
+                known = map(str.capitalize, (*SECTIONS, *DocstringSectionKind))
+                what = f"a docstring has no section {title!r}; {faults.nearest(title, known)}"
+                faults.report(what, rf"(?m)^ +{title}:$")
         if not warned:
             headings = [*self._headings]
             parts = {
