@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring, tostring
 
-from griffe import DocstringSectionKind, GriffeLoader
+from griffe import GriffeLoader
 from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
@@ -28,7 +28,7 @@ from rlhf_explained.site import faults
 from rlhf_explained.site.markdown.glossary import GLOSSARY
 from rlhf_explained.site.markdown.unread import BOXES
 
-SECTIONS = ("source", "mkdocstrings-source")  # that are ours; others are Google's
+SECTIONS = ("Args", "Attributes", "Examples", "Raises", "Returns", "Source", "Yields")
 BLOCK = "block.json"
 PACKAGES = ("mkdocs", "mkdocstrings", "mkdocstrings-python", "griffelib", "markdown", "pygments")
 
@@ -79,10 +79,13 @@ class RememberingHandler(PythonHandler):
             return self._recall(data.folder)
         with _warnings() as warned:
             content = super().render(data, options, locale)
-            for name in {*re.findall(r'<details class="([\w-]+)"', content)} - {*SECTIONS, *BOXES}:
+            for name in {*re.findall(r'<details class="([\w-]+)"', content)} - {
+                "source",
+                *BOXES,
+                "mkdocstrings-source",
+            }:
                 title = name.capitalize()
-                known = map(str.capitalize, (*SECTIONS, *DocstringSectionKind))
-                what = f"a docstring has no section {title!r}; {faults.nearest(title, known)}"
+                what = f"a docstring has no section {title!r}; {faults.nearest(title, SECTIONS)}"
                 faults.report(what, rf"(?m)^ +{title}:$")
         if not warned:
             headings = [*self._headings]

@@ -134,7 +134,7 @@ class Formulas(Treeprocessor):
                 explained = (symbol.tail or "").startswith(":")
                 if explained and {*_SYMBOLS.findall(tex)} - met - _NO_SYMBOLS:
                     why = f"`{tex}` does not stand in the formula above: mend one of them"
-                    place = rf"(?m)^[# ]*[-*+] .*{re.escape(tex)}"
+                    place = rf"(?m)^[# ]*[-*+] \$ ?{re.escape(tex)} ?\$"
                     symbol.text, symbol.attrib = (
                         faults.element("", why, place).text,
                         {"class": "fault"},
