@@ -13,16 +13,12 @@ from rlhf_explained.site import faults
 
 _FEATURE = re.compile(r"[\"']((?:announce|content|header|navigation|search|toc)\.[a-z.]+)[\"']")
 # what the search finds words in, and those words
-_TEXT = "reward model, PPO-ptx (KL) a/b: 0.2."
+_TEXT = "reward model, PPO-ptx (KL) a/b: 0.2"
 _WORDS = ["reward", "model", "PPO", "ptx", "KL", "a", "b", "0.2"]
 
 
 def check(config: MkDocsConfig) -> None:
-    """Log each fault at its line.
-
-    Args:
-        config: The site's configuration, as it was read.
-    """
+    """Log each fault at its line."""
     path = Path(config.config_file_path)
     for words, what in _faults(config):
         line = faults.line_of(path, rf"(?<![\w.]){re.escape(words)}(?![\w.])") or 1
@@ -30,7 +26,11 @@ def check(config: MkDocsConfig) -> None:
 
 
 def _faults(config: MkDocsConfig) -> Iterator[tuple[str, str]]:
-    known = _features(config)
+    parts = ("*.html", "partials/*.html", "assets/javascripts/bundle.*.js")
+    theme = [
+        path for folder in config.theme.dirs for part in parts for path in Path(folder).glob(part)
+    ]
+    known = {name for path in theme for name in _FEATURE.findall(path.read_text(encoding="utf-8"))}
     for name in config.theme.get("features") or ():
         if name not in known:
             yield name, f"the theme has no feature {name!r}; {faults.nearest(name, known)}"
@@ -40,23 +40,9 @@ def _faults(config: MkDocsConfig) -> Iterator[tuple[str, str]]:
             same = docs.glob(f"assets/**/*{Path(name).suffix}")
             there = [path.relative_to(docs).as_posix() for path in same]
             yield name, f"there is no docs/{name}; {faults.nearest(name, there)}"
-    separator = config.plugins["material/search"].config.separator
     try:
-        found = [word for word in re.split(separator, _TEXT) if word]
+        found = re.split(config.plugins["material/search"].config.separator, _TEXT)
     except re.error as error:
-        yield "separator:", f"this is no regular expression: {error}; mend it"
-    else:
-        if found != _WORDS:
-            why = f"of {_TEXT!r} the search would find {found}, not {_WORDS}"
-            yield "separator:", f"{why}: mend it"
-
-
-def _features(config: MkDocsConfig) -> set[str]:
-    """What templates and scripts of the theme ask for."""
-    files = [
-        path
-        for folder in config.theme.dirs
-        for pattern in ("*.html", "partials/*.html", "assets/javascripts/bundle.*.js")
-        for path in Path(folder).glob(pattern)
-    ]
-    return {name for path in files for name in _FEATURE.findall(path.read_text(encoding="utf-8"))}
+        found = error
+    if found != _WORDS:
+        yield "separator:", f"in {_TEXT!r} the search finds {found}, not {_WORDS}: mend it"

@@ -60,9 +60,8 @@ def mathml(tex: str, *, display: bool) -> str:
     import dukpy
 
     if refers := re.search(r"\\(?:label|ref|eqref)\b", tex):
-        raise FormulaError(
-            f"does not parse: {refers[0]} finds no other formula: say in words which one is meant"
-        )
+        why = f"{refers[0]} finds no other formula"
+        raise FormulaError(f"does not parse: {why}: say in words which one is meant")
     if bare := re.search(r"(?<!\\)([_^])([A-Za-z]{2,}|\d{2,})", tex):
         why = f"only the first sign of {bare[2]!r} is moved"
         raise FormulaError(f"is not meant so: {why}; write `{bare[1]}{{{bare[2]}}}`")
@@ -91,9 +90,7 @@ def _check_equation(tex: str) -> None:
     first = re.search(r"\d+\.?(\d*)", sides[-1])
     last_digit = 10 ** -len(first[1]) * abs(right / float(first[0])) if first and right else 1
     if abs(left - right) > 0.5001 * last_digit:
-        raise FormulaError(
-            f"does not hold: the left side is {left:.6g}, the right one {right:.6g}: mend one"
-        )
+        raise FormulaError(f"does not hold: it says {left:.6g} = {right:.6g}; mend one side")
 
 
 def _worth(side: str) -> float:
@@ -123,22 +120,18 @@ class Formulas(Treeprocessor):
         """Find symbols that a list explains below a formula in which they do not stand."""
         met: set[str] = set()
         for part in root:
-            formulas = [math for math in part.iter() if math.get("class") == "math"]
+            here = [each for each in part.iter() if each.get("class") == "math"]
             if part.tag in ("h2", "h3", "h4"):
                 met.clear()
             if part.tag != "ul":
-                met.update(*(_SYMBOLS.findall(each.get("data-tex", "")) for each in formulas))
-                continue
-            for symbol in formulas if met else ():
-                tex = symbol.get("data-tex", "")
-                explained = (symbol.tail or "").startswith(":")
-                if explained and {*_SYMBOLS.findall(tex)} - met - _NO_SYMBOLS:
+                met.update(*(_SYMBOLS.findall(each.get("data-tex", "")) for each in here))
+            for symbol in here if part.tag == "ul" and met else ():
+                tex, explained = symbol.get("data-tex", ""), (symbol.tail or "").startswith(":")
+                if explained and not met >= {*_SYMBOLS.findall(tex)} - _NO_SYMBOLS:
                     why = f"`{tex}` does not stand in the formula above: mend one of them"
                     place = rf"(?m)^[# ]*[-*+] \$ ?{re.escape(tex)} ?\$"
-                    symbol.text, symbol.attrib = (
-                        faults.element("", why, place).text,
-                        {"class": "fault"},
-                    )
+                    symbol.set("class", "fault")
+                    symbol.text = faults.element("", why, place).text
 
     def _render(self, element: Element, tex: str, display: bool) -> None:
         element.set("class", "math")

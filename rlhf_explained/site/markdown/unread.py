@@ -10,7 +10,6 @@ import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from html.entities import html5
 from itertools import pairwise
 from xml.etree.ElementTree import Element
@@ -30,6 +29,7 @@ BOXES = (
     *("warning", "failure", "danger", "bug", "example", "quote"),
 )
 _LIKE_LATIN = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο\u0400-\u052f\uff21-\uff5a"  # Greek, Cyrillic, of double width
+_LATER = "3[2-9]|[4-9][0-9]|30(?= Feb)|31(?= (?:Feb|Apr|Jun|Sep|Nov))"  # than any last day
 # In any line, code too.
 ANYWHERE = {
     "(?:<{7}|>{7})(?: .*|$)|={7}": "a merge that conflicted left this line: choose one side",
@@ -58,6 +58,9 @@ LEFT_OVER = {
     r"(?<![\w:]):[a-z]+(?:_[a-z]+)*:(?!\w)": "no sign has a name here: write the sign itself",
     r"\*\*|(?<!`)`(?!`)": "this begins or ends nothing: close it, or write a backslash before it",
     r"\{\{|\}\}": "these braces call nothing: write `{{ value: NAME }}`",
+    rf"\b(?:{_LATER}) (?:{'|'.join(calendar.month_name[1:])})\b": (
+        "no calendar has this day: look the date up"
+    ),
     r"\{[a-z]+(?:-[a-z0-9]+)+\}": (
         "nothing fills these braces: write `{{ value: NAME }}`; in a notebook, let a cell print it"
     ),
@@ -67,7 +70,6 @@ _ITEM = re.compile(r" *(?:[-*+]|\d{1,2}\.) +\S.*")
 _BOX = re.compile(r" *(?:!!!|\?\?\?\+?) ?(\w[\w-]*).*")
 _DASHES = re.compile(r" *\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?")
 _TAG = re.compile(r"<(/?)(details|summary|div|span|table|figure|sub|sup)\b")
-_DAY = re.compile(rf"\b\d{{1,2}} (?:{'|'.join(calendar.month_name[1:])})\b(?: \d{{4}}\b)?")
 _COUNTS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _COUNTED = re.compile(rf"(?i)^({'|'.join(_COUNTS)}) [^:]*$|\b({'|'.join(_COUNTS)}) \w+:$")
 
@@ -227,10 +229,6 @@ class Leftovers(Treeprocessor):
                     place = r"[\s#>]+".join(map(re.escape, words))
                     found.append(faults.element("div", f"{' '.join(words)!r}: {why}", place))
                     break
-            for day in _DAY.findall(text):
-                if not _is_day(day):
-                    why = f"no calendar has a {day}: look the date up"
-                    found.append(faults.element("div", why, re.escape(day)))
         for link in root.iter("autoref"):
             name = link.get("identifier", "")
             if not name.startswith("rlhf_explained"):
@@ -269,15 +267,6 @@ class Leftovers(Treeprocessor):
                     why = f"nothing refers to the footnote [^{name}]: do so, or take it out"
                     fault = faults.element("div", why, rf"\[\^{re.escape(name)}\]:")
                     self.source.faults.append(fault)
-
-
-def _is_day(words: str) -> bool:
-    """Whether a calendar has a day; without a year, that of a leap year."""
-    words += "" if words[-4:].isdigit() else " 2024"
-    try:
-        return bool(datetime.strptime(words, "%d %B %Y"))
-    except ValueError:
-        return False
 
 
 def _miscounted(root: Element) -> Iterator[Element]:

@@ -31,11 +31,8 @@ MARKS = ("tags", "alt", "markdown")
 JUPYTEXT = ("region_name", "lines_to_next_cell", "lines_to_end_of_cell_marker")  # its own notes
 TAGS = ("install", "skip-execution", "solution", "raises-exception")
 KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg")
-INSTALLS = "%pip install --quiet {}"
-INSTALL = (
-    "whoever downloads this has no rlhf_explained: begin with the cell "
-    '`# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
-)
+CURE = 'begin with the cell `# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
+INSTALL = f"whoever downloads this has no rlhf_explained: {CURE}"
 _FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
 _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</svg>)</figure>')
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
@@ -86,12 +83,8 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
     if uses and not any("install" in tags(cell) for _, cell in code):
         say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
     for number, cell in code:
-        if "install" in tags(cell) and cell.source != INSTALLS.format(execution.wheel):
-            say(
-                number,
-                0,
-                f"this does not install what the site offers: {INSTALL.partition(': ')[2]}",
-            )
+        if "install" in tags(cell) and cell.source != f"%pip install --quiet {execution.wheel}":
+            say(number, 0, f"this installs another package than the site's: {CURE}")
     name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
     offer = (
         f'[Download this notebook]({name}){{ download="{name}" }} and '

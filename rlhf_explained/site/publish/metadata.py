@@ -79,7 +79,7 @@ def check(markdown: str, page: Page, config: MkDocsConfig) -> None:
     """
     _check_front_matter(markdown, page)
     _check_way(markdown, page, config)
-    _check_commands(markdown, config)
+    check_commands(markdown, config)
     listed = entries(page.file.src_uri) if page.file.src_uri in (GLOSSARY, BIBLIOGRAPHY) else {}
     for before, anchor in pairwise(listed):
         if re.split(r"(?<=\d{4})", anchor)[0] < re.split(r"(?<=\d{4})", before)[0]:
@@ -88,20 +88,18 @@ def check(markdown: str, page: Page, config: MkDocsConfig) -> None:
             faults.report(what, rf"(?m)^## {re.escape(name)}")
 
 
-def _check_commands(markdown: str, config: MkDocsConfig) -> None:
+def check_commands(markdown: str, config: MkDocsConfig) -> None:
+    """Find commands on a page that cannot be."""
     for words, what in commands.faults(markdown, Path(config.config_file_path).parent):
         faults.report(what, re.escape(words))
 
 
-def check_notebook(markdown: str, description: str, config: MkDocsConfig) -> None:
+def check_notebook(description: str) -> None:
     """Check what a notebook says of itself.
 
     Args:
-        markdown: The page that was made of it.
         description: The beginning of its prose.
-        config: The site's configuration.
     """
-    _check_commands(markdown, config)
     if len(description) < DESCRIPTION.start:
         what = (
             f"the first paragraph has {len(description)} characters, but search results show it: "
