@@ -1,6 +1,7 @@
 """Every public name says what it is; every formula also its arguments, errors and source."""
 
 import ast
+import difflib
 import inspect
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from places import place
 
 from rlhf_explained import formulas
+from rlhf_explained.site.faults import line_of
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs/reference/api"
@@ -159,6 +161,55 @@ def formula_at(name: str) -> str:
     """File, line and name of a formula."""
     function = inspect.unwrap(getattr(formulas, name))
     return f"{place(inspect.getfile(function), f'def {name}(')}: {name}"
+
+
+def docstrings(module: ast.Module) -> list[ast.Constant]:
+    """All texts that stand alone, under an attribute too."""
+    alone = [node.value for node in ast.walk(module) if isinstance(node, ast.Expr)]
+    return [
+        text for text in alone if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    ]
+
+
+def in_prose(path: Path) -> tuple[str, set[str]]:
+    """What a file says, in docstrings, prose or comments, and all words of its code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        fences = re.findall(r"(?ms)^ *(?:```|~~~)\w.*?^ *(?:```|~~~)$", text)
+        return text, {*re.findall(r"\w+", "\n".join(fences))}
+    module = ast.parse(text)
+    said = [str(docstring.value) for docstring in docstrings(module)]
+    for docstring in docstrings(module):
+        docstring.value = ""
+    comments = re.findall(r"(?m)^ *# .*", text)
+    return "\n".join(said + comments), {*re.findall(r"\w+", ast.unparse(module))}
+
+
+def strangers(path: Path, known: set[str]) -> Iterator[str]:
+    """Names in backticks, such as `kl_coef` or `single(x)`, that no code has."""
+    prose, own = in_prose(path)
+    for name in re.findall(r"(?<!`)`([a-z]\w*_\w+)(?:\([^`\n]*\))?`(?!`)", prose):
+        if name not in known | own:
+            close = difflib.get_close_matches(name, known) or ["what there is"]
+            what = f"no code has a name {name!r}; write {' or '.join(close)}"
+            yield f"{path}:{line_of(path, rf'`{name}')}: {what}"
+
+
+def test_every_name_in_backticks_is_one():
+    package = [*(ROOT / "rlhf_explained").rglob("*.py")]
+    known = {path.stem for path in package}
+    known.update(*(in_prose(path)[1] for path in [*package, *(ROOT / "tests").rglob("*.py")]))
+    known = {name for name in known if "_" in name}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.py")]
+    found = [fault for path in [*package, *pages] for fault in strangers(path, known)]
+    assert not found, "\n".join(found).replace(f"{ROOT}/", "")
+
+
+def test_a_name_that_no_code_has_is_found(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("`kl_k1` and `own_name`\n\n`kl_k9(x)`\n\n```python\nown_name = 1\n```\n")
+    (found,) = strangers(path, {"kl_k1"})
+    assert found.startswith(f"{path}:3: no code has a name 'kl_k9'; write kl_k1")
 
 
 GOOD = '''"""A module."""

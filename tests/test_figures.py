@@ -285,6 +285,17 @@ def test_alt_text_quotes_the_run(name: str, kind: str, runs: dict[str, Run]):
     assert name != "before-after" or "84\N{NO-BREAK SPACE}% after RLHF" in alt
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_alt_text_types_no_number_that_may_change(name: str, runs: dict[str, Run]):
+    """What is typed there is drawn for every run, or made up."""
+    alt = re.sub(r"\{[^}]*\}", "", FIGURES[name].alt)
+    kinds = ("usual", "another") if name in OF_A_RUN else ("usual",)
+    for number in re.findall(r"\d+\.\d+|\d+(?= ?%)", alt) if "illustrat" not in alt else ():
+        assert all(number in said(name, runs[kind]) for kind in kinds), (
+            f"{at(name)}: its alt text types {number}: write the value's name in braces"
+        )
+
+
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_a_measured_figure_names_its_run_and_an_invented_one_says_so(
     name: str, kind: str, runs: dict[str, Run]

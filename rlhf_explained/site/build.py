@@ -35,6 +35,12 @@ CURES = {  # what MkDocs and its plugins leave unsaid, by what they say
 }
 
 
+def ids(text: str) -> list[str]:
+    """The ids of a page's headings, and those that it gives itself."""
+    headings = re.findall(r"(?m)^#+ ([^{\n]+)", text)
+    return [slugify(words, "-") for words in headings] + re.findall(r"\{ *#([\w-]+) *\}", text)
+
+
 class Log(logging.Handler):
     """Prints what MkDocs and its plugins say, and collects what they warn of, with its place."""
 
@@ -71,9 +77,7 @@ class Log(logging.Handler):
         names = re.findall(r"'([^'#]+\.md)'", message)
         wrong = re.search(r"#([^'\s]+)'", message)
         text = (self.root / "docs" / names[-1]).read_text(encoding="utf-8") if names else ""
-        known = [slugify(words, "-") for words in re.findall(r"(?m)^#+ ([^{\n]+)", text)]
-        known += re.findall(r"\{ *#([\w-]+) *\}", text)
-        close = difflib.get_close_matches(wrong[1] if wrong else "", known, n=1)
+        close = difflib.get_close_matches(wrong[1] if wrong else "", ids(text), n=1)
         return f"did you mean #{close[0]}?" if close else "name the id of a heading there"
 
     def _place(self, message: str) -> str:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from rlhf_explained.disk import shown
 from rlhf_explained.figures import FIGURES
-from rlhf_explained.site.build import listen, render
-from rlhf_explained.site.faults import line_of, no_python, unreadable
+from rlhf_explained.site.build import ids, listen, render
+from rlhf_explained.site.faults import line_of, nearest, no_python, unreadable
 from rlhf_explained.site.markdown import commands
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
+from rlhf_explained.site.markdown.unread import fenced
 from rlhf_explained.site.shown_run import is_trained
 from rlhf_explained.site.snippets.find import is_notebook
 from rlhf_explained.site.snippets.run import results
@@ -178,10 +179,43 @@ def _folder(page: Path) -> str:
 def _broken_links(path: Path) -> Iterator[str]:
     """What a file in the top folder names that is not there: files it links to, commands."""
     text = path.read_text(encoding="utf-8")
-    for words, what in commands.faults(text, path.parent):
-        yield f"{shown(path)}:{line_of(path, re.escape(words))}: {what}"
-    for link in re.findall(r"\]\(([^)\s#]+)", text):
-        if ":" not in link and not (path.parent / link).exists():
-            line = line_of(path, rf"\]\({re.escape(link)}")
+    wrong = commands.faults(text, path.parent)
+    found = [*_unclosed(text)] or [(re.escape(words), what) for words, what in wrong]
+    found += _wrong_tree(text, path.parent)
+    for link, section in re.findall(r"\]\(([^)\s#]*)#?([^)\s]*)", text):
+        target = path.parent / link if link else path
+        if ":" in link:
+            continue
+        if not target.exists():
             what = f"the link {link!r} leads nowhere: name a file that is there"
-            yield f"{shown(path)}:{line}: {what}"
+            found.append((rf"\]\({re.escape(link)}", what))
+        elif section and section not in (known := ids(target.read_text(encoding="utf-8"))):
+            what = f"{link} has no section {section!r}; {nearest(section, known)}"
+            found.append((re.escape(f"{link}#{section})"), what))
+    for place, what in found:
+        yield f"{shown(path)}:{line_of(path, place)}: {what}"
+
+
+def _unclosed(text: str) -> Iterator[tuple[str, str]]:
+    """Backticks that begin nothing, outside of fences; code ends on the line where it begins."""
+    for line, fence in fenced(text.split("\n")):
+        if not fence and "`" in re.sub(r"(`+).+?\1", "", line):
+            yield re.escape(line), "a backtick in this line begins or ends nothing: close it"
+
+
+def _wrong_tree(text: str, root: Path) -> Iterator[tuple[str, str]]:
+    """Files that a tree in a fence names but that are not there, and modules that it leaves out."""
+    for tree in re.findall(r"(?ms)^```text\n(\w+/ .*?)^```", text):
+        named, folder = set[Path](), root
+        for depth, name in re.findall(r"(?m)^( {0,2})([\w.]+)/?(?: |$)", tree):
+            path = (folder if depth else root) / name
+            folder = folder if depth else path
+            named.add(path)
+            if not path.exists():
+                there = [one.name for one in path.parent.glob("*")]
+                what = f"there is no {shown(path)}; {nearest(name, there)}"
+                yield rf"(?m)^{depth}{re.escape(name)}", what
+        for package in {path.parent for path in named if (path.parent / "__init__.py").is_file()}:
+            inits = package.glob("*/__init__.py")
+            for path in {*package.glob("[!_]*.py"), *(init.parent for init in inits)} - named:
+                yield rf"(?m)^{package.name}/", f"this tree leaves out {shown(path)}: add it"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
 from rlhf_explained import memo
+from rlhf_explained.site import faults
 from rlhf_explained.site.markdown.glossary import GLOSSARY
+from rlhf_explained.site.markdown.unread import BOXES
 
+SECTIONS = ("Args", "Attributes", "Examples", "Raises", "Returns", "Source", "Yields")
 BLOCK = "block.json"
 PACKAGES = ("mkdocs", "mkdocstrings", "mkdocstrings-python", "griffelib", "markdown", "pygments")
 
@@ -75,6 +79,14 @@ class RememberingHandler(PythonHandler):
             return self._recall(data.folder)
         with _warnings() as warned:
             content = super().render(data, options, locale)
+            for name in {*re.findall(r'<details class="([\w-]+)"', content)} - {
+                "source",
+                *BOXES,
+                "mkdocstrings-source",
+            }:
+                title = name.capitalize()
+                what = f"a docstring has no section {title!r}; {faults.nearest(title, SECTIONS)}"
+                faults.report(what, rf"(?m)^ +{title}:$")
         if not warned:
             headings = [*self._headings]
             parts = {

@@ -90,7 +90,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     rest = [other for other in names if other not in close]
     listed, hidden = rest[:15], len(rest) - 15
     more = f" and {hidden} more" if hidden > 0 else ""
-    return f"{guess}known{' too' if close else ''}: {', '.join(listed)}{more}"
+    others = f"known{' too' if close else ''}: {', '.join(listed)}{more}"
+    return f"{guess}{others}" if rest or not close else guess.strip()
 
 
 def no_python(error: SyntaxError) -> str:

@@ -24,7 +24,7 @@ from mkdocs.structure.pages import Page
 from rlhf_explained import parallel
 from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
-from rlhf_explained.site import docstrings, faults, preview, publish
+from rlhf_explained.site import docstrings, faults, preview, publish, settings
 from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY
 from rlhf_explained.site.notebooks import download, execute, read
 from rlhf_explained.site.notebooks import page as notebook_page
@@ -72,6 +72,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for of_last_build in (_changes, _sources, _pages):
         of_last_build.clear()
     config.extra_css.remove("assets/_mkdocstrings.css")  # only pages of the API name it
+    settings.check(config)
     docs = Path(config.docs_dir)
     if config.repo_url or config.site_url:
         _changes.update(last_changes(docs) | {COMMIT: last_commit(docs)})
@@ -190,6 +191,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         )
         page.meta["search"] = read.read(Path(page.file.abs_src_path or "")).metadata.search
         metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
+        metadata.check_commands(page.markdown, config)
+        metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
+        metadata.check_commands(page.markdown, config)
     return html
 
 

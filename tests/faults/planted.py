@@ -94,6 +94,10 @@ FAULTS: dict[str, dict[str, Fault]] = {
             BOX.partition("\n\n???")[0].replace("learns ", "learns  "), at="│  The policy  │",
             says="the diagram has no words",
             cure='write them in a `\\?\\?\\? words "In words"` right below it'),
+        "of other numbers than its words": Fault(
+            BOX.replace("learns ", "is 7.2 ").replace("The policy learns.", "It is 7.3."),
+            at="│  The policy  │", says="7.. stands in only one of this diagram and its words",
+            cure="mend one"),
         "ragged": Fault(
             BOX, at="│  learns     │", says="15 columns wide, its frame 16",
             cure="mend it with blanks"),
@@ -101,6 +105,20 @@ FAULTS: dict[str, dict[str, Fault]] = {
     "formula": {
         "on a page": Fault(
             r"The loss is $\frac{1$.", at=r"\frac{1", says="does not parse", cure="mend its TeX"),
+        "a low sign of several letters": Fault(
+            r"It is $\pi_ref$.", at=r"\pi_ref", says="only the first sign of 'ref' is moved",
+            cure="write `_{ref}`"),
+        "a high sign of several digits": Fault(
+            "It is $10^12$.", at="10^12", says="only the first sign of '12' is moved",
+            cure="write `.{12}`"),
+        "money": Fault(
+            "It costs $15–$20.", at="$15–$20", says="its dollars are money", cure=r"write `\\\$`"),
+        "numbers that do not hold": Fault(
+            r"It is $\frac{1}{8} \approx 0.15$.", at=r"\frac{1}{8}",
+            says=r"does not hold: it says 0.125 = 0.15", cure="mend one"),
+        "a symbol that it lacks": Fault(
+            "## Law\n\n$$x = \\alpha$$\n\n- $a$: its slope", at="- $a$",
+            says="`a` does not stand in the formula above", cure="mend one of them"),
         "in a docstring": Fault(
             "$$\\frac{1$$\n\n    Args:\n        logprobs", at=r"\frac{1", says="does not parse",
             cure="mend its TeX", page="rlhf_explained/formulas/kl.py",
@@ -156,6 +174,39 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "[Ouyang et al. 2022](../reference/bibliography.md#stiennon2020)", at="#stiennon2020)",
             says="'Ouyang et al. 2022' leads to 'Stiennon et al. 2020'",
             cure="name the entry that is meant"),
+    },
+    "name of a link": {
+        "another paper": Fault(
+            "[arXiv:2402.01306](https://arxiv.org/abs/2402.01360)", at="2402.01360",
+            says="'arXiv:2402.01306' leads to https", cure="mend one of the two"),
+        "another host": Fault(
+            "[openai.com](https://example.org/)", at="[openai.com]",
+            says="'openai.com' leads to https://example.org/", cure="mend one of the two"),
+        "another term": Fault(
+            "[DPO](../reference/glossary.md#grpo)", at="[DPO]", says="'DPO' leads to 'GRPO'",
+            cure="name the entry that is meant"),
+        "a notebook's file": Fault(
+            "[DPO](../notebooks/04_dpo.ipynb)", at="04_dpo.ipynb", says="is a file, not a page",
+            cure="write .py in place of .ipynb"),
+        "a section that README.md looks for": Fault(
+            "[PPO](docs/guide/ppo.md#why-pqo)", at="#why-pqo", says="has no section 'why-pqo'",
+            cure="did you mean why-ppo", page="README.md"),
+    },
+    "list of the sources": {
+        "out of order": Fault(
+            "## Aaa 2031 {#aaa2031}", at="## Aaa 2031", says="'Aaa 2031' stands below 'Ziegler",
+            cure="put it where the alphabet has it", page="docs/reference/bibliography.md"),
+    },
+    "README": {
+        "a file that is not there": Fault(
+            "  naming.py ", at="  naming.py", says="there is no rlhf_explained/naming.py",
+            cure="did you mean names.py", page="README.md", old="  names.py "),
+        "a file that it leaves out": Fault(
+            "", at="rlhf_explained/", says="leaves out rlhf_explained/report.py", cure="add it",
+            page="README.md", old="  report.py           a run on the terminal"),
+        "a backtick": Fault(
+            "- `make bench times edits", at="`make bench times", says="begins or ends nothing",
+            cure="close it", page="CHANGELOG.md"),
     },
     "image": {
         "without alt text": Fault(
@@ -259,6 +310,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "description:", at="description:",
             says="the front matter is no YAML between two lines `---`", cure="mend it",
             old="---\ndescription:"),
+        "front matter that hides nothing": Fault(
+            "hide: [tocs]\ndescription:", at="hide: [tocs]", says="'hide' knows no 'tocs'",
+            cure="did you mean toc", old="description:"),
         "without a description": Fault(
             "about:", at="---", says="the description has 0 characters",
             cure="write one of 50 to 180", old="description:"),
@@ -328,6 +382,49 @@ FAULTS: dict[str, dict[str, Fault]] = {
                 "nobody sees",
                 "write it anew",
             ),
+            "box of no kind": (
+                '!!! warnning "Stop"\n\n    Here.', "!!! warnning", "no box is called 'warnning'",
+                "did you mean warning"),
+            "hidden answer of no kind": (
+                '??? qestion "Why?"\n\n    So.', "??? qestion", "no box is called 'qestion'",
+                "did you mean question"),
+            "sign of HTML": ("5&ndahs;10", "&ndahs;", "knows no '&ndahs;'", "type the sign itself"),
+            "element that nothing closes": (
+                "<details>\n<summary>Why</summary>\n\nSo.", "<details>", "nothing closes this <det",
+                "write `</details>` where it ends"),
+            "Cyrillic letter": (
+                "The pr\u043exy rises.", "pr\u043exy", "only looks Latin", "type it anew"),
+            "Greek capital in code": (
+                "`\u0391dam`", "\u0391dam", "only looks Latin", "type it anew"),
+            "no-break blank in a command": (
+                "`make\u00a0test`", "make\u00a0", r"no shell takes the '\\xa0'", "type it anew"),
+            "dash before an option": (
+                "`python -m rlhf_explained train \u2013json`", "\u2013json",
+                r"no shell takes the '\\u2013'", "type it anew"),
+            "quotation marks in a console": (
+                "```console\n$ echo \u201cx\u201d\n```", "echo \u201cx", "no shell takes the",
+                "type it anew"),
+            "day of no calendar": (
+                "On 31 June it began.", "31 June", "no calendar has this", "look the date up"),
+            "day of no month": (
+                "On 42 March 2023 it is.", "42 March", "no calendar has", "look the date up"),
+            "braces that nothing fills": (
+                "It earns {ppo-gold}.", "{ppo-gold}", "nothing fills these braces",
+                "write `{{ value: NAME }}`"),
+            "value of another row": (
+                "| | PPO |\n|---|---|\n| harmful | {{ value: ppo-helpful }} |", "ppo-helpful",
+                "shows ppo-helpful where its labels say ppo-harmful", "mend one"),
+            "value of another column": (
+                '| | <b class="stage-sft">x</b> |\n|---|---|\n| gold | {{ value: ppo-gold }} |',
+                "ppo-gold", "shows ppo-gold where its labels say sft-gold", "mend one"),
+            "items that are fewer than said": (
+                "There are three reasons:\n\n1. One.\n2. Two.", "three reasons:",
+                "'three reasons:' has 2 items", "mend one"),
+            "heading that stands twice": (
+                "## Again\n\n## Again", "## Again", "the second heading", "give it another"),
+            "merge that underlines": ("So\n=======\nit is.", "=======", "a merge", "one side"),
+            "stroke in a cell": (
+                "| a | b |\n|---|---|\n| P(a | b) | 1 |", "P(a | b)", "3 cells", r"write `\\\|`"),
             "second title": ("# Again", "# Again", "is a second title", "two marks"),
             "heading without a name": ("## 日本", "## 日本", "no letter a to z", "add `{#a-name}`"),
             "command": (
@@ -353,7 +450,22 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "nav: [\n", at="  - Home: index.md", says="an error parsing the configuration file",
             cure="mend", file="mkdocs.yml", old="nav:\n"),
     },
+    "settings": {
+        "feature": Fault(
+            "content.code.coppy", at="content.code.coppy", says="the theme has no feature",
+            cure="did you mean content.code.copy", file="mkdocs.yml", old="content.code.copy"),
+        "script": Fault(
+            "javascripts/term.js", at="javascripts/term.js", says="there is no docs/assets/java",
+            cure="did you mean assets/javascripts/terms.js", file="mkdocs.yml",
+            old="javascripts/terms.js"),
+        "search": Fault(
+            "/|+|", at="separator:", says="the search would find", cure="mend it",
+            file="mkdocs.yml", old="/|]+|"),
+    },
     "API": {
+        "section that no docstring has": Fault(
+            "Return:\n", at="    Return:", says="no section 'Return'", cure="did you mean Returns",
+            page=MASKING, old="Returns:\n"),
         "reference to nothing": Fault(
             "See [`kl`][rlhf_explained.formulas.no_such_name].",
             at="rlhf_explained.formulas.no_such_name",
@@ -393,6 +505,20 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "tag that nobody heeds": Fault(
             '# %% tags=["remove_input"]\n1', at='# %% tags=["remove_input"]',
             says="no page heeds the tag 'remove_input'", cure="known: install", page=NOTEBOOK),
+        "cell of no kind": Fault(
+            "# %% [markdwon]\n# It is.", at="# %% [markdwon]", says="is marked '.markdwon.'",
+            cure="did you mean markdown", page=NOTEBOOK),
+        "mark that nobody heeds": Fault(
+            '# %% tgas=["solution"]\n1', at="# %% tgas=", says="no cell is marked 'tgas'",
+            cure="did you mean tags", page=NOTEBOOK),
+        "fold that nothing closes": Fault(
+            "# %% [markdown]\n# <details>\n# <summary>In words</summary>\n#\n# So.",
+            at="# <details>", says="nothing closes this <details>", cure="write `</details>`",
+            page=NOTEBOOK),
+        "installs something else": Fault(
+            "install --quiet rlhf-explained\n", at="install --quiet rlhf-explained",
+            says="installs another package than the site", cure="of 01_what_is_rlhf.py",
+            page=NOTEBOOK, old="install --quiet rlhf_explained.whl\n"),
         "script in an output": Fault(
             "# %%\ndisplay(HTML('<script>1</script>'))", at="display(HTML('<script>1</script>'))",
             says="this output holds '<script'", cure="print or draw what it means", page=NOTEBOOK),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_explained import memo
-from rlhf_explained.site.check_page import led_to, showing
+from rlhf_explained.site.check_page import led_to, page_faults, showing
 from rlhf_explained.site.snippets.find import page_at
 from tests.faults.conftest import ROOT, Command
 from tests.faults.planted import SUMMARY
@@ -27,6 +27,12 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
         yield
     finally:
         path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_the_texts_beside_the_pages_are_right(page: Path) -> None:
+    """The build does not read them."""
+    assert page_faults(ROOT, page) == []
 
 
 def test_all_faults_are_listed_not_only_the_first(copy: Path, command: Command) -> None:

@@ -1,4 +1,7 @@
-"""Checks the commands that prose shows: `make site`, `python -m rlhf_explained train --json`."""
+"""Checks the commands that prose shows: `make site`, `python -m rlhf_explained train --json`.
+
+And that in all code of prose stand the signs of a keyboard, not those that a word processor makes.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from pathlib import Path
 from rlhf_explained.site.faults import nearest
 
 _SHOWN = re.compile(r"(?m)(?:^[ >]*\$ |`)(make|python -m rlhf_explained)((?: [^`\s#]+)+)")
+_CODE = re.compile(r"(?m)^[ >]*\$ .*|(?<!`)`[^`\n]+`(?!`)|^ *(`{3,})(?:sh|bash)\n(?:.*\n)*? *\1")
+_TYPESET = re.compile(r"[\xa0\u2000-\u200a\u202f“”„‘’]|(?<![^\s`])[–—−](?=[a-z])|–-")
 _COMMAND = re.compile(r"@main\.command\(\)\n((?:.+\n)*?)def (\w+)")
 
 
 def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
-    """Find commands that do not exist, in code spans and after the prompts of a console.
+    """Find commands that cannot be, in code spans and after the prompts of a console.
 
     Args:
         text: Markdown.
@@ -22,6 +27,10 @@ def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
     Yields:
         The words of each, and what is wrong with them.
     """
+    for code in _CODE.finditer(text):
+        for line in code[0].split("\n"):
+            if sign := _TYPESET.search(re.sub(r" #.*", "", line)):
+                yield line.strip(), f"no shell takes the {sign[0]!a} in this code: type it anew"
     makefile = root / "Makefile"
     rules = makefile.read_text(encoding="utf-8") if makefile.is_file() else ""
     targets, settings = (set(re.findall(x, rules)) for x in (r"(?m)^([a-z]+):", r"\b[A-Z]+\b"))

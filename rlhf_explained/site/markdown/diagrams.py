@@ -31,6 +31,7 @@ CURE = (
 _TEXT = re.compile(
     r'<div class="language-text highlight"><pre>(?:<span></span>)?<code>(.*?)</code>', re.S
 )
+_NUMBER = re.compile(r"\d+\.\d+|\d{2,}")
 _LEFT, _RIGHT = set("│┃║├┣╠┌┏╔╭└┗╚╰"), set("│┃║┤┫╣┐┓╗╮┘┛╝╯")
 _BEGINS, _ENDS = set("┌┏╔╭"), set("┐┓╗╮")
 _JOINER = "\N{ZERO WIDTH JOINER}"  # what follows it is drawn as a part of what stands before
@@ -82,6 +83,11 @@ class Diagrams(Treeprocessor):
             below = parent[place + 1] if place + 1 < len(parent) else None
             if below is None or below.get("class") != "words":
                 parent.append(faults.element("div", CURE, re.escape(title(drawing))))
+            elif strange := {*_NUMBER.findall(drawing)} ^ {
+                *_NUMBER.findall("".join(below.itertext()))
+            }:
+                why = f"{min(strange)} stands in only one of this diagram and its words: mend one"
+                parent.append(faults.element("div", why, re.escape(title(drawing))))
 
 
 def columns(line: str) -> list[str]:

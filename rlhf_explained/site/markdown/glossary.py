@@ -32,6 +32,9 @@ _TERM = re.compile(r"(?:.*/)?glossary\.md#(.+)")
 _CITATION = re.compile(r"(?:.*/)?bibliography\.md#(.+)")
 _ANCHOR = re.compile(r"\{ *#([\w-]+) *\}$")
 _ENTRY = re.compile(r"(?m)^## (.+?)(?: *\{ *#([\w-]+) *\})?$")
+_IDENTIFIER = re.compile(
+    r"(?i)\b(?:arxiv: ?|doi: ?)(?P<paper>\S+)|#(?P<issue>\d+)$|^(?P<host>(?:[\w-]+\.)+[a-z]{2,})$"
+)
 _ADDRESS = re.compile(r"\((https?://[^\s)]+)\)")
 
 
@@ -168,7 +171,7 @@ class CitedIn(Treeprocessor):
 
 
 class Links(Treeprocessor):
-    """Gives citations an id to come back to, and terms their definition."""
+    """Gives citations an id to come back to, and terms their definition; finds misled links."""
 
     def run(self, root: Element) -> None:
         """Inline Markdown is done: every link is an element."""
@@ -180,22 +183,16 @@ class Links(Treeprocessor):
                 if source := _CITATION.fullmatch(address):
                     cited[source[1]] += 1
                     link.set("id", f"cite-{source[1]}-{cited[source[1]]}")
-                    parent[place] = self._checked(link, source[1])
+                if why := _misled(link, address):
+                    said = re.escape("".join(link.itertext()))
+                    pattern = rf"\[[^\]]*{said}[^\]]*\]\({re.escape(address)}\)"
+                    parent[place] = fault = element("span", why, pattern)
+                    fault.set("id", link.get("id", ""))  # where the bibliography leads back to
+                    fault.tail = link.tail
                 elif term := _TERM.fullmatch(address):
                     meaning = "" if term[1] in defined else definition(term[1])
                     defined.add(term[1])
                     parent[place] = self._term(link, term[1], meaning) if meaning else link
-
-    @staticmethod
-    def _checked(link: Element, source: str) -> Element:
-        """The citation, or a fault if it says another author or year than the entry's heading."""
-        said, entry = "".join(link.itertext()), entries(BIBLIOGRAPHY).get(source)
-        if not entry or not re.search(r"\d{4}|\bet al\b", said) or _bare(said) in _bare(entry.name):
-            return link
-        why = f"{said!r} leads to {entry.name!r}: name the entry that is meant"
-        fault = element("span", why, rf"\[{re.escape(said)}\]\([^)]*#{source}\)")
-        fault.tail = link.tail
-        return fault
 
     @staticmethod
     def _term(link: Element, term: str, meaning: str) -> Element:
@@ -206,6 +203,22 @@ class Links(Treeprocessor):
         about = {"role": "tooltip", "id": f"term-{term}", "hidden": "", "data-search-exclude": ""}
         SubElement(whole, "span", about).text = AtomicString(meaning)
         return whole
+
+
+def _misled(link: Element, address: str) -> str:
+    """Why a link does not lead to what its words name; nothing if it does."""
+    said, (_, _, anchor) = "".join(link.itertext()), address.partition("#")
+    named = _IDENTIFIER.search(said) if address.startswith("http") else None
+    if named and named[named.lastgroup or 0].casefold() not in address.casefold():
+        return f"{said!r} leads to {address}: mend one of the two"
+    source = entries(BIBLIOGRAPHY).get(anchor) if _CITATION.fullmatch(address) else None
+    cites = source and re.search(r"\d{4}|\bet al\b", said)
+    terms = entries(GLOSSARY) if _TERM.fullmatch(address) else {}
+    if source and cites and _bare(said) not in _bare(source.name):
+        return f"{said!r} leads to {source.name!r}: name the entry that is meant"
+    if anchor in terms and slugify(said, "-") in {*terms} - {anchor}:
+        return f"{said!r} leads to {terms[anchor].name!r}: name the entry that is meant"
+    return ""
 
 
 def _bare(citation: str) -> str:

@@ -6,23 +6,38 @@ reads it, and what looks like syntax still is looked for in the text that came o
 
 from __future__ import annotations
 
+import calendar
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from html.entities import html5
 from itertools import pairwise
 from xml.etree.ElementTree import Element
 
 from markdown import Markdown
+from markdown.extensions.toc import slugify
 from markdown.preprocessors import Preprocessor
 from markdown.treeprocessors import Treeprocessor
 from markdown.util import AtomicString
 
+from rlhf_explained import measured
 from rlhf_explained.site import faults
 
+# What boxes are called: by the stylesheet, then by the theme.
+BOXES = (
+    *("learn", "words", "solution", "question", "note", "abstract", "info", "tip", "success"),
+    *("warning", "failure", "danger", "bug", "example", "quote"),
+)
+_LIKE_LATIN = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο\u0400-\u052f\uff21-\uff5a"  # Greek, Cyrillic, of double width
+_LATER = "3[2-9]|[4-9][0-9]|30(?= Feb)|31(?= (?:Feb|Apr|Jun|Sep|Nov))"  # than any last day
 # In any line, code too.
 ANYWHERE = {
-    "(?:<{7}|>{7})(?: .*|$)": "a merge that conflicted left this line: choose one side",
+    "(?:<{7}|>{7})(?: .*|$)|={7}": "a merge that conflicted left this line: choose one side",
     ".*[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff].*": (
         "a character that nobody sees stands in this line, and may reorder it: write it anew"
+    ),
+    rf".*(?:[A-Za-z][{_LIKE_LATIN}]|[{_LIKE_LATIN}][A-Za-z]).*": (
+        "a word here has a letter that only looks Latin, so no search finds it: type it anew"
     ),
 }
 # In the text that came out, but for code and formulas; of a paragraph, where a line starts.
@@ -43,11 +58,20 @@ LEFT_OVER = {
     r"(?<![\w:]):[a-z]+(?:_[a-z]+)*:(?!\w)": "no sign has a name here: write the sign itself",
     r"\*\*|(?<!`)`(?!`)": "this begins or ends nothing: close it, or write a backslash before it",
     r"\{\{|\}\}": "these braces call nothing: write `{{ value: NAME }}`",
+    rf"\b(?:{_LATER}) (?:{'|'.join(calendar.month_name[1:])})\b": (
+        "no calendar has this day: look the date up"
+    ),
+    r"\{[a-z]+(?:-[a-z0-9]+)+\}": (
+        "nothing fills these braces: write `{{ value: NAME }}`; in a notebook, let a cell print it"
+    ),
 }
 _FENCE = re.compile(r"[ >]*(`{3,}|~{3,})\s*\{?\.?(\w*)(.*)")
 _ITEM = re.compile(r" *(?:[-*+]|\d{1,2}\.) +\S.*")
-_BOX = re.compile(r" *(?:!!!|\?\?\?\+?) ?\w.*")
+_BOX = re.compile(r" *(?:!!!|\?\?\?\+?) ?(\w[\w-]*).*")
 _DASHES = re.compile(r" *\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?")
+_TAG = re.compile(r"<(/?)(details|summary|div|span|table|figure|sub|sup)\b")
+_COUNTS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_COUNTED = re.compile(rf"(?i)^({'|'.join(_COUNTS)}) [^:]*$|\b({'|'.join(_COUNTS)}) \w+:$")
 
 
 def fenced(lines: Iterable[str]) -> Iterator[tuple[str, re.Match[str] | None]]:
@@ -98,6 +122,7 @@ class Source(Preprocessor):
         if unclosed := re.search(r"<!--(?!.*?-->).*", prose, re.S):
             line = unclosed[0].split("\n")[0]
             self._report(line, "this comment swallows all below it: close it with -->")
+        self._find_misspelt_html(re.sub(r"<!--.*?-->", "", prose, flags=re.S))
         prose = re.sub(r"<!--.*?-->", "", "\n".join(shown), flags=re.S)
         plain = [re.sub(r"^(?: {0,3}> ?)+", "", line.expandtabs(4)) for line in prose.split("\n")]
         self._find_misplaced(plain)
@@ -108,6 +133,19 @@ class Source(Preprocessor):
         place = rf"(?m)^[ \t#>]*{re.escape(line.strip())}[ \t]*$"
         self.faults.append(faults.element("div", why, place))
 
+    def _find_misspelt_html(self, prose: str) -> None:
+        """Find signs that HTML does not know, and elements that nothing closes."""
+        for sign in re.findall(r"&\w+;", prose):
+            if sign[1:] not in html5:
+                why = f"HTML knows no {sign!r}: type the sign itself"
+                self.faults.append(faults.element("div", why, re.escape(sign)))
+        tags = Counter(_TAG.findall(prose))
+        for tag in sorted({tag for _, tag in tags}):
+            if tags["", tag] > tags["/", tag]:
+                why = f"nothing closes this <{tag}>: write `</{tag}>` where it ends"
+                place = rf"(?s)<{tag}\b(?!(?:(?!<{tag}\b).)*</{tag}>)"
+                self.faults.append(faults.element("div", why, place))
+
     def _find_misplaced(self, lines: list[str]) -> None:
         """Find what is indented, but not so that it belongs to the list or box above it."""
         within, box = False, ""
@@ -115,7 +153,11 @@ class Source(Preprocessor):
             if not line.strip() or line.lstrip().startswith("<"):
                 continue
             depth = len(line) - len(line.lstrip())
-            opens = _ITEM.fullmatch(line) or _BOX.fullmatch(line)
+            kind = _BOX.fullmatch(line)
+            if kind and kind[1] not in BOXES:
+                why = f"no box is called {kind[1]!r}; {faults.nearest(kind[1], BOXES)}"
+                self._report(line, why)
+            opens = _ITEM.fullmatch(line) or kind
             begins = opens or _FENCE.fullmatch(line) or not before.strip() or box
             if depth % 4 and begins and (within or opens):
                 why = (
@@ -125,23 +167,47 @@ class Source(Preprocessor):
             elif box and depth < len(box) - len(box.lstrip()) + 4:
                 self._report(box, "this box is empty: indent by four blanks what belongs into it")
             within = bool(opens) or (within and depth > 0)
-            box = line if _BOX.fullmatch(line) else ""
+            box = line if kind else ""
 
     def _find_uneven(self, lines: list[str]) -> None:
-        """Find rows of tables that have not as many cells as the head."""
-        count = 0
+        """Find rows of tables that have not as many cells as the head, or values of others."""
+        count, head = 0, ""
         for before, line in pairwise(["", *lines]):
             if _DASHES.fullmatch(line) and "|" in before:
-                count = _cells(before)
+                count, head = _cells(before), before
             count = count if "|" in line else 0
             if count and _cells(line) != count:
                 why = f"this row has {_cells(line)} cells, the head of its table {count}: mend one"
-                self._report(line, why)
+                self._report(line, rf"{why}, or write `\|` for a stroke within a cell")
+            elif count:
+                self._find_strangers(line, head)
+
+    def _find_strangers(self, row: str, head: str) -> None:
+        """Find values in a table whose row or column is named after another one."""
+        (label, *cells), (_, *columns) = (
+            each.strip().strip("|").split("|") for each in (row, head)
+        )
+        for cell, column in zip(cells, columns, strict=False):
+            for value in re.findall(r"\{\{ *value: *([\w-]+)", cell):
+                for name in {*_meant(value, label), *_meant(value, column)} - {value}:
+                    why = f"this row shows {value} where its labels say {name}: mend one"
+                    self._report(row, why)
 
 
 def _cells(row: str) -> int:
     row = re.sub(r"\\\||(`+).+?\1", "", row)
     return re.sub(r"^\s*\||\|\s*$", "", row).count("|") + 1
+
+
+def _meant(value: str, said: str) -> Iterator[str]:
+    """The values that the name of a row or a column stands for, in the place of one."""
+    parts = value.split("-")
+    stage = re.search(r'"stage-(\w+)"', said)
+    words = slugify(re.sub(r"<[^>]*>|\]\([^)]*\)", "", said), "-").split("-")
+    kinds = [kind for kind in (words[0], "-".join(words[:2])) if not value.endswith(f"-{kind}")]
+    names = ["-".join([*parts[:n], kind]) for kind in kinds for n in range(1, len(parts))]
+    names.append("-".join([stage[1] if stage else words[0], *parts[1:]]))
+    yield from {*names} & {*measured.names()}
 
 
 class Leftovers(Treeprocessor):
@@ -170,15 +236,22 @@ class Leftovers(Treeprocessor):
                 found.append(faults.element("div", why, rf"\[{re.escape(name)}\](?![(:])"))
                 link.tag, link.attrib = "span", {}
         headings = [each for level in "123456" for each in root.iter(f"h{level}")]
+        met: Counter[str] = Counter()
         for place, heading in enumerate(headings):
             words = "".join(heading.itertext()).split("\x02")[0]  # where the link to it begins
+            met[words] += 1
             why = ""
-            if heading.tag == "h1" and place:
+            if heading.tag == "h1" and place and "=======" not in self.source.lines:
                 why = f"{words!r} is a second title: give it two marks `##`"
+            elif met[words] > 1:
+                why = f"{words!r} is the second heading of this name: give it another"
             elif re.fullmatch(r"_\d+", heading.get("id", "")):
                 why = f"no link can name {words!r}, which has no letter a to z: add `{{#a-name}}`"
             if why:
-                found.append(faults.element("div", why, rf"(?m)^#+ {re.escape(words)}"))
+                place = rf"(?m)^(?:# )?#+ {re.escape(words)}"
+                last = rf"{place}(?![\s\S]*{place.removeprefix('(?m)')})"
+                found.append(faults.element("div", why, last))
+        found += _miscounted(root)
         self._find_idle_footnotes(root)
         for place, fault in enumerate(found):
             root.insert(place, fault)
@@ -194,6 +267,18 @@ class Leftovers(Treeprocessor):
                     why = f"nothing refers to the footnote [^{name}]: do so, or take it out"
                     fault = faults.element("div", why, rf"\[\^{re.escape(name)}\]:")
                     self.source.faults.append(fault)
+
+
+def _miscounted(root: Element) -> Iterator[Element]:
+    """Find lists that have not as many items as the words right above them say."""
+    for above, below in pairwise(root):
+        words = "".join(above.itertext()).split("\x02")[0].strip()
+        said = _COUNTED.search(words.split("\n")[-1]) if below.tag in ("ol", "ul") else None
+        if said:
+            count, items = said[1] or said[2], len(below.findall("li"))
+            if items != _COUNTS.index(count.lower()) + 2:
+                why = f"{said[0]!r} has {items} items below it: mend one"
+                yield faults.element("div", why, re.escape(said[0]))
 
 
 def _texts(element: Element) -> Iterator[tuple[str, str]]:

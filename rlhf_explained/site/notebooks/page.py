@@ -27,12 +27,12 @@ from rlhf_explained.site.notebooks.read import tags
 from rlhf_explained.site.notebooks.stored import is_stored, stored
 from rlhf_explained.site.snippets.find import RUN, find
 
+MARKS = ("tags", "alt", "markdown")
+JUPYTEXT = ("region_name", "lines_to_next_cell", "lines_to_end_of_cell_marker")  # its own notes
 TAGS = ("install", "skip-execution", "solution", "raises-exception")
 KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg")
-INSTALL = (
-    "whoever downloads this has no rlhf_explained: begin with the cell "
-    '`# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
-)
+CURE = 'begin with the cell `# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
+INSTALL = f"whoever downloads this has no rlhf_explained: {CURE}"
 _FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
 _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</svg>)</figure>')
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
@@ -82,6 +82,9 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
     uses = [(n, found) for n, cell in code if (found := _USES.search(cell.source))]
     if uses and not any("install" in tags(cell) for _, cell in code):
         say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
+    for number, cell in code:
+        if "install" in tags(cell) and cell.source != f"%pip install --quiet {execution.wheel}":
+            say(number, 0, f"this installs another package than the site's: {CURE}")
     name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
     offer = (
         f'[Download this notebook]({name}){{ download="{name}" }} and '
@@ -122,6 +125,9 @@ def _cell(cell: NotebookNode, say: Say, run: Run) -> str:
     """A cell as Markdown."""
     for tag in {*tags(cell)} - {*TAGS}:
         say(-1, f"no page heeds the tag {tag!r}; {nearest(tag, TAGS)}")
+    for key in {*cell.metadata} - {*MARKS, *JUPYTEXT}:
+        word = cell.metadata.title if key == "title" else key  # what jupytext cannot read
+        say(-1, f"no cell is marked {word!r}; {nearest(word.strip('[]'), MARKS)}")
     if cell.cell_type == "code":
         return "\n\n".join([_fenced(cell.source, "python"), *_outputs(cell, say, run)])
     if cell.cell_type == "raw":
@@ -132,6 +138,10 @@ def _cell(cell: NotebookNode, say: Say, run: Run) -> str:
     for word in _ABSENT.finditer(cell.source):
         why = f"{word[0]!r} means nothing in a download: let a cell print or draw it"
         say(cell.source.count("\n", 0, word.start()), why)
+    if len(parts := re.split(r"(?m)^<details>", cell.source)) > cell.source.count("</details>") + 1:
+        line = "<details>".join(parts[:-1]).count("\n")
+        say(line, "nothing closes this <details>: write `</details>` on a line of its own below it")
+        cell.source += "\n</details>"
     return _FOLD.sub(
         lambda it: _fold("words" if it[1] == "In words" else "note", *it.groups()), cell.source
     )

@@ -71,6 +71,9 @@ class _Page:
                 self.faults.append((what, f'"{link}'))
             elif "href" in named:
                 self.links.append(link)
+                if link.endswith(".ipynb") and "download" not in named:
+                    what = f"{link!r} is a file, not a page: write .py in place of .ipynb"
+                    self.faults.append((what, link))
         elif tag == "link" and named.get("rel", "") in _LINKS_THAT_LOAD:
             self.loads.append(named.get("href", ""))
         names = ("href", "xlink:href") if tag in ("image", "use") else _LOADS

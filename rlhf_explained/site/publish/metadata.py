@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -15,13 +16,18 @@ from mkdocs.utils import get_relative_url
 from rlhf_explained.disk import shown
 from rlhf_explained.site import faults
 from rlhf_explained.site.markdown import commands
-from rlhf_explained.site.markdown.glossary import navigation
+from rlhf_explained.site.markdown.glossary import BIBLIOGRAPHY, GLOSSARY, entries, navigation
 
 CARDS = "assets/cards"
 DESCRIPTION = range(50, 181)  # characters of what a page says of itself elsewhere
 FRONT_MATTER: dict[str, type] = {
     "description": str, "search": dict, "hide": list, "edition": list, "numbers": str,
 }  # fmt: skip
+CHOICES = {
+    "hide": ("navigation", "toc", "path", "footer", "feedback", "tags"),
+    "search": ("terms", "exclude", "boost"),
+    "numbers": ("dated",),
+}
 _NAMES: dict[type, str] = {str: "a text", dict: "names with values", list: "a list"}
 
 _TAGS = re.compile(r"<svg\b.*?</svg>|<math\b.*?</math>|<[^>]+>", re.S)
@@ -73,6 +79,17 @@ def check(markdown: str, page: Page, config: MkDocsConfig) -> None:
     """
     _check_front_matter(markdown, page)
     _check_way(markdown, page, config)
+    check_commands(markdown, config)
+    listed = entries(page.file.src_uri) if page.file.src_uri in (GLOSSARY, BIBLIOGRAPHY) else {}
+    for before, anchor in pairwise(listed):
+        if re.split(r"(?<=\d{4})", anchor)[0] < re.split(r"(?<=\d{4})", before)[0]:
+            name, other = listed[anchor].name, listed[before].name
+            what = f"{name!r} stands below {other!r}: put it where the alphabet has it"
+            faults.report(what, rf"(?m)^## {re.escape(name)}")
+
+
+def check_commands(markdown: str, config: MkDocsConfig) -> None:
+    """Find commands on a page that cannot be."""
     for words, what in commands.faults(markdown, Path(config.config_file_path).parent):
         faults.report(what, re.escape(words))
 
@@ -110,6 +127,12 @@ def _check_front_matter(markdown: str, page: Page) -> None:
         why = f"the front matter says {key!r}; {faults.nearest(key, FRONT_MATTER)}"
         if known is not object:
             why = f"{key!r} has to be {_NAMES[known]}: mend it"
+        choices = CHOICES.get(key, ())
+        chosen = [value] if isinstance(value, str) else value
+        for one in chosen if choices and isinstance(value, known) else ():
+            if one not in choices:
+                what = f"{key!r} knows no {one!r}; {faults.nearest(str(one), choices)}"
+                faults.report(what, rf"(?m)^(?:{key}:|\s).*\b{re.escape(str(one))}\b")
         if known is dict and isinstance(value, dict):
             value, why = value.get("terms", value), "'terms' has to be names with values: mend it"
         if known is object or not isinstance(value, known):
