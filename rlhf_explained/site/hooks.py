@@ -192,8 +192,6 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         page.meta["search"] = read.read(Path(page.file.abs_src_path or "")).metadata.search
         metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
         metadata.check_commands(page.markdown, config)
-        metadata.check_notebook(page.meta.setdefault("description", metadata.description(html)))
-        metadata.check_commands(page.markdown, config)
     return html
 
 

@@ -14,7 +14,7 @@ from rlhf_explained.site.faults import nearest
 _SHOWN = re.compile(r"(?m)(?:^[ >]*\$ |`)(make|python -m rlhf_explained)((?: [^`\s#]+)+)")
 _CODE = re.compile(r"(?m)^[ >]*\$ .*|(?<!`)`[^`\n]+`(?!`)|^ *(`{3,})(?:sh|bash)\n(?:.*\n)*? *\1")
 _TYPESET = re.compile(r"[\xa0\u2000-\u200a\u202f“”„‘’]|(?<![^\s`])[–—−](?=[a-z])|–-")
-_COMMAND = re.compile(r"@main\.command\(\)\n((?:.+\n)*?)def (\w+)")
+_COMMAND = re.compile(r"@main\.command\(\)\n((?:[@) ].*\n)*)def (\w+)")
 
 
 def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:

@@ -82,8 +82,9 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
     uses = [(n, found) for n, cell in code if (found := _USES.search(cell.source))]
     if uses and not any("install" in tags(cell) for _, cell in code):
         say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
+    install = f"%pip install --quiet {execution.wheel} "
     for number, cell in code:
-        if "install" in tags(cell) and cell.source != f"%pip install --quiet {execution.wheel}":
+        if "install" in tags(cell) and not f"{cell.source} ".startswith(install):
             say(number, 0, f"this installs another package than the site's: {CURE}")
     name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
     offer = (
