@@ -74,7 +74,7 @@ def shown(name: str) -> list[str]:
     for part in page.select("figure[aria-label]"):
         part.insert(0, str(part["aria-label"]))
     for part in page.select("[data-tex]"):
-        part.replace_with(str(part["data-tex"]))
+        part.replace_with(f"${part['data-tex']}$")
     for list_ in page.select("ol"):
         for number, item in enumerate(list_.find_all("li", recursive=False), start=1):
             item.insert(0, f"{number}. ")

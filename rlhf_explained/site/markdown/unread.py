@@ -236,14 +236,14 @@ class Leftovers(Treeprocessor):
                 found.append(faults.element("div", why, rf"\[{re.escape(name)}\](?![(:])"))
                 link.tag, link.attrib = "span", {}
         headings = [each for level in "123456" for each in root.iter(f"h{level}")]
-        met: Counter[str] = Counter()
+        met: Counter[tuple[str, str]] = Counter()
         for place, heading in enumerate(headings):
             words = "".join(heading.itertext()).split("\x02")[0]  # where the link to it begins
-            met[words] += 1
+            met[heading.tag, words] += 1
             why = ""
             if heading.tag == "h1" and place and "=======" not in self.source.lines:
                 why = f"{words!r} is a second title: give it two marks `##`"
-            elif met[words] > 1:
+            elif met[heading.tag, words] > 1:
                 why = f"{words!r} is the second heading of this name: give it another"
             elif re.fullmatch(r"_\d+", heading.get("id", "")):
                 why = f"no link can name {words!r}, which has no letter a to z: add `{{#a-name}}`"
