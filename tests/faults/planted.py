@@ -110,7 +110,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="write `_{ref}`"),
         "a high sign of several digits": Fault(
             "It is $10^12$.", at="10^12", says="only the first sign of '12' is moved",
-            cure="write `.{12}`"),
+            cure=r"write `\^\{12\}`"),
         "money": Fault(
             "It costs $15–$20.", at="$15–$20", says="its dollars are money", cure=r"write `\\\$`"),
         "numbers that do not hold": Fault(
@@ -459,7 +459,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="did you mean assets/javascripts/terms.js", file="mkdocs.yml",
             old="javascripts/terms.js"),
         "search": Fault(
-            "/|+|", at="separator:", says="the search would find", cure="mend it",
+            "/|+|", at="separator:", says="the search finds", cure="mend it",
             file="mkdocs.yml", old="/|]+|"),
     },
     "API": {
