@@ -49,9 +49,9 @@ NOTEBOOK = """\
 #
 # \\begin{align}a &= b\\end{align}
 #
-# ## Twice
+# ## One
 #
-# ## Twice
+# ## Two
 #
 # | a | b |
 # |---|---|
@@ -153,7 +153,7 @@ def test_a_notebook_from_source_to_page_and_download(
         '<a download="it.whl" href="../../downloads/it.whl">the package it uses</a>.</p>'
     )
     assert html.split("</h1>\n")[1].startswith(offer)
-    assert [item.id for item in page.toc.items[0].children] == ["twice", "twice_1"]
+    assert [item.id for item in page.toc.items[0].children] == ["one", "two"]
     for shown in (
         r'Together with <span class="math" data-tex="[^"]+"><math>.*?β.*?</math></span>, see',
         r'<div class="math" data-tex="[^"]+" tabindex="0"><math [^>]*display="block".*?<mfrac>',
@@ -291,7 +291,9 @@ def test_a_notebook_that_uses_the_package_begins_by_installing_it(
     assert message.startswith(
         f"{path}:14: whoever downloads this has no rlhf_explained: begin with"
     )
-    install = '# %% tags=["install", "skip-execution"]\n# %pip install x.whl\n\n'
+    install = (
+        '# %% tags=["install", "skip-execution"]\n# %pip install --quiet rlhf_explained.whl\n\n'
+    )
     path.write_text(TITLED + install + uses, encoding="utf-8")
     converted(path, execution)
     assert len(messages(caplog)) == 1

@@ -28,7 +28,7 @@ from rlhf_explained.site.notebooks.stored import is_stored, stored
 from rlhf_explained.site.snippets.find import RUN, find
 
 MARKS = ("tags", "alt", "markdown")
-JUPYTEXT = ("region_name", "lines_to_next_cell", "lines_to_end_of_cell_marker")  # its own notes
+JUPYTEXT = ("region_name", "cell_marker", "lines_to_next_cell", "lines_to_end_of_cell_marker")
 TAGS = ("install", "skip-execution", "solution", "raises-exception")
 KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg")
 CURE = 'begin with the cell `# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
