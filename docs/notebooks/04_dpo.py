@@ -413,11 +413,8 @@ for setting in ("grpo", "grpo_no_std"):
 # division changes the price. *No std* leaves the division out, which is half of what
 # [Dr. GRPO](../reference/bibliography.md#liuz2025) does. Where *that* gradient is zero is GRPO's
 # own optimum, with a share of its own. In the mean GRPO ends fewer nats from it than from the best
-# policy, but it does not arrive. Larger groups hardly help, and the limit on a gradient's length
-# never acts there ([what was tried](../reference/experiments.md)). Adam is left as a suspect: it
-# divides by the gradient's usual size and so tones down k₃'s pull where it is strongest, at rare
-# tokens that the reference likes and the policy
-# gave up. (Ours counts all tokens alike, as [DAPO](../reference/bibliography.md#yu2025) does.)
+# policy, but it does not arrive ([what was tried](../reference/experiments.md)). Ours counts all
+# tokens alike, as [DAPO](../reference/bibliography.md#yu2025) does.
 #
 # The last two rows mend the direction. **k₃ times the probability ratio**, as in TRL since 1.10,
 # and **k₂**, half the squared log-ratio, have at each token the gradient of

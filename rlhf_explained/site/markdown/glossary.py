@@ -83,7 +83,11 @@ def definition(term: str) -> str:
 
 def navigation(settings: Path = Path("mkdocs.yml")) -> list[str]:
     """The order of the pages: the paths that `nav` names, below `docs/`; none without the file."""
+    return list(_nav(settings.read_text(encoding="utf-8"))) if settings.is_file() else []
 
+
+@functools.lru_cache(maxsize=1)  # each page asks
+def _nav(settings: str) -> tuple[str, ...]:
     def paths(part: Any) -> Iterator[str]:
         if isinstance(part, str):
             yield part
@@ -91,8 +95,8 @@ def navigation(settings: Path = Path("mkdocs.yml")) -> list[str]:
             for one in part.values() if isinstance(part, dict) else part:
                 yield from paths(one)
 
-    text = settings.read_text(encoding="utf-8") if settings.is_file() else "nav: []"
-    return list(paths(yaml.load(text, yaml.BaseLoader).get("nav") or []))  # all tags unread
+    named = yaml.load(settings, yaml.BaseLoader)  # which leaves all tags unread
+    return tuple(paths((named or {}).get("nav") or []))
 
 
 def citations() -> dict[str, list[tuple[Path, str, int]]]:
