@@ -41,7 +41,7 @@
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
 # [the methods side by side](../guide/methods.md).
 #
-# **Time:** about 25 minutes to read. To run it yourself, install TRL with
+# **Time:** about 40 minutes to read. To run it yourself, install TRL with
 # `pip install trl peft`, or, in a checkout of this site, type `make trl`: it sets up an environment
 # of more than one gigabyte and then runs the notebook, which takes minutes, and more of them where
 # other programs keep the machine busy.
