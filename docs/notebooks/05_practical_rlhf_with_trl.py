@@ -34,8 +34,8 @@
 # - What a batch looks like inside TRL, and which of its tokens count in the loss
 # - How to run the five trainings, offline, on one processor
 # - Which of TRL's names means which of ours, with both values
-# - That TRL and this site do the same training, word for word up to rounding, if they are given the
-#   same rows and the same random numbers
+# - That TRL and this site do the same training, word for word but for rounding, if they are given
+#   the same rows and the same random numbers
 # - Seven traps that cost people days, each with a number
 #
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
