@@ -11,11 +11,11 @@
 #   environment: trl
 #   search:
 #     terms:
-#       page: trl, hugging face, transformers, GRPOTrainer, DPOTrainer, SFTTrainer
+#       page: trl, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
 #       which-name-is-which: trl metrics, trl arguments, frac_reward_zero_std, clipped_ratio
 #       seven-traps-each-with-its-number: trl pitfalls, trl beta, left padding
-#       where-is-ppo: PPOTrainer, ppo removed from trl
+#       where-is-ppo: ppo removed from trl
 # ---
 
 # %% tags=["install", "skip-execution"]
