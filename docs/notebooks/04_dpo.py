@@ -502,5 +502,4 @@ table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 # 3. A large β holds closer. Its unit is the labeler's: five times as decisive, five times the β.
 #
 # **Next:** change `world(0)` and run it again. Then see what each method does for the student:
-# [other ways to the same goal](../guide/methods.md). Or let the library TRL train it:
-# [practical RLHF with TRL](05_practical_rlhf_with_trl.py).
+# [other ways to the same goal](../guide/methods.md).

@@ -11,11 +11,11 @@
 #   environment: trl
 #   search:
 #     terms:
-#       page: trl, hugging face, transformers, GRPOTrainer, DPOTrainer, SFTTrainer
+#       page: trl, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
 #       which-name-is-which: trl metrics, trl arguments, frac_reward_zero_std, clipped_ratio
 #       seven-traps-each-with-its-number: trl pitfalls, trl beta, left padding
-#       where-is-ppo: PPOTrainer, ppo removed from trl
+#       where-is-ppo: ppo removed from trl
 # ---
 
 # %% tags=["install", "skip-execution"]
@@ -261,7 +261,7 @@ print(f"texts that become other tokens: {other} of {len(texts):,}")
 # For the way back there is `imported`. It makes a model of ours from what TRL has trained, so that
 # it can sit [the exam](../guide/ppo.md) like any other.
 #
-# ## SFT
+# ## Learn from demonstrations
 #
 # The trainer is ready since the first section. What it makes can be held against the run's own SFT
 # policy, which learned from the same demonstrations in the same order. The optimiser was handed
@@ -295,7 +295,7 @@ print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end"
 # All later trainings begin at the run's own SFT policy and its comparisons, so that each of them
 # can be compared by itself.
 #
-# ## The reward model
+# ## Learn to judge
 #
 # `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. Our schedule
 # ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the
@@ -339,7 +339,7 @@ for name, one in (("TRL's", judge_by_trl), ("ours", judge)):
     print(f"{name:5} accuracy on held-out pairs {right:.4f}")
 
 # %% [markdown]
-# ## DPO
+# ## Learn from comparisons alone
 #
 # The same rows serve DPO. TRL loads the reference by itself, from the folder that the model came
 # from.
@@ -375,11 +375,12 @@ by_us = {"DPO": done.policy}
 apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 
 # %% [markdown]
-# ## GRPO and RLOO, with our reward model as the reward
+# ## Sample, score and compare
 #
-# Both sample answers while they train, so beside the rows there are random numbers to share. Both
-# sides get the same ones by setting the seed before each round. The reward is a *function* that TRL
-# calls with the prompts and the sampled tokens; ours asks the run's reward model.
+# GRPO and RLOO come next, with our reward model as the reward. Both sample answers while they
+# train, so beside the rows there are random numbers to share. Both sides get the same ones by
+# setting the seed before each round. The reward is a *function* that TRL calls with the prompts and
+# the sampled tokens; ours asks the run's reward model.
 #
 # TRL's RLOO differs from ours in one place, on purpose: it takes one probability ratio for a whole
 # answer, where ours takes one for each token. For the comparison our stage is lent that loss,
