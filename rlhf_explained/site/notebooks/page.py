@@ -84,7 +84,7 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
         say(uses[0][0], uses[0][1].string.count("\n", 0, uses[0][1].start()), INSTALL)
     install = f"%pip install --quiet {execution.wheel} "
     for number, cell in code:
-        if "install" in tags(cell) and not f"{cell.source} ".startswith(install):
+        if "install" in tags(cell) and not (failed or f"{cell.source} ".startswith(install)):
             say(number, 0, f"this installs another package than the site's: {CURE}")
     name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
     offer = (
