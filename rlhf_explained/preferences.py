@@ -276,8 +276,8 @@ def train(
         folder: Where to; it must exist.
         progress: Called after each step of each stage.
     """
-    known = memo.find("runs", pipeline.run_key(config))
-    start = Run(config, "", known) if known else None
+    before = memo.find("runs", pipeline.run_key(config))
+    start = Run(config, "", before) if before else None
     with training.one_thread():
         lesson = Taught(
             comparisons, start, seed=config.seed, effort=config.effort, progress=progress
@@ -300,8 +300,9 @@ def train(
         "data": training.data(lesson, outcome),
     }
     for name, content in written.items():
-        text = json.dumps(content).replace("NaN", "null")  # gold of what the world does not ask
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        # gold of what the world does not ask is NaN, which JSON has not
+        known = json.loads(json.dumps(content), parse_constant=lambda _: None)
+        (folder / f"{name}.json").write_text(json.dumps(known), encoding="utf-8")
     models = {**outcome.policies, "reward_model": reward_model, "critic": outcome.ppo.critic}
     for name, model in models.items():
         save_file(model.state_dict(), folder / f"{name}.safetensors")

@@ -1,6 +1,7 @@
 """A reader's own comparisons: read with a clear word on what is wrong, held out, learned from."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,8 @@ def file(tmp_path: Path) -> Path:
 )
 def test_what_cannot_be_learned_from_is_named(lines: str, says: str, file: Path) -> None:
     file.write_text(lines, encoding="utf-8")
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
         read(file)
-    assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -78,6 +78,13 @@ def test_marks_blank_lines_and_line_ends_do_not_matter(file: Path) -> None:
         Comparison("tell me a joke", "sure !", "sorry ."),
         Comparison("tell me a joke", "", "sorry ."),
     ]
+
+
+def test_the_line_that_the_page_shows_can_be_learned_from(file: Path) -> None:
+    page = Path(__file__).parents[1] / "docs/reference/api/preferences.md"
+    (line,) = re.findall(r'(?m)^\{"prompt".*', page.read_text(encoding="utf-8"))
+    file.write_text(f"{line}\n{line}\n", encoding="utf-8")
+    assert len(read(file)) == 2
 
 
 def comparisons(prompts: int, each: int) -> list[Comparison]:

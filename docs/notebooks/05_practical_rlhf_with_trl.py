@@ -36,7 +36,7 @@
 # - Which of TRL's names means which of ours, with both values
 # - That TRL and this site do the same training, word for word but for rounding, if they are given
 #   the same rows and the same random numbers
-# - Seven traps that cost people days, each with a number
+# - Seven mistakes that are easy to make with TRL, each with a number
 #
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
 # [the methods side by side](../guide/methods.md).
@@ -946,8 +946,9 @@ for name, answers in (("comparisons", compared), ("GRPO and RLOO", sampled)):
 # ## Three lines to take away
 #
 # 1. Look at one batch and its mask before you train, and at one answer after.
-# 2. A library's default is a decision: GRPO's `beta` is 0, and its KL is not the published one.
-# 3. Whoever compares two implementations gives them the same rows and the same random numbers;
-#    anything else compares the dice.
+# 2. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not the published
+#    one.
+# 3. To compare two implementations, give them the same rows and the same random numbers. Otherwise
+#    the difference that you see may be chance alone.
 #
 # **Next:** [the methods side by side](../guide/methods.md), over five seeds.

@@ -7,6 +7,7 @@ import html
 import math
 import operator
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -97,9 +98,13 @@ def _worth(side: str) -> float:
     """What numbers come to, with signs between them."""
     side = re.sub(r"\\[,;]|(?<=\d)\{?,\}?(?=\d{3})", "", side)
     for sign, function in _CONSTANTS.items():
-        side = re.sub(sign, lambda it: f"{function(*map(float, it.groups())):.15f}", side)  # noqa: B023
+        side = re.sub(sign, functools.partial(_worked_out, function), side)
     terms = (re.split(r"\\cdot|\\times", term) for term in side.replace("- ", "+ -").split("+"))
     return math.fsum(math.prod(map(float, factors)) for factors in terms)
+
+
+def _worked_out(function: Callable[..., float], found: re.Match[str]) -> str:
+    return f"{function(*map(float, found.groups())):.15f}"
 
 
 class Formulas(Treeprocessor):
