@@ -279,7 +279,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         port = probe.getsockname()[1]
     page, module = (
         copy / "docs" / "guide" / "quiz.md",
-        copy / "rlhf_explained/site/markdown/__init__.py",
+        copy / "rlhf_explained/site/markdown/macros.py",
     )
     text, code = page.read_text(encoding="utf-8"), module.read_text(encoding="utf-8")
     left_over = copy / ".cache" / f"served-{port}" / "old"  # by one that was killed
@@ -334,7 +334,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         page.write_text(f"{text}\nand on, {{{{ value: ppo-gold }}}}\n", encoding="utf-8")
         shows("and on, ")
         module.write_text(f"{code}\nx = (\n", encoding="utf-8")
-        says("markdown/__init__.py:")  # code that Python cannot read
+        says("markdown/macros.py:")  # code that Python cannot read
         shows("Measured: ")
         module.write_text(code.replace("Measured: ", "Seen in the run: "), encoding="utf-8")
         shows("Seen in the run: ")
