@@ -257,6 +257,16 @@ def frontier(figure: Figure, world: Table, shares: Table) -> Pairs:
     yield [x for line in every.lines for x in line.get_xdata()], shares["share of the frontier"]
 
 
+@compares("verifiable-rewards")
+def verifiable_rewards(figure: Figure, right: Table, tries: Table) -> Pairs:
+    _, one, other = figure.axes
+    yield [x for line in one.lines for x in line.get_xdata()], right["right"]
+    drawn = [line.get_ydata() for line in other.lines if line.get_linewidth() == 1.8]
+    yield np.concatenate(drawn).tolist(), tries["solved"]
+    bars = [line.get_ydata() for line in other.lines if line.get_linewidth() == 1]
+    yield [(high - low) / 2 for low, high in bars], tries["± solved"]
+
+
 def in_words(figure: Figure, table: Table) -> Pairs:
     """Numbers that stand there as texts."""
     found = " | ".join(text.get_text() for axes in figure.axes for text in axes.texts)

@@ -26,6 +26,7 @@ CHAPTERS = tuple(
         "frontier",
         "why",
         "methods",
+        "verifiable",
         "ablations",
         "reward_study",
         "history",

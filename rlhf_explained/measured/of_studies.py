@@ -66,6 +66,20 @@ ABLATIONS = {
     "eight_epochs": "8 epochs instead of 2",
     "eight_epochs_no_clip": "8 epochs without clip",
 }
+# Of the study of rewards that a rule gives.
+RULES = {
+    "base": "the pretrained model",
+    "sft": "the SFT model",
+    "imitation": "imitation of the SFT model’s right answers",
+    "correct": "a reward for content",
+    "correct_kl": "a reward for content with the KL penalty",
+    "form": "a reward for form",
+    "form_kl": "a reward for form with the KL penalty",
+    "both": "a reward for both",
+    "form_tenfold": "a reward for both with form at ten times the weight",
+    "base_correct": "a reward for content without SFT",
+    "base_both": "a reward for both without SFT",
+}
 SPEEDS = ("fast", "slow")
 SHARES = ("0.05", "0.3", "0.7")
 ALPHA = 0.05
@@ -397,6 +411,7 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     **dict.fromkeys(("kl", "stop_kl", "end_kl"), nats),
     **dict.fromkeys(("helpful", "false", "accuracy"), share),
     **dict.fromkeys(("gold_accuracy", "hard_negative_accuracy"), share),
+    **dict.fromkeys(("right", "right_0.5", "right_0.0", "form", "aside", "practised"), share),
     **dict.fromkeys(("labels", "good"), _count),
     "seconds": seconds,
 }
@@ -417,6 +432,10 @@ _QUOTED = {
     "curation": (
         [f"good_{good}" for good in SHARES],
         ["good", *(f"{who}_{at}" for who in _LEARNERS for at in ("1.0", "0.0"))],
+    ),
+    "verifiable": (
+        list(RULES),
+        ["right", "right_0.5", "right_0.0", "form", "accuracy", "aside", "gold", "practised"],
     ),
     "reward_data": (
         [f"careful_{pairs}" for pairs in (50, 6400, 12800)]

@@ -30,6 +30,8 @@ STUDIES = (
     "curation",
     "reward_data",
     "frontier",
+    "verifiable",
+    "grpo_symptoms",
 )
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
 returns numbers by name; and `SAMPLE`, the setting that `make test` measures again."""

@@ -1,0 +1,113 @@
+"""What is learned from a reward that a rule gives, beside what the start could do anyway."""
+
+from __future__ import annotations
+
+from math import log2
+
+from rlhf_explained.figures import draw, labels
+from rlhf_explained.figures.colours import (
+    BASE, DASH_DOT, DASHED, DOTTED, INK, MUTED, PAPER, PPO, SFT,
+)  # fmt: skip
+from rlhf_explained.figures.registry import figure
+from rlhf_explained.figures.table import Table
+from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import Interval, stored
+
+# What is compared: the setting and the quantity of the study, with colour and marker.
+POLICIES = {
+    "SFT": ("sft", "right", SFT, "^"),
+    "SFT, at 0.5": ("sft", "right_0.5", SFT, "^"),
+    "SFT, at 0": ("sft", "right_0.0", SFT, "^"),
+    "imitation": ("imitation", "right", INK, "D"),
+    "content": ("correct", "right", PPO, "o"),
+    "content, KL": ("correct_kl", "right", PPO, "o"),
+    "form": ("form", "right", MUTED, "v"),
+    "form, KL": ("form_kl", "right", MUTED, "v"),
+    "both": ("both", "right", PPO, "o"),
+    "form × 10": ("form_tenfold", "right", PPO, "o"),
+    "pretrained": ("base", "right", BASE, "s"),
+    "content, no SFT": ("base_correct", "right", PPO, "o"),
+    "both, no SFT": ("base_both", "right", PPO, "o"),
+}
+# Lines of the lower panel: the setting, with its name, look and the place of the name.
+CURVES = {
+    "base": ("pretrained", (BASE, DOTTED, "s"), (20, -16)),
+    "sft": ("SFT", (SFT, DASH_DOT, "^"), (14, -18)),
+    "base_correct": ("content, no SFT", (INK, DASHED, "D"), (10, -20)),
+    "correct": ("content", (PPO, "-", "o"), (10, 8)),
+}
+
+
+def shares(run: Run) -> tuple[Table, Table]:
+    """Right answers to held-out capitals and sums, by seed and by number of attempts."""
+    study = stored("verifiable")
+    rows = [
+        (name, seed, 100 * right)
+        for name, (setting, quantity, *_) in POLICIES.items()
+        for seed, right in zip(study.seeds, study.values(setting, quantity), strict=True)
+    ]
+    tries = []
+    for setting, (name, *_) in CURVES.items():
+        found = [row["pass_at"] for row in study.rows if row["setting"] == setting]
+        for place, attempts in enumerate(ATTEMPTED):
+            gap = Interval.of([100 * row[place] for row in found])
+            tries.append((name, attempts, gap.mean, gap.reach))
+    right = "Right answers to held-out capitals and sums"
+    return (
+        Table.of("verifiable", right, ("policy", "seed", "right (%) .1"), rows),
+        Table.of(
+            "verifiable-attempts",
+            "Questions with a right answer among so many attempts",
+            ("policy", "attempts", "solved (%) .1", "± solved (%) .1"),
+            tries,
+        ),
+    )
+
+
+ATTEMPTED = (1, 2, 4, 8, 16, 32, 64)
+"""As in the study, which imports torch."""
+
+
+@figure(
+    "verifiable-rewards",
+    numbers=shares,
+    studies=("verifiable",),
+    alt="Two panels about held-out capitals and sums. Above, the share of right answers of each "
+    "policy on five seeds: the SFT policy at temperature 1, 0.5 and 0, what imitation of its right "
+    "answers and GRPO with several rewards make of it, and the same from the pretrained model. "
+    "Below, the share of questions with a right answer among 1 to 64 attempts, before and after "
+    "GRPO, from the pretrained model and from the SFT policy.",
+)
+def verifiable_rewards(run: Run, right: Table, tries: Table) -> draw.Figure:
+    """A mark for each seed of each policy; and one curve each for four policies."""
+    figure, _ = draw.page(580)
+    _by_policy(figure, right)
+    _by_attempts(figure, tries)
+    draw.notes(figure, stored("verifiable").origin)
+    return figure
+
+
+def _by_policy(figure: draw.Figure, table: Table) -> None:
+    frame = (112, 24, draw.WIDTH - 126, 17 * len(POLICIES))
+    axes = draw.panel(figure, frame, "Right answers", "held-out capitals and sums", "%")
+    look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5, "linewidth": 0}
+    for row, (name, (_, _, colour, marker)) in enumerate(POLICIES.items()):
+        found = table.where("policy", name)["right"]
+        axes.plot(found, [row] * len(found), marker, color=colour, clip_on=False, **look)
+    axes.set_ylim(len(POLICIES) - 0.5, -0.5)
+    axes.set_yticks(range(len(POLICIES)), list(POLICIES), color=INK)
+    axes.set_xlim(0, 101)
+
+
+def _by_attempts(figure: draw.Figure, table: Table) -> None:
+    frame = (34, 340, draw.WIDTH - 48, 180)
+    title = "Questions solved", "%, if one of so many attempts is right"
+    axes = draw.panel(figure, frame, *title, "attempts, each doubling the last")
+    xs = [log2(attempts) for attempts in ATTEMPTED]
+    for name, look, away in CURVES.values():
+        rows = table.where("policy", name)
+        draw.means(axes, xs, rows, "solved", look)
+        labels.write(axes, name, (xs[0], rows["solved"][0]), away, look[0], xycoords="data", ha="left")
+    axes.set_xlim(-0.1, xs[-1] + 0.1)
+    axes.set_ylim(0, 103)
+    axes.set_xticks(xs, [str(attempts) for attempts in ATTEMPTED])
