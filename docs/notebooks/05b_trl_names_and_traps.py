@@ -285,8 +285,8 @@ trainer = trl.DPOTrainer(
 )
 log = logged(trainer)
 with torch.no_grad():
-    both = [(policy, side) for policy in (practised, sft) for side in (better, worse)]
-    sums = [sequence_logprobs(policy, side) for policy, side in both]
+    sums = [sequence_logprobs(practised, side) for side in (better, worse)]
+    sums += [sequence_logprobs(sft, side) for side in (better, worse)]
 gain, lost = sums[0] - sums[2], sums[1] - sums[3]
 compare("DPO", log, [
     ("loss", "−mean log σ(β(g⁺ − g⁻)), g = log π − log π_ref",
