@@ -62,7 +62,7 @@ studies: ## measure the sweeps over settings and seeds, on all cores (CLUSTER=tc
 	@$(test_tools)
 	$(PYTHON) -m rlhf_explained studies $(if $(CLUSTER),--cluster "$(CLUSTER)")
 
-trl: ## run the notebook on TRL in an environment of its own, store its outputs, and test the equalities
+trl: ## run the notebooks on TRL in an environment of their own, store their outputs, and test the equalities
 	@$(site_tools)
 	@python3 .ci/venv.py trl
 	$(PYTHON) -m rlhf_explained trl

@@ -130,7 +130,7 @@ def studies(names: tuple[str, ...], cluster: str) -> None:
 
 @main.command()
 def trl() -> None:
-    """Run the notebook that needs TRL, in .venv-trl, and store what came out beside it."""
+    """Run the notebooks that need TRL, in .venv-trl, and store what came out beside them."""
     from rlhf_explained.site.notebooks.alone import run
     from rlhf_explained.site.notebooks.execute import CellError
 

@@ -21,7 +21,7 @@
 # %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
 
 # %% [markdown]
-# # TRL's arguments and metrics, and seven traps
+# # TRL's arguments, metrics and traps
 #
 # TRL has names of its own for what this site explains: arguments that you set, and metrics that it
 # logs. This notebook puts each of them beside our name for it, with the formula and with both

@@ -24,7 +24,7 @@
 # %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
 
 # %% [markdown]
-# # Past this machine: several processes, LoRA and memory
+# # Past this machine: processes, LoRA, memory
 #
 # Everything else on this site fits into one process on one processor. The models that people use
 # are ten thousand times as large as our student, or more. This notebook does with the student what
@@ -298,9 +298,9 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # saves the reference of DPO: it is the same model with its adapters switched off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
-# as without, which is what
-# [Schulman and Thinking Machines Lab 2025](../reference/bibliography.md#schulman2025lora) found to
-# be best for LoRA over many models. DPO on the same pairs, in both ways:
+# as without, which is what Schulman and Thinking Machines Lab
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found to be best for LoRA over many models. DPO on
+# the same pairs, in both ways:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
@@ -335,8 +335,8 @@ table(columns, *lines)
 #   these take $2 N$ bytes in 16 bits.
 # - **Activations**: what a layer has computed and needs again for its gradients. A layer keeps
 #   about $6 + 2 k/h + m f/d$ times $d$ numbers for each token
-#   (as [Korthikanti et al. 2022](../reference/bibliography.md#korthikanti2022) count them, with an
-#   attention that does not store its probabilities). Here $d$ is the width, $f$ the width inside
+#   (as Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198) count them, with an attention
+#   that does not store its probabilities). Here $d$ is the width, $f$ the width inside
 #   the perceptron, $h$ the number of heads and $k$ of those with keys and values of their own. $m$
 #   is 2, or 4 if the perceptron has a gate, as in Llama. With *checkpoints* a layer keeps its input
 #   alone, $d$ numbers, and computes the rest a second time.
@@ -442,9 +442,11 @@ print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 # that each normalisation remembers. The adapters' formula gives exactly the number that the script
 # has trained.
 #
-# Now the same formulas for two models of the Llama 3 family
-# ([Grattafiori et al. 2024](../reference/bibliography.md#grattafiori2024)), with one and with eight
-# billion parameters. All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among
+# Now the same formulas for Llama 3.2 with one billion parameters and Llama 3.1 with eight. Their
+# shapes stand in the code of torchtune
+# ([1 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_2/_model_builders.py),
+# [8 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
+# All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among
 # several cards. PPO trains a policy and a critic and holds a reference and a reward model, all of
 # the same size.
 
@@ -502,15 +504,15 @@ table(
 #   `use_vllm=True`.
 # - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards; each
 #   holds its share and collects the weights of a layer when they are needed
-#   ([Zhao et al. 2023](../reference/bibliography.md#zhao2023)).
+#   (Zhao et al. [2023](https://arxiv.org/abs/2304.11277)).
 # - **DeepSpeed** divides the same things by its ZeRO, in three stages: first the moments, then the
 #   gradients too, then the weights too
 #   ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
 # - **OpenRLHF** places the models of PPO on different cards by means of Ray, trains them with
-#   DeepSpeed and lets vLLM write ([Hu et al. 2024](../reference/bibliography.md#huj2024)).
+#   DeepSpeed and lets vLLM write (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
 # - **verl** lets one program control all processes of such a training, and moves the policy's
 #   weights between the layout that suits training and the one that suits writing
-#   ([Sheng et al. 2024](../reference/bibliography.md#sheng2024)).
+#   (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
 #
 # ## What changes with size
 #
@@ -567,7 +569,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # them. When it learns, it computes with all tokens at once. For large models OpenRLHF's authors say
 # that writing takes 80 % of the time ([README](https://github.com/OpenRLHF/OpenRLHF)), and where
 # answers are long chains of thought, as reported, more than 90 %
-# ([Hu et al. 2024](../reference/bibliography.md#huj2024)). That is why vLLM is the first thing that
+# (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). That is why vLLM is the first thing that
 # is added to GRPO.
 #
 # ## The studies on several machines
