@@ -39,7 +39,8 @@
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
 #
-# **Time:** about 20 minutes, longer with the exercises. Each `assert` held when this page was built.
+# **Time:** about 20 minutes, longer with the exercises. Each `assert` held when this page was
+# built.
 
 # %%
 import torch

@@ -298,9 +298,9 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # saves the reference of DPO: it is the same model with its adapters switched off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
-# as without, which is what Schulman and Thinking Machines Lab
-# ([2025](https://thinkingmachines.ai/blog/lora/)) found to be best for LoRA over many models. DPO on
-# the same pairs, in both ways:
+# as without. Schulman and Thinking Machines Lab
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found that to be best for LoRA with many models.
+# DPO on the same pairs, in both ways:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
