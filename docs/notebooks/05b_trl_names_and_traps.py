@@ -24,9 +24,9 @@
 # # TRL's arguments, metrics and traps
 #
 # TRL has names of its own for what this site explains: arguments that you set, and metrics that it
-# logs. This notebook puts each of them beside our name for it, with the formula and with both
-# values on one real batch. Then come seven mistakes that are easy to make with TRL. None of them
-# stops with an error message, so each is shown by a number.
+# logs. This notebook puts each of them beside our name for it, with both values on one real batch.
+# Then come seven mistakes that are easy to make with TRL. None of them stops with an error message,
+# so each is shown by a number.
 #
 # ## What you'll learn
 #
@@ -35,28 +35,22 @@
 # - Seven traps, among them a default without a KL penalty and a judge that never sees the end token
 #
 # **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py), where our student is
-# trained with the library. Nothing that was made there is needed here: all models are those of the
+# trained with the library. Nothing that was made there is needed here: the models are those of the
 # site's own run.
 #
 # **Time:** about 20 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
 # or type `make trl` in a checkout of this site.
 
 # %%
-import copy
 import os
 import sys
 import tempfile
-import warnings
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, check_output
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
-os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-# TRL warns of a name that transformers has changed
-warnings.filterwarnings("ignore", category=FutureWarning)
 
-import datasets
 import torch
 import transformers
 import trl
@@ -70,61 +64,58 @@ from rlhf_explained.stages import dpo, grpo
 from rlhf_explained.stages.evaluation import result
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
-from rlhf_explained.world.tokenizer import PAD, world_tokenizer
+from rlhf_explained.world.tokenizer import world_tokenizer
 
 torch.set_num_threads(1)
-datasets.disable_progress_bars()
-transformers.utils.logging.disable_progress_bar()
+os.chdir(tempfile.mkdtemp())  # where models are written, for TRL to read
 
 trained_before, lesson = run(RunConfig(seed=0)), Lesson(0)
 names = ("base", "sft", "reward_model", "ppo")
 base, sft, judge, practised = map(trained_before.policy, names)
-words, work = world_tokenizer(), Path(tempfile.mkdtemp())
+for name in names:
+    judges = name == "reward_model"
+    copied = hugging_face.exported(trained_before.policy(name), judges=judges)
+    hugging_face.save(copied, name)
+shift = judge.scalar_head.bias.item()  # GPT-2's head has none
 
-
-def folder(name):
-    """Where a model is written, for TRL to read."""
-    return str(work / name)
+words, tokenizer = world_tokenizer(), hugging_face.fast_tokenizer()
+rows = hugging_face.demonstration_rows(lesson.shown)
+learned, _ = lesson.compare(sft)  # the labeler's comparisons of the run
+pairs = hugging_face.preference_rows(learned)
+asking = torch.Generator().manual_seed(0)
+drawn = draw_questions(800, held_out=False, generator=asking)
+asked = [{"prompt": question.text} for question in drawn]
 
 
 def table(headings, *rows):
     """Show rows as a table."""
     lines = [headings, ["---"] * len(headings), *rows]
-    cells = [[str(cell).replace("|", "&#124;") for cell in line] for line in lines]
-    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))
+    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines)))
 
-
-tokenizer = hugging_face.fast_tokenizer()
-for name, model in (("base", base), ("sft", sft), ("ppo", practised)):
-    hugging_face.save(hugging_face.exported(model), folder(name))
-hugging_face.save(hugging_face.exported(judge, judges=True), folder("judge"))
-shift = judge.scalar_head.bias.item()  # GPT-2's head has none
-rows = hugging_face.demonstration_rows(lesson.shown)
-learned, _ = lesson.compare(sft)  # the labeler's comparisons of the run
-pairs = hugging_face.preference_rows(learned)
 
 # %% [markdown]
-# The trainers below are set up in two ways, so there are two functions for it. `settings` makes
-# TRL's arguments fit a processor and a tiny model. `online` makes a trainer that samples answers,
-# GRPO or RLOO, with our reward model as the reward and the SFT policy as the reference.
+# Two functions set up all trainers below. `make` gives TRL the arguments that fit a tiny model on a
+# processor. `online` makes a trainer that samples answers, GRPO or RLOO, with our reward model as
+# the reward and the SFT policy as the reference.
 
 # %%
 grpo_config = grpo.GRPOConfig(kl_coef=0.3)
 rloo_config = grpo.GRPOConfig(kl_in="reward", divide_by_std=False)
-asking = torch.Generator().manual_seed(0)
-count = grpo_config.iterations * grpo_config.prompts
-asked = [q.text for q in draw_questions(count, held_out=False, generator=asking)]
 published = {"use_bias_correction_kl": False}  # see the third trap
 said = []  # every answer that was sampled and scored
 
 
-def settings(kind, **own):
-    shared = {
-        "output_dir": folder("log"), "use_cpu": True, "bf16": False,
-        "activation_checkpointing": False, "report_to": "none",
-        "save_strategy": "no", "disable_tqdm": True, "logging_steps": 10,
-    }  # fmt: skip
-    return kind(**shared | own)
+def make(method, model, rows, batch, given=None, **own):
+    """A trainer of TRL's; `given` are arguments of its own, the rest are settings."""
+    args = getattr(trl, f"{method}Config")(
+        output_dir="log", use_cpu=True, bf16=False, activation_checkpointing=False,
+        report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1,
+        per_device_train_batch_size=batch, **own,
+    )  # fmt: skip
+    return getattr(trl, f"{method}Trainer")(
+        model, args=args, train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer, **given or {},
+    )  # fmt: skip
 
 
 def heard(answers):
@@ -133,26 +124,24 @@ def heard(answers):
     return score(judge, answers)
 
 
-def online(kind, config, start, **own):
-    """A trainer of TRL's that samples: GRPO or RLOO, with the settings of ours."""
-    named = {
-        "per_device_train_batch_size": config.prompts * config.group_size,
-        "num_generations": config.group_size,
-        "max_completion_length": config.response_limit,
-        "beta": config.kl_coef,
-        "shuffle_dataset": False,
-    }
-    cut_off = {"unfinished_score": config.unfinished_score}
-    made = getattr(trl, f"{kind}Trainer")(
-        hugging_face.load(folder(start)),
-        reward_funcs=hugging_face.reward_function(heard, **cut_off),
-        args=settings(getattr(trl, f"{kind}Config"), **named | own),
-        train_dataset=Dataset.from_dict({"prompt": asked}),
-        processing_class=tokenizer,
+def online(method, config, start, beta=None, **own):
+    """GRPO or RLOO, with the settings of ours."""
+    cut_off = config.unfinished_score
+    reward = hugging_face.reward_function(heard, unfinished_score=cut_off)
+    made = make(
+        method,
+        hugging_face.load(start),
+        asked,
+        config.prompts * config.group_size,
+        {"reward_funcs": reward},
+        num_generations=config.group_size,
+        max_completion_length=config.response_limit,
+        beta=config.kl_coef if beta is None else beta,
+        shuffle_dataset=False,
+        **own,
     )
     if made.ref_model:  # there is none without a penalty
-        reference = hugging_face.load(folder("sft")).state_dict()
-        made.ref_model.load_state_dict(reference)
+        made.ref_model.load_state_dict(hugging_face.load("sft").state_dict())
         hugging_face.count_positions(made.ref_model)  # see the first trap
     return made
 
@@ -167,142 +156,153 @@ def trained(trainer):
 # %% [markdown]
 # ## Which argument means what
 #
-# The third column is what you get if you say nothing. For `completion_only_loss` that is `None`,
-# which leaves the prompt out wherever rows have a prompt and a completion, as ours do.
+# In each line below stand a method, our setting and TRL's argument. The table shows both values:
+# what is used on this site, and what you get from TRL if you say nothing.
 
 # %%
-imitation, comparison = lesson.imitation, lesson.comparison
-pairwise, groups = dpo.DPOConfig(), grpo_config
-NAMES = [
-    ("SFT `steps`", imitation.steps, "SFT", "max_steps"),
-    ("SFT `batch`", imitation.batch, "SFT", "per_device_train_batch_size"),
-    ("SFT `learning_rate`", imitation.learning_rate, "SFT", "learning_rate"),
-    ("SFT, loss on `response_mask`", True, "SFT", "completion_only_loss"),
-    ("reward `learning_rate`", comparison.learning_rate, "Reward", "learning_rate"),
-    ("shift to mean 0", "after", "Reward", "center_rewards_coefficient"),
-    ("DPO `beta`", pairwise.beta, "DPO", "beta"),
-    ("DPO `learning_rate`", pairwise.learning_rate, "DPO", "learning_rate"),
-    ("reference's log-probs once", True, "DPO", "precompute_ref_log_probs"),
-    ("GRPO `epochs`", groups.epochs, "GRPO", "num_iterations"),
-    ("GRPO `group_size`", groups.group_size, "GRPO", "num_generations"),
-    ("RLOO `group_size`", rloo_config.group_size, "RLOO", "num_generations"),
-    ("GRPO `kl_coef`, in the loss", groups.kl_coef, "GRPO", "beta"),
-    ("RLOO `kl_coef`, in the reward", rloo_config.kl_coef, "RLOO", "beta"),
-    ("`kl_in` is `loss_ratio_k3`", False, "GRPO", "use_bias_correction_kl"),
-    ("GRPO `divide_by_std`", True, "GRPO", "scale_rewards"),
-    ("mean over all tokens", True, "GRPO", "loss_type"),
-    ("`clip_range`", groups.clip_range, "GRPO", "epsilon"),
-    ("`response_limit`", groups.response_limit, "GRPO", "max_completion_length"),
-    ("GRPO `learning_rate`", groups.learning_rate, "GRPO", "learning_rate"),
-    ("gradients clipped at", 1.0, "GRPO", "max_grad_norm"),
-]
+ARGUMENTS = """
+SFT     steps           max_steps
+SFT     batch           per_device_train_batch_size
+SFT     learning_rate   learning_rate
+Reward  learning_rate   learning_rate
+DPO     beta            beta
+DPO     learning_rate   learning_rate
+GRPO    epochs          num_iterations
+GRPO    group_size      num_generations
+GRPO    kl_coef         beta
+GRPO    divide_by_std   scale_rewards
+GRPO    clip_range      epsilon
+GRPO    response_limit  max_completion_length
+GRPO    learning_rate   learning_rate
+RLOO    group_size      num_generations
+RLOO    kl_coef         beta
+"""
+OURS = {
+    "SFT": lesson.imitation,
+    "Reward": lesson.comparison,
+    "DPO": dpo.DPOConfig(),
+    "GRPO": grpo_config,
+    "RLOO": rloo_config,
+}
 
 
-def short(number):
-    return f"{number:.3g}" if isinstance(number, float) else f"{number}"
+def short(value):
+    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 
 lines = []
-for name, here, method, field in NAMES:
-    default = getattr(settings(getattr(trl, f"{method}Config")), field)
-    argument = f"`{method}Config({field}=…)`"
-    lines.append((name, short(here), short(default), argument))
+for line in ARGUMENTS.split("\n")[1:-1]:
+    method, name, field = line.split()
+    here, default = getattr(OURS[method], name), getattr(trl, f"{method}Config")
+    values = short(here), short(getattr(default, field))
+    lines.append((f"{method} `{name}`", *values, f"`{field}`"))
 table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 
 # %% [markdown]
+# Some of TRL's arguments ask for what is fixed in our stages:
+#
+# - `completion_only_loss` (SFT): our loss counts the response alone. The default, `None`, does the
+#   same wherever rows have a prompt and a completion.
+# - `center_rewards_coefficient` (reward model) is a term of the loss that keeps scores near 0. Ours
+#   are shifted to a mean of 0 after training.
+# - `precompute_ref_log_probs` (DPO): we compute the reference's log-probabilities once. By default
+#   TRL does it at each step.
+# - `loss_type` (GRPO): ours is the mean over all tokens, which TRL calls `dapo`, its default.
+# - `use_bias_correction_kl` (GRPO) is our `kl_in="loss_ratio_k3"`, and is on by default.
+# - `max_grad_norm`: gradients are clipped at 1, as ours are.
+#
 # ## Which metric means what
 #
 # Each trainer gets one real batch here and takes no step. TRL's number is the one that it logs, and
-# ours follows from the formula beside it. $m$ is the mask, $r$ a score, ρ the
-# [probability ratio](../reference/glossary.md#probability-ratio). DPO, GRPO and RLOO look at the
-# policy that PPO has trained in the run, and compare it with the SFT policy.
-
+# ours follows from the formula beside it. Means of tokens are over those that the mask counts, $r$
+# is a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and $g$ stands
+# for log π − log π<sub>ref</sub>. DPO, GRPO and RLOO look at the policy that PPO has trained in the
+# run, and compare it with the SFT policy.
 
 # %%
+METRICS = """
+SFT     loss                       −mean log π
+SFT     entropy                    mean −Σ p log p
+SFT     mean_token_accuracy        share of likeliest = given
+Reward  loss                       −mean log σ(r⁺ − r⁻)
+Reward  accuracy                   share of r⁺ > r⁻
+Reward  margin                     mean r⁺ − r⁻
+Reward  mean_reward                mean r, without the bias
+DPO     loss                       −mean log σ(β(g⁺ − g⁻))
+DPO     rewards/chosen             mean β g⁺
+DPO     rewards/rejected           mean β g⁻
+DPO     rewards/margins            mean β(g⁺ − g⁻)
+DPO     rewards/accuracies         share of g⁺ > g⁻
+DPO     logps/chosen               mean log π of the whole answer
+GRPO    loss                       −mean ρA + β mean k₃
+GRPO    kl                         mean k₃, a token
+GRPO    entropy                    mean −Σ p log p
+GRPO    frac_reward_zero_std       share of groups without spread
+GRPO    completions/mean_length    mean tokens, the end token too
+GRPO    completions/clipped_ratio  share without an end token
+GRPO    reward_std                 spread of r over the batch
+GRPO    reward                     mean r
+RLOO    kl                         mean k₁, a token
+RLOO    reward                     mean r
+"""
+still = {"max_steps": 1, "learning_rate": 0.0, "lr_scheduler_type": "constant"}
+as_they_come = {"train_sampling_strategy": "sequential", **still}
+mean, load = formulas.masked_mean, hugging_face.load
+ours, logs = {}, {}  # our values, in the order above; TRL's log of the same batch
+
+
 def logged(trainer):
     """TRL's log of one batch; the learning rate is 0, so nothing changes."""
     trained(trainer)
     return trainer.state.log_history[0]
 
 
-still = {"max_steps": 1, "learning_rate": 0.0, "logging_steps": 1}
-still |= {"lr_scheduler_type": "constant"}
-rate_0 = {"train_sampling_strategy": "sequential", **still}
-mean = formulas.masked_mean
-book = []  # what is logged, the formula, ours, TRL's
-
-
-def compare(kind, log, entries):
-    """Write down TRL's logged numbers beside ours."""
-    for name, formula, ours in entries:
-        book.append((f"{kind} `{name}`", formula, float(ours), log[name]))
-
-
-# SFT
-trainer = trl.SFTTrainer(
-    hugging_face.load(folder("base")),
-    args=settings(trl.SFTConfig, per_device_train_batch_size=32, **rate_0),
-    train_dataset=Dataset.from_list(rows[:32]),
-    processing_class=tokenizer,
-)
-log, answers = logged(trainer), lesson.packed(lesson.shown[:32])
+logs["SFT"] = logged(make("SFT", load("base"), rows[:32], 32, **as_they_come))
+answers = lesson.packed(lesson.shown[:32])
 mask, right = answers.response_mask, answers.responses
 with torch.no_grad():
     logits = response_logits(base, answers)
-compare("SFT", log, [
-    ("loss", "−mean$_m$ log π", formulas.sft_loss(logits, right, mask)),
-    ("entropy", "mean$_m$ −Σ p log p", mean(formulas.entropy(logits), mask)),
-    ("mean_token_accuracy", "share of likeliest = given",
-     mean((logits.argmax(-1) == right).float(), mask)),
-])  # fmt: skip
+ours["SFT"] = [
+    formulas.sft_loss(logits, right, mask),
+    mean(formulas.entropy(logits), mask),
+    mean((logits.argmax(-1) == right).float(), mask),
+]
 
-# the reward model
-trainer = trl.RewardTrainer(
-    hugging_face.load(folder("judge"), judges=True),
-    args=settings(trl.RewardConfig, per_device_train_batch_size=64, **rate_0),
-    train_dataset=Dataset.from_list(pairs[:64]),
-    processing_class=tokenizer,
-)
-log, first = logged(trainer), torch.arange(64)
+start = load("reward_model", judges=True)
+logs["Reward"] = logged(make("Reward", start, pairs[:64], 64, **as_they_come))
+first = torch.arange(64)
 better, worse = learned.chosen.rows(first), learned.rejected.rows(first)
 with torch.no_grad():
     high, low = (score(judge, side) for side in (better, worse))
-compare("reward", log, [
-    ("loss", "−mean log σ(r⁺ − r⁻)", formulas.bradley_terry_loss(high, low)),
-    ("accuracy", "share of r⁺ > r⁻", (high > low).float().mean()),
-    ("margin", "mean r⁺ − r⁻", (high - low).mean()),
-    ("mean_reward", "mean r, without the bias",
-     torch.cat([high, low]).mean() - shift),
-])  # fmt: skip
+ours["Reward"] = [
+    formulas.bradley_terry_loss(high, low),
+    (high > low).float().mean(),
+    (high - low).mean(),
+    torch.cat([high, low]).mean() - shift,
+]
 
-# DPO
-trainer = trl.DPOTrainer(
-    hugging_face.load(folder("ppo")),
-    ref_model=hugging_face.load(folder("sft")),
-    args=settings(trl.DPOConfig, per_device_train_batch_size=64, beta=1, **rate_0),
-    train_dataset=Dataset.from_list(pairs[:64]),
-    processing_class=tokenizer,
-)
-log = logged(trainer)
+given = {"ref_model": load("sft")}
+trainer = make("DPO", load("ppo"), pairs[:64], 64, given, beta=1.0, **as_they_come)
+logs["DPO"] = logged(trainer)
 with torch.no_grad():
     sums = [sequence_logprobs(practised, side) for side in (better, worse)]
     sums += [sequence_logprobs(sft, side) for side in (better, worse)]
 gain, lost = sums[0] - sums[2], sums[1] - sums[3]
-compare("DPO", log, [
-    ("loss", "−mean log σ(β(g⁺ − g⁻)), g = log π − log π_ref",
-     formulas.dpo_loss(*sums, beta=1.0)),
-    ("rewards/chosen", "mean β g⁺", gain.mean()),
-    ("rewards/rejected", "mean β g⁻", lost.mean()),
-    ("rewards/margins", "mean β(g⁺ − g⁻)", (gain - lost).mean()),
-    ("rewards/accuracies", "share of g⁺ > g⁻", (gain > lost).float().mean()),
-    ("logps/chosen", "mean log π of the whole answer", sums[0].mean()),
-])  # fmt: skip
+ours["DPO"] = [
+    formulas.dpo_loss(*sums, beta=1.0),
+    gain.mean(),
+    lost.mean(),
+    (gain - lost).mean(),
+    (gain > lost).float().mean(),
+    sums[0].mean(),
+]
 
-# GRPO and RLOO
-both = ("GRPO", grpo_config, published), ("RLOO", rloo_config, {})
-for kind, config, more in both:
+for method, config, more in (
+    ("GRPO", grpo_config, published),
+    ("RLOO", rloo_config, {}),
+):
     seen = []
-    trainer = online(kind, config, "ppo", **still, **more)
+    trainer = online(method, config, "ppo", **still, **more)
     ask = trainer.reward_funcs[0]
 
     def noting(prompts, completion_ids, seen=seen, ask=ask, **other):
@@ -310,7 +310,7 @@ for kind, config, more in both:
         return ask(prompts, completion_ids, **other)
 
     trainer.reward_funcs[0] = noting
-    log, (answers,) = logged(trainer), seen
+    logs[method], (answers,) = logged(trainer), seen
     mask, ended = answers.response_mask, answers.ended
     with torch.no_grad():
         logits = response_logits(practised, answers)
@@ -319,34 +319,30 @@ for kind, config, more in both:
         reference = formulas.token_logprobs(logits_then, answers.responses)
         scores = torch.where(ended, score(judge, answers), config.unfinished_score)
     k1, k3 = (kl(logprobs, reference) for kl in (formulas.kl_k1, formulas.kl_k3))
+    if method == "RLOO":
+        ours[method] = [mean(k1, mask), scores.mean()]
+        continue
+    goodness = formulas.group_advantages(scores, group_size=config.group_size)
+    pushed = mean(goodness[:, None].expand(mask.shape), mask)  # ρ is 1
     alike = scores.unflatten(0, (-1, config.group_size)).std(1) == 0
-    if kind == "GRPO":
-        goodness = formulas.group_advantages(scores, group_size=config.group_size)
-        policy_loss = -mean(goodness[:, None].expand(mask.shape), mask)  # ρ is 1
-        compare(kind, log, [
-            ("loss", "−mean$_m$ ρA + β mean$_m$ k₃",
-             policy_loss + config.kl_coef * mean(k3, mask)),
-            ("kl", "mean$_m$ k₃, a token", mean(k3, mask)),
-            ("frac_reward_zero_std", "share of groups without spread",
-             alike.float().mean()),
-            ("entropy", "mean$_m$ −Σ p log p",
-             mean(formulas.entropy(logits), mask)),
-            ("completions/mean_length", "mean tokens, `<eos>` too",
-             answers.lengths.float().mean()),
-            ("completions/clipped_ratio", "share without `<eos>`",
-             (~ended).float().mean()),
-            ("reward_std", "spread of r over the batch", scores.std()),
-        ])  # fmt: skip
-    else:
-        compare(kind, log, [("kl", "mean$_m$ k₁, a token", mean(k1, mask))])
-    compare(kind, log, [("reward", "mean r", scores.mean())])
+    ours[method] = [
+        config.kl_coef * mean(k3, mask) - pushed,
+        mean(k3, mask),
+        mean(formulas.entropy(logits), mask),
+        alike.float().mean(),
+        answers.lengths.float().mean(),
+        (~ended).float().mean(),
+        scores.std(),
+        scores.mean(),
+    ]
 
-for name, _, ours, theirs in book:
-    assert abs(ours - theirs) < 1e-3, (name, ours, theirs)
-table(
-    ("TRL logs", "formula", "ours", "TRL's"),
-    *((*named, f"{ours:.4f}", f"{theirs:.4f}") for *named, ours, theirs in book),
-)
+lines = []
+for line in METRICS.split("\n")[1:-1]:
+    method, name, formula = line.split(maxsplit=2)
+    here, there = float(ours[method].pop(0)), logs[method][name]
+    assert abs(here - there) < 1e-3, line
+    lines.append((f"{method} `{name}`", formula, f"{here:.4f}", f"{there:.4f}"))
+table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
 # Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
@@ -364,13 +360,13 @@ table(
 # `hugging_face.count_positions` is the cure, and the reference needs it too.
 
 # %%
-bare = transformers.AutoModelForCausalLM.from_pretrained(folder("sft"))
+bare = transformers.AutoModelForCausalLM.from_pretrained("sft")
 given = {"input_ids": better.tokens, "attention_mask": better.attended.long()}
 padded = better.attended[:, 0].logical_not()
 with torch.no_grad():
     right = sft(better.tokens, better.attended)
     wrong = bare(**given).logits
-    cured = hugging_face.load(folder("sft"))(**given).logits
+    cured = load("sft")(**given).logits
 for name, logits in (("without positions", wrong), ("with them", cured)):
     off = (logits - right).abs()[padded][better.attended[padded]]
     print(f"{name}: off by {off.max():.2f} at most, {off.mean():.2f} in the mean")
@@ -382,102 +378,67 @@ assert (cured - right)[better.attended].abs().max() == 0
 # is what the labeler truly wants, proxy is the reward model's score, both on held-out questions:
 
 # %%
-default, slope = trl.GRPOConfig.beta, grpo_config.learning_rate
-falling = {
-    "max_steps": grpo_config.iterations,
-    "learning_rate": slope,
-    "lr_scheduler_type": "polynomial",  # a straight line, down to a tenth
-    "lr_scheduler_kwargs": {"power": 1.0, "lr_end": slope / 10},
-}
-sampled_before = len(said)
-for beta in (grpo_config.kl_coef, default):
-    trainer = online("GRPO", grpo_config, "sft", beta=beta, **falling, **published)
+rate = grpo_config.learning_rate
+said.clear()
+for beta in (grpo_config.kl_coef, trl.GRPOConfig.beta):
+    trainer = online(
+        "GRPO", grpo_config, "sft", beta,
+        max_steps=grpo_config.iterations,
+        learning_rate=rate,
+        lr_scheduler_type="polynomial",  # a straight line, down to a tenth
+        lr_scheduler_kwargs={"power": 1.0, "lr_end": rate / 10},
+        **published,
+    )  # fmt: skip
     marks = result(lesson.examine(trained(trainer), sft, judge))
     shown = (f"{name} {marks[name]:.3f} " for name in ("gold", "proxy", "kl"))
     print(f"beta {beta}:", *shown)
-sampled = said[sampled_before:]
+sampled = [*said]
 
 # %% [markdown]
 # **3. The default KL in GRPO's loss is not the published one.** With
 # `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
 # on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
-# our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Where TRL is compared
-# with our stage it was switched off, because our `kl_in="loss"` is the published loss. Other
-# switches change the gradient as well. Below is one batch, with the gradient of our stage beside
-# TRL's: the cosine of the angle between them, and by how much TRL's is longer.
+# our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Other switches change
+# the gradient as well. Below is one batch. The first row is the published loss, which is also that
+# of our stage (`make trl` tests that to five digits). Beside it stand the others: the cosine of the
+# angle between their gradient and the first, and how long it is compared with the first.
 
 # %%
 trainer = online("GRPO", grpo_config, "ppo", **still)
 torch.manual_seed(0)
-questions = [text for text in asked[:16] for _ in range(grpo_config.group_size)]
-prompts = [{"prompt": text} for text in questions]
+prompts = [{**row} for row in asked[:16] for _ in range(grpo_config.group_size)]
 inputs = trainer._generate_and_score_completions(prompts)
-completions = zip(inputs["completion_ids"], inputs["completion_mask"], strict=True)
-answers = hugging_face.as_sequences(
-    questions, [ids[mask.bool()].tolist() for ids, mask in completions]
-)
-mask = answers.response_mask
 
 
-def flat(model):
-    """A model's gradients in one row, in our order."""
-    for weight in model.parameters():
-        weight.data.copy_(0 * weight if weight.grad is None else weight.grad)
-    named = hugging_face.imported(model, base).named_parameters()
-    return torch.cat([w.flatten() for name, w in named if "head" not in name])
-
-
-def of_trl(**own):
+def slope(**own):
     """Loss and gradient of one of TRL's losses on the batch."""
     trainer = online("GRPO", grpo_config, "ppo", **still, **own)
     trainer.current_gradient_accumulation_steps = 1
     loss = trainer._compute_loss(trainer.model, inputs)
     loss.backward()
-    return loss.item(), flat(trainer.model)
+    slopes = [weight.grad for weight in trainer.model.parameters()]
+    return loss.item(), torch.cat([s.flatten() for s in slopes if s is not None])
 
 
-def of_ours(config):
-    """Loss and gradient of our stage on the batch."""
-    policy = copy.deepcopy(practised).requires_grad_()
-    logits = response_logits(policy, answers)
-    logprobs = formulas.token_logprobs(logits, answers.responses)
-    with torch.no_grad():
-        logits = response_logits(sft, answers)
-        reference = formulas.token_logprobs(logits, answers.responses)
-        scores = score(judge, answers)
-    rollout = grpo.Rollout(answers, logprobs.detach(), reference, scores)
-    better = grpo.advantages(rollout, config)
-    now_and_then = (logprobs, logprobs.detach())
-    loss = formulas.ppo_policy_loss(*now_and_then, better, mask, clip_range=0.2)
-    price = grpo.PENALTIES[config.kl_in](*now_and_then, reference)
-    loss = loss + config.kl_coef * mean(price, mask)
-    loss.backward()
-    named = policy.named_parameters()
-    slopes = [w.grad.flatten() for name, w in named if "head" not in name]
-    return loss.item(), torch.cat(slopes)
-
-
-angle = partial(torch.nn.functional.cosine_similarity, dim=0)
-ours = of_ours(grpo_config)
 SWITCHES = {
     "`use_bias_correction_kl=False`": published,
     "its default": {},
     'the first, and `loss_type="grpo"`': {**published, "loss_type": "grpo"},
     'the first, and `loss_type="dr_grpo"`': {**published, "loss_type": "dr_grpo"},
 }
+angle = partial(torch.nn.functional.cosine_similarity, dim=0)
+_, first = slope(**published)
 lines = []
 for name, switch in SWITCHES.items():
-    loss, gradient = of_trl(**switch)
-    longer = gradient.norm() / ours[1].norm()
-    cosine = angle(gradient, ours[1])
+    loss, gradient = slope(**switch)
+    longer = gradient.norm() / first.norm()
+    cosine = angle(gradient, first)
     lines.append((name, f"{loss:.5f}", f"{cosine:.4f}", f"{longer:.3f}"))
 table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
-print(f"our loss: {ours[0]:.5f}")
 
 # %% [markdown]
-# The first row is our loss. `loss_type="grpo"` averages within each answer first, as GRPO's first
-# paper does, and `"dr_grpo"` divides by the longest length allowed, so it points our way and is
-# shorter.
+# `loss_type="grpo"` averages within each answer first, as GRPO's first paper does, and `"dr_grpo"`
+# divides by the longest length allowed, so its gradient points the same way and is shorter.
 #
 # **4. A reward model given as a *model* is not asked about the end token.** If `reward_funcs` is a
 # model instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores what
@@ -486,13 +447,15 @@ print(f"our loss: {ours[0]:.5f}")
 
 # %%
 trainer = online("GRPO", grpo_config, "ppo", **still)
-trainer.reward_funcs = [hugging_face.load(folder("judge"), judges=True)]
+trainer.reward_funcs = [load("reward_model", judges=True)]
 trainer.reward_processing_classes = [tokenizer]
-ids = [row[row != PAD].tolist() for row in inputs["completion_ids"]]
+questions = [row["prompt"] for row in prompts]
+both = zip(inputs["completion_ids"], inputs["completion_mask"], strict=True)
+ids = [row[mask.bool()].tolist() for row, mask in both]
 texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
 as_model = trainer._calculate_rewards(prompts, questions, texts, ids)[:, 0]
 with torch.no_grad():
-    as_function = score(judge, answers) - shift
+    as_function = score(judge, hugging_face.as_sequences(questions, ids)) - shift
 off = (as_model - as_function).abs().mean()
 alike = torch.corrcoef(torch.stack([as_model, as_function]))[0, 1]
 print(f"off by {off:.2f} on average; correlation {alike:.2f}")
@@ -503,15 +466,15 @@ print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 # there are:
 
 # %%
-script = work / "who.py"
-script.write_text(
-    "from accelerate import PartialState\n"
-    "state = PartialState(cpu=True)\n"
-    "print('processes:', state.num_processes, flush=True)\n"
-)
+WHO = """
+from accelerate import PartialState
+
+print("processes:", PartialState(cpu=True).num_processes, flush=True)
+"""
+Path("who.py").write_text(WHO)
 launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
 for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
-    command = [sys.executable, "-m", *command, str(script)]
+    command = [sys.executable, "-m", *command, "who.py"]
     told = check_output(command, stderr=DEVNULL, encoding="utf-8")
     lines = [line for line in told.splitlines() if line.startswith("processes")]
     print(command[2].ljust(27), *lines, sep="  ")

@@ -52,17 +52,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
-os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-warnings.filterwarnings("ignore", category=FutureWarning)
 
 import torch
-import transformers
 from IPython.display import Markdown, display
 from torch.utils.checkpoint import checkpoint
 
@@ -75,31 +71,27 @@ from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
 
 torch.set_num_threads(1)
-transformers.utils.logging.disable_progress_bar()
+os.chdir(tempfile.mkdtemp())  # where models are written, for TRL to read
 
 trained_before, lesson = run(RunConfig(seed=0)), Lesson(0)
 base, sft, judge = map(trained_before.policy, ("base", "sft", "reward_model"))
-work = Path(tempfile.mkdtemp())
+hugging_face.save(hugging_face.exported(sft), "sft")
+learned, _ = lesson.compare(sft)  # the labeler's comparisons of the run
+asking = torch.Generator().manual_seed(0)
+asked = [q.text for q in draw_questions(480, held_out=False, generator=asking)]
+for name, rows in (
+    ("pairs.json", hugging_face.preference_rows(learned)),
+    ("prompts.json", [{"prompt": text} for text in asked]),
+):
+    Path(name).write_text(json.dumps(rows))
 
 
 def table(headings, *rows):
     """Show rows as a table."""
     lines = [headings, ["---"] * len(headings), *rows]
-    cells = [[str(cell).replace("|", "&#124;") for cell in line] for line in lines]
-    display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))
+    text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    display(Markdown(text))
 
-
-def write_lines(name, rows):
-    """Write rows as JSON lines, a file that every process can read."""
-    (work / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-
-
-hugging_face.save(hugging_face.exported(sft), str(work / "sft"))
-learned, _ = lesson.compare(sft)  # the labeler's comparisons of the run
-write_lines("pairs.jsonl", hugging_face.preference_rows(learned))
-asking = torch.Generator().manual_seed(0)
-asked = [q.text for q in draw_questions(480, held_out=False, generator=asking)]
-write_lines("prompts.jsonl", [{"prompt": text} for text in asked])
 
 # %% [markdown]
 # ## One script on two processes
@@ -114,7 +106,7 @@ write_lines("prompts.jsonl", [{"prompt": text} for text in asked])
 # that one would write for one process:
 
 # %%
-(work / "train_dpo.py").write_text("""\
+Path("train_dpo.py").write_text("""\
 import json
 import sys
 
@@ -150,7 +142,7 @@ trainer = DPOTrainer(
         lr_scheduler_type="polynomial",
         lr_scheduler_kwargs={"power": 1.0, "lr_end": rate / 10},
     ),
-    train_dataset=Dataset.from_list([*map(json.loads, open("pairs.jsonl"))]),
+    train_dataset=Dataset.from_list(json.load(open("pairs.json"))),
     processing_class=hugging_face.fast_tokenizer(),
     peft_config=adapters if how == "lora" else None,
 )
@@ -172,7 +164,7 @@ def launch(script, *arguments, processes=1):
     if processes > 1:
         start = ["torch.distributed.run", "--standalone", "--nproc_per_node"]
         command[1:1] = ["-m", *start, str(processes)]
-    done = subprocess.run(command, cwd=work, capture_output=True, encoding="utf-8")
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return done.stdout.rstrip().splitlines()[-1]
 
@@ -190,7 +182,7 @@ launch("train_dpo.py", "full", "two", processes=2)
 
 def model_in(folder):
     """A model of ours with the weights that a script has saved."""
-    return hugging_face.imported(hugging_face.load(str(work / folder)), base)
+    return hugging_face.imported(hugging_face.load(folder), base)
 
 
 def farthest(one, other):
@@ -217,7 +209,7 @@ print(f"as far as training moved one:   {moved:.1e}")
 # process, and with the first seed on two:
 
 # %%
-(work / "train_rloo.py").write_text("""\
+Path("train_rloo.py").write_text("""\
 import json
 import sys
 from functools import partial
@@ -252,7 +244,7 @@ trainer = RLOOTrainer(
         learning_rate=8e-4,
         shuffle_dataset=False,
     ),
-    train_dataset=Dataset.from_list([*map(json.loads, open("prompts.jsonl"))]),
+    train_dataset=Dataset.from_list(json.load(open("prompts.json"))),
     processing_class=hugging_face.fast_tokenizer(),
 )
 hugging_face.count_positions(trainer.ref_model)
@@ -306,16 +298,14 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
 lines = []
 for name, policy, numbers, adam in (
-    ("SFT, before", sft, "", ""),
+    ("nothing: SFT", sft, 0, 0),
     ("all weights", one, trained_numbers, full_adam),
     ("adapters, r = 8", model_in("adapted"), adapter_numbers, lora_adam),
 ):
     _, marks = exam(policy)
     shown = (f"{marks[what]:z.3f}" for what in ("helpful", "gold", "kl"))
-    sizes = (f"{size:,}" if size else "-" for size in (numbers, adam))
-    lines.append((name, *sizes, *shown))
-columns = ("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL")
-table(columns, *lines)
+    lines.append((name, f"{numbers:,}", f"{adam:,}", *shown))
+table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
 # LoRA trains a small part of the numbers, and Adam keeps two moments for these alone. What remains
@@ -333,17 +323,16 @@ table(columns, *lines)
 #   of the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
 # - **Models that do not learn**: the reference, and the reward model. They have weights alone, and
 #   these take $2 N$ bytes in 16 bits.
-# - **Activations**: what a layer has computed and needs again for its gradients. A layer keeps
-#   about $6 + 2 k/h + m f/d$ times $d$ numbers for each token
-#   (as Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198) count them, with an attention
-#   that does not store its probabilities). Here $d$ is the width, $f$ the width inside
-#   the perceptron, $h$ the number of heads and $k$ of those with keys and values of their own. $m$
-#   is 2, or 4 if the perceptron has a gate, as in Llama. With *checkpoints* a layer keeps its input
-#   alone, $d$ numbers, and computes the rest a second time.
+# - **Activations**: what a layer has computed and needs again for its gradients. They are, for each
+#   token, the inputs of its norms and matrices, and what attention reads
+#   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *checkpoints* a layer keeps
+#   its own input alone, and computes the rest a second time.
 # - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
-#   value for each token in each layer, $2 d k/h$ numbers.
+#   value for each token in each layer.
 #
-# The formulas, as code:
+# The last two depend on the shape of the model, so their formulas are clearest as code. Large
+# models let several heads share their keys and values, and their perceptrons have a gate, which
+# makes three matrices of two.
 
 
 # %%
@@ -353,27 +342,27 @@ class Shape:
     width: int
     heads: int
     kv_heads: int  # heads with keys and values of their own
-    hidden: int  # inside the perceptron
-    matrices: int  # of the perceptron: 3 with a gate, 2 without
+    hidden: int  # width inside the perceptron
+    matrices: int  # of the perceptron
 
     @property
-    def shared(self):
-        return self.kv_heads / self.heads
+    def kv_width(self):
+        return self.width * self.kv_heads / self.heads
 
     def cache(self):
         """Numbers in the KV cache for each token."""
-        return 2 * self.layers * self.width * self.shared
+        return self.layers * 2 * self.kv_width
 
     def activations(self, *, checkpoints=False):
-        """Numbers kept for each token; the input of the last norm is one more."""
-        perceptron = 2 * (self.matrices - 1) * self.hidden / self.width
-        a_layer = 1 if checkpoints else 6 + 2 * self.shared + perceptron
-        return self.width * (self.layers * a_layer + 1)
+        """Numbers kept for each token."""
+        attention = 4 * self.width + 2 * self.kv_width  # norm, its output, query, out
+        perceptron = 2 * self.width + 2 * (self.matrices - 1) * self.hidden
+        a_layer = self.width if checkpoints else attention + perceptron
+        return self.layers * a_layer + self.width  # and the input of the last norm
 
     def adapters(self, rank, *, fused=False):
         """Numbers of LoRA on every matrix; fused: queries, keys, values in one."""
-        keys = values = self.width * self.shared
-        out = [self.width, keys, values, self.width]
+        out = [self.width, self.kv_width, self.kv_width, self.width]
         out = [sum(out[:3]), self.width] if fused else out
         attention = sum(self.width + wide for wide in out)
         perceptron = self.matrices * (self.width + self.hidden)
@@ -459,7 +448,7 @@ LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
 
 def parameters(shape, vocabulary, embeddings):
     """Weights of a Llama: matrices, the norms' scales, embeddings."""
-    attention = 2 * shape.width**2 * (1 + shape.shared)
+    attention = 2 * shape.width * (shape.width + shape.kv_width)
     perceptron = shape.matrices * shape.width * shape.hidden
     in_layers = shape.layers * (attention + perceptron + 2 * shape.width)
     return in_layers + shape.width * (1 + vocabulary * embeddings)
