@@ -325,8 +325,8 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 #   these take $2 N$ bytes in 16 bits.
 # - **Activations**: what a layer has computed and needs again for its gradients. They are, for each
 #   token, the inputs of its norms and matrices, and what attention reads
-#   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *checkpoints* a layer keeps
-#   its own input alone, and computes the rest a second time.
+#   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a
+#   layer keeps its own input alone, and computes the rest a second time.
 # - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
 #   value for each token in each layer.
 #
@@ -414,7 +414,7 @@ MEASURED = [
     ("weights, gradients, Adam", 16 * numbers, sum(map(bytes_of, held))),
     ("KV cache", 4 * tokens * like_ours.cache(), bytes_of(cache)),
     ("activations", 4 * tokens * like_ours.activations(), in_full),
-    ("with checkpoints", 4 * tokens * like_ours.activations(checkpoints=True),
+    ("with checkpointing", 4 * tokens * like_ours.activations(checkpoints=True),
      with_checkpoints),
 ]  # fmt: skip
 lines = []
@@ -467,7 +467,7 @@ def needs(shape, vocabulary, embeddings):
         "DPO by LoRA, r = 16": 2 * n + 16 * shape.adapters(16),
         "KV cache of 64 answers of 1,024 tokens": 2 * written * shape.cache(),
         "activations of 8 rows of 1,024 tokens": 2 * read * shape.activations(),
-        "the same with checkpoints": 2 * read * shape.activations(checkpoints=True),
+        "the same with checkpointing": 2 * read * shape.activations(checkpoints=True),
         "logits of these rows, in 32 bits": 4 * read * vocabulary,
     }
 
@@ -482,8 +482,8 @@ table(
 # Read the table with a card of 80 GB in mind. All methods fit for one billion parameters. For eight
 # billion none fits if all weights are trained, not even where one model learns and no other is
 # held. With LoRA it fits on one card, and much room is left for activations and the cache. The
-# logits explain why libraries compute the loss in pieces: with a vocabulary of this size they alone
-# can take more than all checkpoints.
+# logits explain why libraries compute the loss in pieces: with a vocabulary of this size they take
+# more than all that activation checkpointing keeps.
 #
 # ## What other libraries take over
 #
@@ -528,10 +528,10 @@ table(("", "our student", "8 B", "70 B"), *rows)
 
 # %% [markdown]
 # The β of different papers cannot be compared as they stand. A β is a price in units of the reward,
-# and rewards have different scales. Tülu 3 divides DPO's log-probabilities by the length of the
-# answer, which makes them smaller, so its β of 5 is not tighter than the 0.1 of the
-# [DPO paper](../reference/bibliography.md#rafailov2023). InstructGPT paid 0.02 for a nat
-# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)).
+# and rewards have different scales: InstructGPT paid 0.02 for a nat
+# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)). Tülu 3 also divides DPO's
+# log-probabilities by the length of the answer. For an answer of 50 tokens its β of 5 is therefore
+# 5/50 = 0.1 for a nat, the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
 #
 # How much of a round goes into writing? An answer is written token by token, and read at once when
 # the policy learns from it. Our student, with one thread:
@@ -564,10 +564,9 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # ## The studies on several machines
 #
 # The studies of this site, such as [that of the methods](../guide/methods.md), are many small
-# trainings that need nothing of each other. They take hours on one machine, and they can be spread
-# over a cluster of [Dask](https://www.dask.org/), because joblib, which starts them, can hand them
-# to it. On one machine start the scheduler, on each machine the workers, one thread each, and then
-# the studies:
+# trainings that need nothing of each other. So they can be spread over a cluster of
+# [Dask](https://www.dask.org/), to which joblib, which starts them, can hand them. On one machine
+# start the scheduler, on each machine the workers, one thread each, and then the studies:
 #
 # ```console
 # $ .venv/bin/dask scheduler
