@@ -58,11 +58,11 @@ outputs: ## rewrite the Output blocks and doctest results in pages and docstring
 	@$(site_tools)
 	$(PYTHON) -m rlhf_explained outputs $(if $(PAGE),"$(PAGE)")
 
-studies: ## measure the sweeps over settings and seeds, on all cores, and store what comes out
+studies: ## measure the sweeps over settings and seeds, on all cores (CLUSTER=tcp://…: of a Dask cluster)
 	@$(test_tools)
-	$(PYTHON) -m rlhf_explained studies
+	$(PYTHON) -m rlhf_explained studies $(if $(CLUSTER),--cluster "$(CLUSTER)")
 
-trl: ## run the notebook on TRL in an environment of its own, store its outputs, and test the equalities
+trl: ## run the notebooks on TRL in an environment of their own, store their outputs, and test the equalities
 	@$(site_tools)
 	@python3 .ci/venv.py trl
 	$(PYTHON) -m rlhf_explained trl

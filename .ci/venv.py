@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE, NODE = ROOT / ".cache", ROOT / "tests" / "site"
 PINS, TORCH = ROOT / "constraints.txt", ROOT / "constraints-torch.txt"
 FOLDERS = {"site": ".venv", "test": ".venv", "trl": ".venv-trl"}
-EXTRAS = {"site": ["site"], "test": ["site", "test"], "trl": ["trl"]}
+EXTRAS = {"site": ["site"], "test": ["site", "test", "cluster"], "trl": ["trl"]}
 ALONE = {"trl": ["ipykernel", "pytest"]}  # of the other extras only what runs notebook and tests
 SETTINGS = {  # of pip and of uv
     "index-url": "UV_DEFAULT_INDEX",

@@ -112,19 +112,25 @@ def data(seed: int, as_json: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-def studies(names: tuple[str, ...]) -> None:
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    default="",
+    help="Measure on the workers of a Dask cluster; the address of its scheduler, tcp://HOST:PORT.",
+)
+def studies(names: tuple[str, ...], cluster: str) -> None:
     """Measure the studies, all of them or those in NAMES, on all cores, and store what came out."""
     from rlhf_explained.report import run_studies
 
     try:
-        run_studies(names)
+        run_studies(names, cluster)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 
 
 @main.command()
 def trl() -> None:
-    """Run the notebook that needs TRL, in .venv-trl, and store what came out beside it."""
+    """Run the notebooks that need TRL, in .venv-trl, and store what came out beside them."""
     from rlhf_explained.site.notebooks.alone import run
     from rlhf_explained.site.notebooks.execute import CellError
 

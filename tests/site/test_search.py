@@ -21,6 +21,8 @@ FROM_ZERO, LOOKS_WRONG = (
 )
 DPO = "notebooks/04_dpo/"
 TRL = "notebooks/05_practical_rlhf_with_trl/"
+NAMES = "notebooks/05b_trl_names_and_traps/"
+PAST = "notebooks/05c_past_this_machine/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
 CRITIC = "repair-1-grade-against-expectation"
 GAE = "repair-2-find-the-word-that-earned-it"
@@ -59,7 +61,13 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("trl", TRL, ""),
     ("hugging face", TRL, ""),
     ("trl ppo removed", TRL, "where-is-ppo"),
-    ("frac_reward_zero_std", TRL, "which-name-is-which"),
+    ("frac_reward_zero_std", NAMES, "which-metric-means-what"),
+    ("trl metrics", NAMES, "which-metric-means-what"),
+    ("trl beta default", NAMES, ""),
+    ("lora", PAST, "adapters-in-place-of-weights"),
+    ("gpu memory", PAST, "how-much-memory"),
+    ("multi gpu training", PAST, ""),
+    ("vllm", PAST, "what-other-libraries-take-over"),
     ("kl penalty", PPO, "the-kl-penalty"),
     ("kl divergence negative", OVER, "questions-that-people-ask"),
     ("why is my kl negative?", OVER, "questions-that-people-ask"),

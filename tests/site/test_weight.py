@@ -13,7 +13,6 @@ from tests.site.conftest import PAGES, file_of
 
 FIGURE = re.compile(r'<figure class="drawn".*?</figure>|<div class="cell-output.*?</div>', re.S)
 EXEMPT = {"whole/"}  # the whole guide on one page
-TOO_LONG = {"notebooks/05_practical_rlhf_with_trl/": 94_000}  # until it is divided into two
 KIB = 1024
 
 
@@ -25,9 +24,7 @@ def weight(name: str) -> tuple[int, int]:
 
 def test_pages_are_light() -> None:
     heavy = {name: weight(name) for name in PAGES if name not in EXEMPT}
-    limits = {name: TOO_LONG.get(name, 60_000) for name in heavy}
-    assert not {name for name, (whole, without) in heavy.items() if without > limits[name]}
-    assert all(heavy[name][1] > 60_000 for name in TOO_LONG), "take it out of the list"
+    assert not {name for name, (whole, without) in heavy.items() if without > 60_000}
     assert not {name for name, (whole, without) in heavy.items() if whole > 120_000}
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+from rlhf_explained import parallel
+from rlhf_explained.pipeline import Progress
 from rlhf_explained.report import progress_bars
 from rlhf_explained.site.notebooks import stored
-from rlhf_explained.site.notebooks.execute import execute
+from rlhf_explained.site.notebooks.execute import CellError, execute
 from rlhf_explained.site.notebooks.read import read
 from rlhf_explained.site.shown_run import current_run
 
@@ -25,7 +28,7 @@ def notebooks(root: Path) -> list[Path]:
 
 
 def run(root: Path, python: Path) -> None:
-    """Run them all, with a bar of their cells on standard error, and store what came out.
+    """Run them all, one on each processor, and store what came out; bars on standard error.
 
     Args:
         root: The checkout.
@@ -36,13 +39,21 @@ def run(root: Path, python: Path) -> None:
     """
     current_run()
     with progress_bars() as show:
-        for path in notebooks(root):
-            notebook, began = read(path), time.perf_counter()
+        parallel.together([partial(_run, path, python, show) for path in notebooks(root)])
 
-            def told(done: int, cells: int, name: str = path.stem) -> None:
-                show(name, done, cells, math.nan)
 
-            with tempfile.TemporaryDirectory() as folder:
-                execute(notebook, Path(folder), python=python, progress=told)
-            told(len(notebook.cells), len(notebook.cells))
-            stored.store(path, notebook, python, time.perf_counter() - began)
+def _run(path: Path, python: Path, show: Progress) -> None:
+    """Run one of them."""
+    notebook, began = read(path), time.perf_counter()
+
+    def told(done: int, cells: int) -> None:
+        show(path.stem, done, cells, math.nan)
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            execute(notebook, Path(folder), python=python, progress=told)
+        except CellError as error:
+            cell, line, what = error.args
+            raise CellError(cell, line, f"{path.name}: {what}") from None
+    told(len(notebook.cells), len(notebook.cells))
+    stored.store(path, notebook, python, time.perf_counter() - began)

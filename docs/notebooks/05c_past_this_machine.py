@@ -1,0 +1,590 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   environment: trl
+#   search:
+#     terms:
+#       page: scaling up, large models, gpu, multi gpu, hardware
+#       one-script-on-two-processes: torchrun, distributed training, data parallel, ddp
+#       adapters-in-place-of-weights: lora, peft, qlora
+#       how-much-memory: gpu memory, vram, out of memory, kv cache size, activation memory
+#       what-other-libraries-take-over: vllm, fsdp, deepspeed, openrlhf, verl
+#       what-changes-with-size: learning rate for large models, batch size, hyperparameters
+#       the-studies-on-several-machines: dask, cluster
+# ---
+
+# %% tags=["install", "skip-execution"]
+# %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
+
+# %% [markdown]
+# # Past this machine: processes, LoRA, memory
+#
+# Everything else on this site fits into one process on one processor. The models that people use
+# are ten thousand times as large as our student, or more. This notebook does with the student what
+# is done with such a model: it trains on two processes, it trains adapters in place of weights, and
+# it counts bytes. What needs graphics cards is not run here, but described, with its source.
+#
+# ## What you'll learn
+#
+# - How one script runs on several processes, and which trainings then come out the same
+# - What LoRA saves, and what it costs
+# - How much memory each model of PPO, GRPO and DPO needs: a formula that is checked on our student,
+#   and a table for one and for eight billion parameters
+# - What vLLM, FSDP, DeepSpeed, OpenRLHF and verl are for, and which settings change with size
+#
+# **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py).
+#
+# **Time:** about 20 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
+# or type `make trl` in a checkout of this site.
+
+# %%
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
+
+import torch
+from IPython.display import Markdown, display
+from torch.utils.checkpoint import checkpoint
+
+from rlhf_explained import formulas, hugging_face
+from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.rollout import generate, response_logits
+from rlhf_explained.stages import dpo, grpo
+from rlhf_explained.stages.evaluation import result
+from rlhf_explained.training import Lesson
+from rlhf_explained.world.corpus import draw_questions
+
+torch.set_num_threads(1)
+os.chdir(tempfile.mkdtemp())  # where models are written, for TRL to read
+
+trained_before, lesson = run(RunConfig(seed=0)), Lesson(0)
+base, sft, judge = map(trained_before.policy, ("base", "sft", "reward_model"))
+hugging_face.save(hugging_face.exported(sft), "sft")
+learned, _ = lesson.compare(sft)  # the labeler's comparisons of the run
+asking = torch.Generator().manual_seed(0)
+asked = [q.text for q in draw_questions(480, held_out=False, generator=asking)]
+for name, rows in (
+    ("pairs.json", hugging_face.preference_rows(learned)),
+    ("prompts.json", [{"prompt": text} for text in asked]),
+):
+    Path(name).write_text(json.dumps(rows))
+
+
+def table(headings, *rows):
+    """Show rows as a table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    display(Markdown(text))
+
+
+# %% [markdown]
+# ## One script on two processes
+#
+# The usual way to use several processors or cards is
+# [data parallelism](../reference/glossary.md#data-parallelism). Every process holds the whole model
+# and takes its share of each batch. Before each step the processes average their gradients, so all
+# copies of the model stay the same.
+#
+# For DPO that needs three lines. `PartialState` comes first and tells a process which of how many
+# it is. Each process gets its share of the batch. Only the first one saves. The rest is the script
+# that one would write for one process:
+
+# %%
+Path("train_dpo.py").write_text("""\
+import json
+import sys
+
+from accelerate import PartialState
+
+state = PartialState(cpu=True)  # before all else, or each believes to be alone
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from trl import DPOConfig, DPOTrainer
+
+from rlhf_explained import hugging_face
+
+torch.set_num_threads(1)
+how, folder = sys.argv[1:]  # full or lora, and where the model goes
+rate = {"full": 3e-4, "lora": 3e-3}[how]
+adapters = LoraConfig(
+    r=8,
+    target_modules=["c_attn", "c_proj", "c_fc"],
+    fan_in_fan_out=True,  # GPT-2 stores its matrices transposed
+)
+trainer = DPOTrainer(
+    hugging_face.load("sft"),
+    args=DPOConfig(
+        output_dir="log", use_cpu=True, bf16=False,
+        activation_checkpointing=False, report_to="none",
+        save_strategy="no", disable_tqdm=True,
+        max_steps=100,
+        per_device_train_batch_size=64 // state.num_processes,
+        beta=1.0,
+        learning_rate=rate,
+        lr_scheduler_type="polynomial",
+        lr_scheduler_kwargs={"power": 1.0, "lr_end": rate / 10},
+    ),
+    train_dataset=Dataset.from_list(json.load(open("pairs.json"))),
+    processing_class=hugging_face.fast_tokenizer(),
+    peft_config=adapters if how == "lora" else None,
+)
+trainer.train()
+if state.is_main_process:
+    weights = [w for w in trainer.model.parameters() if w.requires_grad]
+    kept = [t for kinds in trainer.optimizer.state.values() for t in kinds.values()]
+    model = trainer.model.merge_and_unload() if how == "lora" else trainer.model
+    hugging_face.save(model, folder)
+    trained = sum(weight.numel() for weight in weights)
+    print(json.dumps([trained, sum(t.nbytes for t in kept if t.dim())]))
+state.destroy_process_group()
+""")
+
+
+def launch(script, *arguments, processes=1):
+    """Run a script on so many processes; the last line that they print."""
+    command = [sys.executable, script, *arguments]
+    if processes > 1:
+        start = ["torch.distributed.run", "--standalone", "--nproc_per_node"]
+        command[1:1] = ["-m", *start, str(processes)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip().splitlines()[-1]
+
+
+# %% [markdown]
+# `torch.distributed.run`, which is also called `torchrun`, starts the script as often as it is told
+# to. (`accelerate launch --cpu` does not:
+# [trap 5](05b_trl_names_and_traps.py#seven-traps-each-with-its-number).) Here the script runs once
+# alone and once on two processes:
+
+# %%
+trained_numbers, full_adam = json.loads(launch("train_dpo.py", "full", "one"))
+launch("train_dpo.py", "full", "two", processes=2)
+
+
+def model_in(folder):
+    """A model of ours with the weights that a script has saved."""
+    return hugging_face.imported(hugging_face.load(folder), base)
+
+
+def farthest(one, other):
+    """The largest difference of a weight."""
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return max((a - b).abs().max().item() for a, b in pairs)
+
+
+one, two = model_in("one"), model_in("two")
+apart, moved = farthest(one, two), farthest(one, model_in("sft"))
+assert apart < 1e-5
+print(f"largest difference of a weight: {apart:.1e}")
+print(f"as far as training moved one:   {moved:.1e}")
+
+# %% [markdown]
+# The two models are the same but for rounding: the mean of 64 gradients is the mean of two means of
+# 32. That holds for SFT, for the reward model and for DPO, whose batches are fixed before training.
+# It gives a good first test of any set-up with several processes: train a few steps on one and on
+# two, and compare the weights.
+#
+# GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
+# both would write the same answers. So a training on two processes is a training with other draws,
+# and no test of equality is possible. Here is RLOO, thirty rounds of it, with two seeds on one
+# process, and with the first seed on two:
+
+# %%
+Path("train_rloo.py").write_text("""\
+import json
+import sys
+from functools import partial
+
+from accelerate import PartialState
+
+state = PartialState(cpu=True)
+
+import torch
+from datasets import Dataset
+from trl import RLOOConfig, RLOOTrainer
+
+from rlhf_explained import hugging_face
+from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.rollout import score
+
+torch.set_num_threads(1)
+seed, folder = sys.argv[1:]
+judge = partial(score, run(RunConfig(seed=0)).policy("reward_model"))
+trainer = RLOOTrainer(
+    hugging_face.load("sft"),
+    reward_funcs=hugging_face.reward_function(judge, unfinished_score=-6.0),
+    args=RLOOConfig(
+        output_dir="log", use_cpu=True, bf16=False,
+        activation_checkpointing=False, report_to="none",
+        save_strategy="no", disable_tqdm=True, seed=int(seed),
+        max_steps=30,
+        per_device_train_batch_size=128 // state.num_processes,
+        num_generations=8,
+        max_completion_length=34,
+        beta=0.5,
+        learning_rate=8e-4,
+        shuffle_dataset=False,
+    ),
+    train_dataset=Dataset.from_list(json.load(open("prompts.json"))),
+    processing_class=hugging_face.fast_tokenizer(),
+)
+hugging_face.count_positions(trainer.ref_model)
+trainer.train()
+if state.is_main_process:
+    hugging_face.save(trainer.model, folder)
+    print("saved")
+state.destroy_process_group()
+""")
+
+
+def exam(policy):
+    """A policy's answers to the held-out questions, and their marks."""
+    answers = lesson.examine(policy, sft, judge)
+    return [answer.response for answer in answers], result(answers)
+
+
+lines, first = [], []
+for processes, seed in ((1, 0), (1, 1), (2, 0)):
+    name = f"rloo_{processes}_{seed}"
+    launch("train_rloo.py", str(seed), name, processes=processes)
+    answers, marks = exam(model_in(name))
+    first = first or answers
+    same = sum(a == b for a, b in zip(answers, first, strict=True)) / len(first)
+    shown = (f"{marks[what]:.3f}" for what in ("gold", "proxy", "kl"))
+    lines.append((processes, seed, *shown, f"{same:.0%}"))
+table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
+
+# %% [markdown]
+# The last column says how many answers of the exam are the same as in the first row. Another number
+# of processes changes a sampled training as another seed does. Whoever compares two set-ups by GRPO
+# or RLOO therefore needs several seeds of each.
+#
+# ## Adapters in place of weights
+#
+# [LoRA](../reference/glossary.md#lora) ([Hu et al. 2021](../reference/bibliography.md#hue2021))
+# leaves the weights of a model as they are. To a matrix $W$ it adds the product of two thin ones,
+#
+# $$W + \frac{\alpha}{r}\, B A ,$$
+#
+# where $A$ has $r$ rows, $B$ has $r$ columns, and only these two are trained. $r$ is called the
+# rank and α scales the sum. $B$ starts at zero, so training starts at the old model. That also
+# saves the reference of DPO: it is the same model with its adapters switched off.
+#
+# In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
+# as without. Schulman and Thinking Machines Lab
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found that to be best for LoRA with many models.
+# DPO on the same pairs, in both ways:
+
+# %%
+adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
+lines = []
+for name, policy, numbers, adam in (
+    ("nothing: SFT", sft, 0, 0),
+    ("all weights", one, trained_numbers, full_adam),
+    ("adapters, r = 8", model_in("adapted"), adapter_numbers, lora_adam),
+):
+    _, marks = exam(policy)
+    shown = (f"{marks[what]:z.3f}" for what in ("helpful", "gold", "kl"))
+    lines.append((name, f"{numbers:,}", f"{adam:,}", *shown))
+table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
+
+# %% [markdown]
+# LoRA trains a small part of the numbers, and Adam keeps two moments for these alone. What remains
+# is the model itself, which has to be in memory in any case. For a student of this size nothing is
+# gained by that. The saving is large where the weights are many, and the next section says how
+# large.
+#
+# ## How much memory
+#
+# Four things take memory while a model is trained.
+#
+# - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
+#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. With mixed precision it is
+#   the same sum in other parts: weights and gradients in 16 bits, and beside Adam's moments a copy
+#   of the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+# - **Models that do not learn**: the reference, and the reward model. They have weights alone, and
+#   these take $2 N$ bytes in 16 bits.
+# - **Activations**: what a layer has computed and needs again for its gradients. They are, for each
+#   token, the inputs of its norms and matrices, and what attention reads
+#   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a
+#   layer keeps its own input alone, and computes the rest a second time.
+# - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
+#   value for each token in each layer.
+#
+# The last two depend on the shape of the model, so their formulas are clearest as code. Large
+# models let several heads share their keys and values, and their perceptrons have a gate, which
+# makes three matrices of two.
+
+
+# %%
+@dataclass(frozen=True)
+class Shape:
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int  # heads with keys and values of their own
+    hidden: int  # width inside the perceptron
+    matrices: int  # of the perceptron
+
+    @property
+    def kv_width(self):
+        return self.width * self.kv_heads / self.heads
+
+    def cache(self):
+        """Numbers in the KV cache for each token."""
+        return self.layers * 2 * self.kv_width
+
+    def activations(self, *, checkpoints=False):
+        """Numbers kept for each token."""
+        attention = 4 * self.width + 2 * self.kv_width  # norm, its output, query, out
+        perceptron = 2 * self.width + 2 * (self.matrices - 1) * self.hidden
+        a_layer = self.width if checkpoints else attention + perceptron
+        return self.layers * a_layer + self.width  # and the input of the last norm
+
+    def adapters(self, rank, *, fused=False):
+        """Numbers of LoRA on every matrix; fused: queries, keys, values in one."""
+        out = [self.width, self.kv_width, self.kv_width, self.width]
+        out = [sum(out[:3]), self.width] if fused else out
+        attention = sum(self.width + wide for wide in out)
+        perceptron = self.matrices * (self.width + self.hidden)
+        return self.layers * rank * (attention + perceptron)
+
+
+# %% [markdown]
+# Do they hold? Our student is trained for one step here, and what is really allocated is counted.
+# All of its numbers have 32 bits.
+
+# %%
+ours = lesson.shape
+student = copy.deepcopy(sft).requires_grad_()
+batch = learned.chosen.rows(torch.arange(64))
+optimizer = torch.optim.AdamW(student.parameters())
+logits = response_logits(student, batch)
+formulas.sft_loss(logits, batch.responses, batch.response_mask).backward()
+optimizer.step()
+learning = [weight for weight in student.parameters() if weight.grad is not None]
+moments = [kept for state in optimizer.state.values() for kept in state.values()]
+held = [learning, [weight.grad for weight in learning], moments]
+
+
+def bytes_of(tensors):
+    """The memory that tensors really have, each storage once."""
+    stores = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    return sum(store.nbytes() for store in stores.values())
+
+
+def kept_for_gradients(model, tokens):
+    """The memory of all that a forward pass keeps for the backward pass."""
+    kept, own = [], {weight.data_ptr() for weight in model.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+    ):
+        model.hidden(tokens)
+    return bytes_of(t for t in kept if t.untyped_storage().data_ptr() not in own)
+
+
+heads, inside = ours.heads, 4 * ours.width
+like_ours = Shape(ours.layers, ours.width, heads, heads, hidden=inside, matrices=2)
+numbers, tokens = sum(weight.numel() for weight in learning), batch.tokens.numel()
+cache = [kept for pair in sft.empty_caches(*batch.tokens.shape) for kept in pair]
+in_full = kept_for_gradients(student, batch.tokens)
+for block in student.blocks:
+    block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+with_checkpoints = kept_for_gradients(student, batch.tokens)
+MEASURED = [
+    ("weights, gradients, Adam", 16 * numbers, sum(map(bytes_of, held))),
+    ("KV cache", 4 * tokens * like_ours.cache(), bytes_of(cache)),
+    ("activations", 4 * tokens * like_ours.activations(), in_full),
+    ("with checkpointing", 4 * tokens * like_ours.activations(checkpoints=True),
+     with_checkpoints),
+]  # fmt: skip
+lines = []
+for name, expected, found in MEASURED:
+    assert abs(found / expected - 1) < 0.05, (name, expected, found)
+    ratio = f"{found / expected:.3f}"
+    lines.append((name, f"{expected:,.0f}", f"{found:,}", ratio))
+assert like_ours.adapters(8, fused=True) == adapter_numbers  # as GPT-2 has them
+table(("bytes", "by the formula", "allocated", "ratio"), *lines)
+print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
+
+# %% [markdown]
+# What the formula for activations leaves out are small things, such as the mean and the spread
+# that each normalisation remembers. The adapters' formula gives exactly the number that the script
+# has trained.
+#
+# Now the same formulas for Llama 3.2 with one billion parameters and Llama 3.1 with eight. Their
+# shapes stand in the code of torchtune
+# ([1 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_2/_model_builders.py),
+# [8 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
+# All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among
+# several cards. PPO trains a policy and a critic and holds a reference and a reward model, all of
+# the same size.
+
+# %%
+LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
+    "1 B": (Shape(16, 2048, 32, 8, hidden=8192, matrices=3), 128_256, 1),
+    "8 B": (Shape(32, 4096, 32, 8, hidden=14_336, matrices=3), 128_256, 2),
+}
+
+
+def parameters(shape, vocabulary, embeddings):
+    """Weights of a Llama: matrices, the norms' scales, embeddings."""
+    attention = 2 * shape.width * (shape.width + shape.kv_width)
+    perceptron = shape.matrices * shape.width * shape.hidden
+    in_layers = shape.layers * (attention + perceptron + 2 * shape.width)
+    return in_layers + shape.width * (1 + vocabulary * embeddings)
+
+
+def needs(shape, vocabulary, embeddings):
+    """Bytes, by what they are for."""
+    n = parameters(shape, vocabulary, embeddings)
+    written, read = 64 * 1024, 8 * 1024  # tokens
+    return {
+        "parameters, in billions": n,
+        "PPO: two learn, two do not": 2 * 16 * n + 2 * 2 * n,
+        "GRPO or RLOO: one learns, two do not": 16 * n + 2 * 2 * n,
+        "DPO: one learns, one does not": 16 * n + 2 * n,
+        "GRPO, judged by a program, without KL": 16 * n,
+        "DPO by LoRA, r = 16": 2 * n + 16 * shape.adapters(16),
+        "KV cache of 64 answers of 1,024 tokens": 2 * written * shape.cache(),
+        "activations of 8 rows of 1,024 tokens": 2 * read * shape.activations(),
+        "the same with checkpointing": 2 * read * shape.activations(checkpoints=True),
+        "logits of these rows, in 32 bits": 4 * read * vocabulary,
+    }
+
+
+columns = [needs(*llama) for llama in LLAMAS.values()]
+table(
+    ("gigabytes", *LLAMAS),
+    *((name, *(f"{of[name] / 1e9:,.1f}" for of in columns)) for name in columns[0]),
+)
+
+# %% [markdown]
+# Read the table with a card of 80 GB in mind. All methods fit for one billion parameters. For eight
+# billion none fits if all weights are trained, not even where one model learns and no other is
+# held. With LoRA it fits on one card, and much room is left for activations and the cache. The
+# logits explain why libraries compute the loss in pieces: with a vocabulary of this size they take
+# more than all that activation checkpointing keeps.
+#
+# ## What other libraries take over
+#
+# - **vLLM** writes the answers. It keeps the KV cache in small blocks, as an operating system keeps
+#   memory in pages, so that more answers fit at once
+#   ([Kwon et al. 2023](../reference/bibliography.md#kwon2023)). TRL's GRPO and RLOO use it with
+#   `use_vllm=True`.
+# - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards; each
+#   holds its share and collects the weights of a layer when they are needed
+#   (Zhao et al. [2023](https://arxiv.org/abs/2304.11277)).
+# - **DeepSpeed** divides the same things by its ZeRO, in three stages: first the moments, then the
+#   gradients too, then the weights too
+#   ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+# - **OpenRLHF** places the models of PPO on different cards by means of Ray, trains them with
+#   DeepSpeed and lets vLLM write (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
+# - **verl** lets one program control all processes of such a training, and moves the policy's
+#   weights between the layout that suits training and the one that suits writing
+#   (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
+#
+# ## What changes with size
+#
+# The learning rate falls, batches grow, and writing takes most of the time. Beside our student
+# stand the published commands of [Tülu 3](../reference/bibliography.md#lambert2024), which trained
+# models of 8 and 70 billion parameters in the same way
+# ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)). There the last
+# stage is PPO with verifiable rewards; ours here is GRPO.
+
+# %%
+imitation, pairwise, groups = lesson.imitation, dpo.DPOConfig(), grpo.GRPOConfig()
+TULU = {  # learning rates, batches and betas of 8 B and 70 B
+    "SFT, learning rate": (imitation.learning_rate, 5e-6, 2e-6),
+    "SFT, batch": (imitation.batch, 128, 128),
+    "DPO, learning rate": (pairwise.learning_rate, 5e-7, 2e-7),
+    "DPO, batch": (pairwise.batch, 128, 128),
+    "DPO, β": (pairwise.beta, 5, 5),
+    "RL, learning rate": (groups.learning_rate, 3e-7, 1e-7),
+    "RL, batch of answers": (groups.prompts * groups.group_size, 7 * 32, 40 * 16),
+    "RL, β": (groups.kl_coef, 0.05, 0.07),
+}
+rows = [(name, *(f"{number:g}" for number in of)) for name, of in TULU.items()]
+table(("", "our student", "8 B", "70 B"), *rows)
+
+# %% [markdown]
+# The β of different papers cannot be compared as they stand. A β is a price in units of the reward,
+# and rewards have different scales: InstructGPT paid 0.02 for a nat
+# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)). Tülu 3 also divides DPO's
+# log-probabilities by the length of the answer. For an answer of 50 tokens its β of 5 is therefore
+# 5/50 = 0.1 for a nat, the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
+#
+# How much of a round goes into writing? An answer is written token by token, and read at once when
+# the policy learns from it. Our student, with one thread:
+
+# %%
+prompts = lesson.tokens(asked[:128])
+luck = torch.Generator().manual_seed(0)
+seconds = {"writing": [], "learning": []}
+for _ in range(5):
+    began = time.perf_counter()
+    answers = generate(sft, prompts, limit=groups.response_limit, generator=luck)
+    wrote = time.perf_counter()
+    policy = copy.deepcopy(sft).requires_grad_()
+    logits = response_logits(policy, answers)
+    formulas.sft_loss(logits, answers.responses, answers.response_mask).backward()
+    seconds["writing"].append(wrote - began)
+    seconds["learning"].append(time.perf_counter() - wrote)
+writing, learning = (min(times) for times in seconds.values())
+print(f"writing {writing:.3f} s, one step of learning {learning:.3f} s")
+print(f"share of writing: {writing / (writing + learning):.0%}")
+
+# %% [markdown]
+# While a model writes, all of its weights are read for each new token, and little is computed with
+# them. When it learns, it computes with all tokens at once. For large models OpenRLHF's authors say
+# that writing takes 80 % of the time ([README](https://github.com/OpenRLHF/OpenRLHF)), and where
+# answers are long chains of thought, as reported, more than 90 %
+# (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). That is why vLLM is the first thing that
+# is added to GRPO.
+#
+# ## The studies on several machines
+#
+# The studies of this site, such as [that of the methods](../guide/methods.md), are many small
+# trainings that need nothing of each other. So they can be spread over a cluster of
+# [Dask](https://www.dask.org/), to which joblib, which starts them, can hand them. On one machine
+# start the scheduler, on each machine the workers, one thread each, and then the studies:
+#
+# ```console
+# $ .venv/bin/dask scheduler
+# $ .venv/bin/dask worker tcp://ADDRESS:8786 --nworkers -1 --nthreads 1
+# $ make studies CLUSTER=tcp://ADDRESS:8786
+# ```
+#
+# `ADDRESS` is the first machine's. All of them need the same version of this site, which is
+# checked before the first point is measured. A test starts such a cluster of two workers and
+# compares what it measures with what one process does.
+#
+# ---
+# ## Three lines to take away
+#
+# 1. Several processes give the same DPO, but another draw of GRPO. Test a new set-up with DPO.
+# 2. A trained model takes 16 bytes a parameter, a frozen one 2. LoRA turns most of the first kind
+#    into the second.
+# 3. With size the learning rate falls and writing takes most of the time, so a library that writes
+#    quickly comes first.
+#
+# **Next:** [the methods side by side](../guide/methods.md), over five seeds.
