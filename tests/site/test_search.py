@@ -20,6 +20,8 @@ FROM_ZERO, LOOKS_WRONG = (
     "notebooks/03b_when_ppo_looks_wrong/",
 )
 DPO = "notebooks/04_dpo/"
+GRPO = "notebooks/04b_when_grpo_looks_wrong/"
+RULES, YOURS = "guide/verifiable-rewards/", "guide/your-own-project/"
 TRL = "notebooks/05_practical_rlhf_with_trl/"
 NAMES = "notebooks/05b_trl_names_and_traps/"
 PAST = "notebooks/05c_past_this_machine/"
@@ -106,6 +108,24 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("ablation", FROM_ZERO, "take-one-part-away"),
     ("ppo notebook", FROM_ZERO, ""),
     ("ipo", DPO, "ipo-and-kto-two-other-losses"),
+    ("grpo loss is 0 and then rises", GRPO, "why-is-the-loss-0-and-why-does-it-rise"),
+    ("reward varies but loss and gradient are 0", GRPO, "the-reward-varies-and-nothing-is-learned"),
+    ("clip ratio always 0", GRPO, "why-is-the-clip-ratio-always-0"),
+    ("all answers cut at the limit", GRPO, "all-answers-are-cut-off"),
+    ("how many answers per prompt", GRPO, "how-many-answers-to-each-prompt"),
+    ("does the loss average make answers longer", GRPO, "does-the-average-make-answers-longer"),
+    ("groups without spread pull to the reference", GRPO, "the-reward-varies-and-nothing-is-learned"),
+    ("why is beta 0 by default", GRPO, "there-is-no-kl-in-the-log"),
+    ("temperature top_k whose log-probabilities", GRPO, "whose-log-probabilities"),
+    ("sampler and trainer disagree", GRPO, "the-sampler-and-the-trainer-disagree"),
+    ("entropy falls to 0", GRPO, "the-entropy-falls"),
+    ("rlvr", RULES, ""),
+    ("does rl only sharpen pass@k", RULES, "does-practice-find-anything-new"),
+    ("format reward rises accuracy falls", RULES, "a-reward-for-the-form"),
+    ("several rewards on different scales", RULES, "several-rewards-at-once"),
+    ("must sft come first", RULES, "must-sft-come-first"),
+    ("which method when", YOURS, "which-method-when"),
+    ("first run checklist", YOURS, "a-checklist-for-the-first-run"),
     ("implicit reward", "reference/glossary/", "implicit-reward"),
     ("constitutional ai", "reference/glossary/", "constitutional-ai"),
     ("alignment tax", "reference/glossary/", "alignment-tax"),
