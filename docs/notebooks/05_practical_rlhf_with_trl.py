@@ -13,6 +13,8 @@
 #     terms:
 #       page: trl, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
+#       a-file-of-your-own-preferences: own data, jsonl, load_dataset, custom dataset
+#       other-draws-other-starts: variance between runs, random seeds
 #       where-is-ppo: ppo removed from trl
 # ---
 
@@ -44,12 +46,14 @@
 # other programs keep the machine busy.
 
 # %%
+import json
 import os
 import tempfile
 import warnings
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean, stdev, variance
 from unittest.mock import patch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
@@ -75,11 +79,12 @@ from trl import (
     SFTTrainer,
 )
 
-from rlhf_explained import hugging_face
+from rlhf_explained import hugging_face, preferences
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import score
 from rlhf_explained.stages import dpo, grpo, reward_model
 from rlhf_explained.stages.evaluation import result
+from rlhf_explained.studies import Interval, stored
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
 from rlhf_explained.world.tokenizer import EOS, PAD, world_tokenizer
@@ -364,6 +369,63 @@ by_us = {"DPO": done.policy}
 apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 
 # %% [markdown]
+# ## A file of your own preferences
+#
+# Suppose that you like short answers. Here is a file in which the shorter of two answers was always
+# chosen, one comparison a line. `python -m rlhf_explained train --preferences FILE`
+# [takes it as it is](../guide/reward-model.md#questions-that-people-ask), and with a space before
+# each answer so does TRL:
+
+# %%
+mine = work / "mine.jsonl"
+lines = []
+for row in rows_of_pairs[:1000]:
+    sides = [row[side].split() for side in ("chosen", "rejected")]
+    short, long = sorted(sides, key=len)
+    if len(short) < len(long):
+        texts = {"chosen": " ".join(short), "rejected": " ".join(long)}
+        lines.append(json.dumps({"prompt": row["prompt"], **texts}) + "\n")
+mine.write_text("".join(lines))
+own = [
+    {
+        "prompt": row.prompt,
+        "chosen": hugging_face.completion(row.chosen),
+        "rejected": hugging_face.completion(row.rejected),
+    }
+    for row in preferences.read(mine)
+]
+short_trainer = DPOTrainer(
+    hugging_face.load(folder("sft")),
+    args=settings(
+        DPOConfig,
+        max_steps=50,
+        per_device_train_batch_size=config.batch,
+        beta=config.beta,
+        learning_rate=config.learning_rate,
+    ),
+    train_dataset=Dataset.from_list(own),
+    processing_class=tokenizer,
+)
+likes_short = trained(short_trainer)
+for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
+    marks = result(lesson.examine(policy, sft, judge))
+    print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
+
+# %% [markdown]
+# `preferences.read` is ours. It names the line and the field of whatever cannot be used. The reader
+# of `datasets`, which TRL's command line takes, lets a missing field pass:
+
+# %%
+broken = work / "broken.jsonl"
+broken.write_text("".join(lines[:2]) + '{"prompt": "tell me a joke .", "chosen": "no ."}\n')
+one = datasets.load_dataset("json", data_files=str(broken), split="train")[2]
+print("datasets:", one)
+try:
+    preferences.read(broken)
+except ValueError as refusal:
+    print("ours:", str(refusal).rpartition("/")[2])
+
+# %% [markdown]
 # ## Sample, score and compare
 #
 # GRPO and RLOO come next, with our reward model as the reward. Both sample answers while they
@@ -541,9 +603,41 @@ for name, answers in exams.items():
 # answers, and slowly part.
 #
 # So wherever TRL's training and ours give clearly different results, they were given different
-# rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
-# their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
-# from every start.
+# rows, other random numbers or other settings.
+#
+# ## Other draws, other starts
+#
+# Left alone, TRL shuffles and samples with random numbers of its own. Then its training is one of
+# many that could have come out, and so is ours. How far do they lie apart? TRL has trained each
+# method five times from each of five starts, and
+# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) twice from each.
+# The first three columns have mean gold and the difference, compared start by start, with its 95 %
+# interval. The spreads are standard deviations: of draws from one start, and of the starts' means.
+
+# %%
+study, methods, lines = stored("trl_draws"), stored("methods"), []
+for method in ("dpo", "grpo", "rloo"):
+    names = [name for name in study.config if name.startswith(method)]
+    draws = list(zip(*(study.values(name, "gold") for name in names), strict=True))
+    means, ours = list(map(fmean, draws)), methods.values(method, "gold")
+    gap = Interval.of([one - other for one, other in zip(means, ours, strict=True)])
+    twice = methods.values(method, "draws_apart")  # two draws: half of its square is a variance
+    spreads = (
+        fmean(map(variance, draws)) ** 0.5,
+        (fmean(far * far for far in twice) / 2) ** 0.5,
+        stdev(means),
+        stdev(ours),
+    )
+    numbers = (fmean(means), fmean(ours), gap.mean, *spreads)
+    shown = [f"{number:z.2f}" for number in numbers]
+    shown[2] += f" ± {gap.reach:.2f}"
+    lines.append((method.upper(), *shown))
+headings = ("TRL", "ours", "difference", "draws, TRL", "draws, ours")
+table(("method", *headings, "starts, TRL", "starts, ours"), *lines)
+
+# %% [markdown]
+# A difference within its interval is none that anybody could call the library's. And whoever
+# compares two set-ups by one training of each sees mostly the spread of draws and of starts.
 #
 # ## Where is PPO?
 #
