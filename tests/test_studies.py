@@ -28,7 +28,7 @@ NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
 
 every_study = pytest.mark.parametrize("name", studies.STUDIES)
-every_stored_one = pytest.mark.parametrize("name", (*studies.STUDIES, *studies.OF_TRL))
+every_stored_one = pytest.mark.parametrize("name", [*studies.STUDIES, *studies.OF_TRL])
 
 
 @every_stored_one

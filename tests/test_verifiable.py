@@ -60,7 +60,7 @@ def test_practice_and_exam_share_no_question() -> None:
 def test_the_exam_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """With answers that are given: three of four right, one of the right form but false."""
 
-    def given(policy, about, attempts, lesson, temperature=1.0):  # noqa: ANN001, ANN202
+    def given(policy, about, attempts, lesson, temperature=1.0):
         right, false = (True, True, "right ."), (False, True, "false .")
         if temperature != 1:
             return {question: [right] * attempts for question in about}
@@ -70,7 +70,7 @@ def test_the_exam_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         }
 
     monkeypatch.setattr(verifiable, "answers", given)
-    marks = verifiable.exam(of_few_words(), of_few_words(), Lesson(0))
+    marks = verifiable.exam(of_few_words(), Lesson(0))
     assert (marks["sum"], marks["capital"], marks["form"]) == (0.75, 1.0, 1.0)
     assert 0.75 < marks["right"] == marks["accuracy"] < 1
     assert marks["right_0.0"] == marks["right_0.5"] == 1

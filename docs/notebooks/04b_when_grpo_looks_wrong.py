@@ -11,16 +11,16 @@
 #   search:
 #     terms:
 #       page: debugging grpo, grpo troubleshooting, grpo log, grpo metrics
-#       why-is-the-loss-0-and-why-does-it-rise: loss is zero, loss 0, loss increases, loss rises, grad_norm
+#       why-is-the-loss-0-and-why-does-it-rise: loss is zero, loss increases, grad_norm
 #       the-reward-varies-and-nothing-is-learned: reward_std, gradient zero, zero advantage
-#       how-many-answers-to-each-prompt: num_generations, group size, frac_reward_zero_std, silent groups
+#       how-many-answers-to-each-prompt: num_generations, group size, silent groups
 #       why-is-the-clip-ratio-always-0: clip_ratio, clip ratio zero, ratio is 1, num_iterations
-#       all-answers-are-cut-off: clipped_ratio, max_completion_length, truncated completions, mask_truncated_completions
-#       does-the-average-make-answers-longer: loss_type, dapo, dr_grpo, length bias, divide by length
+#       all-answers-are-cut-off: clipped_ratio, max_completion_length, truncated
+#       does-the-average-make-answers-longer: loss_type, dapo, dr_grpo, length bias
 #       the-entropy-falls: entropy collapse, entropy bonus
 #       there-is-no-kl-in-the-log: beta 0, beta zero, no kl logged, when to use kl
 #       whose-log-probabilities: temperature, top_k, top-k, top_p, sampling parameters
-#       the-sampler-and-the-trainer-disagree: vllm, importance sampling, truncated importance sampling, TIS, off-policy, bfloat16
+#       the-sampler-and-the-trainer-disagree: vllm, importance sampling, TIS, sequence_mask
 # ---
 
 # %% tags=["install", "skip-execution"]
@@ -31,8 +31,8 @@
 #
 # You start a training with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
 # nothing says whether the model learns. People ask about these numbers again and again. Here each
-# of them is brought about on purpose, with the run's own models and under the names that
-# [TRL](05_practical_rlhf_with_trl.py) gives them, and five seeds show what it costs.
+# of them is brought about on purpose, with the run's own models, and is called as
+# [TRL](05_practical_rlhf_with_trl.py) calls it. Trainings on five seeds show what it costs.
 #
 # ## What you'll learn
 #
@@ -51,14 +51,12 @@ from functools import partial
 
 import torch
 
-from rlhf_explained.measured import number
 from rlhf_explained.measured.of_studies import corrected
 from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import collect_rollout, score
 from rlhf_explained.stages.grpo import advantages
 from rlhf_explained.studies import stored
-from rlhf_explained.studies.grpo_symptoms import USUAL, Symptom, logprobs, one_step
-from rlhf_explained.studies.grpo_symptoms import sample, weights
+from rlhf_explained.studies.grpo_symptoms import USUAL, Symptom, logprobs, one_step, sample
 from rlhf_explained.studies.verifiable import Rule, asked, judge
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
@@ -81,9 +79,8 @@ def answered(policy, reward):
 def first_step(policy, rollout, config=USUAL, average="batch"):
     """Loss and length of the gradient, before anything is learned from the round."""
     setting = Symptom(config, average=average)
-    factor = weights(rollout.sequences, setting, torch.ones(rollout.logprobs.shape))
-    better = advantages(rollout, config)
-    loss, log = one_step(policy.requires_grad_(), rollout, better, factor, setting)
+    share, better = shares(rollout.sequences, setting), advantages(rollout, config)
+    loss, log = one_step(policy.requires_grad_(), rollout, better, share, setting)
     wanted = [w for name, w in policy.named_parameters() if "head" not in name]
     slopes = torch.autograd.grad(loss, wanted)
     log["grad_norm"] = torch.cat([slope.flatten() for slope in slopes]).norm().item()
@@ -108,22 +105,38 @@ def outcome(*settings):
         print(line)
 
 
+IN_TRL = {
+    "kl_token": "kl",
+    "silent": "frac_reward_zero_std",
+    "tokens": "completions/mean_length",
+    "cut_off": "completions/clipped_ratio",
+    "clipped": "clip_ratio/region_mean",
+    "least_weight": "…/importance_sampling_ratio/min",
+}
+
+
 def by_tens(name, *quantities):
-    """What the log said, each number a mean of ten rounds and of five seeds."""
-    print("rounds".ljust(12), *(f"{10 * n + 1}-{10 * n + 10}".rjust(7) for n in range(5)))
+    """The log of a setting, each number a mean of ten rounds and of five seeds."""
+    heads = (f"{10 * n + 1}-{10 * n + 10}".rjust(8) for n in range(5))
+    print(f"{name.replace('_', ' ')}, rounds".ljust(32), *heads)
     rows = [row for row in study.rows if row["setting"] == name]
     for quantity in quantities:
-        means = [sum(tens) / len(rows) for tens in zip(*(row[quantity] for row in rows))]
-        print(quantity.ljust(12), *(f"{mean:7.3f}" for mean in means))
+        tens = zip(*(row[quantity] for row in rows), strict=True)
+        means = (f"{sum(ten) / len(rows):8.3f}" for ten in tens)
+        print(IN_TRL.get(quantity, quantity).ljust(32), *means)
 
 
 # %% [markdown]
-# The usual setting of this page is [our GRPO](../reference/api/stages/grpo.md), with one change:
-# each round is learned from once, as TRL does by default. `outcome` shows what a training with
-# another setting led to. Gold is the labeler's true reward, KL is in nats an answer from the SFT
-# policy, length is in tokens. Each change is taken seed by seed; ± is its own 95 % interval, and
-# all changes of the page together are corrected for their number by Holm's procedure before one of
-# them counts as more than noise.
+# The usual setting of this page is the GRPO of
+# [the study of the methods](../guide/methods.md#all-of-them-from-the-same-start), except that each
+# round is learned from once. TRL does so by default, too. Its defaults differ in two other places:
+# its `beta` is 0 where ours is 0.3, and its KL is $k_3$ times the probability ratio.
+#
+# `outcome` shows what a training with another setting led to. Gold is the labeler's true reward, KL
+# is in nats an answer from the SFT policy, length is in tokens. Each change is taken seed by seed,
+# and ± is its 95 % interval. All changes of this page together are corrected for their number by
+# Holm's procedure. Five seeds show large effects only: “within the noise” does not mean that there
+# is no effect.
 #
 # ---
 # ## Why is the loss 0, and why does it rise?
@@ -144,7 +157,8 @@ for average in ("answer", "batch"):
 # they do by default in TRL, it is near 0: a longer answer has more tokens. The gradient is far from
 # 0 in both cases. Then the loss rises, because it contains the price of the KL, and the KL grows
 # while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
-# [#3452](https://github.com/huggingface/trl/issues/3452)). Look at the reward instead:
+# [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays near
+# 0 throughout. Look at the reward instead:
 
 # %%
 by_tens("usual", "loss", "kl_token", "grad_norm", "reward")
@@ -169,6 +183,7 @@ def groups(rollout):
 
 
 deaf = answered(ppo, words_in_the_prompt)
+assert deaf.sequences.ended.all()  # an answer that was cut off would get another reward
 for name, seen in (("reward model", answered(ppo, reward)), ("words in the prompt", deaf)):
     print(name.ljust(20), groups(seen))
 for beta in (0.0, USUAL.kl_coef):
@@ -176,9 +191,12 @@ for beta in (0.0, USUAL.kl_coef):
     print(f"words in the prompt, β = {beta}: grad_norm {log['grad_norm']:.3f}")
 
 # %% [markdown]
-# So look at the spread *within* groups, which TRL logs as `frac_reward_zero_std`; the spread over
-# the batch says nothing. The last line is no fault either. A group without spread has no advantage,
-# but it still pays the price of the KL, and is pulled to the reference (TRL
+# So look at the spread *within* groups. TRL logs the share of groups without any as
+# `frac_reward_zero_std`; `reward_std` is the spread over the batch, and says nothing about it. (In
+# TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
+#
+# The last line is not a fault. A group without spread has no advantage, but it still pays the price
+# of the KL, and is pulled to the reference (TRL
 # [#5588](https://github.com/huggingface/trl/issues/5588)).
 #
 # ## How many answers to each prompt?
@@ -216,10 +234,13 @@ for size in (2, 4, 8, 16, 32):
     print(f"G = {size:2}   law {law(right, size):.3f}   seen {(spread == 0).float().mean():.3f}")
 
 # %% [markdown]
-# The rule is that a group is worth its answers where $G$ is a few times $1/p$ or $1/(1-p)$,
-# whichever is larger (TRL [#3017](https://github.com/huggingface/trl/issues/3017)). A learned
-# reward has no ties, so there no group is silent; what a larger group buys there is a better mean.
-# With 128 answers in every round, in groups of two to 32:
+# Where right answers are rare, about $0.7/p$ answers are needed until half of the groups have a
+# signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). That does not make
+# large groups better. Of 128 answers, more of the small groups than of the large ones have a
+# signal; what a large group buys is a better estimate of the mean and the spread.
+#
+# A learned reward ties only where two answers are the same or were both cut off, so few groups are
+# silent. With our reward model and 128 answers in every round, in groups of two to 32:
 
 # %%
 outcome("group_2", "group_4", "usual", "group_16", "group_32")
@@ -228,25 +249,25 @@ outcome("group_2", "group_4", "usual", "group_16", "group_32")
 # ## Why is the clip ratio always 0?
 #
 # Because a ratio of exactly 1 is never outside of $1 \pm \varepsilon$. As long as each round is
-# learned from once (`num_iterations=1`), nothing can be clipped, and clipping has no effect (TRL
+# learned from in one step (`num_iterations=1`, and `steps_per_generation` not raised), nothing can
+# be clipped, and clipping has no effect (TRL
 # [#3120](https://github.com/huggingface/trl/issues/3120),
-# [#3144](https://github.com/huggingface/trl/issues/3144)). With more steps on a round it has work
+# [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps on a round it has work
 # to do:
 
 # %%
 for setting in ("usual", "epochs_2", "epochs_4"):
-    rows = [row["clipped"] for row in study.rows if row["setting"] == setting]
-    first, last = (sum(row[n] for row in rows) / len(rows) for n in (0, -1))
-    print(f"{setting:10} clip_ratio {first:.4f} in the first ten rounds, {last:.4f} in the last")
+    by_tens(setting, "clipped")
+print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
 # ## All answers are cut off
 #
-# A limit that is too short for the answers (`max_completion_length`) cuts all of them. What gets no
-# end gets no reward, or a bad one, and the policy learns from nothing else (TRL
-# [#5697](https://github.com/huggingface/trl/issues/5697)). In the log, `completions/clipped_ratio`
-# is near 1. Here the limit is 10 tokens instead of 34. Answers that were cut off are punished, or
+# A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
+# without an end gets no reward or a bad one, and if all are cut, the policy sees no other reward
+# (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
+# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that were cut off are punished, or
 # left out of the loss (`mask_truncated_completions`):
 
 # %%
@@ -257,8 +278,8 @@ print()
 outcome("usual", "limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# The cure is the longer limit of the first line. Log the share of answers that are cut off from the
-# first round on, and read a few of them.
+# Raise the limit: the first row of the last table has the limit of 34 tokens. And look at the share
+# of answers that are cut off in the first round, before you let the training run.
 #
 # ## Does the average make answers longer?
 #
@@ -267,7 +288,8 @@ outcome("usual", "limit_10", "limit_10_left_out")
 # Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`;
 # [Liu, Z. et al. 2025](../reference/bibliography.md#liuz2025)). Averaging within answers makes a
 # bad answer cheaper when it is long, and so may lengthen bad answers (TRL
-# [#3138](https://github.com/huggingface/trl/issues/3138)).
+# [#3138](https://github.com/huggingface/trl/issues/3138)). The division by the spread is another
+# matter: `loss_type="dr_grpo"` keeps it, and Dr. GRPO needs `scale_rewards="none"` as well.
 
 # %%
 outcome("usual", "by_answer", "by_constant")
@@ -276,8 +298,10 @@ outcome("usual", "by_answer", "by_constant")
 # ## The entropy falls
 #
 # While the policy learns, it becomes surer of its words, and its entropy falls (verl
-# [#2738](https://github.com/volcengine/verl/issues/2738)). That is what learning looks like, until
-# all answers of a group are alike. A bonus in the loss for each nat of entropy works against it:
+# [#5953](https://github.com/verl-project/verl/issues/5953)). Learning looks like this. It becomes a
+# problem when all answers of a group are alike and nothing is left to compare. A bonus in the loss
+# for each nat of entropy works against it, and too large a bonus makes the entropy rise without end
+# ([#2738](https://github.com/verl-project/verl/issues/2738) asks about such a rise):
 
 # %%
 by_tens("usual", "entropy", "silent")
@@ -290,7 +314,8 @@ outcome("usual", "entropy_bonus")
 # ## There is no KL in the log
 #
 # By default TRL's `beta` is 0 for GRPO. Then no reference model is loaded and no `kl` is logged
-# (TRL [#2806](https://github.com/huggingface/trl/issues/2806)). Against a *learned* reward this
+# (TRL [#4040](https://github.com/huggingface/trl/issues/4040),
+# [#2806](https://github.com/huggingface/trl/issues/2806)). Against a *learned* reward this
 # lets the policy go wherever the reward model pays:
 
 # %%
@@ -300,16 +325,22 @@ for name in ("usual", "no_kl"):
     print(f"{name.replace('_', ' '):7} the reward model's score {proxy:.2f}, gold {gold:.2f}")
 
 # %% [markdown]
-# With a reward that a rule gives there is no judge to deceive, and 0 is usual. When does the KL
-# have to come back even there? [The next chapter](../guide/verifiable-rewards.md) measures it.
+# Where a rule gives the reward, 0 is usual, because there is no learned judge whose errors a policy
+# could find. What the rule does not check can still be exploited.
+# [The chapter on such rewards](../guide/verifiable-rewards.md) measures both, with a price on the
+# KL and without.
 #
 # ## Whose log-probabilities?
 #
 # If answers are drawn at another temperature than 1, or from the likeliest few tokens alone, then
-# their tokens were drawn with other probabilities than those that the loss reads (TRL
-# [#4159](https://github.com/huggingface/trl/issues/4159),
-# [#6789](https://github.com/huggingface/trl/issues/6789)). Compare the two for each token. Their
-# quotient is the importance weight; if policy and sampler were one, it would be 1 everywhere.
+# their tokens were drawn with other probabilities than those that the policy gives them at
+# temperature 1. TRL divides the policy's logits by the temperature, so that both agree. With
+# `top_k` and `top_p` they do not (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
+#
+# Compare the two for each token. The quotient, policy over sampler, is its importance weight. If
+# policy and sampler were one, it would be 1 everywhere. The last column is the mean over the
+# answers of the log-probability under the sampler less that under the policy: an estimate of the
+# KL of the sampler from the policy.
 
 # %%
 SAMPLERS = {
@@ -319,7 +350,7 @@ SAMPLERS = {
     "bfloat16": Symptom(bfloat16=True),
 }
 SAMPLERS["another policy (PPO's)"] = Symptom()
-print(" " * 24, "weight: mean   lowest  highest   apart, nats an answer")
+print(" " * 27, "weight: mean   lowest  highest   KL, nats an answer")
 for name, setting in SAMPLERS.items():
     luck = lesson.generator("weights")
     said, drawn_at = sample(ppo if "PPO" in name else sft, prompts, setting, luck)
@@ -331,12 +362,19 @@ for name, setting in SAMPLERS.items():
     print(f"{name:28}{weight.mean():8.3f}{weight.min():9.3f}{weight.max():9.3f}{apart:14.3f}")
 
 # %% [markdown]
-# TRL divides the policy's logits by the temperature too (`cold divided` below), so that it trains
-# the colder policy; then the policy at temperature 1 is another one than the one that was trained.
-# The other cure is to multiply each token's loss by its weight, cut off at 2 (`cold weighted`).
+# Now train with such samplers. `cold` draws at temperature 0.5, and the loss reads the
+# probabilities of temperature 1. `cold divided` divides the logits in the loss too, as TRL does: it
+# trains the policy that answers at 0.5. `cold weighted` multiplies each token's advantage by its
+# weight, which is cut off at 2. This corrects each token, but not the words before it, which the
+# colder sampler wrote. `top 2` draws one of the two likeliest tokens; no weight can bring back a
+# token that is never drawn.
 
 # %%
 outcome("usual", "cold", "cold_divided", "cold_weighted", "top_2")
+print()
+for name in ("usual", "cold", "cold_divided", "cold_weighted"):
+    gold = study.interval(name, "gold_as_sampled").mean
+    print(f"{name.replace('_', ' '):17} gold at the temperature it was sampled at {gold:6.2f}")
 
 # %% [markdown]
 # ## The sampler and the trainer disagree
@@ -344,16 +382,21 @@ outcome("usual", "cold", "cold_divided", "cold_weighted", "top_2")
 # In large trainings another program writes the answers, such as vLLM. Its weights may be some
 # rounds older, and it computes in 16 bits, so its probabilities are not quite the trainer's (TRL
 # [#3867](https://github.com/huggingface/trl/issues/3867),
-# [#4772](https://github.com/huggingface/trl/issues/4772)). Truncated importance sampling multiplies
-# each token by its weight, at most 2 here ([Yao et al. 2025](../reference/bibliography.md#yao2025)).
-# Below, the sampler is eight rounds older than the policy, or computes in bfloat16:
+# [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not see this:
+# TRL computes the old log-probabilities again, with the trainer, so the ratio is 1 all the same.
+# Look at `sampling/importance_sampling_ratio` instead.
+#
+# Two cures are measured here. Truncated importance sampling multiplies each token's advantage by
+# its weight, cut off at 2 ([Yao et al. 2025](../reference/bibliography.md#yao2025); `weighted`).
+# TRL's default takes one weight for the whole answer, and leaves out answers above 3
+# (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
+# than the policy, or computes in bfloat16:
 
 # %%
-outcome("usual", "older", "older_weighted", "bfloat16", "bfloat16_weighted")
+outcome("usual", "older", "older_weighted", "older_masked", "bfloat16", "bfloat16_weighted")
+print()
 for name in ("older", "bfloat16"):
-    rows = [row["least_weight"] for row in study.rows if row["setting"] == name]
-    least = min(weight for row in rows for weight in row)
-    print(f"{name:9} lowest weight of a token, mean of ten rounds: {least:.3f}")
+    by_tens(name, "least_weight")
 
 # %% [markdown]
 # ---
@@ -372,8 +415,8 @@ print(f"{size} answers to each prompt")
 #
 # 1. A loss of 0 and a clip ratio of 0 are as they should be when each round is learned from once.
 #    Watch the reward, the KL and the length instead.
-# 2. Groups teach by their own spread. Log the share of groups without any, and the share of answers
-#    that were cut off.
+# 2. A group teaches only if its rewards differ. Log the share of groups without a spread, and the
+#    share of answers that were cut off.
 # 3. Know whose probabilities the tokens were drawn with. If they are not the policy's, log the
 #    importance weights.
 #

@@ -6,10 +6,9 @@ The log has the quantities that TRL logs, under short names; each is a mean over
 
 A round goes as in `stages.grpo`, with three more choices. The sampler may be another one than the
 policy that learns: colder, cut to the likeliest tokens, some rounds older, or computed in bfloat16.
-The importance weight of a token is then its probability under the policy divided by that under the
-sampler, cut off at a limit (truncated importance sampling). And the loss may average over the batch
-in three ways. Averages and weights alike multiply a token's advantage and its price by a number, so
-one loss serves all of them.
+A token's importance weight is its probability under the policy divided by that under the sampler;
+two of TRL's ways to correct the advantages by it are here. And the loss may average over the batch
+in three ways, which give each token another share in one and the same mean.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rlhf_explained.formulas import entropy, kl_k3, masked_mean, ppo_policy_loss, token_logprobs
@@ -39,6 +38,9 @@ ANSWERS = 128
 TOGETHER = 10
 """Rounds that are averaged in what is stored."""
 EXCLUDED = -1e9  # a logit of a token that is never drawn
+MOST = {"token_truncate": 2.0, "sequence_mask": 3.0}
+"""The largest importance weight, by TRL's name of the correction: of a token, beyond which it is
+cut off (Yao et al. 2025); or of a whole answer, beyond which the answer is left out (TRL)."""
 USUAL = GRPOConfig(kl_coef=0.3, epochs=1)
 
 
@@ -58,7 +60,7 @@ class Symptom:
         top_k: How many of the likeliest tokens may be drawn; 0 for all.
         lag: By how many rounds the sampler is older than the policy.
         bfloat16: Whether the sampler computes in 16 bits.
-        weight_limit: Where importance weights are cut off; None for no weights.
+        correction: One of `MOST` by which advantages are weighted; none if empty.
     """
 
     config: GRPOConfig = USUAL
@@ -70,7 +72,7 @@ class Symptom:
     top_k: int = 0
     lag: int = 0
     bfloat16: bool = False
-    weight_limit: float | None = None
+    correction: Literal["", "token_truncate", "sequence_mask"] = ""
 
 
 def in_groups_of(size: int) -> Symptom:
@@ -95,12 +97,13 @@ SETTINGS: dict[str, Symptom] = {
     "entropy_bonus": Symptom(entropy_coef=0.1),
     "cold": Symptom(temperature=0.5),
     "cold_divided": Symptom(temperature=0.5, divides=True),
-    "cold_weighted": Symptom(temperature=0.5, weight_limit=2.0),
+    "cold_weighted": Symptom(temperature=0.5, correction="token_truncate"),
     "top_2": Symptom(top_k=2),
     "older": Symptom(lag=8),
-    "older_weighted": Symptom(lag=8, weight_limit=2.0),
+    "older_weighted": Symptom(lag=8, correction="token_truncate"),
+    "older_masked": Symptom(lag=8, correction="sequence_mask"),
     "bfloat16": Symptom(bfloat16=True),
-    "bfloat16_weighted": Symptom(bfloat16=True, weight_limit=2.0),
+    "bfloat16_weighted": Symptom(bfloat16=True, correction="token_truncate"),
 }
 
 
@@ -113,24 +116,23 @@ def measure(name: str, seed: int) -> dict[str, Any]:
 
     Returns:
         Of the exam, mean gold, proxy, KL (k1) from SFT in nats and length, the share of helpful
-        answers, and the gold when the likeliest word is always taken (`gold_greedy`). Of the log,
-        lists with the mean of each ten rounds: see `learn`.
+        answers, and the gold when it answers at the temperature at which it was sampled
+        (`gold_as_sampled`). Of the log, lists with the mean of each ten rounds: see `learn`.
     """
     start, lesson = run(RunConfig(seed=seed)), Lesson(seed)
     sft, reward_model = start.policy("sft"), start.policy("reward_model")
+    setting = SETTINGS[name]
     randomness = lesson.generator(f"grpo_symptoms/{name}")
     draw_prompts, _ = lesson.classroom(randomness)
     judge = partial(score, reward_model)
-    policy, log = learn(
-        sft, judge, SETTINGS[name], draw_prompts=draw_prompts, generator=randomness
-    )
+    policy, log = learn(sft, judge, setting, draw_prompts=draw_prompts, generator=randomness)
     exam = result(lesson.examine(policy, sft, reward_model))
-    greedy = lesson.examine(policy, sft, reward_model, temperature=0.0)
+    sampled = lesson.examine(policy, sft, reward_model, temperature=setting.temperature)
     names = ("gold", "proxy", "kl", "length", "helpful")
     tens = [log[first : first + TOGETHER] for first in range(0, len(log), TOGETHER)]
     return {
         **{quantity: exam[quantity] for quantity in names},
-        "gold_greedy": result(greedy, temperature=0.0)["gold"],
+        "gold_as_sampled": result(sampled, temperature=setting.temperature)["gold"],
         **{
             quantity: [float(f"{fmean(row[quantity] for row in ten):.4g}") for ten in tens]
             for quantity in log[0]
@@ -156,14 +158,14 @@ def learn(
         generator: Source of all randomness but the prompts'.
 
     Returns:
-        The policy, and for each round, in TRL's names where they differ: `loss` and `grad_norm`
-        (before clipping) of the round's last step; `clipped` (`clip_ratio/region_mean`), the share
-        of tokens whose ratio was cut there; `silent` (`frac_reward_zero_std`), the share of groups
-        whose scores are all the same; `reward`; `kl_token` (`kl`), the mean of k3 a token;
-        `entropy`, nats a token; `tokens` (`completions/mean_length`); `cut_off`
-        (`completions/clipped_ratio`), the share of answers that do not end; `weight`
-        (`sampling/importance_sampling_ratio/mean`) and `least_weight` (`…/min`), a token's
-        probability under the policy divided by that under the sampler.
+        The policy, and for each round, with TRL's name in brackets where it is another: the mean
+        over the round's steps of `loss`, `grad_norm` (before clipping), `clipped`
+        (`clip_ratio/region_mean`), the share of tokens whose ratio was cut, `kl_token` (`kl`), the
+        mean of k3 a token, and `entropy`, nats a token; `silent` (`frac_reward_zero_std`), the
+        share of groups whose scores are all the same; `reward`; `tokens`
+        (`completions/mean_length`); `cut_off` (`completions/clipped_ratio`), the share of answers
+        that do not end; `weight` (`sampling/importance_sampling_ratio/mean`) and `least_weight`
+        (`…/min`), of the tokens.
     """
     config, policy = setting.config, copy.deepcopy(sft)
     optimizer = torch.optim.AdamW(
@@ -172,34 +174,39 @@ def learn(
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=config.iterations)
     samplers, log = deque([copy.deepcopy(policy)], maxlen=setting.lag + 1), []
     for _ in range(config.iterations):
-        prompts = [prompt for prompt in draw_prompts(config.prompts) for _ in range(config.group_size)]
+        prompts = [
+            prompt for prompt in draw_prompts(config.prompts) for _ in range(config.group_size)
+        ]
         sequences, drawn_at = sample(samplers[0], prompts, setting, generator)
         with torch.no_grad():
             before, reference = (logprobs(model, sequences, setting) for model in (policy, sft))
             rollout = Rollout(sequences, before, reference, judge(sequences))
-            ratio = (before - drawn_at).exp()
-            factor = weights(sequences, setting, ratio)
-        better, mask = advantages(rollout, config), sequences.response_mask
-        row = {}
+        mask, share = sequences.response_mask, shares(sequences, setting)
+        better = advantages(rollout, config)
+        if setting.correction:
+            better = better * weights(before, drawn_at, mask, setting.correction)
+        steps = []
         for _ in range(config.epochs):
-            loss, row = one_step(policy, rollout, better, factor, setting)
+            loss, said = one_step(policy, rollout, better, share, setting)
             optimizer.zero_grad()
             loss.backward()
-            row["grad_norm"] = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0).item()
+            said["grad_norm"] = torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0).item()
             optimizer.step()
+            steps.append(said)
         schedule.step()
         samplers.append(copy.deepcopy(policy))
         scores = rollout.trained_on(config.unfinished_score)
         spread = scores.unflatten(0, (-1, config.group_size)).std(1)
+        ratio = (before - drawn_at).exp()[mask]
         log.append(
-            row
+            {quantity: fmean(said[quantity] for said in steps) for quantity in steps[0]}
             | {
                 "silent": (spread == 0).float().mean().item(),
                 "reward": scores.mean().item(),
                 "tokens": sequences.lengths.float().mean().item(),
                 "cut_off": (~sequences.ended).float().mean().item(),
-                "weight": ratio[mask].mean().item(),
-                "least_weight": ratio[mask].min().item(),
+                "weight": ratio.mean().item(),
+                "least_weight": ratio.min().item(),
             }
         )
     return policy, log
@@ -219,18 +226,24 @@ def sample(
     Returns:
         The answers, and log-probabilities in nats.
     """
-    limited = copy.copy(sampler)
-    if setting.top_k:
-        limited.logits = lambda hidden: likeliest(sampler.logits(hidden), setting.top_k)
-    with torch.autocast("cpu", torch.bfloat16, enabled=setting.bfloat16), torch.no_grad():
+    writer, seen = copy.copy(sampler), []
+
+    def noted(hidden: Tensor) -> Tensor:
+        logits = sampler.logits(hidden)
+        logits = likeliest(logits, setting.top_k) if setting.top_k else logits
+        seen.append(logits.float())
+        return logits
+
+    writer.logits = noted
+    with torch.autocast("cpu", torch.bfloat16, enabled=setting.bfloat16):
         sequences = generate(
-            limited,
+            writer,
             prompts,
             limit=setting.config.response_limit,
             temperature=setting.temperature,
             generator=generator,
         )
-        logits = response_logits(limited, sequences).float()
+    logits = torch.stack(seen, dim=1)  # of each place, as they were when its token was drawn
     return sequences, token_logprobs(logits / setting.temperature, sequences.responses)
 
 
@@ -240,9 +253,7 @@ def likeliest(logits: Float[Tensor, "*shape vocab"], count: int) -> Float[Tensor
     return logits.masked_fill(logits < least, EXCLUDED)
 
 
-def logprobs(
-    model: GPT, sequences: Sequences, setting: Symptom
-) -> Float[Tensor, "batch response"]:
+def logprobs(model: GPT, sequences: Sequences, setting: Symptom) -> Float[Tensor, "batch response"]:
     """The log-probabilities that the loss reads: of temperature 1, unless they are divided."""
     logits = response_logits(model, sequences)
     return token_logprobs(
@@ -251,38 +262,57 @@ def logprobs(
 
 
 def weights(
-    sequences: Sequences, setting: Symptom, ratio: Float[Tensor, "batch response"]
+    logprobs: Float[Tensor, "batch response"],
+    drawn_at: Float[Tensor, "batch response"],
+    mask: Bool[Tensor, "batch response"],
+    correction: str,
 ) -> Float[Tensor, "batch response"]:
+    """Importance weights, limited as TRL does it.
+
+    Args:
+        logprobs: Log-probability of each token under the policy, in nats.
+        drawn_at: The same under the sampler.
+        mask: True where a token counts.
+        correction: One of `MOST`.
+
+    Returns:
+        What each token's advantage is multiplied by.
+    """
+    apart, most = (logprobs - drawn_at).masked_fill(~mask, 0), MOST[correction]
+    if correction == "token_truncate":
+        return apart.exp().clamp(max=most)
+    answer = apart.sum(1, keepdim=True).exp().expand(mask.shape)
+    return answer.masked_fill(answer > most, 0)
+
+
+def shares(sequences: Sequences, setting: Symptom) -> Float[Tensor, "batch response"]:
     """How much each token counts in a mean over all tokens of the batch.
 
     Args:
         sequences: The answers.
-        setting: How the loss averages, whom it leaves out, and where weights are cut off.
-        ratio: Each token's probability under the policy, divided by that under the sampler.
+        setting: How the loss averages, and whom it leaves out.
 
     Returns:
         1 for every token, if nothing is set otherwise.
     """
     lengths, mask = sequences.lengths[:, None].float(), sequences.response_mask
     tokens, answers = mask.sum(), len(mask)
-    factor = torch.ones_like(ratio)
+    counts = torch.ones(mask.shape)
     if setting.average == "answer":
-        factor = factor * tokens / answers / lengths
+        counts = counts * tokens / answers / lengths
     elif setting.average == "constant":
-        factor = factor * tokens / answers / setting.config.response_limit
+        counts = counts * tokens / answers / setting.config.response_limit
     if setting.leaves_out:
-        counts = mask & sequences.ended[:, None]
-        factor = factor * counts * tokens / counts.sum().clamp(min=1)
-    if setting.weight_limit is not None:
-        factor = factor * ratio.clamp(max=setting.weight_limit)
-    return factor
+        whole = mask & sequences.ended[:, None]
+        counts = counts * whole * tokens / whole.sum().clamp(min=1)
+    return counts
 
 
 def one_step(
     policy: GPT,
     rollout: Rollout,
     better: Float[Tensor, "batch response"],
-    factor: Float[Tensor, "batch response"],
+    share: Float[Tensor, "batch response"],
     setting: Symptom,
 ) -> tuple[Float[Tensor, ""], dict[str, float]]:
     """The loss of one step, with its gradient, and what the log says of it.
@@ -291,7 +321,7 @@ def one_step(
         policy: What learns.
         rollout: Its answers, with the log-probabilities before the first step.
         better: The advantages.
-        factor: How much each token counts.
+        share: How much each token counts.
         setting: Prices and temperature.
 
     Returns:
@@ -304,10 +334,10 @@ def one_step(
         logits = logits / setting.temperature
     now = token_logprobs(logits, sequences.responses)
     loss = ppo_policy_loss(
-        now, rollout.logprobs, better * factor, mask, clip_range=config.clip_range
+        now, rollout.logprobs, better * share, mask, clip_range=config.clip_range
     )
     k3 = kl_k3(now.masked_fill(~mask, 0), rollout.ref_logprobs.masked_fill(~mask, 0))
-    loss = loss + config.kl_coef * masked_mean(k3 * factor, mask)
+    loss = loss + config.kl_coef * masked_mean(k3 * share, mask)
     uncertain = masked_mean(entropy(logits), mask)
     if setting.entropy_coef:
         loss = loss - setting.entropy_coef * uncertain

@@ -93,9 +93,7 @@ def by_sampling(
     from datasets import Dataset  # pyright: ignore[reportMissingImports]
 
     is_rloo = config.kl_in == "reward"
-    make, kind = (
-        (trl.RLOOTrainer, trl.RLOOConfig) if is_rloo else (trl.GRPOTrainer, trl.GRPOConfig)
-    )
+    make, kind = (trl.RLOOTrainer, trl.RLOOConfig) if is_rloo else (trl.GRPOTrainer, trl.GRPOConfig)
     asked = draw_questions(
         config.iterations * config.prompts,
         held_out=False,

@@ -100,7 +100,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         policy, silent = practise(start, rule, lesson, randomness)
     practised = answers(policy, asked(held_out=False), 8, lesson)
     return {
-        **exam(policy, start, lesson),
+        **exam(policy, lesson),
         "practised": fmean(right for given in practised.values() for right, _, _ in given),
         "silent": [fmean(part) for part in (silent[:LATE], silent[-LATE:]) if part],
     }
@@ -189,10 +189,14 @@ def imitate(start: GPT, rule: Rule, lesson: Lesson, randomness: torch.Generator)
     said = generate(start, prompts, limit=RESPONSE_LIMIT, generator=randomness)
     kept = [
         (lesson.tokenizer.decode(prompt), lesson.tokenizer.decode(response))
-        for prompt, response, reward in zip(
-            prompts, said.responses.tolist(), judge(rule, lesson)(said).tolist(), strict=True
+        for prompt, response, ended, reward in zip(
+            prompts,
+            said.responses.tolist(),
+            said.ended.tolist(),
+            judge(rule, lesson)(said).tolist(),
+            strict=True,
         )
-        if reward > 0
+        if ended and reward > 0
     ]
     return train_sft(
         start,
@@ -237,12 +241,11 @@ def answers(
     return given
 
 
-def exam(policy: GPT, start: GPT, lesson: Lesson) -> dict[str, Any]:
+def exam(policy: GPT, lesson: Lesson) -> dict[str, Any]:
     """Mark the answers to the held-out capitals and sums.
 
     Args:
         policy: Who answers.
-        start: Unused by marks; the reference of the KL.
         lesson: Encodes and decodes.
 
     Returns:

@@ -114,7 +114,11 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("all answers cut at the limit", GRPO, "all-answers-are-cut-off"),
     ("how many answers per prompt", GRPO, "how-many-answers-to-each-prompt"),
     ("does the loss average make answers longer", GRPO, "does-the-average-make-answers-longer"),
-    ("groups without spread pull to the reference", GRPO, "the-reward-varies-and-nothing-is-learned"),
+    (
+        "groups without spread pull to the reference",
+        GRPO,
+        "the-reward-varies-and-nothing-is-learned",
+    ),
     ("why is beta 0 by default", GRPO, "there-is-no-kl-in-the-log"),
     ("temperature top_k whose log-probabilities", GRPO, "whose-log-probabilities"),
     ("sampler and trainer disagree", GRPO, "the-sampler-and-the-trainer-disagree"),

@@ -6,7 +6,15 @@ from math import log2
 
 from rlhf_explained.figures import draw, labels
 from rlhf_explained.figures.colours import (
-    BASE, DASH_DOT, DASHED, DOTTED, INK, MUTED, PAPER, PPO, SFT,
+    BASE,
+    DASH_DOT,
+    DASHED,
+    DOTTED,
+    INK,
+    MUTED,
+    PAPER,
+    PPO,
+    SFT,
 )  # fmt: skip
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
@@ -107,7 +115,9 @@ def _by_attempts(figure: draw.Figure, table: Table) -> None:
     for name, look, away in CURVES.values():
         rows = table.where("policy", name)
         draw.means(axes, xs, rows, "solved", look)
-        labels.write(axes, name, (xs[0], rows["solved"][0]), away, look[0], xycoords="data", ha="left")
+        labels.write(
+            axes, name, (xs[0], rows["solved"][0]), away, look[0], xycoords="data", ha="left"
+        )
     axes.set_xlim(-0.1, xs[-1] + 0.1)
     axes.set_ylim(0, 103)
     axes.set_xticks(xs, [str(attempts) for attempts in ATTEMPTED])
