@@ -56,7 +56,14 @@ from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import collect_rollout, score
 from rlhf_explained.stages.grpo import advantages
 from rlhf_explained.studies import stored
-from rlhf_explained.studies.grpo_symptoms import USUAL, Symptom, logprobs, one_step, sample
+from rlhf_explained.studies.grpo_symptoms import (
+    USUAL,
+    Symptom,
+    logprobs,
+    one_step,
+    sample,
+    shares,
+)
 from rlhf_explained.studies.verifiable import Rule, asked, judge
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
@@ -157,8 +164,8 @@ for average in ("answer", "batch"):
 # they do by default in TRL, it is near 0: a longer answer has more tokens. The gradient is far from
 # 0 in both cases. Then the loss rises, because it contains the price of the KL, and the KL grows
 # while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
-# [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays near
-# 0 throughout. Look at the reward instead:
+# [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays
+# near 0 throughout. Look at the reward instead:
 
 # %%
 by_tens("usual", "loss", "kl_token", "grad_norm", "reward")
@@ -267,8 +274,8 @@ outcome("usual", "epochs_2", "epochs_4")
 # A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
 # without an end gets no reward or a bad one, and if all are cut, the policy sees no other reward
 # (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
-# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that were cut off are punished, or
-# left out of the loss (`mask_truncated_completions`):
+# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that were
+# cut off are punished, or left out of the loss (`mask_truncated_completions`):
 
 # %%
 by_tens("limit_10", "cut_off", "tokens", "reward")

@@ -413,8 +413,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
 
 # %% [markdown]
 # `preferences.read` is ours. It names the line and the field of whatever cannot be used. The reader
-# of `datasets`, which TRL's command line uses, puts `None` where a field is missing, and the mistake
-# is found later or not at all:
+# of `datasets`, which TRL's command line uses, puts `None` where a field is missing, and the
+# mistake is found later or not at all:
 
 # %%
 broken = work / "broken.jsonl"
