@@ -274,8 +274,8 @@ outcome("usual", "epochs_2", "epochs_4")
 # A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
 # without an end gets no reward or a bad one, and if all are cut, the policy sees no other reward
 # (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
-# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that were
-# cut off are punished, or left out of the loss (`mask_truncated_completions`):
+# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that
+# were cut off are punished, or left out of the loss (`mask_truncated_completions`):
 
 # %%
 by_tens("limit_10", "cut_off", "tokens", "reward")

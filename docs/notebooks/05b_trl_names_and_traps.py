@@ -346,8 +346,8 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
 # Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
-# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is about as many times
-# larger as an answer has tokens. And GRPO's `loss` tells nothing about progress. The advantages of
+# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is larger by a factor of
+# about the number of tokens in an answer. And GRPO's `loss` tells nothing about progress. The advantages of
 # each group sum to 0, so all that is left of the first term is that long answers have more tokens
 # than short ones; the rest is the price of the KL, which rises while the policy learns.
 #
@@ -355,8 +355,8 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 #
 # **1. Prompts are padded on the left, and nobody tells GPT-2.** GRPO and RLOO pass no positions to
 # the model. One with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a place where it does not stand. Models with rotary positions do not mind
-# ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# word at a wrong position. Models with rotary positions do not mind. The same gap was reported for
+# three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
 # `hugging_face.count_positions` is the cure, and the reference needs it too.
 
 # %%
@@ -395,12 +395,12 @@ for beta in (grpo_config.kl_coef, trl.GRPOConfig.beta):
 sampled = [*said]
 
 # %% [markdown]
-# **3. The default KL in GRPO's loss is not the published one.** With
+# **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
 # `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
 # on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
 # our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Other switches change
-# the gradient as well. Below is one batch. The first row is the published loss, which is also that
-# of our stage (`make trl` tests that to five digits). Beside it stand the others: the cosine of the
+# the gradient as well. Below is one batch. The first row has the first paper's KL and the average
+# over all tokens; it is the loss of our stage (`make trl` tests that to five digits). Beside it stand the others: the cosine of the
 # angle between their gradient and the first, and how long it is compared with the first.
 
 # %%
@@ -443,7 +443,8 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 # **4. A reward model given as a *model* is not asked about the end token.** If `reward_funcs` is a
 # model instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores what
 # is left. A reward model that was trained to judge finished answers is then asked about unfinished
-# ones:
+# ones. (Rows of chat messages get their template again, which ends every answer, even those that
+# were cut off.)
 
 # %%
 trainer = online("GRPO", grpo_config, "ppo", **still)
@@ -493,8 +494,8 @@ except ValueError as refusal:
 
 # %% [markdown]
 # **7. An empty answer.** Our answers begin with a space, because TRL glues prompt and answer
-# together as strings. In front of an empty answer the space is a token that nobody meant, and again
-# an unknown one. `completion` writes an empty answer as nothing at all. How often does the model
+# together as strings. In front of an empty answer the space becomes an unknown token.
+# `completion` writes an empty answer as nothing at all. How often does the model
 # say nothing?
 
 # %%
@@ -508,8 +509,8 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # %% [markdown]
 # ## Three lines to take away
 #
-# 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not the published
-#    one.
+# 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not that of
+#    GRPO's first paper.
 # 2. A metric's name is not its formula. TRL's `kl` is per token, and GRPO's `loss` shows no
 #    progress.
 # 3. What goes wrong with TRL goes wrong silently: positions, the end token, unknown words. Look at

@@ -101,9 +101,9 @@ def table(headings, *rows):
 # and takes its share of each batch. Before each step the processes average their gradients, so all
 # copies of the model stay the same.
 #
-# For DPO that needs three lines. `PartialState` comes first and tells a process which of how many
-# it is. Each process gets its share of the batch. Only the first one saves. The rest is the script
-# that one would write for one process:
+# For DPO that needs three lines. `PartialState` comes first and tells each process its number and
+# how many there are. Each process gets its share of the batch. Only the first one saves. The rest
+# is the script that one would write for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -112,7 +112,7 @@ import sys
 
 from accelerate import PartialState
 
-state = PartialState(cpu=True)  # before all else, or each believes to be alone
+state = PartialState(cpu=True)  # before all else
 
 import torch
 from datasets import Dataset
@@ -199,13 +199,14 @@ print(f"as far as training moved one:   {moved:.1e}")
 
 # %% [markdown]
 # The two models are the same but for rounding: the mean of 64 gradients is the mean of two means of
-# 32. That holds for SFT, for the reward model and for DPO, whose batches are fixed before training.
-# It gives a good first test of any set-up with several processes: train a few steps on one and on
+# 32. That holds for DPO and for the reward model, whose losses are means over pairs. SFT's loss is a
+# mean over tokens, so there the library has to divide by the number of tokens on all processes. The
+# comparison gives a good first test of any set-up with several processes: train a few steps on one and on
 # two, and compare the weights.
 #
 # GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
 # both would write the same answers. So a training on two processes is a training with other draws,
-# and no test of equality is possible. Here is RLOO, thirty rounds of it, with two seeds on one
+# and its weights cannot be compared unless both are given the same answers. Here is RLOO, thirty rounds of it, with two seeds on one
 # process, and with the first seed on two:
 
 # %%
@@ -274,8 +275,8 @@ for processes, seed in ((1, 0), (1, 1), (2, 0)):
 table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 
 # %% [markdown]
-# The last column says how many answers of the exam are the same as in the first row. Another number
-# of processes changes a sampled training as another seed does. Whoever compares two set-ups by GRPO
+# The last column says how many answers of the exam are the same as in the first row. Both other
+# trainings changed most of the answers. Whoever compares two set-ups by GRPO
 # or RLOO therefore needs several seeds of each.
 #
 # ## Adapters in place of weights
@@ -326,7 +327,8 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 # - **Activations**: what a layer has computed and needs again for its gradients. They are, for each
 #   token, the inputs of its norms and matrices, and what attention reads
 #   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a
-#   layer keeps its own input alone, and computes the rest a second time.
+#   layer keeps its own input alone and computes the rest a second time, so only one layer at a time
+#   has all of them.
 # - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
 #   value for each token in each layer.
 #
@@ -437,7 +439,7 @@ print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 # [8 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
 # All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among
 # several cards. PPO trains a policy and a critic and holds a reference and a reward model, all of
-# the same size.
+# the same size. A program such as vLLM, which writes the answers, holds the policy once more.
 
 # %%
 LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
@@ -481,7 +483,7 @@ table(
 # %% [markdown]
 # Read the table with a card of 80 GB in mind. All methods fit for one billion parameters. For eight
 # billion none fits if all weights are trained, not even where one model learns and no other is
-# held. With LoRA it fits on one card, and much room is left for activations and the cache. The
+# held. DPO with LoRA fits on one card, and much room is left for activations and the cache. The
 # logits explain why libraries compute the loss in pieces: with a vocabulary of this size they take
 # more than all that activation checkpointing keeps.
 #
@@ -558,8 +560,8 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # them. When it learns, it computes with all tokens at once. For large models OpenRLHF's authors say
 # that writing takes 80 % of the time ([README](https://github.com/OpenRLHF/OpenRLHF)), and where
 # answers are long chains of thought, as reported, more than 90 %
-# (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). That is why vLLM is the first thing that
-# is added to GRPO.
+# (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So a faster way of
+# writing saves most, and vLLM is such a way.
 #
 # ## The studies on several machines
 #
@@ -581,7 +583,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # ---
 # ## Three lines to take away
 #
-# 1. Several processes give the same DPO, but another draw of GRPO. Test a new set-up with DPO.
+# 1. Several processes give the same DPO, but another draw of RLOO or GRPO. Test a new set-up with DPO.
 # 2. A trained model takes 16 bytes a parameter, a frozen one 2. LoRA turns most of the first kind
 #    into the second.
 # 3. With size the learning rate falls and writing takes most of the time, so a library that writes
