@@ -345,11 +345,11 @@ for line in METRICS.split("\n")[1:-1]:
 table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
-# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$
-# and in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is larger by a factor of
-# about the number of tokens in an answer. And GRPO's `loss` tells nothing about progress. The advantages of
-# each group sum to 0, so all that is left of the first term is that long answers have more tokens
-# than short ones; the rest is the price of the KL, which rises while the policy learns.
+# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$ and
+# in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is larger by a factor of
+# about the number of tokens in an answer. And GRPO's `loss` tells nothing about progress. The
+# advantages of each group sum to 0, so all that is left of the first term is that long answers have
+# more tokens than short ones; the rest is the price of the KL, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
@@ -400,8 +400,9 @@ sampled = [*said]
 # on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
 # our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Other switches change
 # the gradient as well. Below is one batch. The first row has the first paper's KL and the average
-# over all tokens; it is the loss of our stage (`make trl` tests that to five digits). Beside it stand the others: the cosine of the
-# angle between their gradient and the first, and how long it is compared with the first.
+# over all tokens; it is the loss of our stage (`make trl` tests that to five digits). Beside it
+# stand the others: the cosine of the angle between their gradient and the first, and how long it is
+# compared with the first.
 
 # %%
 trainer = online("GRPO", grpo_config, "ppo", **still)

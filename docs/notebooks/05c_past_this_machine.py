@@ -199,15 +199,15 @@ print(f"as far as training moved one:   {moved:.1e}")
 
 # %% [markdown]
 # The two models are the same but for rounding: the mean of 64 gradients is the mean of two means of
-# 32. That holds for DPO and for the reward model, whose losses are means over pairs. SFT's loss is a
-# mean over tokens, so there the library has to divide by the number of tokens on all processes. The
-# comparison gives a good first test of any set-up with several processes: train a few steps on one and on
-# two, and compare the weights.
+# 32. That holds for DPO and for the reward model, whose losses are means over pairs. SFT's loss is
+#     a mean over tokens, so there the library has to divide by the number of tokens on all
+#     processes. The comparison gives a good first test of any set-up with several processes: train
+#     a few steps on one and on two, and compare the weights.
 #
 # GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
 # both would write the same answers. So a training on two processes is a training with other draws,
-# and its weights cannot be compared unless both are given the same answers. Here is RLOO, thirty rounds of it, with two seeds on one
-# process, and with the first seed on two:
+# and its weights cannot be compared unless both are given the same answers. Here is RLOO, thirty
+# rounds of it, with two seeds on one process, and with the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -434,12 +434,13 @@ print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 # has trained.
 #
 # Now the same formulas for Llama 3.2 with one billion parameters and Llama 3.1 with eight. Their
-# shapes stand in the code of torchtune
-# ([1 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_2/_model_builders.py),
-# [8 B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
-# All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among
-# several cards. PPO trains a policy and a critic and holds a reference and a reward model, all of
-# the same size. A program such as vLLM, which writes the answers, holds the policy once more.
+# shapes stand in the code of torchtune ([1
+# B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_2/_model_builders.py),
+# [8
+# B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
+# All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among several cards. PPO
+# trains a policy and a critic and holds a reference and a reward model, all of the same size. A
+# program such as vLLM, which writes the answers, holds the policy once more.
 
 # %%
 LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
@@ -583,7 +584,8 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # ---
 # ## Three lines to take away
 #
-# 1. Several processes give the same DPO, but another draw of RLOO or GRPO. Test a new set-up with DPO.
+# 1. Several processes give the same DPO, but another draw of RLOO or GRPO. Test a new set-up with
+#    DPO.
 # 2. A trained model takes 16 bytes a parameter, a frozen one 2. LoRA turns most of the first kind
 #    into the second.
 # 3. With size the learning rate falls and writing takes most of the time, so a library that writes
