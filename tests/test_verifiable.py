@@ -7,6 +7,8 @@ import pytest
 import torch
 from small_models import of_few_words
 
+from rlhf_explained.measured import of_studies
+from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import pack
 from rlhf_explained.studies import verifiable
 from rlhf_explained.studies.verifiable import Rule, asked, judge, pass_at_k
@@ -81,8 +83,6 @@ def test_the_exam_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_answers_are_what_the_policy_says() -> None:
     """The marks of a policy's answers are those of the texts that it gave."""
-    from rlhf_explained.pipeline import RunConfig, run
-
     lesson, few = Lesson(0), asked(held_out=True)[:3]
     with torch.no_grad():
         given = verifiable.answers(run(RunConfig(seed=0)).policy("sft"), few, 4, lesson)
@@ -93,3 +93,8 @@ def test_answers_are_what_the_policy_says() -> None:
             assert world_tokenizer().encode(text) is not None
             assert right is any(answer in text for answer in question.answers) or not right
             assert has_form or not right
+
+
+def test_pages_read_pass_at_k_for_the_attempts_that_were_measured() -> None:
+    assert of_studies.ATTEMPTED == verifiable.ATTEMPTED
+    assert set(of_studies.RULES) == set(verifiable.SETTINGS)

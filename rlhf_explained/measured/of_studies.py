@@ -80,6 +80,7 @@ RULES = {
     "base_correct": "a reward for content without SFT",
     "base_both": "a reward for both without SFT",
 }
+ATTEMPTED = (1, 2, 4, 8, 16, 32, 64)
 SPEEDS = ("fast", "slow")
 SHARES = ("0.05", "0.3", "0.7")
 ALPHA = 0.05
@@ -380,6 +381,46 @@ def curation_verdict() -> tuple[str, str]:
     return text, f"PPO against either, at each share; {results.origin}; {_NOISE}"
 
 
+RULE_GAPS = {
+    "content": (("correct", "right"), ("sft", "right")),
+    "content-colder": (("correct", "right"), ("sft", "right_0.5")),
+    "content-coldest": (("correct", "right"), ("sft", "right_0.0")),
+    "content-imitation": (("correct", "right"), ("imitation", "right")),
+    "content-kl": (("correct_kl", "right"), ("correct", "right")),
+    "form": (("form", "accuracy"), ("sft", "accuracy")),
+    "form-kl": (("form_kl", "accuracy"), ("form", "accuracy")),
+    "both": (("both", "right"), ("correct", "right")),
+    "tenfold": (("form_tenfold", "right"), ("both", "right")),
+    "no-sft": (("base_correct", "right"), ("correct", "right")),
+    "no-sft-both": (("base_both", "right"), ("base_correct", "right")),
+}
+"""What is compared of the rewards that a rule gives: a setting's share, and the one it is above."""
+
+
+def rule_gap(name: str) -> tuple[str, str]:
+    """One of `RULE_GAPS` in percentage points; all of them are one family for Holm's procedure."""
+    results = stored("verifiable")
+    gap = corrected(
+        {
+            key: _gap(results.values(*one), results.values(*other))
+            for key, (one, other) in RULE_GAPS.items()
+        }
+    )[name]
+    noise = ", which is within the noise" * (gap.p > ALPHA)
+    about = " against ".join(f"{setting}: {what}" for setting, what in RULE_GAPS[name])
+    return f"{'+' * (gap.mean > 0)}{within(gap, points)}{noise}", (
+        f"{about}; {results.origin}; {_NOISE}"
+    )
+
+
+def pass_at(setting: str, attempts: int) -> tuple[str, str]:
+    """The share of questions with a right answer among so many attempts."""
+    results, place = stored("verifiable"), ATTEMPTED.index(attempts)
+    found = [row["pass_at"][place] for row in results.rows if row["setting"] == setting]
+    about = f"{RULES[setting]}: pass@{attempts}, mean of {results.origin}, 95 % interval"
+    return within(Interval.of(found), share), about
+
+
 def _change(setting: str, quantity: str) -> Interval:
     return Interval.of(ablation(setting, quantity))
 
@@ -461,6 +502,11 @@ VALUES: dict[str, _Entry] = {
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
     "curation-verdict": curation_verdict,
+}
+VALUES |= {f"rules-{name}": partial(rule_gap, name) for name in RULE_GAPS}
+VALUES |= {
+    _named("pass-at", str(attempts), setting): partial(pass_at, setting, attempts)
+    for attempts, setting in product((1, 64), ("base", "sft", "correct", "base_correct"))
 }
 VALUES |= {_named("ablations", setting): partial(_of_change, setting) for setting in ABLATIONS}
 VALUES |= {

@@ -18,6 +18,7 @@ from rlhf_explained.figures.colours import (
 )  # fmt: skip
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
+from rlhf_explained.measured.of_studies import ATTEMPTED
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval, stored
 
@@ -70,10 +71,6 @@ def shares(run: Run) -> tuple[Table, Table]:
             tries,
         ),
     )
-
-
-ATTEMPTED = (1, 2, 4, 8, 16, 32, 64)
-"""As in the study, which imports torch."""
 
 
 @figure(
