@@ -14,7 +14,6 @@
 #       page: trl, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
 #       a-file-of-your-own-preferences: own data, jsonl, load_dataset, custom dataset
-#       other-draws-other-starts: variance between runs, random seeds
 #       where-is-ppo: ppo removed from trl
 # ---
 
@@ -53,7 +52,6 @@ import warnings
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean, variance
 from unittest.mock import patch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
@@ -84,7 +82,6 @@ from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import score
 from rlhf_explained.stages import dpo, grpo, reward_model
 from rlhf_explained.stages.evaluation import result
-from rlhf_explained.studies import Interval, stored
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
 from rlhf_explained.world.tokenizer import EOS, PAD, world_tokenizer
@@ -604,42 +601,9 @@ for name, answers in exams.items():
 # answers, and slowly part.
 #
 # So wherever TRL's training and ours give clearly different results, they were given different
-# rows, other random numbers or other settings.
-#
-# ## Other draws, other starts
-#
-# Left alone, TRL shuffles and samples with random numbers of its own. Then its training is one of
-# many that could have come out, and so is ours. How far do they lie apart? TRL has trained each
-# method five times from each of five starts, and
-# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) twice from each.
-# The first three columns have mean gold and the difference, compared start by start, with its 95 %
-# interval. Then come standard deviations: of draws from one start, and of what the starts would
-# have without the spread of the draws. TRL's RLOO has another loss than ours, as was said above.
-
-# %%
-study, methods, lines = stored("trl_draws"), stored("methods"), []
-for method in ("dpo", "grpo", "rloo"):
-    names = [name for name in study.config if name.startswith(method)]
-    draws = list(zip(*(study.values(name, "gold") for name in names), strict=True))
-    means, ours = list(map(fmean, draws)), methods.values(method, "gold")
-    gap = Interval.of([one - other for one, other in zip(means, ours, strict=True)])
-    twice = methods.values(method, "draws_apart")  # two draws: half of its square is a variance
-    by_draw = fmean(map(variance, draws)), fmean(far * far for far in twice) / 2
-    of_starts = (  # what draws add to the means of five, or of two, is taken off
-        max(variance(means) - by_draw[0] / 5, 0),
-        max(variance(ours) - by_draw[1] / 2, 0),
-    )
-    spreads = [spread**0.5 for spread in (*by_draw, *of_starts)]
-    numbers = (fmean(means), fmean(ours), gap.mean, *spreads)
-    shown = [f"{number:z.2f}" for number in numbers]
-    shown[2] += f" ± {gap.reach:.2f}"
-    lines.append((method.upper(), *shown))
-headings = ("TRL", "ours", "difference", "draws, TRL", "draws, ours")
-table(("method", *headings, "starts, TRL", "starts, ours"), *lines)
-
-# %% [markdown]
-# Where the interval contains 0, these trainings do not show that the two differ. If two set-ups are
-# compared by one training of each, a difference as small as these spreads says nothing.
+# rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
+# their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
+# from every start.
 #
 # ## Where is PPO?
 #
