@@ -413,6 +413,14 @@ def rule_gap(name: str) -> tuple[str, str]:
     )
 
 
+def extremes(setting: str, quantity: str) -> tuple[str, str]:
+    """The least and the most that a rule led to on any seed."""
+    results = stored("verifiable")
+    found, show = results.values(setting, quantity), _SHOWN.get(quantity, number)
+    about = f"{RULES[setting]}: {quantity}, least and most of {results.origin}"
+    return f"{show(min(found))} to {show(max(found))}", about
+
+
 def pass_at(setting: str, attempts: int) -> tuple[str, str]:
     """The share of questions with a right answer among so many attempts."""
     results, place = stored("verifiable"), ATTEMPTED.index(attempts)
@@ -504,6 +512,12 @@ VALUES: dict[str, _Entry] = {
     "curation-verdict": curation_verdict,
 }
 VALUES |= {f"rules-{name}": partial(rule_gap, name) for name in RULE_GAPS}
+VALUES |= {
+    _named("rules", setting, quantity, "extremes"): partial(extremes, setting, quantity)
+    for setting, quantity in product(
+        ("sft", "correct", "correct_kl", "base_correct"), ("aside", "gold")
+    )
+}
 VALUES |= {
     _named("pass-at", str(attempts), setting): partial(pass_at, setting, attempts)
     for attempts, setting in product((1, 64), ("base", "sft", "correct", "base_correct"))
