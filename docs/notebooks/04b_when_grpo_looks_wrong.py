@@ -247,10 +247,10 @@ for size in (2, 4, 8, 16, 32):
 # signal; what a large group buys is a better estimate of the mean and the spread.
 #
 # A learned reward ties only where two answers are the same or were both cut off, so few groups are
-# silent. With our reward model and 128 answers in every round, in groups of two to 32:
+# silent. With our reward model and 128 answers in every round, in groups of two, eight and 32:
 
 # %%
-outcome("group_2", "group_4", "usual", "group_16", "group_32")
+outcome("group_2", "usual", "group_32")
 
 # %% [markdown]
 # ## Why is the clip ratio always 0?
@@ -400,7 +400,7 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
 # than the policy, or computes in bfloat16:
 
 # %%
-outcome("usual", "older", "older_weighted", "older_masked", "bfloat16", "bfloat16_weighted")
+outcome("usual", "older", "older_weighted", "older_masked", "bfloat16")
 print()
 for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")

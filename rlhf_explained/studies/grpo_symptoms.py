@@ -89,7 +89,7 @@ SETTINGS: dict[str, Symptom] = {
     "epochs_2": Symptom(replace(USUAL, epochs=2)),
     "epochs_4": Symptom(replace(USUAL, epochs=4)),
     "no_kl": Symptom(replace(USUAL, kl_coef=0.0)),
-    **{f"group_{size}": in_groups_of(size) for size in (2, 4, 16, 32)},
+    **{f"group_{size}": in_groups_of(size) for size in (2, 32)},
     "limit_10": Symptom(SHORT),
     "limit_10_left_out": Symptom(SHORT, leaves_out=True),
     "by_answer": Symptom(average="answer"),
@@ -103,7 +103,6 @@ SETTINGS: dict[str, Symptom] = {
     "older_weighted": Symptom(lag=8, correction="token_truncate"),
     "older_masked": Symptom(lag=8, correction="sequence_mask"),
     "bfloat16": Symptom(bfloat16=True),
-    "bfloat16_weighted": Symptom(bfloat16=True, correction="token_truncate"),
 }
 
 
