@@ -426,7 +426,7 @@ def pass_at(setting: str, attempts: int) -> tuple[str, str]:
     results, place = stored("verifiable"), ATTEMPTED.index(attempts)
     found = [row["pass_at"][place] for row in results.rows if row["setting"] == setting]
     about = f"{RULES[setting]}: pass@{attempts}, mean of {results.origin}, 95 % interval"
-    return within(Interval.of(found), share), about
+    return _with_reach(Interval.of(found), share), about
 
 
 def _change(setting: str, quantity: str) -> Interval:
@@ -435,10 +435,8 @@ def _change(setting: str, quantity: str) -> Interval:
 
 def _of_method(name: str, quantity: str) -> tuple[str, str]:
     found, show = Interval.of(method(name, quantity)), _SHOWN.get(quantity, number)
-    # Best-of-n's KL is a bound, the same for every seed; so is the number of labels.
-    text = within(found, show) if found.reach else show(found.mean)
     origin = stored("methods").origin
-    return text, f"{METHODS[name]}: {quantity}, mean of {origin}, 95 % interval"
+    return _with_reach(found, show), f"{METHODS[name]}: {quantity}, mean of {origin}, 95 % interval"
 
 
 def _of_change(setting: str) -> tuple[str, str]:
@@ -449,7 +447,12 @@ def _of_change(setting: str) -> tuple[str, str]:
 def _of(study: str, setting: str, quantity: str) -> tuple[str, str]:
     results, show = stored(study), _SHOWN.get(quantity, number)
     about = f"{setting}: {quantity}, mean of {results.origin}, 95 % interval"
-    return within(results.interval(setting, quantity), show), about
+    return _with_reach(results.interval(setting, quantity), show), about
+
+
+def _with_reach(found: Interval, show: Callable[[float], str]) -> str:
+    """A mean with its interval; alone where every seed has the same, as with a bound or a count."""
+    return within(found, show) if found.reach else show(found.mean)
 
 
 def _count(value: float) -> str:
@@ -513,7 +516,7 @@ VALUES: dict[str, _Entry] = {
 }
 VALUES |= {f"rules-{name}": partial(rule_gap, name) for name in RULE_GAPS}
 VALUES |= {
-    _named("rules", setting, quantity, "extremes"): partial(extremes, setting, quantity)
+    _named("verifiable", setting, quantity, "extremes"): partial(extremes, setting, quantity)
     for setting, quantity in product(
         ("sft", "correct", "correct_kl", "base_correct"), ("aside", "gold")
     )
