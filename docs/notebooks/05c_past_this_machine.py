@@ -101,9 +101,11 @@ def table(headings, *rows):
 # and takes its share of each batch. Before each step the processes average their gradients, so all
 # copies of the model stay the same.
 #
-# For DPO that needs three lines. `PartialState` comes first and tells a process which of how many
-# it is. Each process gets its share of the batch. Only the first one saves. The rest is the script
-# that one would write for one process:
+# For DPO that needs four lines. `PartialState` comes first and tells a process which of how many
+# it is. Each process gets its share of the batch. Only the first one saves. The fourth line leaves
+# out the last batch of an epoch if there are too few rows for it, because several processes would
+# fill it up with rows from the beginning, and train on other rows than one process does. The rest
+# is the script that one would write for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -137,6 +139,7 @@ trainer = DPOTrainer(
         save_strategy="no", disable_tqdm=True,
         max_steps=100,
         per_device_train_batch_size=64 // state.num_processes,
+        dataloader_drop_last=True,
         beta=1.0,
         learning_rate=rate,
         lr_scheduler_type="polynomial",
