@@ -311,10 +311,11 @@ for name, policy, numbers, adam in (
 table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
-# LoRA trains a small part of the numbers, and Adam keeps two moments for these alone. What remains
-# is the model itself, which has to be in memory in any case. For a student of this size nothing is
-# gained by that. The saving is large where the weights are many, and the next section says how
-# large.
+# LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The exams
+# are no verdict on either way: each was trained once, with a learning rate that nobody has tuned.
+# They show that a few numbers can be enough. What remains in memory is the model itself. For a
+# student of this size little is saved. The next section says how much it is where the weights are
+# many.
 #
 # ## How much memory
 #
