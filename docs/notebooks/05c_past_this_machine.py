@@ -201,10 +201,10 @@ print(f"largest difference of a weight: {apart:.1e}")
 print(f"as far as training moved one:   {moved:.1e}")
 
 # %% [markdown]
-# The two models are the same but for rounding: the mean of 64 gradients is the mean of two means of
-# 32. That holds for SFT, for the reward model and for DPO, whose batches are fixed before training.
-# It gives a good first test of any set-up with several processes: train a few steps on one and on
-# two, and compare the weights.
+# The two models are the same but for rounding, because the mean of all gradients is the mean of the
+# two halves' means. That holds for SFT, for the reward model and for DPO, whose batches are fixed
+# before training. It gives a good first test of any set-up with several processes: train a few
+# steps on one and on two, and compare the weights.
 #
 # GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
 # both would write the same answers. So a training on two processes is a training with other draws,
