@@ -390,6 +390,7 @@ for beta in (grpo_config.kl_coef, trl.GRPOConfig.beta):
         **published,
     )  # fmt: skip
     marks = result(lesson.examine(trained(trainer), sft, judge))
+    hugging_face.save(trainer.model, f"beta_{beta}")
     shown = (f"{name} {marks[name]:.3f} " for name in ("gold", "proxy", "kl"))
     print(f"beta {beta}:", *shown)
 sampled = [*said]
@@ -399,13 +400,14 @@ sampled = [*said]
 # `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
 # on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
 # our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Other switches change
-# the gradient as well. Below is one batch. The first row has the first paper's KL and the average
-# over all tokens; it is the loss of our stage (`make trl` tests that to five digits). Beside it
-# stand the others: the cosine of the angle between their gradient and the first, and how long it is
-# compared with the first.
+# the gradient as well. Below is one batch, of the policy that was trained with a price just above.
+# The first row has the first paper's KL and the average over all tokens; it is the loss of our
+# stage (`make trl` tests that to five digits). Each row has the cosine of the angle between its
+# gradient and the first one, and its length compared with the first.
 
 # %%
-trainer = online("GRPO", grpo_config, "ppo", **still)
+priced = partial(online, "GRPO", grpo_config, f"beta_{grpo_config.kl_coef}", **still)
+trainer = priced()
 torch.manual_seed(0)
 prompts = [{**row} for row in asked[:16] for _ in range(grpo_config.group_size)]
 inputs = trainer._generate_and_score_completions(prompts)
@@ -413,7 +415,7 @@ inputs = trainer._generate_and_score_completions(prompts)
 
 def slope(**own):
     """Loss and gradient of one of TRL's losses on the batch."""
-    trainer = online("GRPO", grpo_config, "ppo", **still, **own)
+    trainer = priced(**own)
     trainer.current_gradient_accumulation_steps = 1
     loss = trainer._compute_loss(trainer.model, inputs)
     loss.backward()
@@ -448,7 +450,7 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 # were cut off.)
 
 # %%
-trainer = online("GRPO", grpo_config, "ppo", **still)
+trainer = priced()
 trainer.reward_funcs = [load("reward_model", judges=True)]
 trainer.reward_processing_classes = [tokenizer]
 questions = [row["prompt"] for row in prompts]

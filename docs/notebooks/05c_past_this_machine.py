@@ -101,9 +101,11 @@ def table(headings, *rows):
 # and takes its share of each batch. Before each step the processes average their gradients, so all
 # copies of the model stay the same.
 #
-# For DPO that needs three lines. `PartialState` comes first and tells each process its number and
-# how many there are. Each process gets its share of the batch. Only the first one saves. The rest
-# is the script that one would write for one process:
+# For DPO that needs four lines. `PartialState` comes first and tells each process its number and
+# how many there are. Each process gets its share of the batch. Only the first one saves. The fourth
+# line leaves out the last batch of an epoch if there are too few rows for it, because several
+# processes would fill it up with rows from the beginning, and train on other rows than one process
+# does. The rest is the script that one would write for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -137,6 +139,7 @@ trainer = DPOTrainer(
         save_strategy="no", disable_tqdm=True,
         max_steps=100,
         per_device_train_batch_size=64 // state.num_processes,
+        dataloader_drop_last=True,
         beta=1.0,
         learning_rate=rate,
         lr_scheduler_type="polynomial",
@@ -198,11 +201,11 @@ print(f"largest difference of a weight: {apart:.1e}")
 print(f"as far as training moved one:   {moved:.1e}")
 
 # %% [markdown]
-# The two models are the same but for rounding: the mean of 64 gradients is the mean of two means of
-# 32. That holds for DPO and for the reward model, whose losses are means over pairs. SFT's loss is
-#     a mean over tokens, so there the library has to divide by the number of tokens on all
-#     processes. The comparison gives a good first test of any set-up with several processes: train
-#     a few steps on one and on two, and compare the weights.
+# The two models are the same but for rounding, because the mean of all gradients is the mean of the
+# two halves' means. That holds for DPO and for the reward model, whose losses are means over pairs.
+# SFT's loss is a mean over tokens, so there the library has to divide by the number of tokens on
+# all processes. The comparison gives a good first test of any set-up with several processes: train
+# a few steps on one and on two, and compare the weights.
 #
 # GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
 # both would write the same answers. So a training on two processes is a training with other draws,
@@ -309,10 +312,11 @@ for name, policy, numbers, adam in (
 table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
-# LoRA trains a small part of the numbers, and Adam keeps two moments for these alone. What remains
-# is the model itself, which has to be in memory in any case. For a student of this size nothing is
-# gained by that. The saving is large where the weights are many, and the next section says how
-# large.
+# LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The exams
+# are no verdict on either way: each was trained once, with a learning rate that nobody has tuned.
+# They show that a few numbers can be enough. What remains in memory is the model itself. For a
+# student of this size little is saved. The next section says how much it is where the weights are
+# many.
 #
 # ## How much memory
 #
