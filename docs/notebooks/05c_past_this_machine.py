@@ -114,7 +114,7 @@ import sys
 
 from accelerate import PartialState
 
-state = PartialState(cpu=True)  # before all else
+state = PartialState(cpu=True)  # before all else, or each believes to be alone
 
 import torch
 from datasets import Dataset

@@ -85,7 +85,7 @@ def shares(run: Run) -> tuple[Table, Table]:
 )
 def verifiable_rewards(run: Run, right: Table, tries: Table) -> draw.Figure:
     """A mark for each seed of each policy; and one curve each for four policies."""
-    figure, _ = draw.page(580)
+    figure, _ = draw.page(548)
     _by_policy(figure, right)
     _by_attempts(figure, tries)
     draw.notes(figure, stored("verifiable").origin)
@@ -105,14 +105,14 @@ def _by_policy(figure: draw.Figure, table: Table) -> None:
 
 
 def _by_attempts(figure: draw.Figure, table: Table) -> None:
-    frame = (34, 340, draw.WIDTH - 48, 180)
+    frame = (34, 308, draw.WIDTH - 48, 180)
     title = "Questions solved", "%, one attempt being right"
     axes = draw.panel(figure, frame, *title, "attempts, each doubling the last")
     xs = [log2(attempts) for attempts in ATTEMPTED]
     for row, (name, look) in enumerate(CURVES.values()):
         draw.means(axes, xs, table.where("policy", name), "solved", look)
         colour, dash, marker = look  # and its key, where there is room
-        y = 52 - 13 * row
+        y = 44 - 11 * row
         axes.plot([3.3, 3.9], [y, y], color=colour, linestyle=dash, linewidth=1.7)
         axes.plot(3.6, y, marker, color=colour, markersize=4.5)
         labels.write(axes, name, (4.05, y), (0, -4), colour, xycoords="data", ha="left")
