@@ -101,15 +101,22 @@ changes = corrected(
 
 
 def outcome(*settings):
-    """Gold after training, over five seeds, and whether the change is beyond the noise."""
+    """Gold, KL and length after training, over five seeds; which changes of gold count."""
+    found = {"lower": [], "higher": [], "not told apart": []}
     print(" " * 17, "    gold    KL  length    change in gold")
     for name in settings:
         gold, kl, length = (study.interval(name, what).mean for what in ("gold", "kl", "length"))
-        line = f"{name.replace('_', ' '):17}{gold:9.2f}{kl:6.2f}{length:8.1f}"
+        shown = name.replace("_", " ")
+        line = f"{shown:17}{gold:9.2f}{kl:6.2f}{length:8.1f}"
         if gap := changes.get(name):
-            noise = "" if gap.p <= 0.05 else "  within the noise"
-            line += f"    {gap.mean:+.2f} ± {gap.reach:.2f}{noise}"
+            line += f"    {gap.mean:+.2f} ± {gap.reach:.2f}"
+            counts = gap.p <= 0.05
+            where = ("lower" if gap.mean < 0 else "higher") if counts else "not told apart"
+            found[where].append(shown)
         print(line)
+    print(
+        "gold " + "; ".join(f"{how}: {', '.join(names)}" for how, names in found.items() if names)
+    )
 
 
 IN_TRL = {
@@ -142,8 +149,8 @@ def by_tens(name, *quantities):
 # `outcome` shows what a training with another setting led to. Gold is the labeler's true reward, KL
 # is in nats an answer from the SFT policy, length is in tokens. Each change is taken seed by seed,
 # and ± is its 95 % interval. All changes of this page together are corrected for their number by
-# Holm's procedure. Five seeds show large effects only: “within the noise” does not mean that there
-# is no effect.
+# Holm's procedure, and the last line says which of them count. Five seeds show large effects only:
+# “not told apart” does not mean that there is no effect.
 #
 # ---
 # ## Why is the loss 0, and why does it rise?
