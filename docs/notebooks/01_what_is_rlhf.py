@@ -530,9 +530,9 @@ figure("timeline")
 # ---
 # ## Test your understanding
 #
-# Five questions, and harder ones, with answers: [quiz](../guide/quiz.md).
+# Five questions and harder ones: [quiz](../guide/quiz.md).
 #
 # ## What's next?
 #
-# Change something above and run it again: another prompt, another β, `RunConfig(seed=1)`. Or go on
+# Change something and run it again: another prompt, another β, `RunConfig(seed=1)`. Or go on
 # to [reward modeling](02_reward_modeling.py).

@@ -228,7 +228,7 @@ print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
 # ## Why the loss starts at 0.6931, and when it stays there
 #
 # At the start policy and reference agree, so each margin is 0, and −log σ(0) = log 2: a coin toss.
-# The floor is not 0 but what is uncertain in the labels, as above. A loss that *stays* at exactly
+# The floor is what is uncertain in the labels, as above. A loss that *stays* at exactly
 # 0.6931 has margins of 0 for one of four reasons, the last as found in
 # [TRL #1627](https://github.com/huggingface/trl/issues/1627):
 
@@ -298,9 +298,9 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 # the reward is a mean of logarithms, in which an answer that is nearly given up weighs most, and
 # below some β it falls for the chosen ones too. So the fall alone proves no fault.
 #
-# It can be an alarm all the same. What was derived is about the best policy, and both answers are
-# the reference's own, which they are not in most collections of pairs. The probability that is lost
-# may go to answers that nobody compared, and even to the opposite of the chosen ones. Razin et al.
+# It can be an alarm all the same. What was derived is about the best policy, and about pairs of the
+# reference's own answers, which most collections do not have. The probability that is lost may go
+# to answers that nobody compared, and even to the opposite of the chosen ones. Razin et al.
 # ([2024](../reference/bibliography.md#razin2024)) call it *likelihood displacement*: trained by DPO
 # on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4 %.
 # The loss does not show where probability goes. New samples do.

@@ -21,7 +21,7 @@
 # %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
 
 # %% [markdown]
-# # TRL's arguments, metrics and traps
+# # TRL's names and traps
 #
 # TRL has names of its own for what this site explains: arguments that you set, and metrics that it
 # logs. This notebook puts each of them beside our name for it, with both values on one real batch.
@@ -201,14 +201,14 @@ table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 # %% [markdown]
 # Some of TRL's arguments ask for what is fixed in our stages:
 #
-# - `completion_only_loss` (SFT): our loss counts the response alone. The default, `None`, does the
-#   same wherever rows have a prompt and a completion.
-# - `center_rewards_coefficient` (reward model) is a term of the loss that keeps scores near 0. Ours
-#   are shifted to a mean of 0 after training.
-# - `precompute_ref_log_probs` (DPO): we compute the reference's log-probabilities once. By default
-#   TRL does it at each step.
-# - `loss_type` (GRPO): ours is the mean over all tokens, which TRL calls `dapo`, its default.
-# - `use_bias_correction_kl` (GRPO) is our `kl_in="loss_ratio_k3"`, and is on by default.
+# - `SFTConfig(completion_only_loss=…)`: our loss counts the response alone. The default, `None`,
+#   does the same wherever rows have a prompt and a completion.
+# - `RewardConfig(center_rewards_coefficient=…)` is a term of the loss that keeps scores near 0.
+#   Ours are shifted to a mean of 0 after training.
+# - `DPOConfig(precompute_ref_log_probs=True)`: we compute the reference's log-probabilities once.
+#   By default TRL does it at each step.
+# - `GRPOConfig(loss_type=…)`: ours is the mean over all tokens, which is TRL's default, `dapo`.
+# - `GRPOConfig(use_bias_correction_kl=True)` is our `kl_in="loss_ratio_k3"`, and the default.
 # - `max_grad_norm`: gradients are clipped at 1, as ours are.
 #
 # ## Which metric means what

@@ -24,7 +24,7 @@
 # %pip install --quiet rlhf_explained.whl "trl>=1.16" peft
 
 # %% [markdown]
-# # Past this machine: processes, LoRA, memory
+# # Past this machine
 #
 # Everything else on this site fits into one process on one processor. The models that people use
 # are ten thousand times as large as our student, or more. This notebook does with the student what

@@ -11,6 +11,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from jupyter_core.utils import ensure_event_loop
+
 from rlhf_explained import parallel
 from rlhf_explained.pipeline import Progress
 from rlhf_explained.report import progress_bars
@@ -55,5 +57,7 @@ def _run(path: Path, python: Path, show: Progress) -> None:
         except CellError as error:
             cell, line, what = error.args
             raise CellError(cell, line, f"{path.name}: {what}") from None
+        finally:
+            ensure_event_loop().close()  # that of this thread, which nbclient leaves open
     told(len(notebook.cells), len(notebook.cells))
     stored.store(path, notebook, python, time.perf_counter() - began)
