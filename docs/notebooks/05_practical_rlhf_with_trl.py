@@ -409,13 +409,16 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
+# The answers became shorter, as the file asks. Their gold reward rose as well, because a short
+# answer seldom has an aside.
+#
 # `preferences.read` is ours. It names the line and the field of whatever cannot be used. The reader
 # of `datasets`, which TRL's command line uses, puts `None` where a field is missing, and the
 # mistake is found later or not at all:
 
 # %%
 broken = work / "broken.jsonl"
-broken.write_text("".join(lines[:2]) + '{"prompt": "tell me a joke .", "chosen": "no ."}\n')
+broken.write_text("".join(lines[:2]) + '{"prompt": "tell me a joke .", "chosen": "tokyo ."}\n')
 one = datasets.load_dataset("json", data_files=str(broken), split="train")[2]
 print("datasets:", one)
 try:
