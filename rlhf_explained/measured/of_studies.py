@@ -413,6 +413,10 @@ def rule_gap(name: str) -> tuple[str, str]:
     )
 
 
+DRIFT = {"before": "sft", "free": "correct", "held": "correct_kl", "pretrained": "base_correct"}
+"""Settings by the name under which a page shows what became of a habit that no rule looks at."""
+
+
 def extremes(setting: str, quantity: str) -> tuple[str, str]:
     """The least and the most that a rule led to on any seed."""
     results = stored("verifiable")
@@ -516,10 +520,9 @@ VALUES: dict[str, _Entry] = {
 }
 VALUES |= {f"rules-{name}": partial(rule_gap, name) for name in RULE_GAPS}
 VALUES |= {
-    _named("verifiable", setting, quantity, "extremes"): partial(extremes, setting, quantity)
-    for setting, quantity in product(
-        ("sft", "correct", "correct_kl", "base_correct"), ("aside", "gold")
-    )
+    _named("drift", name, quantity): partial(extremes, setting, quantity)
+    for name, setting in DRIFT.items()
+    for quantity in ("aside", "gold")
 }
 VALUES |= {
     _named("pass-at", str(attempts), setting): partial(pass_at, setting, attempts)
