@@ -513,7 +513,7 @@ figure("demonstrations-preferences")
 figure("timeline")
 
 # %% [markdown]
-# Sources for each step: [history](../guide/history.md).
+# Sources: [history](../guide/history.md).
 #
 # ---
 # ## Summary: key takeaways
@@ -530,9 +530,9 @@ figure("timeline")
 # ---
 # ## Test your understanding
 #
-# Five questions and harder ones: [quiz](../guide/quiz.md).
+# Try the [quiz](../guide/quiz.md).
 #
 # ## What's next?
 #
-# Change something and run it again: another prompt, another β, `RunConfig(seed=1)`. Or go on
-# to [reward modeling](02_reward_modeling.py).
+# Change something and run it again: another prompt, another β. Or go on to
+# [reward modeling](02_reward_modeling.py).

@@ -166,8 +166,8 @@ assert (gaps(implicit).sigmoid() - prefers).abs().max() < 1e-12
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
 #
-# Its mean over two answers of the reference and the labeler's coin is a sum over a matrix. At the
-# best policy its gradient is zero:
+# Its mean over two answers and the labeler's coin is a sum over a matrix. At the best policy its
+# gradient is zero:
 
 # %%
 pairs = 2 * reference.exp().outer(reference.exp())  # of either order
@@ -471,8 +471,7 @@ for _ in range(40):
 print(f"below {beta:.3f}")
 
 # %% [markdown]
-# **2.** A tenth of the labels is turned round by accident. Where does DPO lead? Is it as if β were
-# another?
+# **2.** A tenth of the labels is turned round by accident. Does DPO then act as if β were another?
 
 # %% tags=["solution"]
 *_, misled = newton(BETA, 0.9 * prefers + 0.1 * prefers.T)
@@ -500,5 +499,4 @@ table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
 # 2. 0.6931 is a coin toss. Watch the margin, not the chosen reward; and samples rather than either.
 # 3. A large β holds closer. Its unit is the labeler's: five times as decisive, five times the β.
 #
-# **Next:** change `world(0)` and run it again. Then read what each method does for the student:
-# [other ways to the same goal](../guide/methods.md).
+# **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).

@@ -10,16 +10,16 @@
 #     name: python3
 #   search:
 #     terms:
-#       page: debugging grpo, grpo troubleshooting, grpo log, grpo metrics
-#       why-is-the-loss-0-and-why-does-it-rise: loss is zero, loss increases, grad_norm
-#       the-reward-varies-and-nothing-is-learned: reward_std, gradient zero, zero advantage
-#       how-many-answers-to-each-prompt: num_generations, group size, silent groups
-#       why-is-the-clip-ratio-always-0: clip_ratio, clip ratio zero, ratio is 1, num_iterations
-#       all-answers-are-cut-off: clipped_ratio, max_completion_length, truncated
+#       page: troubleshooting
+#       why-is-the-loss-0-and-why-does-it-rise: grpo loss is 0 and then rises, loss is zero, grad_norm
+#       the-reward-varies-and-nothing-is-learned: reward_std, groups without spread, gradient 0
+#       how-many-answers-to-each-prompt: answers per prompt, num_generations, group size, silent
+#       why-is-the-clip-ratio-always-0: clip ratio always 0, clip_ratio, num_iterations
+#       all-answers-are-cut-off: answers cut at the limit, max_completion_length, truncated
 #       does-the-average-make-answers-longer: loss_type, dapo, dr_grpo, length bias
 #       the-entropy-falls: entropy collapse, entropy bonus
-#       there-is-no-kl-in-the-log: beta 0, beta zero, no kl logged, when to use kl
-#       whose-log-probabilities: temperature, top_k, top-k, top_p, sampling parameters
+#       there-is-no-kl-in-the-log: why is beta 0 by default, no kl logged
+#       whose-log-probabilities: top_k, top-k, top_p, sampling parameters
 #       the-sampler-and-the-trainer-disagree: vllm, importance sampling, TIS, sequence_mask
 # ---
 
@@ -434,4 +434,4 @@ print(f"{size} answers to each prompt")
 # 3. Know whose probabilities the tokens were drawn with. If they are not the policy's, log the
 #    importance weights.
 #
-# **Next:** [Rewards that a rule gives](../guide/verifiable-rewards.md).
+# **Next:** [RLVR](../guide/verifiable-rewards.md), where a program checks the answers.

@@ -578,30 +578,10 @@ for name, (distance, moved) in apart.items():
     lines.append((name, f"{distance:.4f}", f"{moved:.2f}", said))
 table(("training", "apart", "moved", "same sampled answers"), *lines)
 
-
-def first_other(pairs):
-    """Where two lists of answers first differ: the place, and both answers."""
-    differ = [(n, *pair) for n, pair in enumerate(pairs) if pair[0] != pair[1]]
-    return differ[0] if differ else None
-
-
-for name, said in ears.items():
-    if found := first_other(zip(*said, strict=True)):
-        place, theirs, ours = found
-        print(f"{name}, sampled answer {place}:\n  TRL: {theirs}\n  ours: {ours}")
-for name, answers in exams.items():
-    texts = ([answer.response for answer in side] for side in answers)
-    if found := first_other(zip(*texts, strict=True)):
-        place, theirs, ours = found
-        print(f"{name}, exam, answer {place}:\n  TRL: {theirs}\n  ours: {ours}")
-
 # %% [markdown]
-# What is left of a difference is rounding: the two sides add the same numbers in another order.
-# Rounding is tiny, but it can change a word. A word is drawn by comparing a random number with the
-# words' probabilities, and where that number falls right on the border between two words, one side
-# takes the one and the other side the other. If that has happened, the lines under the table show
-# the first answer that differs. From then on the two policies learn from slightly different
-# answers, and slowly part.
+# What is left of a difference is rounding: the two sides add the same numbers in another order. On
+# some processors that changes a sampled word, where a random number falls right on the border
+# between two words. From there on the two policies learn from slightly different answers, and part.
 #
 # So wherever TRL's training and ours give clearly different results, they were given different
 # rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
