@@ -11,7 +11,7 @@
 #   search:
 #     terms:
 #       page: troubleshooting
-#       why-is-the-loss-0-and-why-does-it-rise: grpo loss is 0 and then rises, loss is zero, grad_norm
+#       why-is-the-loss-0-and-why-does-it-rise: grpo loss is 0 and then rises, loss zero, grad_norm
 #       the-reward-varies-and-nothing-is-learned: reward_std, groups without spread, gradient 0
 #       how-many-answers-to-each-prompt: answers per prompt, num_generations, group size, silent
 #       why-is-the-clip-ratio-always-0: clip ratio always 0, clip_ratio, num_iterations
