@@ -11,7 +11,7 @@
 #   environment: trl
 #   search:
 #     terms:
-#       page: trl, hugging face, transformers, practical rlhf
+#       page: trl, trl tutorial, trl library, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
 #       a-file-of-your-own-preferences: own data, jsonl, load_dataset, custom dataset
 #       where-is-ppo: ppo removed from trl

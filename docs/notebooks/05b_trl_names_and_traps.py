@@ -11,7 +11,7 @@
 #   environment: trl
 #   search:
 #     terms:
-#       page: trl arguments, trl defaults, trl settings
+#       page: default arguments, settings of the trainers
 #       which-argument-means-what: trl config, trl hyperparameters
 #       which-metric-means-what: trl metrics, trl log, frac_reward_zero_std, clipped_ratio
 #       seven-traps-each-with-its-number: trl pitfalls, trl mistakes, trl beta, left padding

@@ -64,7 +64,6 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("hugging face", TRL, ""),
     ("trl ppo removed", TRL, "where-is-ppo"),
     ("frac_reward_zero_std", NAMES, "which-metric-means-what"),
-    ("trl metrics", NAMES, "which-metric-means-what"),
     ("trl beta default", NAMES, ""),
     ("lora", PAST, "adapters-in-place-of-weights"),
     ("gpu memory", PAST, "how-much-memory"),
