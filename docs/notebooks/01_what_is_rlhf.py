@@ -476,8 +476,8 @@ imitator does more often what its teachers do most often.
 """)
 
 # %% [markdown]
-# Or a person throws the bad demonstrations out, and SFT imitates the rest. The study of
-# [other ways to the same goal](../guide/methods.md) compares that too, over several seeds:
+# Or a person throws the bad demonstrations out, and SFT imitates the rest.
+# [A study](../guide/methods.md) compares that too, over several seeds:
 
 # %%
 say("{methods-verdict}")
@@ -502,8 +502,8 @@ say("{facts-verdict}")
 figure("demonstrations-preferences")
 
 # %% [markdown]
-# It is easier to say "A is better than B" than to write A. How much easier depends on the task:
-# see [why RLHF works](../guide/why-rlhf-works.md).
+# It is easier to say "A is better than B" than to write A
+# ([more](../guide/why-rlhf-works.md)).
 
 # %% [markdown]
 # ---

@@ -401,8 +401,8 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
 # Look at `sampling/importance_sampling_ratio` instead.
 #
 # Two cures are measured here. Truncated importance sampling multiplies each token's advantage by
-# its weight, cut off at 2 ([Yao et al. 2025](../reference/bibliography.md#yao2025); `weighted`).
-# TRL's default takes one weight for the whole answer, and leaves out answers above 3
+# its weight, cut off at 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
+# `weighted`). TRL's default takes one weight for the whole answer, and leaves out answers above 3
 # (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
 # than the policy, or computes in bfloat16:
 

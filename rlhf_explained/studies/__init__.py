@@ -235,7 +235,7 @@ def run(name: str, progress: Callable[[int, int], None] = lambda done, all_: Non
         "config": {key: _in_json(setting) for key, setting in study.SETTINGS.items()},
     }
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
-    lines = ",\n".join(f"  {json.dumps(_rounded(row))}" for row in rows)
+    lines = ",\n".join(json.dumps(_rounded(row), separators=(",", ":")) for row in rows)
     text = "{\n" + ",\n".join(parts) + f',\n"rows": [\n{lines}\n]\n}}\n'
     file = results_file(name)
     fresh = file.with_suffix(".new")
@@ -257,10 +257,11 @@ def _in_json(setting: Any) -> Any:
 
 
 def _rounded(value: Any) -> Any:
-    """Six digits of every number, however deep it lies."""
+    """Six digits of every number, however deep it lies; 1 for 1.0."""
     match value:
         case float():
-            return float(f"{value:.6g}")
+            short = float(f"{value:.6g}")
+            return int(short) if short.is_integer() else short
         case dict():
             return {key: _rounded(part) for key, part in value.items()}
         case list():
