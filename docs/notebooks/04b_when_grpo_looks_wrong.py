@@ -20,7 +20,7 @@
 #       the-entropy-falls: entropy collapse, entropy bonus
 #       there-is-no-kl-in-the-log: why is beta 0 by default, no kl logged
 #       whose-log-probabilities: top_k, top-k, top_p, sampling parameters
-#       the-sampler-and-the-trainer-disagree: vllm, importance sampling, TIS, sequence_mask
+#       the-sampler-and-the-trainer-disagree: importance sampling, TIS, sequence_mask
 # ---
 
 # %% tags=["install", "skip-execution"]
