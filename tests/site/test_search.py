@@ -118,7 +118,7 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
         GRPO,
         "the-reward-varies-and-nothing-is-learned",
     ),
-    ("beta 0 by default, no kl logged", GRPO, "there-is-no-kl-in-the-log"),
+    ("grpo logs no kl", GRPO, "there-is-no-kl-in-the-log"),
     ("temperature top_k whose log-probabilities", GRPO, "whose-log-probabilities"),
     ("sampler and trainer disagree", GRPO, "the-sampler-and-the-trainer-disagree"),
     ("entropy falls to 0", GRPO, "the-entropy-falls"),
