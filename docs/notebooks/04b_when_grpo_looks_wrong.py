@@ -172,10 +172,11 @@ for average in ("answer", "batch"):
 # 0 in both cases. Then the loss rises, because it contains the price of the KL, and the KL grows
 # while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
 # [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays
-# near 0 throughout. Look at the reward instead:
+# near 0 throughout. Below is a training whose loss averages each answer first. Its loss rises, and
+# so does its reward, which is what to look at:
 
 # %%
-by_tens("usual", "loss", "kl_token", "grad_norm", "reward")
+by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 
 # %% [markdown]
 # ## The reward varies, and nothing is learned
@@ -260,6 +261,9 @@ for size in (2, 4, 8, 16, 32):
 outcome("group_2", "usual", "group_32")
 
 # %% [markdown]
+# Two answers are too few here: each of them is measured against one other answer, and a lucky one
+# counts as much as a good one.
+#
 # ## Why is the clip ratio always 0?
 #
 # Because a ratio of exactly 1 is never outside of $1 \pm \varepsilon$. As long as each round is
@@ -276,6 +280,8 @@ print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
+# Few tokens are clipped, and fewer from round to round, because the learning rate falls.
+#
 # ## All answers are cut off
 #
 # A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
@@ -292,7 +298,8 @@ print()
 outcome("usual", "limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# Raise the limit: the first row of the last table has the limit of 34 tokens. And look at the share
+# The policy learns to be short, and loses what needs more words. To leave out the answers that were
+# cut off is no cure. Raise the limit: the first row of the last table has the limit of 34 tokens. And look at the share
 # of answers that are cut off in the first round, before you let the training run.
 #
 # ## Does the average make answers longer?
@@ -309,6 +316,9 @@ outcome("usual", "limit_10", "limit_10_left_out")
 outcome("usual", "by_answer", "by_constant")
 
 # %% [markdown]
+# No difference is seen here. Our answers are of similar length, and Adam hardly notices a constant
+# factor, which is all that the third average changes.
+#
 # ## The entropy falls
 #
 # While the policy learns, it becomes surer of its words, and its entropy falls (verl
@@ -325,6 +335,9 @@ print()
 outcome("usual", "entropy_bonus")
 
 # %% [markdown]
+# The bonus keeps the entropy up, and here nothing is gained by it: few groups were silent without
+# it.
+#
 # ## There is no KL in the log
 #
 # By default TRL's `beta` is 0 for GRPO. Then no reference model is loaded and no `kl` is logged
@@ -339,7 +352,8 @@ for name in ("usual", "no_kl"):
     print(f"{name.replace('_', ' '):7} the reward model's score {proxy:.2f}, gold {gold:.2f}")
 
 # %% [markdown]
-# Where a rule gives the reward, 0 is usual, because there is no learned judge whose errors a policy
+# The score rises, the KL is three times as large, and gold falls, though by very different amounts
+# on the five seeds. Where a rule gives the reward, 0 is usual, because there is no learned judge whose errors a policy
 # could find. What the rule does not check can still be exploited.
 # [The chapter on such rewards](../guide/verifiable-rewards.md) measures both, with a price on the
 # KL and without.
@@ -391,6 +405,10 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
     print(f"{name.replace('_', ' '):17} gold at the temperature it was sampled at {gold:6.2f}")
 
 # %% [markdown]
+# The colder sampler does little harm at temperature 1 here. To divide the logits trains another
+# policy, which has less gold at temperature 1 and not more at 0.5: sampled colder, it is near the
+# SFT policy's best already, and its KL is priced at that temperature.
+#
 # ## The sampler and the trainer disagree
 #
 # In large trainings another program writes the answers, such as vLLM. Its weights may be some
@@ -413,6 +431,10 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
+# In this world neither does measurable harm, with a cure or without. The weights of the older
+# sampler reach far below 1, those of bfloat16 do not. Answers of hundreds of tokens, whose weights
+# multiply, and models of billions are another matter; the cited threads report collapses there.
+#
 # ---
 # ## Exercise
 #
