@@ -428,7 +428,7 @@ def extremes(setting: str, quantity: str) -> tuple[str, str]:
 def pass_at(setting: str, attempts: int) -> tuple[str, str]:
     """The share of questions with a right answer among so many attempts."""
     results, place = stored("verifiable"), ATTEMPTED.index(attempts)
-    found = [row["pass_at"][place] for row in results.rows if row["setting"] == setting]
+    found = [float(row["pass_at"][place]) for row in results.rows if row["setting"] == setting]
     about = f"{RULES[setting]}: pass@{attempts}, mean of {results.origin}, 95 % interval"
     return _with_reach(Interval.of(found), share), about
 

@@ -59,7 +59,7 @@ def shares(run: Run) -> tuple[Table, Table]:
     for setting, (name, _) in CURVES.items():
         found = [row["pass_at"] for row in study.rows if row["setting"] == setting]
         for place, attempts in enumerate(ATTEMPTED):
-            gap = Interval.of([100 * row[place] for row in found])
+            gap = Interval.of([100.0 * row[place] for row in found])
             tries.append((name, attempts, gap.mean, gap.reach))
     right = "Right answers to held-out capitals and sums"
     return (
