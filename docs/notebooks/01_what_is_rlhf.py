@@ -502,8 +502,7 @@ say("{facts-verdict}")
 figure("demonstrations-preferences")
 
 # %% [markdown]
-# It is easier to say "A is better than B" than to write A
-# ([more](../guide/why-rlhf-works.md)).
+# It is [easier to say](../guide/why-rlhf-works.md) "A is better than B" than to write A.
 
 # %% [markdown]
 # ---

@@ -271,8 +271,8 @@ assert lower("group_2")
 # ## Why is the clip ratio always 0?
 #
 # Because a ratio of exactly 1 is never outside of $1 \pm \varepsilon$. As long as each round is
-# learned from in one step (`num_iterations=1`, and `steps_per_generation` not raised), nothing can
-# be clipped, and clipping has no effect (TRL
+# learned from in one step (`num_iterations=1`, and the steps per generation not raised), nothing
+# can be clipped, and clipping has no effect (TRL
 # [#3120](https://github.com/huggingface/trl/issues/3120),
 # [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps on a round it has work
 # to do:
@@ -292,7 +292,7 @@ outcome("usual", "epochs_2", "epochs_4")
 # without an end gets no reward or a bad one, and if all are cut, the policy sees no other reward
 # (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
 # `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that
-# were cut off are punished, or left out of the loss (`mask_truncated_completions`):
+# were cut off are punished, or left out of the loss (TRL: “mask truncated completions”):
 
 # %%
 by_tens("limit_10", "cut_off", "tokens", "reward")
@@ -371,7 +371,7 @@ for name in ("usual", "no_kl"):
 # If answers are drawn at another temperature than 1, or from the likeliest few tokens alone, then
 # their tokens were drawn with other probabilities than those that the policy gives them at
 # temperature 1. TRL divides the policy's logits by the temperature, so that both agree. With
-# `top_k` and `top_p` they do not (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
+# top-k and top-p they do not (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
 #
 # Compare the two for each token. The quotient, policy over sampler, is its importance weight. If
 # policy and sampler were one, it would be 1 everywhere. The last column is the mean over the

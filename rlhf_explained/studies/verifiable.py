@@ -294,7 +294,7 @@ def exam(policy: GPT, lesson: Lesson) -> dict[str, Any]:
 def pass_at_k(attempts: int, right: int, k: int) -> float:
     r"""Probability that at least one of k attempts is right, without bias.
 
-    $$\mathrm{pass@}k = 1 - \binom{n-c}{k} \Big/ \binom{n}{k}$$
+    $$\mathrm{pass}(k) = 1 - \binom{n-c}{k} \Big/ \binom{n}{k}$$
 
     Args:
         attempts: How many there are, $n$.
