@@ -118,7 +118,6 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
         GRPO,
         "the-reward-varies-and-nothing-is-learned",
     ),
-    ("grpo logs no kl", GRPO, "there-is-no-kl-in-the-log"),
     ("temperature top_k whose log-probabilities", GRPO, "whose-log-probabilities"),
     ("sampler and trainer disagree", GRPO, "the-sampler-and-the-trainer-disagree"),
     ("entropy falls to 0", GRPO, "the-entropy-falls"),
