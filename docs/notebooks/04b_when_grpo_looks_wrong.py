@@ -303,7 +303,7 @@ outcome("usual", "limit_10", "limit_10_left_out")
 assert lower("limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# The policy learns to be short, and loses what needs more words. To leave out the answers that were
+# The policy learns to be short, and loses gold. To leave out the answers that were
 # cut off is no cure. Raise the limit: the first row of the last table has the limit of 34 tokens.
 # And look at the share of answers that are cut off in the first round, before you let the training
 # run.

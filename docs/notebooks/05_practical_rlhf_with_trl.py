@@ -409,8 +409,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file asks. Their gold reward rose as well, because a short
-# answer seldom has an aside.
+# The answers became shorter, as the file asks. Their gold reward rose as well. The labeler
+# dislikes asides, and asides are long.
 #
 # `preferences.read` is ours. It names the line and the field of whatever cannot be used. The reader
 # of `datasets`, which TRL's command line uses, puts `None` where a field is missing, and the

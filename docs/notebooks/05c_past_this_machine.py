@@ -278,9 +278,9 @@ for processes, seed in ((1, 0), (1, 1), (2, 0)):
 table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 
 # %% [markdown]
-# The last column says how many answers of the exam are the same as in the first row. Both other
-# trainings changed most of the answers. Whoever compares two set-ups by GRPO
-# or RLOO therefore needs several seeds of each.
+# The last column says how many answers of the exam are the same as in the first row. In these three
+# trainings another number of processes changed about as many as another seed. Whoever compares two
+# set-ups by GRPO or RLOO therefore needs several seeds of each.
 #
 # ## Adapters in place of weights
 #

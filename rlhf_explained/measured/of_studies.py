@@ -395,17 +395,21 @@ RULE_GAPS = {
     "no-sft-both": (("base_both", "right"), ("base_correct", "right")),
 }
 """What is compared of the rewards that a rule gives: a setting's share, and the one it is above."""
+_MORE, _LESS = {"content", "form-kl", "no-sft"}, {"content-colder", "content-coldest", "form"}
 
 
 def rule_gap(name: str) -> tuple[str, str]:
     """One of `RULE_GAPS` in percentage points; all of them are one family for Holm's procedure."""
     results = stored("verifiable")
-    gap = corrected(
+    gaps = corrected(
         {
             key: _gap(results.values(*one), results.values(*other))
             for key, (one, other) in RULE_GAPS.items()
         }
-    )[name]
+    )
+    counting = {key: gap.mean > 0 for key, gap in gaps.items() if gap.p <= ALPHA}
+    assert counting == dict.fromkeys(_MORE, True) | dict.fromkeys(_LESS, False)
+    gap = gaps[name]
     noise = ", which is within the noise" * (gap.p > ALPHA)
     about = " against ".join(f"{setting}: {what}" for setting, what in RULE_GAPS[name])
     return f"{'+' * (gap.mean > 0)}{within(gap, points)}{noise}", (
