@@ -121,9 +121,9 @@ def over_iterations(axes: Axes, table: Table, name: str) -> Pairs:
 
 
 @compares("ppo-curves")
-def ppo_curves(figure: Figure, table: Table) -> Pairs:
-    for axes, name in zip(figure.axes[1:], ("proxy", "gold", "KL"), strict=True):
-        yield from over_iterations(axes, table, name)
+def ppo_curves(proxy: Figure, gold: Figure, kl: Figure, table: Table) -> Pairs:
+    for page, name in ((proxy, "proxy"), (gold, "gold"), (kl, "KL")):
+        yield from over_iterations(page.axes[1], table, name)
 
 
 @compares("response-length")
@@ -133,9 +133,11 @@ def response_length(figure: Figure, table: Table) -> Pairs:
 
 
 @compares("gold-against-kl")
-def gold_against_kl(figure: Figure, means: Table, seeds: Table, stops: Table) -> Pairs:
-    for speed, axes in zip(SPEEDS, figure.axes[1:], strict=True):
-        dots, paths = [], []
+def gold_against_kl(
+    whole: Figure, fast: Figure, slow: Figure, means: Table, seeds: Table, stops: Table
+) -> Pairs:
+    for page, speed in ((whole, "fast"), (fast, "fast"), (slow, "slow")):
+        (_, axes), dots, paths = page.axes, [], []
         for penalty in ("with", "without"):
             rows = means.where("rate", speed).where("KL penalty", penalty)
             paths.append(points(rows["KL"], rows["gold"]))
@@ -290,7 +292,7 @@ def timeline(figure: Figure, table: Table) -> Pairs:
 def differences(name: str, run: Run, tables: tuple[Table, ...]) -> int:
     """How many groups of numbers of the drawn figure are others than the tables say."""
     found = 0
-    for drawn, tabled in COMPARISONS[name](FIGURES[name].drawn(run), *tables):
+    for drawn, tabled in COMPARISONS[name](*FIGURES[name].drawn(run), *tables):
         pairs = zip(drawn, tabled, strict=True) if isinstance(drawn, list) else [(drawn, tabled)]
         found += not all(np.allclose(one, other, atol=1e-9) for one, other in pairs)
     return found

@@ -161,8 +161,9 @@ def faults(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize(("name", "kind"), ALL)
 def test_nothing_overlaps_crosses_or_is_clipped(name: str, kind: str, runs: dict[str, Run]):
-    found = faults(FIGURES[name].drawn(runs[kind]))
-    assert not found, f"{at(name)}: drawn from the run {kind!r}, {'; '.join(found)}: move it"
+    for page in FIGURES[name].drawn(runs[kind]):
+        found = "; ".join(faults(page))
+        assert not found, f"{at(name)}: drawn from the run {kind!r}, {found}: move it"
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_A_RUN])
@@ -171,7 +172,7 @@ def test_old_numbers_are_called_old_and_there_is_room_for_that(
 ):
     monkeypatch.setattr(studies, "source_digest", lambda name: "another")
     assert "code changed since" in said(name, run)
-    assert not faults(FIGURES[name].drawn(run))
+    assert not any(faults(page) for page in FIGURES[name].drawn(run))
 
 
 PLANTED = {
@@ -222,7 +223,21 @@ def test_svg_follows_the_theme_and_shares_a_page(name: str, kind: str, runs: dic
     assert "font-family" not in re.sub(r"<svg [^>]*>", "", svg)
     sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
     assert min(sizes) * 340 / draw.WIDTH >= 11, "too small on a phone"
-    assert "font-size" in root.attrib
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_pages_are_as_wide_as_their_number_asks(name: str, run: Run):
+    pages = FIGURES[name].drawn(run)
+    widths = [draw.size(page)[0] for page in pages]
+    wide = draw.WIDTH if len(pages) < 3 else draw.THIRD
+    assert widths == pytest.approx([wide] * len(pages)), f"{at(name)}: draw.page(height, {wide})"
+    drawing = ElementTree.fromstring(FIGURES[name].svg(run))
+    parts = list(drawing.iter(f"{SVG}svg"))
+    assert len(parts) == len(pages) + (len(pages) > 1)
+    assert all(part.get("font-size") for part in parts[-len(pages) :])
+    image = figures.titled(FIGURES[name].svg(run), "the-title", "What it shows.")
+    assert image.count('role="img"') == image.count("<title") == 1, "one name for all pages"
+    assert len(re.findall("<svg", image)) == len(pages)
 
 
 def test_a_drawing_alone_has_the_colours_of_the_light_theme():
@@ -322,7 +337,7 @@ def test_a_figure_depends_on_all_that_draws_it_and_on_no_other_chapter(name: str
 
 
 def test_the_reward_model_gets_the_prompt_and_the_kl_the_policy_and_the_reference(run: Run):
-    figure = FIGURES["ppo-loop"].drawn(run)
+    (figure,) = FIGURES["ppo-loop"].drawn(run)
     placed = texts(figure)
     boxes = {}
     for patch in figure.axes[0].patches:
@@ -355,7 +370,7 @@ def test_the_hack_stops_paying_where_it_is_said(run: Run):
 
 
 def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_side(run: Run):
-    axes = FIGURES["ppo-clip"].drawn(run).axes[1]
+    axes = FIGURES["ppo-clip"].drawn(run)[0].axes[1]
     curves = [line for line in axes.lines if line.get_linewidth() > 2]
     for line, advantage in zip(curves, (1.0, -1.0), strict=True):
         for ratio, objective in zip(line.get_xdata(), line.get_ydata(), strict=True):
@@ -381,7 +396,7 @@ def test_a_smoothed_line_is_drawn_where_its_window_is_full(count: int, drawn: in
 def test_every_method_has_its_row_the_best_first(run: Run):
     (table,) = FIGURES["methods"].tables(run)
     assert table["gold"] == sorted(table["gold"], reverse=True)
-    found = texts(FIGURES["methods"].drawn(run)).values()
+    found = texts(*FIGURES["methods"].drawn(run)).values()
     rows = {text.get_text(): text.get_position()[1] for text, _ in found}
     places = [rows[name] for name in table["method"]]
     assert places == sorted(places)
@@ -390,8 +405,8 @@ def test_every_method_has_its_row_the_best_first(run: Run):
 
 def test_a_change_is_bold_if_it_is_beyond_the_corrected_noise(run: Run):
     table, _ = FIGURES["ablations"].tables(run)
-    found = texts(FIGURES["ablations"].drawn(run)).values()
-    bold = {text.get_text(): text.get_weight() == "bold" for text, _ in found}
+    found = [text for page in FIGURES["ablations"].drawn(run) for text, _ in texts(page).values()]
+    bold = {text.get_text(): text.get_weight() == "bold" for text in found}
     for row in table.rows[1:]:
         change = f"{measured.number(row[2])} ± {measured.number(row[3])}"
         assert bold[change] == (row[4] <= 0.05)
@@ -427,13 +442,13 @@ def alike(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize(("name", "kind"), SOME)
 def test_series_differ_in_more_than_their_colour(name: str, kind: str, runs: dict[str, Run]):
-    assert not alike(FIGURES[name].drawn(runs[kind]))
+    assert not any(alike(page) for page in FIGURES[name].drawn(runs[kind]))
 
 
 def test_series_that_do_not_would_be_noticed(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(colours.DASHES, "ppo_no_kl", colours.DASHES["ppo"])
-    assert len(alike(FIGURES["ppo-curves"].drawn(run))) == 3
-    figure = FIGURES["gold-against-kl"].drawn(run)
+    assert all(alike(page) for page in FIGURES["ppo-curves"].drawn(run))
+    figure = FIGURES["gold-against-kl"].drawn(run)[0]
     for patch in figure.axes[1].patches:
         patch.set_capstyle("round")
     assert any("patches" in found for found in alike(figure))

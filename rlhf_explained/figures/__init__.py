@@ -5,6 +5,7 @@ Each chapter's module has its figures whole: their numbers, their alternative te
 
 from __future__ import annotations
 
+import re
 from html import escape
 from importlib import import_module
 
@@ -43,16 +44,21 @@ def titled(drawing: str, title: str, alt: str) -> str:
     """Say what a drawing shows to those who cannot see it.
 
     Args:
-        drawing: An `<svg>` element.
+        drawing: An `<svg>` element, of a page or of several.
         title: An id for its title, which no other element of the page has.
         alt: The alternative text.
 
     Returns:
-        The element as an image of that name.
+        An image of that name: the element, or one that lays out the elements of all pages.
     """
-    opening, rest = drawing.split(">", 1)
-    opening = opening.replace("<svg", f'<svg role="img" aria-labelledby="{title}"', 1)
-    return f'{opening}><title id="{title}">{escape(alt, quote=False)}</title>{rest}'
+    named = f'role="img" aria-labelledby="{title}"'
+    words = f'<title id="{title}">{escape(alt, quote=False)}</title>'
+    pages = re.split(r"(?<=>)(?=<svg )", drawing)[1:]
+    if pages:
+        opening, rest = "".join(pages).removesuffix("</svg>").split(">", 1)
+        return f'<div class="pages" {named}>{opening}>{words}{rest}</div>'
+    opening, rest = drawing.removeprefix("<svg").split(">", 1)
+    return f"<svg {named}{opening}>{words}{rest}"
 
 
 def as_html(name: str, run: Run) -> str:

@@ -1,8 +1,9 @@
 """What figures are drawn of: pages and panels, words and boxes, lines and bars.
 
-A figure is drawn once, in points, 324 of them wide: on a phone one point is about one pixel, so
-text of 11 points stays readable there. Matplotlib is imported where it draws, so that the process
-that builds the site knows the figures without it.
+A figure is one page, or several: below each other on a phone, side by side where there is room.
+Each is drawn once, in points. Of two pages each is 324 points wide, of three 216, so that a point
+is no smaller than a pixel, and text of 11 points readable, on a phone and side by side. Matplotlib
+is imported where it draws, so that the process that builds the site knows the figures without it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 else:
     Axes = Figure = FancyArrowPatch = FancyBboxPatch = Text = Any
 
-WIDTH = 324.0  # points, of every figure
+WIDTH = 324.0  # points, of a page alone or beside one other
+THIRD = 216.0  # of each of three side by side
 SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
 RAW = 0.75  # opacity of single measurements: with less, some colour has no contrast of 3:1
 TINT = 0.2  # opacity of a fill; its outline has the contrast
@@ -70,13 +72,13 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.style.context(["default", SETTINGS])
 
 
-def page(height: Real) -> tuple[Figure, Axes]:
-    """An empty figure with one invisible set of axes in points, the origin at the top left."""
+def page(height: Real, width: Real = WIDTH) -> tuple[Figure, Axes]:
+    """An empty page with one invisible set of axes in points, the origin at the top left."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / 72, height / 72))
+    figure = Figure(figsize=(width / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     return figure, axes
 
@@ -131,13 +133,14 @@ def panel(
     Without an `xlabel` the panel has no numbers on its x axis: the panel below has them.
     """
     left, top, width, height = frame
-    total = figure.get_figheight() * 72
-    place = (left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total)
+    across, down = size(figure)
+    place = (left / across, 1 - (top + height) / down, width / across, height / down)
     axes = figure.add_axes(place)
     axes.tick_params(length=0, pad=4)
     axes.tick_params(axis="x", length=3, labelbottom=bool(xlabel))
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
+    axes.spines["bottom"].set_capstyle("butt")
     axes.locator_params(nbins=5, steps=[1, 2, 5, 10])
     axes.locator_params(axis="x", integer=True)
     around = figure.axes[0]
@@ -145,6 +148,11 @@ def panel(
     words(around, 4 + width_of(start) + 6, top - room, unit, MUTED, size=SMALL)
     words(around, left + width, top + height + 30, xlabel, MUTED, ha="right", size=SMALL)
     return axes
+
+
+def size(figure: Figure) -> tuple[float, float]:
+    """The width and the height of a page in points."""
+    return figure.get_figwidth() * 72, figure.get_figheight() * 72
 
 
 def width_of(text: Text) -> float:
@@ -243,8 +251,15 @@ def dots(axes: Axes, xs: Reals, ys: Reals, colour: str, *, square: bool = False)
 
 
 def notes(figure: Figure, *lines: str) -> None:
-    """Small lines in the corner. The last one says the run's seed, or that all is illustrative."""
-    bottom = figure.get_figheight() * 72 - 5
-    for above, line in enumerate(reversed(lines)):
-        y = bottom - 16 * above
-        words(figure.axes[0], WIDTH - 4, y, line, MUTED, size=SMALL, ha="right")
+    """Small lines in the corner. The last one says the run's seed, or that all is illustrative.
+
+    A line that is too wide for the page goes on in the next one, from its last ` · `.
+    """
+    (width, y), left = size(figure), list(lines)
+    while left:
+        text = words(figure.axes[0], width - 4, y - 5, left[-1], MUTED, size=SMALL, ha="right")
+        start, dot, rest = left.pop().rpartition(" · ")
+        if dot and width_of(text) > width - 8:
+            text.set_text(rest)
+            left.append(start)
+        y -= 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf_explained.figures.colours import DASHED
-from rlhf_explained.figures.draw import SMALL, Axes, Point, Real, Reals
+from rlhf_explained.figures.colours import DASHED, MUTED
+from rlhf_explained.figures.draw import SMALL, Axes, Point, Real, Reals, width_of, words
 from rlhf_explained.measured.text import number
 
 
@@ -39,6 +39,16 @@ def end_labels(axes: Axes, labels: Sequence[tuple[Real, str, str]], *, gap: Real
     heights = spread(heights, gap, 0, frame.height)
     for height, (_, text, colour) in zip(heights, labels, strict=True):
         write(axes, text, (1, height / frame.height), (6, -4), colour, ha="left")
+
+
+def turn(page: Axes, axes: Axes, x: Real, said: str, colour: str) -> None:
+    """An upright line where something turns, and words over it, which stay on the page."""
+    frame, width = axes.get_window_extent(), page.get_xlim()[1]
+    axes.axvline(x, color=MUTED, linewidth=0.8)  # as the axis
+    across = axes.transData.transform((x, 0.0))[0]
+    text = words(page, across, page.get_ylim()[0] - frame.y1 - 5, said, colour, size=SMALL)
+    half = width_of(text) / 2
+    text.set(x=min(max(across, half + 4), width - half - 4), ha="center")
 
 
 def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:

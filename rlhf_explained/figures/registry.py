@@ -22,7 +22,8 @@ class Figure:
 
     Attributes:
         name: By which pages show it.
-        drawing: The function that draws it, from a run and its tables.
+        drawing: The function that draws it, from a run and its tables: a page of `draw.page`, or
+            several of one width, which stand side by side where there is room.
         alt: The alternative text; `{name}` stands for the measured value of that name.
         numbers: What makes its tables from a run; nothing if it is a drawing without numbers.
         studies: Those whose stored results are drawn.
@@ -63,18 +64,23 @@ class Figure:
         found = self.numbers(run)
         return (found,) if isinstance(found, Table) else found
 
-    def drawn(self, run: Run) -> Any:
-        """The figure as matplotlib has it."""
+    def drawn(self, run: Run) -> list[Any]:
+        """The figure's pages as matplotlib has them."""
         from rlhf_explained.figures.draw import styled
 
         with styled():
-            return self.drawing(run, *self.tables(run))
+            found = self.drawing(run, *self.tables(run))
+        return list(found) if isinstance(found, tuple) else [found]
 
     def svg(self, run: Run) -> str:
-        """The figure as inline SVG."""
-        from rlhf_explained.figures.svg import to_svg
+        """The figure as inline SVG, several pages below each other."""
+        from rlhf_explained.figures.svg import stacked, to_svg
 
-        return to_svg(self.drawn(run), self.name)
+        pages = self.drawn(run)
+        if len(pages) == 1:
+            return to_svg(pages[0], self.name)
+        names = (f"{self.name}-{place}" for place in range(1, len(pages) + 1))
+        return stacked([to_svg(page, name) for page, name in zip(pages, names, strict=True)])
 
 
 FIGURES: dict[str, Figure] = {}

@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from rlhf_explained.figures.colours import SENTINELS
-from rlhf_explained.figures.draw import WIDTH, Figure, styled
+from rlhf_explained.figures.draw import Figure, size, styled
 
 _SVG = "{http://www.w3.org/2000/svg}"
+_XMLNS = ' xmlns="http://www.w3.org/2000/svg"'
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _TOKEN = re.compile(r"[A-Za-z]|-?[\d.]+(?:e-?\d+)?")
@@ -61,15 +62,35 @@ def to_svg(figure: Figure, name: str) -> str:
     # Text stands on top of everything, beside other text that looks alike.
     marks.sort(key=lambda mark: (mark.tag == "text") * repr(_look(mark)))
 
-    height, scale = round(figure.get_figheight() * 72), 4 / 3  # points to pixels
+    width, height = (round(length) for length in size(figure))
     svg = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
-    svg.attrib |= {"viewBox": f"0 0 {WIDTH:.0f} {height}", "font-family": FONT, **_FOR_ALL}
-    svg.attrib |= {"width": _short(WIDTH * scale), "height": _short(height * scale)}
+    svg.attrib |= _frame(width, height) | _FOR_ALL
     svg.extend([*definitions.values(), *_grouped(marks)])
     _rename(svg, name)
     for element in svg.iter():
         _theme(element)
     return ElementTree.tostring(svg, encoding="unicode").replace(" />", "/>")
+
+
+def stacked(pages: list[str]) -> str:
+    """One drawing of several, each below the last; `figures.titled` takes them apart again."""
+    roots = [ElementTree.fromstring(page.replace(_XMLNS, "", 1)) for page in pages]
+    sizes = [[int(length) for length in root.attrib["viewBox"].split()[2:]] for root in roots]
+    whole = Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
+    whole.attrib |= _frame(max(width for width, _ in sizes), sum(height for _, height in sizes))
+    top = 0
+    for root, (width, height) in zip(roots, sizes, strict=True):
+        del root.attrib["font-family"]
+        root.attrib |= {"y": str(top), "width": str(width), "height": str(height)}
+        top += height
+    whole.extend(roots)
+    return ElementTree.tostring(whole, encoding="unicode").replace(" />", "/>")
+
+
+def _frame(width: int, height: int) -> dict[str, str]:
+    """What the root of a drawing says of its size, in points and in pixels, and of its font."""
+    pixels = {"width": _short(width * 4 / 3), "height": _short(height * 4 / 3)}
+    return {"viewBox": f"0 0 {width} {height}", "font-family": FONT, **pixels}
 
 
 def _plain(element: Element) -> Element:
@@ -203,6 +224,7 @@ def _pieces(path: str) -> list[Piece]:
 def _relative(pieces: list[Piece], digits: int) -> str:
     """The path in relative commands. Each point is rounded itself, so that no error adds up."""
     text, last, here, start = "", "", (0.0, 0.0), (0.0, 0.0)
+    before = ""  # the number before, which a minus or a second point ends as well as a space
     for command, points in pieces:
         points = [(round(x, digits), round(y, digits)) for x, y in points]
         letter = command.lower()
@@ -214,9 +236,12 @@ def _relative(pieces: list[Piece], digits: int) -> str:
             letter, numbers = "h", numbers[:1]
         elif command == "L" and abs(numbers[0]) < 0.001:
             letter, numbers = "v", numbers[1:]
-        text += "" if letter == last and letter in "hlvqc" else letter
+        if letter != last or letter not in "hlvqc":
+            text, before = text + letter, ""
         for number in (_short(number, digits) for number in numbers):
-            text += number if text[-1].isalpha() or number[0] == "-" else f" {number}"
+            joins = not before or number[0] == "-" or (number[0] == "." and "." in before)
+            text += number if joins else f" {number}"
+            before = number
         last = letter
     return text
 

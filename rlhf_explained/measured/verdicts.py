@@ -137,14 +137,20 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
     return " ".join(text), _note(run)
 
 
-def hack_verdict(run: Run) -> tuple[str, str]:
-    """Did the run without the penalty gain the reward model's score and lose the gold reward?"""
+def turning_point(run: Run) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Where the run without the penalty has most gold, where it ends, and whether it lost gold."""
     way = run.checkpoints["ppo_no_kl"]
     best, end = max(way, key=lambda look: look["gold"]), way[-1]
+    return best, end, _sign(*_gap(best, end, "gold")) != 0
+
+
+def hack_verdict(run: Run) -> tuple[str, str]:
+    """Did the run without the penalty gain the reward model's score and lose the gold reward?"""
+    best, end, lost = turning_point(run)
     gold, ends, proxy, score = (
         number(look[name]) for name in ("gold", "proxy") for look in (best, end)
     )
-    if not _sign(*_gap(best, end, "gold")):
+    if not lost:
         text = (
             "There is no reward hacking to see here: without the penalty the gold reward ends at "
             f"{ends}, and its highest, {gold}, is not above that beyond the noise."

@@ -42,16 +42,20 @@ PAINTED = """() => {
       return [p.x + scrollX, p.y + scrollY] });
   };
   return [...document.querySelectorAll("figure.drawn")].map(figure => {
-    const svg = figure.querySelector("svg"), scale = svg.getBoundingClientRect().width / 324;
+    const svgs = [...figure.querySelectorAll("svg")], boxes = svgs.map(box);
+    const scale = boxes.map((b, i) => (b[2] - b[0]) / svgs[i].viewBox.baseVal.width)[0];
+    const edges = [0, 1, 2, 3].map(i => Math[i < 2 ? "min" : "max"](...boxes.map(b => b[i])));
+    const all = what => svgs.flatMap(svg => [...svg.querySelectorAll(what)]);
     const look = e => { const s = getComputedStyle(e); return {
       what: e.outerHTML.slice(0, 90), classes: (e.closest("[class]")?.getAttribute("class") ?? ""),
       fill: colour(s.fill), stroke: colour(s.stroke), fillOpacity: +s.fillOpacity,
       strokeOpacity: +s.strokeOpacity, width: parseFloat(s.strokeWidth) * scale } };
     const faint = getComputedStyle(figure).getPropertyValue("--md-default-fg-color--lightest");
-    return { name: figure.id, box: box(svg), faint: faint.trim(),
-      texts: [...svg.querySelectorAll("text")].map(e => (
-        {...look(e), box: box(e), size: parseFloat(getComputedStyle(e).fontSize) * scale})),
-      marks: [...svg.querySelectorAll("path, circle, rect")].filter(e => !e.closest("clipPath"))
+    return { name: figure.id, box: edges, pages: boxes, faint: faint.trim(),
+      texts: all("text").map(e => ({...look(e), box: box(e),
+        size: parseFloat(getComputedStyle(e).fontSize) * scale,
+        page: boxes[svgs.indexOf(e.ownerSVGElement)]})),
+      marks: all("path, circle, rect").filter(e => !e.closest("clipPath"))
         .map(e => ({...look(e), points: points(e, 24)})) };
   });
 }"""
@@ -166,12 +170,32 @@ def test_that_test_notices(fault: str, visit: Visit) -> None:
 def test_figures_are_readable_on_a_phone(name: str, visit: Visit) -> None:
     with visit(name, viewport=PHONE) as page:
         for figure in page.evaluate(PAINTED):
-            left, top, right, bottom = figure["box"]
             for text in figure["texts"]:
                 assert text["size"] >= 11, f"{figure['name']}: {text['what']}"
-                x0, y0, x1, y1 = text["box"]
+                (x0, y0, x1, y1), (left, top, right, bottom) = text["box"], text["page"]
                 inside = x0 >= left - 1 and y0 >= top - 1 and x1 <= right + 1 and y1 <= bottom + 1
                 assert inside, f"{figure['name']} cuts {text['what']}"
+
+
+WIDTHS = (360, 900, 960, 1220, 1280, 1600)  # at 960 and 1,220 menus have just come in
+
+
+@pytest.mark.looks
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [name for name in DRAWN if not name.startswith("notebooks/")])
+def test_pages_stand_side_by_side_where_there_is_room(name: str, width: int, visit: Visit) -> None:
+    with visit(name, viewport={"width": width, "height": 800}) as page:
+        around = page.evaluate(
+            """() => ["article", ".md-sidebar--secondary"].map(e => document.querySelector(e))
+            .filter(e => e?.checkVisibility()).map(e => e.getBoundingClientRect().toJSON())"""
+        )
+        limit = around[1]["left"] if len(around) > 1 and around[1]["width"] else width
+        for figure in page.evaluate(PAINTED):
+            tops = {round(top) for _, top, _, _ in figure["pages"]}
+            assert len(tops) == (1 if width >= 900 else len(figure["pages"])), figure["name"]
+            assert min(text["size"] for text in figure["texts"]) >= 11, figure["name"]
+            assert 0 <= figure["box"][0] <= figure["box"][2] <= limit, figure["name"]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def colours(page: Page) -> list[str]:

@@ -9,18 +9,19 @@ from rlhf_explained.figures import draw, labels
 from rlhf_explained.figures.colours import COLOURS, DASHES, MARKERS, NAMES, NOKL, PAPER, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
+from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.of_studies import SPEEDS
 from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import stored
 
+# Parts of gold against KL, and how far from its mark each name stands, clear of lines and dots.
+VIEWS = (
+    ("fast", "the whole way", {"with": (28, -4), "without": (-34, -14)}),
+    ("fast", "enlarged", {"with": (-36, -4), "without": (6, 16), "stopped": (0, -20)}),
+    ("slow", "enlarged", {"with": (-38, -4), "without": (-26, -18), "stopped": (0, -34)}),
+)
 PENALTY = {"ppo": "with", "ppo_no_kl": "without"}  # the run's KL penalty
-TICKS = (0, 0.5, 2, 5, 10, 20)
-# How far from its mark a name stands, clear of lines and dots, by the learning rate.
-NAMED = {
-    "fast": {"with": (-23, -4), "without": (-34, -19), "stopped": (34, 11)},
-    "slow": {"with": (-23, -4), "without": (34, -4), "stopped": (0, -40)},
-}
 
 
 def _over_iterations(
@@ -66,19 +67,32 @@ def progress(run: Run) -> Table:
     "{ppo-no-kl-proxy}, gold {ppo-gold} against {ppo-no-kl-gold}, KL {ppo-kl} against "
     "{ppo-no-kl-kl}.",
 )
-def curves(run: Run, table: Table) -> draw.Figure:
-    """Reward model score, gold reward and KL over the iterations, with the penalty and without."""
+def curves(run: Run, table: Table) -> tuple[draw.Figure, ...]:
+    """Reward model score, gold reward and KL over the iterations, with the penalty and without.
+
+    An upright line stands where the run without the penalty has most gold on held-out questions, if
+    it loses gold after that beyond the noise.
+    """
     panels = (
         ("proxy", "Proxy", "reward model score, mean"),
         ("gold", "Gold", "true reward, mean"),
-        ("KL", "KL from SFT", "nats per response", "iteration"),
+        ("KL", "KL from SFT", "nats per response"),
     )
-    figure, _ = draw.page(3 * 158 + 38)
-    for place, (name, *said) in enumerate(panels):
-        axes = draw.panel(figure, (44, 24 + 158 * place, 222, 116), *said)
+    best, _, lost = verdicts.turning_point(run)
+    pages = []
+    for name, *said in panels:
+        figure, page = draw.page(216, draw.THIRD)
+        axes = draw.panel(figure, (44, 38, 112, 116), *said, "iteration", room=22)
         _both_runs(table, axes, name)
-    draw.notes(figure, f"KL penalty: with and without · seed {run.config.seed}")
-    return figure
+        if lost:
+            at = best["iteration"]
+            words = f"most gold: iteration {at:.0f}" if name == "gold" else ""
+            labels.turn(page, axes, at, words, COLOURS["ppo_no_kl"])
+        pages.append(figure)
+    draw.notes(pages[0], "KL penalty: with and without")
+    draw.notes(pages[1], *["grey line: held-out questions"] * lost)
+    draw.notes(pages[-1], f"seed {run.config.seed}")
+    return tuple(pages)
 
 
 def lengths(run: Run) -> Table:
@@ -141,66 +155,58 @@ def ways(run: Run) -> tuple[Table, ...]:
     "gold-against-kl",
     numbers=ways,
     studies=("early_stopping",),
-    alt="Two panels, for a fast learning rate and a slow one: gold reward on held-out questions "
-    "against KL from the SFT policy, the ways of PPO with the penalty and without it, means "
-    "over five seeds. With the penalty the way ends at gold {early-stopping-fast-held-end-gold}"
-    ", KL {early-stopping-fast-held-end-kl}, and at {early-stopping-slow-held-end-gold}, KL "
-    "{early-stopping-slow-held-end-kl}. Without it the way goes on to more KL; it is stopped "
-    "at {early-stopping-fast-free-stop-gold}, KL {early-stopping-fast-free-stop-kl}, and at "
+    alt="Three panels: gold reward on held-out questions against KL from the SFT policy, the ways "
+    "of PPO with the penalty and without it, means over five seeds. First the whole way at a fast "
+    "learning rate: with the penalty it ends at gold {early-stopping-fast-held-end-gold}, KL "
+    "{early-stopping-fast-held-end-kl}; without it, it goes on to KL "
+    "{early-stopping-fast-free-end-kl} and falls to gold {early-stopping-fast-free-end-gold}. Then "
+    "the first nats of the same ways, enlarged; the way without the penalty is stopped at gold "
+    "{early-stopping-fast-free-stop-gold}, KL {early-stopping-fast-free-stop-kl}. Then the same at "
+    "a slow rate: the end with the penalty is at {early-stopping-slow-held-end-gold}, KL "
+    "{early-stopping-slow-held-end-kl}; without it the way is stopped at "
     "{early-stopping-slow-free-stop-gold}, KL {early-stopping-slow-free-stop-kl}, and ends at "
-    "{early-stopping-fast-free-end-gold} and {early-stopping-slow-free-end-gold}.",
+    "{early-stopping-slow-free-end-gold}.",
 )
-def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> draw.Figure:
-    """The ways of both runs through KL and gold on held-out questions, at two rates."""
-    import numpy as np
-
-    def root(kl: np.ndarray) -> np.ndarray:
-        """Gao et al. 2022 plot gold against the root of KL; an estimate of KL may be negative."""
-        return np.sign(kl) * np.sqrt(np.abs(kl))
-
-    def square(root: np.ndarray) -> np.ndarray:
-        return np.sign(root) * np.square(root)
-
-    study, most = stored("early_stopping"), max(seeds["KL"])
-    figure, _ = draw.page(2 * 250 + 48)
-    for place, speed in enumerate(SPEEDS):
+def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> tuple[Any, ...]:
+    """The ways of both runs through KL and gold on held-out questions, whole and enlarged."""
+    slow = means.where("rate", "slow")
+    most, start = max(means["gold"]), means["gold"][0]
+    near = {"xlim": (0, 1.06 * max(slow["KL"])), "ylim": ((start + most) / 2, 1.1 * most)}
+    study, pages = stored("early_stopping"), []
+    for speed, part, named in VIEWS:
+        figure, _ = draw.page(252, draw.THIRD)
         rate = study.config[f"{speed}_free"]["learning_rate"]
-        frame = (44, 24 + 250 * place, draw.WIDTH - 58, 186)
-        said = (
-            f"held-out questions, learning rate {rate:g}",
-            "KL from SFT, nats per response, root scale",
-        )
-        axes = draw.panel(figure, frame, "Gold", *said)
-        draw.limits(axes, seeds["KL"], seeds["gold"])
-        axes.set_xscale("function", functions=(root, square))
-        axes.set_xlim(min(0.0, *seeds["KL"]), most * 1.05)
-        ticks = [tick for tick in TICKS if tick <= most * 1.05]
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        for policy, penalty in PENALTY.items():
-            colour, dash = COLOURS[policy], DASHES[policy]
-            rows = seeds.where("rate", speed).where("KL penalty", penalty).rows
-            few = [row[-2:] for row in rows if row[3] % 10 == 0]
-            xs, ys = zip(*few, strict=True)
-            draw.dots(axes, xs, ys, colour, square=policy == "ppo_no_kl")
-            mean = means.where("rate", speed).where("KL penalty", penalty)
-            path = list(zip(mean["KL"], mean["gold"], strict=True))
-            axes.plot(*zip(*path, strict=True), color=colour, linewidth=1.8, linestyle=dash)
-            axes.plot(*path[-1], MARKERS[policy], color=colour, markersize=7)
-            away = NAMED[speed][penalty]
-            labels.write(axes, penalty, path[-1], away, colour, xycoords="data")
-        chosen = stops.where("rate", speed)
-        kl, gold = (math.fsum(chosen[name]) / len(chosen.rows) for name in ("KL", "gold"))
-        look = {"markerfacecolor": PAPER, "markeredgecolor": NOKL, "markeredgewidth": 1.6}
-        axes.plot(kl, gold, "D", markersize=8, zorder=4, **look)
-        away = NAMED[speed]["stopped"]
-        labels.write(axes, "stopped", (kl, gold), away, NOKL, xycoords="data")
-    draw.notes(
-        figure,
-        "KL penalty: with and without · ◇ where it is stopped",
-        "lines: means · dots: seeds, every tenth iteration",
-        study.origin,
-    )
-    return figure
+        said = f"gold, {part}", "KL from SFT, nats per response"
+        axes = draw.panel(figure, (34, 24, 172, 160), f"Rate {rate:g}", *said)
+        ways = [table.where("rate", speed) for table in (means, seeds, stops)]
+        draw.limits(axes, [*ways[1]["KL"], 0], ways[1]["gold"])
+        axes.set(**near if part == "enlarged" else {})
+        _ways(axes, *ways, named)
+        pages.append(figure)
+    draw.notes(pages[0], "◇ where it is stopped")
+    draw.notes(pages[1], "lines: means · dots: seeds")
+    draw.notes(pages[2], study.origin)
+    return tuple(pages)
+
+
+def _ways(
+    axes: draw.Axes, means: Table, seeds: Table, stops: Table, named: dict[str, draw.Point]
+) -> None:
+    """The ways of both runs at one rate, their ends, and where the one without is stopped."""
+    for policy, penalty in PENALTY.items():
+        colour, dash = COLOURS[policy], DASHES[policy]
+        few = [row[-2:] for row in seeds.where("KL penalty", penalty).rows if row[3] % 10 == 0]
+        draw.dots(axes, *zip(*few, strict=True), colour, square=policy == "ppo_no_kl")
+        way = [row[-2:] for row in means.where("KL penalty", penalty).rows]
+        axes.plot(*zip(*way, strict=True), color=colour, linewidth=1.8, linestyle=dash)
+        axes.plot(*way[-1], MARKERS[policy], color=colour, markersize=7)
+        seen = [place for place in way if place[0] <= axes.get_xlim()[1]][-1]
+        labels.write(axes, penalty, seen, named[penalty], colour, xycoords="data")
+    kl, gold = (math.fsum(stops[name]) / len(stops.rows) for name in ("KL", "gold"))
+    look = {"markerfacecolor": PAPER, "markeredgecolor": NOKL, "markeredgewidth": 1.6}
+    axes.plot(kl, gold, "D", markersize=8, zorder=4, **look)
+    if "stopped" in named:
+        labels.write(axes, "stopped", (kl, gold), named["stopped"], NOKL, xycoords="data")
 
 
 def exams(run: Run) -> Table:

@@ -16,10 +16,9 @@ from rlhf_explained.pipeline import Run
 
 def themed(drawing: str) -> str:
     """The drawing without what it has for a reader who sees it alone, without a stylesheet."""
-    opening, rest = drawing.split(">", 1)
-    opening = re.sub(r' (?:xmlns|font-family|width|height)="[^"]*"', "", opening)
-    rest = re.sub(r' (?:fill|stroke)="#[0-9a-f]+"', "", rest)  # the colour beside a class
-    return f"{opening}>{rest}"
+    alone = re.compile(r' (?:xmlns|font-family|y|width|height)="[^"]*"')
+    drawing = re.sub(r"<svg [^>]*>", lambda opening: alone.sub("", opening[0]), drawing)
+    return re.sub(r' (?:fill|stroke)="#[0-9a-f]+"', "", drawing)  # the colour beside a class
 
 
 def element(name: str, alt: str, caption: str, run: Run, stash: HtmlStash, number: int) -> Element:

@@ -34,7 +34,7 @@ KINDS = ("text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png
 CURE = 'begin with the cell `# %% tags=["install", "skip-execution"]` of 01_what_is_rlhf.py'
 INSTALL = f"whoever downloads this has no rlhf_explained: {CURE}"
 _FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
-_FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<svg.*?</svg>)</figure>')
+_FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<(?:svg|div) .*?)</figure>')
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
@@ -200,7 +200,7 @@ def _drawn(kind: str, text: str, alt: str, run: Run) -> str:
         return _FIGURE.sub(
             lambda it: (
                 f'<figure class="drawn" id="figure-{it[1]}" data-search-exclude>'
-                f"{themed(it[2])}{notebook_caption(it[1], run)}</figure>"
+                f'<div class="drawing">{themed(it[2])}</div>{notebook_caption(it[1], run)}</figure>'
             ),
             text,
         )
