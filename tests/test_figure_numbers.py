@@ -184,8 +184,8 @@ def critic_positions(figure: Figure, table: Table) -> Pairs:
 
 
 @compares("reward-data")
-def reward_data(figure: Figure, table: Table) -> Pairs:
-    _, above, below = figure.axes
+def reward_data(one: Figure, other: Figure, table: Table) -> Pairs:
+    above, below = one.axes[1], other.axes[1]
     aside = [1.1 * pairs for pairs in table["pairs"]]
     careful = (table["pairs"], table, "accuracy")
     yield from means(above, careful, (aside, table, "gold accuracy"))
@@ -248,8 +248,8 @@ def ablations(figure: Figure, table: Table, seeds: Table) -> Pairs:
 
 
 @compares("frontier")
-def frontier(figure: Figure, world: Table, shares: Table) -> Pairs:
-    _, one, every = figure.axes
+def frontier(first: Figure, second: Figure, world: Table, shares: Table) -> Pairs:
+    one, every = first.axes[1], second.axes[1]
     for policy, width in (("frontier", 1.6), ("best-of-n", 0.8)):
         rows = world.where("policy", policy)
         yield lines(one, width), [points(rows["KL"], rows["reward gained"])]
@@ -260,8 +260,8 @@ def frontier(figure: Figure, world: Table, shares: Table) -> Pairs:
 
 
 @compares("verifiable-rewards")
-def verifiable_rewards(figure: Figure, right: Table, tries: Table) -> Pairs:
-    _, one, other = figure.axes
+def verifiable_rewards(first: Figure, second: Figure, right: Table, tries: Table) -> Pairs:
+    one, other = first.axes[1], second.axes[1]
     yield [x for line in one.lines for x in line.get_xdata()], right["right"]
     drawn = [line.get_ydata() for line in other.lines if line.get_linewidth() == 1.8]
     yield np.concatenate(drawn).tolist(), tries["solved"]

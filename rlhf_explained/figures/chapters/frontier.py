@@ -23,15 +23,12 @@ METHODS = {
     "best_of_4": ("best of 4", REWARD, "."),
     "best_of_64": ("best of 64", REWARD, "."),
 }
-# How far from its mark each trained one has its name: clear of the others and of the lines.
+# Names in the first panel: whose mark they stand at, and how far from it, clear of others.
 NAMED = {
-    "ppo": (-20, -4),
-    "group": (-23, 11),
-    "dpo": (20, -19),
-    "grpo": (23, -4),
-    "grpo_no_std": (52, -4),
-    "ratio_k3": (0, 32),
-    "k2": (68, -40),
+    "PPO, RLOO, DPO": ("ppo", (-56, 6), INK),
+    "k2, ratio × k3": ("k2", (56, -16), MUTED),
+    "GRPO": ("grpo", (23, -4), INK),
+    "GRPO, no std": ("grpo_no_std", (48, -4), MUTED),
 }
 
 
@@ -70,14 +67,14 @@ def rewards(run: Run) -> tuple[Table, Table]:
     "and below it, without the division by the deviation nearer to it. In five worlds, the "
     "reward of each method as a share of the frontier’s at the same KL.",
 )
-def frontier(run: Run, world: Table, shares: Table) -> draw.Figure:
+def frontier(run: Run, world: Table, shares: Table) -> tuple[draw.Figure, ...]:
     """Reward against KL in one world, and how near each method is to the frontier in all."""
-    figure, _ = draw.page(524)
-    _one_world(figure, world)
-    _all_worlds(figure, shares)
-    study = stored("frontier")
-    draw.notes(figure, f"every method at β = {study.config['dpo']['beta']}", study.origin)
-    return figure
+    (one, _), (every, _), study = draw.page(292), draw.page(292), stored("frontier")
+    _one_world(one, world)
+    _all_worlds(every, shares)
+    draw.notes(one, f"every method at β = {study.config['dpo']['beta']}")
+    draw.notes(every, study.origin)
+    return one, every
 
 
 def _one_world(figure: draw.Figure, table: Table) -> None:
@@ -96,12 +93,12 @@ def _one_world(figure: draw.Figure, table: Table) -> None:
     axes.plot(*zip(*steps, strict=True), ".", color=REWARD, markersize=6, linewidth=0)
     most = table.where("policy", "best-of-n")["at"][-1]
     names = [(most, steps[-1], (-31, 11), REWARD), ("best-of-n", steps[3], (41, -4), REWARD)]
-    names.append(("frontier", line[-4], (-41, 20), MUTED))
-    for setting, away in NAMED.items():
-        method, colour, marker = METHODS[setting]
-        (place,) = points(method)
-        _mark(axes, [place[0]], [place[1]], colour, marker)
-        names.append((method, place, away, colour))
+    names.append(("frontier", line[-4], (-34, 8), MUTED))
+    for setting, (method, colour, marker) in METHODS.items():
+        if not setting.startswith("best_of"):
+            _mark(axes, *zip(*points(method), strict=True), colour, marker)
+    for text, (setting, away, colour) in NAMED.items():
+        names.append((text, *points(METHODS[setting][0]), away, colour))
     for name in names:
         labels.write(axes, *name, xycoords="data")
     draw.limits(axes, [0, 1.1 * steps[-1][0]], [0, 1.05 * steps[-1][1]])
@@ -115,7 +112,7 @@ def _all_worlds(figure: draw.Figure, table: Table) -> None:
         [name for name, *_ in METHODS.values()],
         "Share of the frontier’s reward at the same KL",
     )
-    frame = (96, 300, draw.WIDTH - 110, 17 * len(names))
+    frame = (104, 24, draw.WIDTH - 118, 210)
     axes = draw.panel(figure, frame, title, xlabel="%")
     for row, (name, colour, marker) in enumerate(METHODS.values()):
         found = table.where("method", name)["share of the frontier"]
@@ -125,8 +122,6 @@ def _all_worlds(figure: draw.Figure, table: Table) -> None:
     axes.set_xlim(min(table["share of the frontier"]) - 2, 101)
 
 
-def _mark(
-    axes: draw.Axes, xs: list[float], ys: list[float] | list[int], colour: str, marker: str
-) -> None:
+def _mark(axes: draw.Axes, xs: draw.Reals, ys: draw.Reals, colour: str, marker: str) -> None:
     look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5}
     axes.plot(xs, ys, marker, linewidth=0, color=colour, clip_on=False, **look)

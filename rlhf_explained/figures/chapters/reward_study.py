@@ -64,14 +64,14 @@ def careful(run: Run) -> Table:
     "of 16: {reward-data-careful-50-best-of-16} and {reward-data-careful-12800-best-of-16}, "
     "between dashed lines for any answer and for the best of 16.",
 )
-def over_pairs(run: Run, table: Table) -> draw.Figure:
+def over_pairs(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Held-out accuracy under its ceiling, and what best-of-16 makes of it."""
     ceiling, any_, best = (value for _, value in table.lines)
     names = "accuracy", "gold accuracy", "best-of-16 gold"
     accuracy, by_gold, gold = (table[name][-1] for name in names)
-    figure, _ = draw.page(452)
+    (one, _), (other, _), xlabel = draw.page(264), draw.page(264), "preference pairs, doubling"
 
-    axes = _panel(figure, 36, 150, "Accuracy", "held-out pairs ordered rightly, %")
+    axes = _panel(one, 24, 176, "Accuracy", "held-out pairs ordered rightly, %", xlabel)
     values = _line(axes, table, "accuracy", *LOOKS["careful"])
     values += _line(axes, table, "gold accuracy", *BY_GOLD)
     draw.level(axes, ceiling, MUTED)
@@ -83,8 +83,7 @@ def over_pairs(run: Run, table: Table) -> draw.Figure:
     ]
     labels.end_labels(axes, ends)
 
-    unit, xlabel = "of the answer it likes best of 16", "preference pairs, doubling"
-    axes = _panel(figure, 234, 150, "Gold", unit, xlabel)
+    axes = _panel(other, 24, 176, "Gold", "of the answer it likes best of 16", xlabel)
     values = _line(axes, table, "best-of-16 gold", *LOOKS["careful"])
     draw.level(axes, best, MUTED)
     draw.level(axes, any_, MUTED)
@@ -95,8 +94,9 @@ def over_pairs(run: Run, table: Table) -> draw.Figure:
         (any_, f"no judge {number(any_)}", MUTED),
     ]
     labels.end_labels(axes, ends)
-    draw.notes(figure, "bars: 95 % interval of the mean", stored("reward_data").origin)
-    return figure
+    draw.notes(one, "bars: 95 % interval of the mean")
+    draw.notes(other, stored("reward_data").origin)
+    return one, other
 
 
 def labelers(run: Run) -> Table:

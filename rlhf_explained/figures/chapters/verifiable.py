@@ -38,7 +38,7 @@ POLICIES = {
     "content, no SFT": ("base_correct", "right", PPO, "o"),
     "both, no SFT": ("base_both", "right", PPO, "o"),
 }
-# Lines of the lower panel: the setting, with its name and its look.
+# Lines of the second panel: the setting, with its name and its look.
 CURVES = {
     "base_correct": ("content, no SFT", (INK, DASHED, "D")),
     "correct": ("content", (PPO, "-", "o")),
@@ -77,19 +77,20 @@ def shares(run: Run) -> tuple[Table, Table]:
     "verifiable-rewards",
     numbers=shares,
     studies=("verifiable",),
-    alt="Two panels about held-out capitals and sums. Above, the share of right answers of each "
+    alt="Two panels about held-out capitals and sums. First, the share of right answers of each "
     "policy on five seeds: the SFT policy at temperature 1, 0.5 and 0, what imitation of its right "
     "answers and GRPO with several rewards make of it, and the same from the pretrained model. "
-    "Below, the share of questions with a right answer among 1 to 64 attempts, before and after "
+    "Then the share of questions with a right answer among 1 to 64 attempts, before and after "
     "GRPO, from the pretrained model and from the SFT policy.",
 )
-def verifiable_rewards(run: Run, right: Table, tries: Table) -> draw.Figure:
+def verifiable_rewards(run: Run, right: Table, tries: Table) -> tuple[draw.Figure, ...]:
     """A mark for each seed of each policy; and one curve each for four policies."""
-    figure, _ = draw.page(548)
-    _by_policy(figure, right)
-    _by_attempts(figure, tries)
-    draw.notes(figure, stored("verifiable").origin)
-    return figure
+    (one, _), (other, _) = draw.page(302), draw.page(302)
+    _by_policy(one, right)
+    _by_attempts(other, tries)
+    draw.notes(one, "a mark for each seed")
+    draw.notes(other, stored("verifiable").origin)
+    return one, other
 
 
 def _by_policy(figure: draw.Figure, table: Table) -> None:
@@ -105,7 +106,7 @@ def _by_policy(figure: draw.Figure, table: Table) -> None:
 
 
 def _by_attempts(figure: draw.Figure, table: Table) -> None:
-    frame = (34, 308, draw.WIDTH - 48, 180)
+    frame = (34, 24, draw.WIDTH - 48, 221)
     title = "Questions solved", "%, one attempt being right"
     axes = draw.panel(figure, frame, *title, "attempts, each doubling the last")
     xs = [log2(attempts) for attempts in ATTEMPTED]
