@@ -234,16 +234,18 @@ def methods(figure: Figure, table: Table) -> Pairs:
 
 
 @compares("ablations")
-def ablations(figure: Figure, table: Table, seeds: Table) -> Pairs:
-    axes = figure.axes[1]
-    low, high = axes.get_xlim()
+def ablations(one: Figure, other: Figure, table: Table, seeds: Table) -> Pairs:
+    both = one.axes[1], other.axes[1]
+    assert both[0].get_xlim() == both[1].get_xlim()
+    low, high = both[0].get_xlim()
     changed = [row for row in table.rows if row[2] is not None]
     rows = [row for row in changed if low <= row[2] <= high]
     assert len(rows) >= len(changed) - 1  # the farthest may lie off the scale
-    yield [x for x, _ in single(axes, marker="D")], [row[2] for row in rows]
-    bars = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.4]
+    yield [x for axes in both for x, _ in single(axes, marker="D")], [row[2] for row in rows]
+    drawn = [line for axes in both for line in axes.lines]
+    bars = [line.get_xdata() for line in drawn if line.get_linewidth() == 1.4]
     yield [(end - start) / 2 for start, end in bars], [row[3] for row in rows]
-    dots = [patch.get_path().vertices[::2, 0] for patch in axes.patches]
+    dots = [patch.get_path().vertices[::2, 0] for axes in both for patch in axes.patches]
     yield dots, [np.array(seeds.where("setting", row[0])["change"]) for row in rows]
 
 
@@ -269,9 +271,10 @@ def verifiable_rewards(first: Figure, second: Figure, right: Table, tries: Table
     yield [(high - low) / 2 for low, high in bars], tries["± solved"]
 
 
-def in_words(figure: Figure, table: Table) -> Pairs:
+def in_words(table: Table, *pages: Figure) -> Pairs:
     """Numbers that stand there as texts."""
-    found = " | ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+    texts = [text for page in pages for axes in page.axes for text in axes.texts]
+    found = " | ".join(text.get_text() for text in texts)
     for row in table.rows:
         cells = [f" {cell:,} " if isinstance(cell, int) else cell for cell in row]
         yield [cell in f"{found} " for cell in cells if cell], [True] * len(row)
@@ -279,14 +282,13 @@ def in_words(figure: Figure, table: Table) -> Pairs:
 
 @compares("three-stages")
 def three_stages(figure: Figure, table: Table) -> Pairs:
-    yield from in_words(figure, Table.of("", "", ("rows",), [[n] for n in table["how many"]]))
+    yield from in_words(Table.of("", "", ("rows",), [[n] for n in table["how many"]]), figure)
 
 
 @compares("timeline")
-def timeline(figure: Figure, table: Table) -> Pairs:
-    yield from in_words(
-        figure, Table.of("", "", "abcd", [(d[:4], *rest) for d, *rest in table.rows])
-    )
+def timeline(one: Figure, other: Figure, table: Table) -> Pairs:
+    cells = Table.of("", "", "abcd", [(d[:4], *rest) for d, *rest in table.rows])
+    yield from in_words(cells, one, other)
 
 
 def differences(name: str, run: Run, tables: tuple[Table, ...]) -> int:

@@ -51,11 +51,11 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "```figure\nno-such-figure\nA caption.\n```", at="```figure",
             says="unknown figure 'no-such-figure'", cure="did you mean|known: "),
         "its code raises": Fault(
-            "        1 / 0\n        year, month = (int(", at="```figure",
+            "            1 / 0\n            year, *month = (int(", at="```figure",
             says=r"'timeline' cannot be drawn: rlhf_\S+/chapters/history.py:\d+: ZeroDivision",
             cure="mend that line", page="docs/guide/history.md",
-            file="rlhf_explained/figures/chapters/history.py", old="        year, month = (int(",
-            place="docs/guide/history.md"),
+            file="rlhf_explained/figures/chapters/history.py",
+            old="            year, *month = (int(", place="docs/guide/history.md"),
         "an unknown value in its alt text": Fault(
             '"A timeline from {no-such-value} of learning', at="```figure",
             says="the alt text of figure 'timeline': .*no-such-value", cure="the closest are",

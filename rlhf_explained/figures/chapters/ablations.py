@@ -72,30 +72,44 @@ def changes(run: Run) -> tuple[Table, Table]:
     "instead of two {ablations-eight-epochs}; eight epochs without the clip, against with it, "
     "{ablations-eight-epochs-no-clip}.",
 )
-def gold_without(run: Run, table: Table, seeds: Table) -> draw.Figure:
+def gold_without(run: Run, table: Table, seeds: Table) -> tuple[draw.Figure, ...]:
     """The change in gold reward, seed by seed, when a part is taken out.
 
     The scale is that of all rows but the farthest, which may lie off it: an arrow says so. A change
     is coloured and bold if it is beyond the noise after Holm's correction.
     """
     rows = [row[:5] for row in table.rows if row[2] is not None]
+    single = {name: seeds.where("setting", name)["change"] for name, *_ in rows}
+    farthest = max(rows, key=lambda row: abs(row[2]))
+    near = [0.0]
+    for name, _, mean, reach, _ in (row for row in rows if row is not farthest):
+        near += [*single[name], mean - reach, mean + reach]
+    margin = 0.08 * (max(near) - min(near))
+    low, high = min(near) - margin, max(near) + margin
+    half = (len(rows) + 1) // 2
+    first, second = (_changes(part, single, low, high) for part in (rows[:half], rows[half:]))
+    key = "◆ mean, 95 % interval · dots: seeds"
+    if not low <= farthest[2] <= high:
+        key += f" · {'◂' if farthest[2] < low else '▸'} off the scale"
+    draw.notes(first, key)
+    bold = "bold: beyond the noise, corrected by Holm"
+    draw.notes(second, bold, stored("ablations").origin)
+    return first, second
+
+
+def _changes(
+    rows: list[Any], single: dict[str, list[float]], low: float, high: float
+) -> draw.Figure:
+    """A page of changes on a scale from `low` to `high`, each under its name."""
     gap, top, wide = 42.0, 36.0, draw.WIDTH - 28
-    figure, page = draw.page(top + gap * len(rows) + 88)
+    figure, page = draw.page(top + gap * len(rows) + 74)
     frame, unit = (14, top, wide, gap * len(rows)), "true reward, held-out prompts"
     xlabel = "change, against the same seed with that part"
     axes = draw.panel(figure, frame, "Change in gold", unit, xlabel, room=14)
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.locator_params(axis="x", nbins=6, integer=False)
-    single = [seeds.where("setting", name)["change"] for name, *_ in rows]
-    farthest = max(range(len(rows)), key=lambda place: abs(rows[place][2]))
-    near = [0.0]
-    for place, (_, _, mean, reach, _) in enumerate(rows):
-        near += [] if place == farthest else [*single[place], mean - reach, mean + reach]
-    margin = 0.08 * (max(near) - min(near))
-    low, high = min(near) - margin, max(near) + margin
     axes.set_xlim(low, high)
-    key = "◆ mean, 95 % interval · dots: seeds"
     for place, (name, _, mean, reach, p_value) in enumerate(rows):
         at, line, bold = place + 0.18, top + gap * place + 16, p_value <= ALPHA
         colour = INK if not bold else PPO if mean > 0 else BASE
@@ -104,15 +118,12 @@ def gold_without(run: Run, table: Table, seeds: Table) -> draw.Figure:
         draw.words(page, draw.WIDTH - 14, line, text, colour, ha="right", bold=bold)
         axes.plot([0, 0], [place - 0.05, place + 0.42], color=MUTED, linewidth=1)
         if low <= mean <= high:
-            draw.dots(axes, single[place], [place + 0.36] * len(single[place]), MUTED)
+            draw.dots(axes, single[name], [place + 0.36] * len(single[name]), MUTED)
             axes.plot([mean - reach, mean + reach], [at, at], color=colour, linewidth=1.4)
             axes.plot(mean, at, "D", color=colour, markersize=6)
         else:
-            edge, marker, arrow = (low, "<", "◂") if mean < low else (high, ">", "▸")
+            edge, marker = (low, "<") if mean < low else (high, ">")
             axes.plot(edge, at, marker, color=colour, markersize=9, clip_on=False)
-            key = f"◆ mean, 95 % interval · dots: seeds · {arrow} off the scale"
-    bold = "bold: beyond the noise, corrected by Holm"
-    draw.notes(figure, key, bold, stored("ablations").origin)
     return figure
 
 

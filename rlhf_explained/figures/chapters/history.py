@@ -1,16 +1,19 @@
-"""Seventeen years of learning from what people prefer."""
+"""Eighteen years of learning from what people prefer."""
 
 from __future__ import annotations
 
 from rlhf_explained.figures import draw
-from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, PPO, REWARD, SFT
+from rlhf_explained.figures.colours import ALIGNED, MUTED, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
 
-# First public date: a paper's first version, or a release. Last: the kind of work.
+# First public date, a paper's first version or a release, as exactly as its source has it.
+# Last: the kind of work.
 EVENTS = (
     ("2008-08", "TAMER", "people reward an agent by hand", "people"),
+    ("2011", "Akrour et al.", "comparisons, not grades", "people"),
+    ("2012", "Fürnkranz et al.", "rankings in place of numbers", "people"),
     ("2017-06", "Christiano et al.", "comparisons; Atari, robots", "people"),
     ("2019-09", "Ziegler et al.", "RLHF for language models", "people"),
     ("2020-09", "Stiennon et al.", "summaries better than SFT’s", "people"),
@@ -27,6 +30,8 @@ EVENTS = (
     ("2024-09", "o1", "RL for long reasoning", "reasoning"),
     ("2024-11", "Tülu 3", "RLVR: rewards that are checked", "reasoning"),
     ("2025-01", "DeepSeek-R1", "reasoning by RL, open weights", "reasoning"),
+    ("2025-07", "Rubrics as rewards", "an AI marks a list of criteria", "ai"),
+    ("2026-01", "Claude’s constitution", "principles used to make data", "ai"),
 )
 KINDS = {
     "people": ("RL from human feedback", "o", PPO),
@@ -49,42 +54,33 @@ def events(run: Run) -> Table:
     numbers=events,
     alt="A timeline of learning from human preferences, from TAMER in 2008 by way of Christiano "
     "et al. 2017, Ziegler et al. 2019, Stiennon et al. 2020, InstructGPT and ChatGPT in 2022 "
-    "and DPO in 2023 to DeepSeek-R1 in January 2025.",
+    "and DPO in 2023 to DeepSeek-R1 in January 2025 and Claude’s constitution in January 2026.",
 )
-def timeline(run: Run, table: Table) -> draw.Figure:
-    """Each event on a scale of years, its words where there is room."""
-    gap, top, axis, text = 34.0, 18.0, 46.0, 100.0
-    bottom = top + gap * len(table.rows) - 12
-    figure, axes = draw.page(bottom + 66)
-    resumes, final = 2017, 2026  # between 2009 and 2017 the scale is broken
-    small: draw.Manner = {"size": draw.SMALL}
-    date: draw.Manner = {**small, "ha": "right"}
-
-    def y(year: draw.Real) -> float:
-        if year < 2009:
-            return top - 8 + 26 * (year - 2008)
-        return top + 46 + (bottom - top - 50) * (year - resumes) / (final - resumes)
-
-    for start, end in ((2008, 2008.99), (resumes, final)):
-        axes.plot([axis, axis], [y(start), y(end)], color=INK, linewidth=1.6)
-    broken = [y(2008.99), y(resumes)]
-    axes.plot([axis, axis], broken, color=INK, linewidth=1.6, linestyle=(0, (1, 2.5)))
-    for year in (2008, *range(resumes, final + 1)):
-        axes.plot([axis - 5, axis], [y(year)] * 2, color=INK, linewidth=1)
-        draw.words(axes, axis - 9, y(year) + 4, str(year), MUTED, **date)
+def timeline(run: Run, table: Table) -> tuple[draw.Figure, ...]:
+    """The events in order, in two columns; the rail is dotted where years lie between two."""
+    gap, top, rail, text = 33.0, 20.0, 76.0, 92.0
     looks = {name: (mark, colour) for name, mark, colour in KINDS.values()}
-    for place, (when, name, about, kind) in enumerate(table.rows):
-        year, month = (int(part) for part in when.split("-"))
-        mark, colour = looks[kind]
-        at, line = y(year + (month - 0.5) / 12), top + gap * place
-        path = [axis, axis + 6, text - 26, text - 16]
-        axes.plot(path, [at, at, line - 4, line - 4], color=colour, linewidth=1)
-        axes.plot(text - 10, line - 4, mark, color=colour, markersize=7)
-        draw.words(axes, text, line, name, colour, bold=True)
-        draw.words(axes, draw.WIDTH - 4, line, f"{MONTHS[month - 1]} {year}", MUTED, **date)
-        draw.words(axes, text, line + 14, about, **small)
+    half = (len(table.rows) + 1) // 2
+    pages, year = [], 0
+    small: draw.Manner = {"size": draw.SMALL}
+    for rows, key in ((table.rows[:half], 0), (table.rows[half:], 44)):
+        figure, axes = draw.page(gap * len(rows) + 10 + key)
+        for place, (when, name, about, kind) in enumerate(rows):
+            before = year
+            year, *month = (int(part) for part in when.split("-"))
+            mark, colour = looks[kind]
+            line = top + gap * place
+            if place:
+                far = {"linestyle": (0, (1, 2.5))} if year > before + 1 else {}
+                axes.plot([rail] * 2, [line - 4 - gap, line - 4], color=MUTED, linewidth=1.4, **far)
+            date = " ".join([*(MONTHS[number - 1] for number in month), str(year)])
+            draw.words(axes, rail - 12, line, date, MUTED, ha="right", **small)
+            axes.plot(rail, line - 4, mark, color=colour, markersize=8, zorder=3)
+            draw.words(axes, text, line, name, colour, bold=True)
+            draw.words(axes, text, line + 14, about, **small)
+        pages.append(figure)
     for number, (name, mark, colour) in enumerate(KINDS.values()):
-        across, down = 4 + 170 * (number % 2), bottom + 36 + 17 * (number // 2)
+        across, down = 8 + 166 * (number % 2), draw.size(pages[1])[1] - 24 + 17 * (number // 2)
         axes.plot(across + 5, down - 4, mark, color=colour, markersize=7)
         draw.words(axes, across + 15, down, name, **small)
-    return figure
+    return tuple(pages)
