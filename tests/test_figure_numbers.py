@@ -76,9 +76,6 @@ def before_after(figure: Figure, table: Table) -> Pairs:
     whiskers = [line.get_xdata() for line in axes.lines if line.get_color() == INK]
     drawn = [(ends[1] - origin) / percent for ends in whiskers if len(ends) == 2]
     yield drawn, [s + e for s, e in zip(shares, table["standard error"], strict=True)]
-    claims = [claim for claim in table["illustrative"] if claim is not None]
-    diamonds = single(axes, marker="D")[:-1]  # without the key
-    yield [(x - origin) / percent for x, _ in diamonds], claims
 
 
 @compares("stage-seconds")
