@@ -69,11 +69,13 @@ def points(*columns: list) -> np.ndarray:
 
 
 @compares("before-after")
-def before_after(figure: Figure, table: Table) -> Pairs:
-    axes, shares = figure.axes[0], table["share"]
-    origin, percent = axes.patches[0].get_x(), axes.patches[0].get_width() / shares[0]
-    yield [bar.get_width() / percent for bar in axes.patches], shares
-    whiskers = [line.get_xdata() for line in axes.lines if line.get_color() == INK]
+def before_after(base: Figure, sft: Figure, ppo: Figure, table: Table) -> Pairs:
+    pages, shares = [page.axes[0] for page in (base, sft, ppo)], table["share"]
+    bars = [bar for axes in pages for bar in axes.patches]
+    origin, percent = bars[0].get_x(), bars[0].get_width() / shares[0]
+    yield [bar.get_width() / percent for bar in bars], shares
+    lines = [line for axes in pages for line in axes.lines]
+    whiskers = [line.get_xdata() for line in lines if line.get_color() == INK]
     drawn = [(ends[1] - origin) / percent for ends in whiskers if len(ends) == 2]
     yield drawn, [s + e for s, e in zip(shares, table["standard error"], strict=True)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from rlhf_explained.figures import draw
 from rlhf_explained.figures.colours import COLOURS, INK, MUTED, NAMES, PAPER
 from rlhf_explained.figures.registry import figure
@@ -41,21 +43,22 @@ def shares(run: Run) -> Table:
     "{ppo-helpful} after RLHF; harmful: {base-harmful}, {sft-harmful} and {ppo-harmful}; "
     "rambling: {base-rambling}, {sft-rambling} and {ppo-rambling}.",
 )
-def before_after(run: Run, table: Table) -> draw.Figure:
+def before_after(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Shares of the six kinds of response of each model, with their standard errors."""
-    row, block, left, right = 17.0, 153.0, 84.0, draw.WIDTH - 66
-    figure, axes = draw.page(len(LESSONS) * block + 18)
+    row, top, left, right = 17.0, 68.0, 84.0, 150.0
 
     def x(percent: draw.Real) -> float:
         return left + (right - left) * percent / 100
 
-    for number, (policy, heading, saying) in enumerate(LESSONS):
-        top, colour = number * block, COLOURS[policy]
-        draw.words(axes, 4, top + 15, heading, colour, size=draw.TITLE, bold=True)
-        draw.words(axes, 4, top + 31, saying, MUTED, style="italic")
+    pages = []
+    for policy, heading, saying in LESSONS:
+        (figure, axes), colour = draw.page(190, draw.THIRD), COLOURS[policy]
+        draw.words(axes, 4, 15, heading, colour, size=draw.TITLE, bold=True)
+        for place, line in enumerate(wrap(saying, 27)):
+            draw.words(axes, 4, 32 + 15 * place, line, MUTED, style="italic")
         for place, cells in enumerate(table.where("model", NAMES[policy]).rows):
             _, category, percent, error = cells
-            middle, helpful = top + 48 + row * place, category == "helpful"
+            middle, helpful = top + row * place, category == "helpful"
             name = category.capitalize()
             draw.words(axes, left - 7, middle + 4, name, ha="right", bold=helpful)
             bar = (left, middle, x(percent) - left, row - 6)
@@ -68,7 +71,9 @@ def before_after(run: Run, table: Table) -> draw.Figure:
             if error:
                 text += f" ± {share(error / 100).removesuffix('%').strip()}"
             draw.words(axes, ends[1] + 6, middle + 4, text, size=draw.SMALL, bold=helpful)
-        axes.plot([left, left], [top + 40, top + 142], color=MUTED, linewidth=0.8)
+        axes.plot([left, left], [top - 8, top + 94], color=MUTED, linewidth=0.8)
+        pages.append(figure)
     count = run.evaluation["base"]["responses"]
-    draw.notes(figure, f"{count:,} held-out responses each · seed {run.config.seed}")
-    return figure
+    draw.notes(pages[0], f"{count:,} held-out responses each")
+    draw.notes(pages[-1], f"seed {run.config.seed}")
+    return tuple(pages)
