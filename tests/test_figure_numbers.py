@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,19 +96,21 @@ def sft_loss(figure: Figure, table: Table) -> Pairs:
 
 
 @compares("reward-model-training")
-def reward_model_training(figure: Figure, table: Table, scores: Table) -> Pairs:
-    _, loss, accuracy, histogram = figure.axes
+def reward_model_training(
+    first: Figure, second: Figure, third: Figure, table: Table, scores: Table
+) -> Pairs:
+    loss, accuracy, histogram = (page.axes[1] for page in (first, second, third))
     steps = table["step"]
-    yield lines(loss, 2), [points(steps, table["loss"])]
+    yield lines(loss, 0.8), [points(steps, table["loss"])]
     yield level(loss), [table.line("loss of guessing")]
     yield lines(accuracy, 2), [points(steps, table["held-out accuracy"])]
     yield level(accuracy), [table.line("ceiling of the accuracy")]
-    for patch, name in zip(histogram.patches, ("rejected", "chosen"), strict=True):
-        counts, edges, _ = patch.get_data()
-        yield counts, scores[name]
-        yield edges, [*scores["score from"], scores["to"][-1]]
-    means = [line.get_xdata()[0] for line in histogram.lines]
-    yield means, [scores.line(f"mean of the {name}") for name in ("rejected", "chosen")]
+    wrong, right = (patch.get_data() for patch in histogram.patches)
+    yield [*wrong.values, *right.values], scores["pairs"]
+    yield wrong.edges[-1], 0.0
+    yield right.edges[0], 0.0
+    yield [*wrong.edges[:-1], *right.edges[:-1]], scores["difference of scores from"]
+    yield right.edges[-1], scores["to"][-1]
 
 
 def over_iterations(axes: Axes, table: Table, name: str) -> Pairs:
@@ -343,10 +344,11 @@ def test_tables_hold_what_the_run_measured(run: Run):
             assert rows[column] == [row[name] for row in run.history[policy]]
     training, scores = FIGURES["reward-model-training"].tables(run)
     assert training["loss"] == [row["loss"] for row in run.history["reward_model"]]
-    given = run.reward_model["chosen_scores"]
-    counts, _ = np.histogram(given, [*scores["score from"], scores["to"][-1]])
-    assert counts.tolist() == scores["chosen"]
-    assert scores.line("mean of the chosen") == pytest.approx(math.fsum(given) / len(given))
+    both = (run.reward_model[f"{side}_scores"] for side in ("chosen", "rejected"))
+    given = np.subtract(*both)
+    counts, _ = np.histogram(given, [*scores["difference of scores from"], scores["to"][-1]])
+    assert counts.tolist() == scores["pairs"]
+    assert sum(counts) == len(given)
     (shares,) = FIGURES["before-after"].tables(run)
     after = shares.where("model", "after RLHF").where("responses", "helpful")
     assert after["share"] == [100 * run.evaluation["ppo"]["helpful"]]

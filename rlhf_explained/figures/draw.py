@@ -238,7 +238,9 @@ def limits(axes: Axes, xs: Reals, ys: Reals) -> None:
     axes.set_xlim(min(xs) - (len(set(xs)) == 1), max(xs) + (len(set(xs)) == 1))
 
 
-def dots(axes: Axes, xs: Reals, ys: Reals, colour: str, *, square: bool = False) -> None:
+def dots(
+    axes: Axes, xs: Reals, ys: Reals, colour: str, *, square: bool = False, size: Real = 2.4
+) -> None:
     """Many small dots as one path of strokes without length: a tenth of the bytes of markers."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -246,7 +248,7 @@ def dots(axes: Axes, xs: Reals, ys: Reals, colour: str, *, square: bool = False)
     points = [point for point in zip(xs, ys, strict=True) for _ in range(2)]
     path = Path(points, [Path.MOVETO, Path.LINETO] * len(xs))
     cap = "projecting" if square else "round"
-    patch = PathPatch(path, edgecolor=(colour, RAW), fill=False, linewidth=2.4, capstyle=cap)
+    patch = PathPatch(path, edgecolor=(colour, RAW), fill=False, linewidth=size, capstyle=cap)
     axes.add_patch(patch)
 
 

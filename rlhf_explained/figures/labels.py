@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf_explained.figures.colours import DASHED, MUTED
+from rlhf_explained.figures.colours import MUTED
 from rlhf_explained.figures.draw import SMALL, Axes, Point, Real, Reals, width_of, words
-from rlhf_explained.measured.text import number
 
 
 def spread(positions: Reals, gap: Real, low: Real, high: Real) -> list[float]:
@@ -49,15 +48,3 @@ def turn(page: Axes, axes: Axes, x: Real, said: str, colour: str) -> None:
     text = words(page, across, page.get_ylim()[0] - frame.y1 - 5, said, colour, size=SMALL)
     half = width_of(text) / 2
     text.set(x=min(max(across, half + 4), width - half - 4), ha="center")
-
-
-def mean_marks(axes: Axes, means: Sequence[tuple[Real, str, str]]) -> None:
-    """Dashed lines at means, each named with its value above the panel: (x, name, colour)."""
-    frame = axes.get_window_extent()
-    places = [axes.transData.transform((x, 0.0))[0] - frame.x0 for x, _, _ in means]
-    labels = [f"{name} {number(x)}" for x, name, _ in means]
-    gap = 7.4 * max(len(label) for label in labels)
-    spots = spread(places, gap, gap / 2, frame.width - gap / 2)
-    for (x, _, colour), label, spot in zip(means, labels, spots, strict=True):
-        axes.axvline(x, color=colour, linewidth=1.4, linestyle=DASHED)
-        write(axes, label, (spot / frame.width, 1), (0, 4), colour)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from statistics import fmean
 
@@ -79,15 +78,6 @@ def _seconds(stage: str) -> _Entry:
 
 def _sft_loss(row: int, column: str, about: str) -> _Entry:
     return lambda run: (nats(run.history["sft"][row][column]), f"{about}, per token")
-
-
-def _mean_score(side: str) -> _Entry:
-    def entry(run: Run) -> tuple[str, str]:
-        scores = run.reward_model[f"{side}_scores"]
-        about = f"mean score of the {side} responses of {len(scores):,} held-out pairs"
-        return number(math.fsum(scores) / len(scores)), about
-
-    return entry
 
 
 def _demonstrations(verbose: bool, about: str) -> _Entry:
@@ -188,8 +178,6 @@ VALUES: dict[str, _Entry] = {
         f"{run.reward_model['heldout_pairs']:,}",
         "preference pairs on prompts that no training pair uses",
     ),
-    "rm-chosen-score": _mean_score("chosen"),
-    "rm-rejected-score": _mean_score("rejected"),
     "pairs-state-heldout": _in_pairs("state", "chosen"),
     "pairs-ask-heldout": _in_pairs("ask", "chosen"),
     "pairs-rejected-state-heldout": _in_pairs("state", "rejected"),

@@ -13,7 +13,7 @@ from rlhf_explained.pipeline import Run
 
 # The original lesson's scores of two answers; only their difference means anything.
 ILLUSTRATIVE_SCORES = (7.2, 3.1)
-BINS = 24  # of the scores' histogram
+BINS = 24  # of the histogram, about
 
 
 @figure(
@@ -85,29 +85,15 @@ def fit(run: Run) -> tuple[Table, Table]:
             "ceiling of the accuracy (%) .1": 100.0 * report["accuracy_ceiling"],
         },
     )
-    chosen, rejected = report["chosen_scores"], report["rejected_scores"]
-    low, high = min(chosen + rejected), max(chosen + rejected)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    edges = [low + (high - low) * step / BINS for step in range(BINS + 1)]
-    counts = (_counts(scores, low, high) for scores in (chosen, rejected))
-    scores = Table.of(
-        "reward-model-scores",
-        "Scores of held-out responses",
-        ("score from", "to", "chosen", "rejected"),
-        zip(edges[:-1], edges[1:], *counts, strict=True),
-        {
-            "mean of the chosen": math.fsum(chosen) / len(chosen),
-            "mean of the rejected": math.fsum(rejected) / len(rejected),
-        },
-    )
-    return steps, scores
-
-
-def _counts(scores: list[float], low: float, high: float) -> list[int]:
-    """How many scores lie in each bin; what lies on an edge counts above it, but for the last."""
-    places = [min(int(BINS * (score - low) / (high - low)), BINS - 1) for score in scores]
-    return [places.count(place) for place in range(BINS)]
+    both = zip(report["chosen_scores"], report["rejected_scores"], strict=True)
+    leads = [chosen - rejected for chosen, rejected in both]
+    wide = (max(*leads, 0.0) - min(*leads, 0.0)) / BINS or 1.0
+    places = [math.floor(lead / wide) for lead in leads]  # so that an edge lies at zero
+    every = range(min(*places, -1), max(*places, 0) + 1)
+    title = "Held-out pairs by how far the chosen response scores above the rejected one"
+    headings = "difference of scores from", "to", "pairs"
+    rows = [(wide * place, wide * (place + 1), places.count(place)) for place in every]
+    return steps, Table.of("reward-model-scores", title, headings, rows)
 
 
 @figure(
@@ -115,40 +101,47 @@ def _counts(scores: list[float], low: float, high: float) -> list[int]:
     numbers=fit,
     alt="Three panels. The reward model's loss on single batches over the training steps, beside "
     "that of guessing. Its accuracy on held-out pairs, which ends at {rm-accuracy}, beside the "
-    "ceiling of {rm-ceiling} that the noise of the labels sets. Its scores on held-out pairs: "
-    "chosen responses get {rm-chosen-score} on average, rejected ones {rm-rejected-score}.",
+    "ceiling of {rm-ceiling} that the noise of the labels sets. And how far the chosen response of "
+    "each held-out pair scores above the rejected one: it scores higher in {rm-accuracy} of them.",
 )
-def training(run: Run, table: Table, scores: Table) -> draw.Figure:
-    """Loss, held-out accuracy under its ceiling, and the scores of held-out pairs."""
+def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
+    """Loss, held-out accuracy under its ceiling, and how the scores order held-out pairs."""
     steps, loss, percent = table["step"], table["loss"], table["held-out accuracy"]
     guess, ceiling = table.line("loss of guessing"), table.line("ceiling of the accuracy")
-    figure, _ = draw.page(536)
+    (first, _), (second, _), (third, page) = (draw.page(214, draw.THIRD) for _ in range(3))
+    xlabel = "optimiser step"
 
-    axes = draw.panel(figure, (40, 30, 200, 110), "Loss", "nats per pair")
-    draw.curve(axes, steps, loss, REWARD, "-")
+    axes = draw.panel(first, (42, 38, 96, 112), "Loss", "nats per pair", xlabel, room=22)
+    axes.locator_params(axis="x", nbins=3)
+    axes.plot(steps, loss, color=REWARD, linewidth=0.8)
+    draw.dots(axes, steps, loss, REWARD, size=5)
     draw.level(axes, guess, MUTED)
     draw.limits(axes, steps, [*loss, guess])
     labels.end_labels(axes, [(loss[-1], "one batch", REWARD), (guess, "guessing", MUTED)])
 
-    unit = "share of held-out pairs, %"
-    axes = draw.panel(figure, (40, 178, 200, 110), "Accuracy", unit, "optimiser step")
-    draw.curve(axes, steps, percent, REWARD, "-")
+    said = "Accuracy", "% of held-out pairs", xlabel
+    axes = draw.panel(second, (32, 38, 96, 112), *said, room=22)
+    axes.locator_params(axis="x", nbins=3)
+    axes.plot(steps, percent, color=REWARD, linewidth=2)
+    draw.dots(axes, steps, percent, REWARD, size=5)
     draw.level(axes, ceiling, INK)
     draw.limits(axes, steps, [*percent, ceiling])
     end = (percent[-1], f"RM {share(percent[-1] / 100)}", REWARD)
     labels.end_labels(axes, [end, (ceiling, f"ceiling {share(ceiling / 100)}", INK)])
 
-    frame, unit = (40, 386, draw.WIDTH - 52, 92), "number of held-out responses"
-    axes = draw.panel(figure, frame, "Scores", unit, "reward model score", room=28)
-    edges = [*scores["score from"], scores["to"][-1]]
+    said = "Score differences", "held-out pairs", "chosen − rejected"
+    axes = draw.panel(third, (36, 38, 170, 112), *said, room=22)
+    edges = [*scores["difference of scores from"], scores["to"][-1]]
+    zero = min(range(len(edges)), key=lambda place: abs(edges[place]))
     looks = {"facecolor": "none", "edgecolor": MUTED, "hatch": "/////", "linewidth": 1.2}
-    axes.stairs(scores["rejected"], edges, fill=True, **looks)
+    axes.stairs(scores["pairs"][:zero], edges[: zero + 1], fill=True, **looks)
     looks = {"facecolor": (REWARD, draw.TINT), "edgecolor": REWARD, "linewidth": 1.5}
-    axes.stairs(scores["chosen"], edges, fill=True, **looks)
-    axes.set_ylim(0, 1.05 * (max(*scores["rejected"], *scores["chosen"]) or 1))
+    axes.stairs(scores["pairs"][zero:], edges[zero:], fill=True, **looks)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_ylim(0, 1.05 * max(scores["pairs"]))
     axes.set_xlim(edges[0], edges[-1])
-    means = (("rejected", MUTED), ("chosen", REWARD))
-    labels.mean_marks(axes, [(scores.line(f"mean of the {n}"), n, colour) for n, colour in means])
-    pairs = run.reward_model["heldout_pairs"]
-    draw.notes(figure, f"{pairs:,} held-out pairs · seed {run.config.seed}")
-    return figure
+    right = run.reward_model["heldout_accuracy"]
+    draw.words(page, 36, 32, f"wrong {share(1 - right)}", MUTED, size=draw.SMALL)
+    draw.words(page, 206, 32, f"right {share(right)}", REWARD, size=draw.SMALL, ha="right")
+    draw.notes(third, f"{run.reward_model['heldout_pairs']:,} pairs · seed {run.config.seed}")
+    return first, second, third
