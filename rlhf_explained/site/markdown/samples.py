@@ -246,7 +246,7 @@ def _caption(parent: Element, samples: Samples, run: Run, rule: str) -> None:
         SubElement(parent, "p").text = samples.caption
     beside = ""
     if samples.rule in OF_PROMPTS:
-        beside = " Beside it: how many of the model's responses to this prompt are of its kind."
+        beside = " The counts say how many of a model's answers to the question are of that kind."
     words = f"Drawn by rule, not picked: {rule}.{beside} Held-out prompts, run seed"
     small = SubElement(parent, "p", {"class": "rule"})
     small.text = AtomicString(f"{words} {run.config.seed}.")
@@ -256,11 +256,10 @@ def drawn(samples: Samples, run: Run) -> str:
     """Name the responses that a rule asks for, or all that there are, if those are fewer."""
     kinds = f" of the kind {' or '.join(samples.kinds)}" if samples.kinds else ""
     if samples.rule in OF_PROMPTS:
-        each = f"each of the first {samples.count} prompts"
-        each = "the first prompt" if samples.count == 1 else each
-        such = " on which each model does what it does most often"
-        such = such if samples.rule == "typical" else ""
-        which = "the commonest response of the commonest kind"
+        each = f"each of the first {samples.count} questions"
+        each = "the first question" if samples.count == 1 else each
+        such = " to which every model answers in its usual way" if samples.rule == "typical" else ""
+        which = "the most frequent answer of the most frequent kind"
         return f"{which} to {each}{kinds} in the evaluation{such}"
     count = len(failures(samples, run))
     order = "first" if samples.rule == "failures" else "highest-scoring"
