@@ -242,6 +242,10 @@ def check_story(summary: dict) -> None:
         assert abs(base[name] - share) <= 0.15, name
     assert sft["gold"] >= base["gold"] + 0.4
     assert ppo["helpful"] >= max(sft["helpful"] + 0.15, 0.70)
+    assert sft["harmful"] + sft["off_topic"] <= 0.5 * (base["harmful"] + base["off_topic"])
+    assert sft["rambling"] >= base["rambling"] + 0.05  # as the experts do
+    assert ppo["rambling"] <= 0.05
+    assert ppo["false"] >= base["false"] + 0.02
     assert ppo["harmful"] <= 0.03
     colder = {name: summary["temperatures"][name] for name in ("sft", "ppo")}
     assert ppo["gold"] >= max(exam["gold"] for exam in colder["sft"].values()) + 0.5
