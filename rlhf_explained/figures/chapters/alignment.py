@@ -14,7 +14,7 @@ from rlhf_explained.pipeline import Run
 
 LESSONS = (
     ("base", "BEFORE: pretrained", "“I know so much… but what do you want?”"),
-    ("sft", "BETWEEN: after SFT", "“I have seen how you like your answers.”"),
+    ("sft", "BETWEEN: after SFT", "“I have seen how experts answer.”"),
     ("ppo", "AFTER: RLHF", "“I know so much, and now how to help!”"),
 )
 

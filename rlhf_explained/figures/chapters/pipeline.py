@@ -1,11 +1,21 @@
-"""The three stages, as an idea and as seconds of this run."""
+"""The three stages: their networks, and their seconds in this run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rlhf_explained.figures import draw
-from rlhf_explained.figures.colours import ALIGNED, BASE, MUTED, NOKL, PAPER, PPO, REWARD, SFT
+from rlhf_explained.figures.colours import (
+    ALIGNED,
+    BASE,
+    DASHED,
+    MUTED,
+    NOKL,
+    PAPER,
+    PPO,
+    REWARD,
+    SFT,
+)
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured.text import seconds
@@ -37,53 +47,54 @@ def sizes(run: Run) -> Table:
 @figure(
     "three-stages",
     numbers=sizes,
-    alt="Five boxes from top to bottom: the pretrained model; stage 1, supervised fine-tuning, "
-    "like a student learning from example answers; stage 2, the reward model, like training "
-    "a judge to grade essays; stage 3, PPO, like a student improving from grades; the aligned "
-    "assistant. A side arrow takes the SFT policy past stage 2 to stage 3.",
+    alt="The networks of RLHF, from top to bottom. Stage 1, SFT: a copy of the pretrained model "
+    "imitates demonstrations and becomes the SFT model. Stage 2: a copy of the SFT model learns "
+    "from comparisons and becomes the reward model. Stage 3, PPO, has four networks and is given "
+    "prompts alone. Two are frozen, drawn dashed: the SFT model as the reference, and the reward "
+    "model. Two learn: the policy, a copy of the SFT model, and the critic, a copy of the reward "
+    "model. The policy becomes the aligned assistant; the other three are left behind.",
 )
 def three_stages(run: Run, table: Table) -> draw.Figure:
-    """From the pretrained model by three stages to the aligned one."""
+    """Which networks there are, which of them learn in each stage, and from what."""
     demonstrations, pairs, rounds = (f"{count:,}" for count in table["how many"])
-    names = "Supervised fine-tuning (SFT)", "Reward model (RM)", "PPO fine-tuning"
-    tasks = (
-        f"imitate {demonstrations} demonstrations",
-        f"predict {pairs} preferences",
-        f"raise the judge’s score, {rounds} rounds",
-    )
-    analogies = (
-        "like a student learning from examples",
-        "like training a judge to grade essays",
-        "like a student improving from grades",
-    )
-    height, gap, left, width = 72.0, 24.0, 4.0, 284.0
-    middle, first, bottom = left + width / 2, 62.0, 62.0 + 3 * (72 + 24)
-    figure, axes = draw.page(bottom + 60)
+    small, width, left, right = {"size": draw.SMALL}, 148.0, 4.0, 172.0
+    figure, axes = draw.page(428)
 
-    def end(top: draw.Real, colour: str, name: str, **edge: Any) -> None:
-        words = (name, {"bold": True, "colour": colour})
-        draw.box(axes, (left + 52, top, width - 104, 34), colour, words, **edge)
+    def network(
+        x: draw.Real, y: draw.Real, colour: str, name: str, state: str = "", **edge: Any
+    ) -> None:
+        lines = [(name, {"bold": True, "colour": colour}), *([(state, small)] if state else [])]
+        draw.box(axes, (x, y, width, 44 if state else 32), colour, *lines, **edge)
 
-    end(4, BASE, "Pretrained LLM")
-    draw.arrow(axes, (middle, 38), (middle, first))
-    stages = zip((SFT, REWARD, PPO), names, tasks, analogies, strict=True)
-    for number, (colour, name, task, analogy) in enumerate(stages):
-        top = first + number * (height + gap)
-        draw.box(axes, (left, top, width, height), colour)
-        axes.plot(left + 23, top + height / 2, "o", color=colour, markersize=26, markeredgewidth=0)
-        place, manner = top + height / 2 + 5, {"size": 15, "bold": True, "ha": "center"}
-        draw.words(axes, left + 23, place, str(number + 1), PAPER, **manner)
-        draw.words(axes, left + 46, top + 21, name, colour, size=draw.TITLE, bold=True)
-        draw.words(axes, left + 46, top + 40, task)
-        draw.words(axes, left + 46, top + 58, analogy, size=draw.SMALL, style="italic")
-        draw.arrow(axes, (middle, top + height), (middle, top + height + gap))
-    # The reward model does not replace the policy: PPO starts from SFT's, and stays near it.
-    right, lane, top = left + width, left + width + 14, first + height / 2
-    low = top + 2 * (height + gap)
-    draw.arrow(axes, (right, top), (lane, top), (lane, low), (right, low), colour=SFT)
-    manner = {"size": draw.SMALL, "ha": "center", "rotation": 90}
-    draw.words(axes, lane + 14, (top + low) / 2, "the SFT policy", SFT, **manner)
-    end(bottom, ALIGNED, "Aligned assistant", linewidth=2)
+    def stage(number: int, y: draw.Real, colour: str, name: str, learns: str) -> None:
+        axes.plot(70, y, "o", color=colour, markersize=24, markeredgewidth=0)
+        draw.words(axes, 70, y + 4.5, str(number), PAPER, bold=True, ha="center")
+        draw.words(axes, 88, y - 3, name, colour, bold=True)
+        draw.words(axes, 88, y + 13, learns, **small)
+
+    network(left, 4, BASE, "Pretrained LLM")
+    draw.arrow(axes, (40, 36), (40, 80))
+    stage(1, 58, SFT, "SFT", f"a copy imitates {demonstrations} demonstrations")
+    network(left, 80, SFT, "SFT model")
+    draw.arrow(axes, (left + width, 96), (308, 96), (308, 156))
+    stage(2, 134, REWARD, "Reward model", f"a copy learns from {pairs} choices")
+    network(right, 156, REWARD, "Reward model")
+    draw.arrow(axes, (40, 112), (40, 240))
+    draw.arrow(axes, (308, 188), (308, 240))
+    stage(3, 214, PPO, "PPO", f"{rounds} rounds of practice on prompts")
+    network(left, 240, SFT, "Reference", "the SFT model, frozen", linestyle=DASHED)
+    network(right, 240, REWARD, "Reward model", "frozen", linestyle=DASHED)
+    for x, name, state in (
+        (left, "Policy", "learns to answer"),
+        (right, "Critic", "learns to guess rewards"),
+    ):
+        draw.arrow(axes, (x + width / 2, 284), (x + width / 2, 306))
+        draw.words(axes, x + width / 2 + 9, 299, "copy", MUTED, **small)
+        network(x, 306, PPO, name, state, linewidth=2)
+    draw.arrow(axes, (left + width / 2, 350), (left + width / 2, 372))
+    network(left, 372, ALIGNED, "Aligned assistant", linewidth=2)
+    draw.words(axes, right, 385, "The other networks", MUTED, **small)
+    draw.words(axes, right, 400, "are left behind.", MUTED, **small)
     draw.notes(figure, f"sizes of this run · seed {run.config.seed}")
     return figure
 
