@@ -317,8 +317,8 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "about:", at="---", says="the description has 0 characters",
             cure="write one of 50 to 180", old="description:"),
         "that the home page does not name": Fault(
-            "", at="# Summary", says="the home page does not name this chapter and its time",
-            cure=r"add a row at docs/index.md:\d+", file="docs/index.md", old="](guide/summary.md)",
+            "", at="# Summary", says="the home page does not name this chapter",
+            cure=r"add a line at docs/index.md:\d+", file="docs/index.md", old="](guide/summary.md)",
             place=SUMMARY),
         "that leads on to another than the next": Fault(
             "**Next:** [PPO](ppo.md)", at="**Next:**", says="in mkdocs.yml quiz.md comes next",
