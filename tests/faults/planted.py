@@ -318,7 +318,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
             cure="write one of 50 to 180", old="description:"),
         "that the home page does not name": Fault(
             "", at="# Summary", says="the home page does not name this chapter",
-            cure=r"add a line at docs/index.md:\d+", file="docs/index.md", old="](guide/summary.md)",
+            cure=r"add it at docs/index.md:\d+", file="docs/index.md", old="](guide/summary.md)",
             place=SUMMARY),
         "that leads on to another than the next": Fault(
             "**Next:** [PPO](ppo.md)", at="**Next:**", says="in mkdocs.yml quiz.md comes next",

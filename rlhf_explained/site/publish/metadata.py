@@ -159,7 +159,7 @@ def _check_way(markdown: str, page: Page, config: MkDocsConfig) -> None:
         return
     if f"]({own})" not in home.read_text(encoding="utf-8"):
         where = f"{shown(home)}:{faults.line_of(home, r'(?m)^- .*guide/') or 1}"
-        what = f"the home page does not name this chapter: add a line at {where}"
+        what = f"the home page does not name this chapter: add it at {where}"
         faults.report(what, r"(?m)^# ")
     said = re.search(r"(?m)^\*\*Next:\*\* \[.*?\]\(([^)#]+)", markdown)
     for after in chapters[chapters.index(own) + 1 :][:1]:
