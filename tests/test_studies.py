@@ -28,9 +28,10 @@ NOT_COMPARED = {"setting", "seed", "seconds"}  # time depends on the machine
 
 
 every_study = pytest.mark.parametrize("name", studies.STUDIES)
+every_stored_one = pytest.mark.parametrize("name", [*studies.STUDIES, *studies.OF_TRL])
 
 
-@every_study
+@every_stored_one
 def test_stored_results_are_of_this_code(name: str) -> None:
     stale = stored(name).is_stale
     assert not stale, (
@@ -39,7 +40,7 @@ def test_stored_results_are_of_this_code(name: str) -> None:
     )
 
 
-@every_study
+@every_stored_one
 def test_stored_results_are_whole_and_say_where_they_come_from(name: str) -> None:
     content = json.loads(studies.results_file(name).read_text(encoding="utf-8"))
     rows = [(row["setting"], row["seed"]) for row in content["rows"]]

@@ -36,6 +36,9 @@ STUDIES = (
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
 returns numbers by name; and `SAMPLE`, the setting that `make test` measures again."""
 
+OF_TRL = ("trl_draws",)
+"""The same, but measured where TRL is installed, and only when asked for."""
+
 Row = dict[str, Any]
 
 _RESULTS = Path(__file__).parent / "results"
@@ -142,8 +145,8 @@ def results_file(name: str) -> Path:
     Raises:
         ValueError: If there is no such study.
     """
-    if name not in STUDIES:
-        raise ValueError(f"name: {name!r} is none of {', '.join(STUDIES)}")
+    if name not in (*STUDIES, *OF_TRL):
+        raise ValueError(f"name: {name!r} is none of {', '.join((*STUDIES, *OF_TRL))}")
     return _RESULTS / f"{name}.json"
 
 

@@ -152,27 +152,43 @@ def sft_sides(broken: str) -> tuple[Side, Side]:
     return (loss.detach(), gradient(policy)), (theirs.detach(), gradient(trainer.model))
 
 
-def compared(trainer: Any, broken: str) -> dict[str, Tensor]:
-    """TRL's batch of comparisons, all of them; broken, it is turned round or lacks its ends."""
-    inputs = next(iter(trainer.get_train_dataloader()))
-    if broken == "their sign":
-        inputs = {name: torch.cat(value.chunk(2)[::-1]) for name, value in inputs.items()}
-    if broken == "their mask":
-        name = "completion_mask" if "completion_mask" in inputs else "attention_mask"
-        inputs[name] = inputs[name] * (inputs["input_ids"] != EOS)
-    return inputs
+def mistake(trainer: Any, broken: str) -> None:
+    """Make TRL's trainer read batches whose comparisons are turned round or whose ends are lost."""
+    name = "_compute_loss" if hasattr(trainer, "_compute_loss") else "compute_loss"
+    right = getattr(trainer, name)
+
+    def wrong(model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        inputs = dict(inputs)
+        if broken == "their sign" and "advantages" in inputs:
+            inputs["advantages"] = -inputs["advantages"]
+        elif broken == "their sign":
+            inputs = {name: torch.cat(value.chunk(2)[::-1]) for name, value in inputs.items()}
+        if broken == "their mask" and "completion_mask" in inputs:
+            tokens = inputs["completion_ids" if "completion_ids" in inputs else "input_ids"]
+            inputs["completion_mask"] = inputs["completion_mask"] * (tokens != EOS)
+        elif broken == "their mask":  # GPT-2 reads a score at the last token that is no padding
+            inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == EOS, PAD)
+        return right(model, inputs, *more, **named)
+
+    if broken in ("their sign", "their mask"):
+        setattr(trainer, name, wrong)
+
+
+def told(broken: str) -> reward_model.Preferences:
+    """Our comparisons; broken, they are turned round or their ends do not count."""
+    sides = pairs().chosen, pairs().rejected
+    chosen, rejected = (
+        replace(side, response_mask=without_end(side, broken == "our mask"))
+        for side in (sides[::-1] if broken == "our sign" else sides)
+    )
+    return replace(pairs(), chosen=chosen, rejected=rejected)
 
 
 def reward_sides(broken: str) -> tuple[Side, Side]:
     judge = copy.deepcopy(model("reward_model"))
-    sides = [pairs().chosen, pairs().rejected]
-    if broken == "our mask":  # read one token too early
-        sides = [
-            type(side)(side.tokens, side.attended, side.prompt_length, without_end(side, True))
-            for side in sides
-        ]
-    scores = [score(judge, side) for side in sides]
-    loss = formulas.bradley_terry_loss(*(scores[::-1] if broken == "our sign" else scores))
+    loss = formulas.bradley_terry_loss(
+        score(judge, told(broken).chosen), score(judge, told(broken).rejected)
+    )
     loss.backward()
     trainer = RewardTrainer(
         hugging_face.load("reward_model", judges=True),
@@ -180,32 +196,26 @@ def reward_sides(broken: str) -> tuple[Side, Side]:
         train_dataset=Dataset.from_list(hugging_face.preference_rows(pairs())),
         processing_class=hugging_face.fast_tokenizer(),
     )
-    inputs = compared(trainer, broken)
-    if broken == "their mask":  # GPT-2 reads a score at the last token that is no padding
-        inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == EOS, PAD)
-    theirs = trainer.compute_loss(trainer.model, inputs)
+    mistake(trainer, broken)
+    theirs = trainer.compute_loss(trainer.model, next(iter(trainer.get_train_dataloader())))
     theirs.backward()
     return (loss.detach(), gradient(judge)), (theirs.detach(), gradient(trainer.model))
 
 
 def dpo_sides(broken: str) -> tuple[Side, Side]:
-    policy, sides = copy.deepcopy(model("ppo")), [pairs().chosen, pairs().rejected]
+    policy, given = copy.deepcopy(model("ppo")), told(broken)
 
     def sums(of: GPT) -> list[Tensor]:
-        by_token = [
-            formulas.token_logprobs(response_logits(of, side), side.responses) for side in sides
-        ]
-        masks = [without_end(side, broken == "our mask") for side in sides]
         return [
-            values.masked_fill(~mask, 0).sum(1)
-            for values, mask in zip(by_token, masks, strict=True)
+            formulas.token_logprobs(response_logits(of, side), side.responses)
+            .masked_fill(~side.response_mask, 0)
+            .sum(1)
+            for side in (given.chosen, given.rejected)
         ]
 
     with torch.no_grad():
         reference = sums(model("sft"))
     learned = sums(policy)
-    if broken == "our sign":
-        reference, learned = reference[::-1], learned[::-1]
     beta = 0.55 if broken == "our coefficient" else 0.5
     loss = formulas.dpo_loss(*learned, *reference, beta=beta)
     loss.backward()
@@ -217,7 +227,8 @@ def dpo_sides(broken: str) -> tuple[Side, Side]:
         train_dataset=Dataset.from_list(hugging_face.preference_rows(pairs())),
         processing_class=hugging_face.fast_tokenizer(),
     )
-    theirs = trainer.compute_loss(trainer.model, compared(trainer, broken))
+    mistake(trainer, broken)
+    theirs = trainer.compute_loss(trainer.model, next(iter(trainer.get_train_dataloader())))
     theirs.backward()
     return (loss.detach(), gradient(policy)), (theirs.detach(), gradient(trainer.model))
 
@@ -312,11 +323,7 @@ def online_sides(broken: str, *, name: str, **own: Any) -> tuple[Side, Side]:
         loss = of_whole_answers(logprobs, old, better, mask, clip_range=config.clip_range)
         inputs["old_logps"] = old.masked_fill(~answers.response_mask, 0).sum(1)
     loss.backward()
-    if broken == "their sign":
-        inputs["advantages"] = -inputs["advantages"]
-    if broken == "their mask":
-        ends = inputs["completion_ids"] == EOS
-        inputs["completion_mask"] = inputs["completion_mask"].masked_fill(ends, 0)
+    mistake(trainer, broken)
     theirs = trainer._compute_loss(trainer.model, inputs)
     theirs.backward()
     return (loss.detach(), gradient(policy)), (theirs.detach(), gradient(trainer.model))
@@ -507,6 +514,7 @@ def sft_twins(broken: str) -> Twins:
         for row in torch.randperm(len(rows), generator=luck)[: config.batch].tolist()
     ]
     shown = lesson().packed(lesson().shown)
+    shown = replace(shown, response_mask=without_end(shown, broken == "our mask"))
     ours = sft.train_sft(start, shown, shown, config, generator=luck.manual_seed(0)).policy
     theirs = hugging_face.load("base")
     optimizer = torch.optim.AdamW(theirs.parameters(), config.learning_rate, fused=True)
@@ -515,7 +523,7 @@ def sft_twins(broken: str) -> Twins:
         args=settings(
             SFTConfig, max_steps=config.steps, per_device_train_batch_size=config.batch,
             lr_scheduler_type="constant", train_sampling_strategy="sequential",
-            completion_only_loss=broken != "mask",
+            completion_only_loss=broken != "their mask",
         ),
         train_dataset=Dataset.from_list([rows[row] for row in order]),
         processing_class=hugging_face.fast_tokenizer(),
@@ -523,11 +531,6 @@ def sft_twins(broken: str) -> Twins:
     )  # fmt: skip
     trainer.train()
     return start, ours, hugging_face.imported(trainer.model, start), [], []
-
-
-def turned(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    names = {"chosen": "rejected", "rejected": "chosen"}
-    return [{names.get(name, name): text for name, text in row.items()} for row in rows]
 
 
 def reward_twins(broken: str) -> Twins:
@@ -541,7 +544,7 @@ def reward_twins(broken: str) -> Twins:
         for row in groups[group].tolist()
     ]
     ours = reward_model.train_reward_model(
-        start, pairs(), pairs(), config, generator=luck.manual_seed(0)
+        start, told(broken), pairs(), config, generator=luck.manual_seed(0)
     ).reward_model
     theirs = hugging_face.load("sft", judges=True)
     body = [part for part in theirs.transformer.parameters() if part.requires_grad]
@@ -562,10 +565,11 @@ def reward_twins(broken: str) -> Twins:
             RewardConfig, max_steps=steps, per_device_train_batch_size=config.batch,
             train_sampling_strategy="sequential",
         ),
-        train_dataset=Dataset.from_list(turned(rows) if broken == "sign" else rows),
+        train_dataset=Dataset.from_list(rows),
         processing_class=hugging_face.fast_tokenizer(),
         optimizers=(optimizer, schedule),
     )  # fmt: skip
+    mistake(trainer, broken)
     trainer.train()
     return start, ours, hugging_face.imported(trainer.model, start), [], []
 
@@ -578,22 +582,24 @@ def dpo_twins(broken: str) -> Twins:
         for _ in range(config.steps)
         for row in torch.randint(len(pairs()), (config.batch,), generator=luck).tolist()
     ]
+    priced = replace(config, beta=config.beta * (2 if broken == "our coefficient" else 1))
     ours = dpo.train_dpo(
-        start, pairs().chosen, pairs().rejected, config, generator=luck.manual_seed(0)
+        start, told(broken).chosen, told(broken).rejected, priced, generator=luck.manual_seed(0)
     ).policy
     rows = [hugging_face.preference_rows(pairs())[row] for row in order]
     trainer = DPOTrainer(
         hugging_face.load("sft"),
         args=settings(
             DPOConfig, max_steps=config.steps, per_device_train_batch_size=config.batch,
-            beta=config.beta * (2 if broken == "coefficient" else 1),
+            beta=config.beta * (2 if broken == "their coefficient" else 1),
             learning_rate=config.learning_rate, lr_scheduler_type="polynomial",
             lr_scheduler_kwargs={"power": 1.0, "lr_end": config.learning_rate / 10},
             train_sampling_strategy="sequential",
         ),
-        train_dataset=Dataset.from_list(turned(rows) if broken == "sign" else rows),
+        train_dataset=Dataset.from_list(rows),
         processing_class=hugging_face.fast_tokenizer(),
     )  # fmt: skip
+    mistake(trainer, broken)
     trainer.train()
     return start, ours, hugging_face.imported(trainer.model, start), [], []
 
@@ -615,19 +621,23 @@ def online_twins(broken: str, *, name: str) -> Twins:
         dice.manual_seed(number)
         return lesson().tokens(asked()[number * count : (number + 1) * count])
 
-    loss = of_whole_answers if name == "rloo" else formulas.ppo_policy_loss
+    right = of_whole_answers if name == "rloo" else formulas.ppo_policy_loss
+
+    def loss(logprobs: Tensor, old: Tensor, better: Tensor, mask: Tensor, **named: Any) -> Tensor:
+        better = -better if broken == "our sign" else better
+        ends = mask & ~mask.roll(-1, 1) if broken == "our mask" else torch.zeros_like(mask)
+        return right(logprobs, old, better, mask & ~ends, **named)
+
+    price = config.kl_coef * (3 if broken == "our coefficient" else 1)
     with patch.object(grpo, "ppo_policy_loss", loss):
         ours = grpo.train_grpo(
-            model("sft"), partial(heard, ears=said[0]), config,
+            model("sft"), partial(heard, ears=said[0]), replace(config, kl_coef=price),
             draw_prompts=draw_prompts, generator=dice,
         ).policy  # fmt: skip
-
-    def judge(answers: Sequences) -> Tensor:
-        return heard(answers, said[1]) * (-1 if broken == "sign" else 1)
-
     own: dict[str, Any] = dict(PUBLISHED) if name == "grpo" else {}
-    own |= {"beta": 3 * config.kl_coef} if broken == "coefficient" else {}
-    trainer = online(make, kind, config, "sft", judge=judge, **own)
+    own |= {"beta": 3 * config.kl_coef} if broken == "their coefficient" else {}
+    trainer = online(make, kind, config, "sft", judge=partial(heard, ears=said[1]), **own)
+    mistake(trainer, broken)
     trainer.train()
     return model("sft"), ours, hugging_face.imported(trainer.model, model("sft")), *said
 
@@ -639,10 +649,7 @@ TWINS: dict[str, Callable[[str], Twins]] = {
     "grpo": partial(online_twins, name="grpo"),
     "rloo": partial(online_twins, name="rloo"),
 }
-BROKEN_TWINS = [
-    ("sft", "mask"), ("reward", "sign"), ("dpo", "sign"), ("dpo", "coefficient"),
-    ("grpo", "sign"), ("grpo", "coefficient"), ("rloo", "sign"), ("rloo", "coefficient"),
-]  # fmt: skip
+BROKEN_TWINS = [pair for pair in BREAKAGES if pair[0] != "sft" or pair[1].endswith("mask")]
 
 
 def far(one: GPT, other: GPT) -> float:

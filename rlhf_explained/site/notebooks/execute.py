@@ -35,7 +35,7 @@ from rlhf_explained import memo
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.notebooks import stored
 from rlhf_explained.site.notebooks.read import PACKAGE, read, sources, tags
-from rlhf_explained.studies import STUDIES, results_file
+from rlhf_explained.studies import OF_TRL, STUDIES, results_file
 
 _WHEEL = re.compile(r"\brlhf_explained\S*\.whl")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -96,7 +96,7 @@ class Execution:
 
     def _key(self, path: Path, code: list[list[Any]]) -> str:
         """What outputs depend on: code, what it imports, run, studies, and what runs it."""
-        files = filter(Path.is_file, map(results_file, STUDIES))
+        files = filter(Path.is_file, map(results_file, (*STUDIES, *OF_TRL)))
         return memo.key(
             source=memo.source_digest(
                 [*sources(path), Path(__file__).with_name("read.py"), Path(__file__)]
