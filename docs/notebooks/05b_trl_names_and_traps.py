@@ -26,7 +26,7 @@
 # TRL has names of its own for what this site explains: arguments that you set, and metrics that it
 # logs. This notebook puts each of them beside our name for it, with both values on one real batch.
 # Then come seven mistakes that are easy to make with TRL. None of them stops with an error message,
-# so each is shown by a number.
+# so each is shown by a number. At the end TRL trains with its own random numbers, many times.
 #
 # ## What you'll learn
 #
@@ -47,6 +47,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from statistics import fmean, variance
 from subprocess import DEVNULL, check_output
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
@@ -62,6 +63,7 @@ from rlhf_explained.pipeline import RunConfig, run
 from rlhf_explained.rollout import response_logits, score, sequence_logprobs
 from rlhf_explained.stages import dpo, grpo
 from rlhf_explained.stages.evaluation import result
+from rlhf_explained.studies import Interval, stored
 from rlhf_explained.training import Lesson
 from rlhf_explained.world.corpus import draw_questions
 from rlhf_explained.world.tokenizer import world_tokenizer
@@ -508,6 +510,43 @@ for end in (" ", hugging_face.completion("")):
 compared = [row[side] for row in pairs for side in ("chosen", "rejected")]
 for name, answers in (("comparisons", compared), ("the second trap", sampled)):
     print(f"empty answers in {name}: {answers.count('')} of {len(answers):,}")
+
+# %% [markdown]
+# ## Other draws, other starts
+#
+# Without our random numbers TRL shuffles and samples with its own. Then its training is one of
+# many that could have come out, and so is ours. How far apart do they lie? TRL trained each method
+# five times from each of five starts, and
+# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice
+# from each. The first three columns show mean gold on held-out questions and the difference,
+# compared start by start, with its 95 % interval. The others show standard deviations: of trainings
+# from one start, and between starts after the spread of the draws is taken off. In the row of RLOO
+# the two losses differ, too: TRL's ratio is that of whole answers, ours is that of single tokens.
+
+# %%
+study, methods, lines = stored("trl_draws"), stored("methods"), []
+for method in ("dpo", "grpo", "rloo"):
+    names = [name for name in study.config if name.startswith(method)]
+    draws = list(zip(*(study.values(name, "gold") for name in names), strict=True))
+    means, ours = list(map(fmean, draws)), methods.values(method, "gold")
+    gap = Interval.of([one - other for one, other in zip(means, ours, strict=True)])
+    twice = methods.values(method, "draws_apart")  # half the square of two draws' distance
+    by_draw = fmean(map(variance, draws)), fmean(far * far for far in twice) / 2
+    of_starts = (  # what draws add to the means of five, or of two, is taken off
+        max(variance(means) - by_draw[0] / 5, 0),
+        max(variance(ours) - by_draw[1] / 2, 0),
+    )
+    spreads = [spread**0.5 for spread in (*by_draw, *of_starts)]
+    numbers = (fmean(means), fmean(ours), gap.mean, *spreads)
+    shown = [f"{number:z.2f}" for number in numbers]
+    shown[2] += f" ± {gap.reach:.2f}"
+    lines.append((method.upper(), *shown))
+headings = ("TRL", "ours", "difference", "draws, TRL", "draws, ours")
+table(("method", *headings, "starts, TRL", "starts, ours"), *lines)
+
+# %% [markdown]
+# Where the interval contains 0, these trainings do not show that the two libraries differ. If you
+# compare two set-ups by one training of each, a difference as small as these spreads says nothing.
 
 # %% [markdown]
 # ## Three lines to take away

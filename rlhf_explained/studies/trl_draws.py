@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def measure(name: str, seed: int) -> dict[str, float]:
-    """Let TRL train one policy, and let it sit our exam.
+    """Let TRL train one policy, and ask it the held-out questions.
 
     Args:
         name: Of the setting.
