@@ -533,9 +533,9 @@ with patch.object(grpo, "ppo_policy_loss", of_whole_answers):
 apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 
 # %% [markdown]
-# ## The exam
+# ## The held-out questions
 #
-# All of them sit [the exam of the held-out questions](../guide/ppo.md). Gold is the labeler's true
+# All of them answer [the held-out questions](../guide/ppo.md). Gold is the labeler's true
 # reward, proxy the reward model's score, and KL is in nats an answer from the SFT policy. The last
 # column compares the answers of TRL's policy with those of ours, word for word.
 
@@ -565,9 +565,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# The exam is the end of the story. Here is the rest of it. All weights of a model together are a
-# point. How far does TRL's point lie from ours, beside how far training moved it? And where answers
-# were sampled on the way, how many of them were the same words?
+# Those answers are the end of the story. Here is the rest of it. All weights of a model together
+# are a point. How far does TRL's point lie from ours, beside how far training moved it? And where
+# answers were sampled on the way, how many of them were the same words?
 
 # %%
 lines = []
@@ -585,8 +585,8 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 #
 # So wherever TRL's training and ours give clearly different results, they were given different
 # rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
-# their random numbers do: [the study of the methods](../guide/methods.md) trains each of them twice
-# from every start.
+# their random numbers do. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts)
+# measures by how much.
 #
 # ## Where is PPO?
 #
