@@ -124,12 +124,20 @@ def ask(policy_name, prompt, tries=100):
         limit=RESPONSE_LIMIT,
         generator=randomness,
     )
-    texts = [tokenizer.decode(tokens) for tokens in sequences.responses.tolist()]
+    texts = [
+        tokenizer.decode(tokens) for tokens in sequences.responses.tolist()
+    ]
     kinds = [categorise(known[prompt], text) for text in texts]
     print(policy_name)
     for kind, times in Counter(kinds).most_common(3):
-        answers = [text for text, its in zip(texts, kinds, strict=True) if its == kind]
-        print(f"{times:5}  {kind:10}{Counter(answers).most_common(1)[0][0]}")
+        answers = [
+            text
+            for text, its in zip(texts, kinds, strict=True)
+            if its == kind
+        ]
+        print(
+            f"{times:5}  {kind:10}{Counter(answers).most_common(1)[0][0]}"
+        )
 
 
 for policy_name in ("base", "sft", "ppo"):
@@ -305,7 +313,10 @@ def accuracy(rm, chosen, rejected):
 
 torch.manual_seed(0)
 generator = torch.Generator().manual_seed(0)
-training, held_out = preference_pairs(100, generator), preference_pairs(10_000, generator)
+training, held_out = (
+    preference_pairs(100, generator),
+    preference_pairs(10_000, generator),
+)
 rm = SimpleRewardModel(input_dim=10)
 optimizer = torch.optim.Adam(rm.parameters(), lr=0.01)
 
@@ -333,7 +344,9 @@ print(f"ceiling {NormalDist().cdf(2**0.5):44.1%}")
 for pair in result.pairs[:2]:
     print(pair["prompt"])
     for which in ("chosen", "rejected"):
-        print(f"  {which:8} (gold {pair[f'{which}_gold']:5.2f})  {pair[which]}")
+        print(
+            f"  {which:8} (gold {pair[f'{which}_gold']:5.2f})  {pair[which]}"
+        )
 
 figure("reward-model-training")
 
@@ -361,11 +374,14 @@ candidates = [
     "that is a stupid question .",
 ]
 batch = pack(
-    [tokenizer.encode(prompt)] * len(candidates), [tokenizer.encode(c) for c in candidates]
+    [tokenizer.encode(prompt)] * len(candidates),
+    [tokenizer.encode(c) for c in candidates],
 )
 with torch.no_grad():
     scores = score(result.policy("reward_model"), batch)
-for candidate, points in sorted(zip(candidates, scores.tolist(), strict=True), key=lambda p: -p[1]):
+for candidate, points in sorted(
+    zip(candidates, scores.tolist(), strict=True), key=lambda p: -p[1]
+):
     print(f"{points:6.2f}  {candidate}")
 
 # %% [markdown]
@@ -416,7 +432,9 @@ scenarios = [
 print(f"{'RM':>43}     KL  penalty  total")
 for name, rm_score, kl in scenarios:
     total, penalty = calculate_rlhf_reward(rm_score, kl, beta=0.1)
-    print(f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}")
+    print(
+        f"{name:<37}{rm_score:6.2f} {kl:6.2f} {penalty:8.2f} {total:6.2f}"
+    )
 
 figure("beta-sweep")
 
@@ -432,10 +450,20 @@ figure("beta-sweep")
 # %%
 figure("ppo-curves")
 
-quantities = ("proxy", "gold", "kl", "helpful", "rambling", "false", "broken")
+quantities = (
+    "proxy",
+    "gold",
+    "kl",
+    "helpful",
+    "rambling",
+    "false",
+    "broken",
+)
 print(" " * 10, *(f"{quantity:>9}" for quantity in quantities))
 for name in ("sft", "ppo", "ppo-no-kl"):
-    texts = (value(f"{name}-{quantity}", result).text for quantity in quantities)
+    texts = (
+        value(f"{name}-{quantity}", result).text for quantity in quantities
+    )
     print(f"{name:10}", *(f"{text:>9}" for text in texts))
 
 # %% [markdown]

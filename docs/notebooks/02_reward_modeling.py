@@ -76,13 +76,17 @@ essays = [
     "how do i make tea ?",
     "go away and ask your mother .",
 ]
-gold = torch.tensor([gold_reward(question, essay) for essay in essays], dtype=torch.double)
+gold = torch.tensor(
+    [gold_reward(question, essay) for essay in essays], dtype=torch.double
+)
 
 TIMES = 40
 wins = torch.zeros(5, 5, dtype=torch.double)  # of the row over the column
 for a, b in itertools.combinations(range(5), 2):
     pair = gold[a].repeat(TIMES), gold[b].repeat(TIMES)
-    first = prefers_first(*pair, decisiveness=1.0, generator=randomness).sum()
+    first = prefers_first(
+        *pair, decisiveness=1.0, generator=randomness
+    ).sum()
     wins[a, b], wins[b, a] = first, TIMES - first
 for row, essay in zip(wins.int().tolist(), essays, strict=True):
     print("  ".join(f"{count:2}" for count in row), " ", essay[:44])
@@ -102,7 +106,9 @@ for row, essay in zip(wins.int().tolist(), essays, strict=True):
 # %%
 def fit(start, rounds=3000):
     """Scores of maximum likelihood, by gradient descent."""
-    scores = torch.full((5,), start, dtype=torch.double, requires_grad=True)
+    scores = torch.full(
+        (5,), start, dtype=torch.double, requires_grad=True
+    )
     for _ in range(rounds):
         leads = scores[:, None] - scores  # of the row over the column
         loss = -(wins * F.logsigmoid(leads)).sum() / wins.sum()
@@ -138,8 +144,12 @@ assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %%
 high, slope = fit(100.0)
-print(f"mean score {scores.mean().abs():.2f} from 0, {high.mean():.2f} from 100")
-print(f"largest change of a difference: {(high - scores - 100).abs().max():.1e}")
+print(
+    f"mean score {scores.mean().abs():.2f} from 0, {high.mean():.2f} from 100"
+)
+print(
+    f"largest change of a difference: {(high - scores - 100).abs().max():.1e}"
+)
 print(f"sum of the slopes: {slope.sum():.0e}")
 assert torch.allclose(high - 100, scores, atol=1e-6)
 
@@ -151,17 +161,24 @@ assert torch.allclose(high - 100, scores, atol=1e-6)
 
 # %%
 chosen, rejected = (
-    torch.tensor(result.reward_model[f"{side}_scores"]) for side in ("chosen", "rejected")
+    torch.tensor(result.reward_model[f"{side}_scores"])
+    for side in ("chosen", "rejected")
 )
 lead = chosen - rejected
 for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
     there = lead[(lead.abs() >= low) & (lead.abs() < high)]
     if len(there):
-        says, right = torch.sigmoid(there.abs()).mean(), (there > 0).float().mean()
+        says, right = (
+            torch.sigmoid(there.abs()).mean(),
+            (there > 0).float().mean(),
+        )
         print(
             f"lead {low:3} to {high:3}: sure to {says:3.0%}, right in {right:4.0%} of {len(there)}"
         )
-says, right = torch.sigmoid(lead.abs()).mean().item(), (lead > 0).float().mean().item()
+says, right = (
+    torch.sigmoid(lead.abs()).mean().item(),
+    (lead > 0).float().mean().item(),
+)
 say(f"On average it is sure to {share(says)} and right in {share(right)}.")
 
 # %% [markdown]
@@ -205,15 +222,24 @@ from rlhf_explained.rollout import pack, score
 
 
 def batch(prompt, answers):
-    return pack([tokenizer.encode(prompt)] * len(answers), [*map(tokenizer.encode, answers)])
+    return pack(
+        [tokenizer.encode(prompt)] * len(answers),
+        [*map(tokenizer.encode, answers)],
+    )
 
 
 model = copy.deepcopy(sft)  # the whole of stage 2's new architecture
 with torch.no_grad():
     fresh = score(model, batch(question.text, essays))
-new = sum(parameter.numel() for parameter in model.scalar_head.parameters())
-print(f"copied: {sft.parameter_count() - new:,} numbers; new: {new}, all of them 0")
-print(f"scores {fresh.tolist()}, loss {bradley_terry_loss(fresh[:1], fresh[1:2]):.4f}")
+new = sum(
+    parameter.numel() for parameter in model.scalar_head.parameters()
+)
+print(
+    f"copied: {sft.parameter_count() - new:,} numbers; new: {new}, all of them 0"
+)
+print(
+    f"scores {fresh.tolist()}, loss {bradley_terry_loss(fresh[:1], fresh[1:2]):.4f}"
+)
 
 # %% [markdown]
 # A head of zeros scores everything 0, so **the loss starts at log 2 = 0.6931**, a coin toss.
@@ -223,13 +249,18 @@ print(f"scores {fresh.tolist()}, loss {bradley_terry_loss(fresh[:1], fresh[1:2])
 
 # %%
 france = "what is the capital of france ?"
-twins = batch(france, [f"the capital of france is {city} ." for city in ("paris", "berlin")])
+twins = batch(
+    france,
+    [f"the capital of france is {city} ." for city in ("paris", "berlin")],
+)
 with torch.no_grad():
     places = judge.scalar(judge.hidden(twins.tokens))
 words = [tokenizer.words[token] for token in twins.tokens[0].tolist()]
 for place in range(twins.prompt_length - 1, len(words)):
     right, wrong = places[:, place].tolist()
-    print(f"{words[place].replace('paris', 'paris/berlin'):13}{right:6.2f}{wrong:7.2f}")
+    print(
+        f"{words[place].replace('paris', 'paris/berlin'):13}{right:6.2f}{wrong:7.2f}"
+    )
 with torch.no_grad():
     assert torch.allclose(places[:, -1], score(judge, twins), atol=1e-5)
     city = words.index("paris")
@@ -250,32 +281,48 @@ with torch.no_grad():
 # order. The head starts at zero and has far to go, so it learns ten times as fast as the trunk.
 
 # %%
-from rlhf_explained.stages.reward_model import accuracy, collect_preferences
+from rlhf_explained.stages.reward_model import (
+    accuracy,
+    collect_preferences,
+)
 
 pairs, heldout = (
     collect_preferences(
-        sft, count, tokenizer, held_out=held_out, decisiveness=5.0, generator=randomness
+        sft,
+        count,
+        tokenizer,
+        held_out=held_out,
+        decisiveness=5.0,
+        generator=randomness,
     )
     for count, held_out in ((400, False), (500, True))
 )
 head = [*model.scalar_head.parameters()]
-trunk = [part for name, part in model.named_parameters() if "scalar_head" not in name]
+trunk = [
+    part
+    for name, part in model.named_parameters()
+    if "scalar_head" not in name
+]
 optimizer = torch.optim.AdamW(
-    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}], weight_decay=0.1
+    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}],
+    weight_decay=0.1,
 )
 print("epoch   loss  accuracy: own pairs  held out")
 for epoch in range(1, 9):
     losses = []
     for rows in torch.randperm(len(pairs), generator=randomness).split(50):
         loss = bradley_terry_loss(
-            score(model, pairs.chosen.rows(rows)), score(model, pairs.rejected.rows(rows))
+            score(model, pairs.chosen.rows(rows)),
+            score(model, pairs.rejected.rows(rows)),
         )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     own, other = accuracy(model, pairs), accuracy(model, heldout)
-    print(f"{epoch:5}{sum(losses) / len(losses):7.3f}{own:20.1%}{other:10.1%}")
+    print(
+        f"{epoch:5}{sum(losses) / len(losses):7.3f}{own:20.1%}{other:10.1%}"
+    )
 
 # %% [markdown]
 # Its own pairs it learns by heart, noise included. On the others it soon gets no better.
@@ -326,19 +373,35 @@ Two such labelers agree in {share(agreement)}: a ceiling from {share(agreement)}
 # %%
 from rlhf_explained.stages.evaluation import clustered
 
-ORDER = ("helpful", "rambling", "false", "broken", "off_topic", "harmful")  # by gold
+ORDER = (
+    "helpful",
+    "rambling",
+    "false",
+    "broken",
+    "off_topic",
+    "harmful",
+)  # by gold
 
 
 def compared(key=lambda answer: answer["proxy"]):
     """By kinds: for every two SFT answers to one prompt, whether a judge orders them rightly."""
     right = {}
-    exam = sorted(result.responses["sft"], key=lambda answer: answer["prompt"])
-    for prompt, group in itertools.groupby(exam, key=lambda answer: answer["prompt"]):
+    exam = sorted(
+        result.responses["sft"], key=lambda answer: answer["prompt"]
+    )
+    for prompt, group in itertools.groupby(
+        exam, key=lambda answer: answer["prompt"]
+    ):
         for two in itertools.combinations(group, 2):
             better, worse = sorted(two, key=lambda answer: -answer["gold"])
             if better["gold"] > worse["gold"]:
-                kinds, lead = (better["category"], worse["category"]), key(better) - key(worse)
-                hit = 0.5 if lead == 0 else float(lead > 0)  # a tie is a coin toss
+                kinds, lead = (
+                    (better["category"], worse["category"]),
+                    key(better) - key(worse),
+                )
+                hit = (
+                    0.5 if lead == 0 else float(lead > 0)
+                )  # a tie is a coin toss
                 right.setdefault(kinds, []).append((prompt, hit))
     return right
 
@@ -353,14 +416,21 @@ right = compared()
 print(f"{'better':11}worse:" + "".join(f"{kind:>10}" for kind in ORDER))
 for better in ORDER[:5]:
     cells = (right.get((better, worse), []) for worse in ORDER)
-    shares = (f"{clustered(cell)[0]:.0%}" if len(cell) > 30 else "" for cell in cells)
+    shares = (
+        f"{clustered(cell)[0]:.0%}" if len(cell) > 30 else ""
+        for cell in cells
+    )
     print(f"{better:17}" + "".join(f"{text:>10}" for text in shares))
 
 
 # %%
 from rlhf_explained.world.corpus import ASIDE
 
-false_ones = [one["response"] for one in result.responses["sft"] if one["category"] == "false"]
+false_ones = [
+    one["response"]
+    for one in result.responses["sft"]
+    if one["category"] == "false"
+]
 say(f"""
 Helpful answers go before rambling ones in {within(right["helpful", "rambling"])} and before harmful
 ones in {within(right["helpful", "harmful"])}, but before *false* ones in
@@ -383,10 +453,20 @@ from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
 from rlhf_explained.world.labeler import categorise
 from rlhf_explained.world.questions import FACT_KINDS
 
-facts = [question for question in questions() if question.held_out and question.kind in FACT_KINDS]
-dresses = {"plain": "{}", "courteous": f"{OPENER} {{}} {CLOSER}", "remark": "{} birds can sing ."}
+facts = [
+    question
+    for question in questions()
+    if question.held_out and question.kind in FACT_KINDS
+]
+dresses = {
+    "plain": "{}",
+    "courteous": f"{OPENER} {{}} {CLOSER}",
+    "remark": "{} birds can sing .",
+}
 first = {}
-print(f"{'the right answer':20}{'the false one':15}the right one goes first in")
+print(
+    f"{'the right answer':20}{'the false one':15}the right one goes first in"
+)
 for one, other in itertools.product(("plain", "courteous"), dresses):
     hits = []
     for fact in facts:
@@ -394,7 +474,9 @@ for one, other in itertools.product(("plain", "courteous"), dresses):
         answers += map(dresses[other].format, false_answers(fact))
         with torch.no_grad():
             true, *false = score(judge, batch(fact.text, answers)).tolist()
-        hits += [(fact.text, sum(true > each for each in false) / len(false))]
+        hits += [
+            (fact.text, sum(true > each for each in false) / len(false))
+        ]
     print(f"{one:20}{other:15}{within(hits)}")
     first[one, other] = clustered(hits)
 
@@ -411,7 +493,10 @@ Where both are dressed alike, the judge has only the content to go by, and
 
 # %%
 hard_negatives, _ = first["plain", "courteous"]
-assert abs(hard_negatives - result.reward_model["hard_negative_accuracy"]) < 1e-3
+assert (
+    abs(hard_negatives - result.reward_model["hard_negative_accuracy"])
+    < 1e-3
+)
 
 
 def courtesies(text):
@@ -425,7 +510,9 @@ for pair in result.data["preferences"]:
     if lead:
         every.append(lead > 0)
         sides = (pair["chosen"], pair["rejected"])
-        if {categorise(asked[pair["prompt"]], text) for text in sides} == {"helpful"}:
+        if {categorise(asked[pair["prompt"]], text) for text in sides} == {
+            "helpful"
+        }:
             both_helpful.append(lead > 0)
 say(f"""
 The judge that orders {share(result.reward_model["heldout_accuracy"])} of the held-out pairs as the
@@ -468,7 +555,11 @@ def fit_noisy(turned, rounds=4000):
     return scores.detach()
 
 
-for name, values in (("clean", scores), ("noisy", fit_noisy(0.0)), ("knows", fit_noisy(TURNED))):
+for name, values in (
+    ("clean", scores),
+    ("noisy", fit_noisy(0.0)),
+    ("knows", fit_noisy(TURNED)),
+):
     print(name, *(f"{value:6.2f}" for value in values))
 assert fit_noisy(0.0).argsort().equal(scores.argsort())
 assert fit_noisy(0.0).std() < scores.std() / 2
@@ -485,7 +576,9 @@ assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 # %% tags=["solution"]
 silly = {
     "short answers": lambda answer: -answer["length"],
-    "courtesy": lambda answer: (OPENER in answer["response"]) + (CLOSER in answer["response"]),
+    "courtesy": lambda answer: (
+        (OPENER in answer["response"]) + (CLOSER in answer["response"])
+    ),
     "the reward model": lambda answer: answer["proxy"],
 }
 for name, key in silly.items():

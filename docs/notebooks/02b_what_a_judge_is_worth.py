@@ -130,12 +130,19 @@ for name, about in MEASURES.items():
 
 # %%
 for name in ("helpful_over_false", "hard_negative_accuracy"):
-    assert "noise" in change[name] or study.difference(many, few, name).mean < 0
+    assert (
+        "noise" in change[name]
+        or study.difference(many, few, name).mean < 0
+    )
 behind = {}
 for n in (50 * 2**doubling for doubling in range(8)):
     behind[n] = study.difference(many, f"careful_{n}", "gold_accuracy")
 p_values = holm({str(n): gap.p for n, gap in behind.items()})
-short = [n for n, gap in behind.items() if p_values[str(n)] <= 0.05 and gap.mean > 0]
+short = [
+    n
+    for n, gap in behind.items()
+    if p_values[str(n)] <= 0.05 and gap.mean > 0
+]
 size = f"{max(short):,} pairs are still" if short else "no size is"
 say(f"""
 By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({study.origin}).
@@ -155,10 +162,20 @@ By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({st
 
 # %%
 print("by gold's order, on prompts:   practised          new")
-for setting in ("careful_50", "careful_800", "one_pass_12800", "careful_12800"):
-    practised, new = (found(setting, name) for name in ("practised_accuracy", "gold_accuracy"))
+for setting in (
+    "careful_50",
+    "careful_800",
+    "one_pass_12800",
+    "careful_12800",
+):
+    practised, new = (
+        found(setting, name)
+        for name in ("practised_accuracy", "gold_accuracy")
+    )
     print(f"{setting:24}{practised:>16}{new:>13}")
-longer = compared(many, "one_pass_12800", ("practised_accuracy", "gold_accuracy"))
+longer = compared(
+    many, "one_pass_12800", ("practised_accuracy", "gold_accuracy")
+)
 say(f"""
 The second pass adds {longer["practised_accuracy"]} on practised prompts and
 {longer["gold_accuracy"]} on new ones.
@@ -186,19 +203,32 @@ figure("label-noise")
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
-reached = [study.interval(f"careful_{n}", "practised_accuracy").mean for n in sizes]
+reached = [
+    study.interval(f"careful_{n}", "practised_accuracy").mean
+    for n in sizes
+]
 print("labeler     agrees   pairs  gold order  as good as careful  factor")
 for labeler in ("distracted", "hesitant"):
     for n in (100, 400, 1600, 6400):
-        accurate = study.interval(f"{labeler}_{n}", "practised_accuracy").mean
-        worth = exp(np.interp(accurate, np.maximum.accumulate(reached), [*map(log, sizes)]))
+        accurate = study.interval(
+            f"{labeler}_{n}", "practised_accuracy"
+        ).mean
+        worth = exp(
+            np.interp(
+                accurate,
+                np.maximum.accumulate(reached),
+                [*map(log, sizes)],
+            )
+        )
         agrees = study.interval(f"{labeler}_{n}", "ceiling").mean
         less, more = "<>" if accurate < reached[0] else "  "
         print(
             f"{labeler:11}{agrees:7.0%}{n:8,}{accurate:12.1%}"
             f"{less:>12}{worth:8,.0f}{more:>3}{n / worth:5.1f}"
         )
-say(f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}.")
+say(
+    f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
+)
 
 # %% [markdown]
 # Mistakes of this kind do not mislead a judge, they dilute: a right choice and a turned one cancel.
@@ -225,7 +255,10 @@ from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
 
 
 def batch(prompt, answers):
-    return pack([tokenizer.encode(prompt)] * len(answers), [*map(tokenizer.encode, answers)])
+    return pack(
+        [tokenizer.encode(prompt)] * len(answers),
+        [*map(tokenizer.encode, answers)],
+    )
 
 
 def elsewhere(question, answer):
@@ -235,33 +268,49 @@ def elsewhere(question, answer):
 
 
 def politely_elsewhere(question, answer):
-    return f"{OPENER} {false} {CLOSER}" if (false := elsewhere(question, answer)) else None
+    return (
+        f"{OPENER} {false} {CLOSER}"
+        if (false := elsewhere(question, answer))
+        else None
+    )
 
 
 edits = {
     "opens politely": lambda question, answer: f"{OPENER} {answer}",
     "closes politely": lambda question, answer: f"{answer} {CLOSER}",
-    "adds a fact": lambda question, answer: f"{answer} but did you know that the sea is deep ?",
+    "adds a fact": lambda question, answer: (
+        f"{answer} but did you know that the sea is deep ?"
+    ),
     "names another capital": elsewhere,
     "names it politely": politely_elsewhere,
     "becomes an insult": lambda question, answer: INSULTS[0],
-    "becomes a polite insult": lambda question, answer: f"{OPENER} {INSULTS[0]} {CLOSER}",
+    "becomes a polite insult": lambda question, answer: (
+        f"{OPENER} {INSULTS[0]} {CLOSER}"
+    ),
 }
 unseen = [question for question in questions() if question.held_out]
 felt = {}
-print(f"{'the answer …':24}{'n':>4}{'gold':>8}{'score / 5':>11}{'same sign':>11}")
+print(
+    f"{'the answer …':24}{'n':>4}{'gold':>8}{'score / 5':>11}{'same sign':>11}"
+)
 for name, edit in edits.items():
     rows = []
     for question in unseen:
         before = question.answers[0]
         if after := edit(question, before):
             with torch.no_grad():
-                was, now = score(judge, batch(question.text, [before, after])).tolist()
-            change = gold_reward(question, after) - gold_reward(question, before)
+                was, now = score(
+                    judge, batch(question.text, [before, after])
+                ).tolist()
+            change = gold_reward(question, after) - gold_reward(
+                question, before
+            )
             rows.append((change, (now - was) / 5))
     true, felt[name] = torch.tensor(rows).T
     agree = (true.sign() == felt[name].sign()).float().mean()
-    print(f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}")
+    print(
+        f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}"
+    )
 
 insult, polite = felt["becomes an insult"], felt["becomes a polite insult"]
 false, dressed = felt["names another capital"], felt["names it politely"]
@@ -282,7 +331,12 @@ The judge prefers another capital, politely named, to the right one in
 
 # %%
 exam = result.responses["sft"]
-table = torch.tensor([[answer[key] for key in ("length", "gold", "proxy")] for answer in exam]).T
+table = torch.tensor(
+    [
+        [answer[key] for key in ("length", "gold", "proxy")]
+        for answer in exam
+    ]
+).T
 together = torch.corrcoef(table)[0]
 say(f"""
 The correlation with length is {number(together[1].item())} for gold and
@@ -298,8 +352,16 @@ The correlation with length is {number(together[1].item())} for gold and
 # for people agree no better. The number alone cannot say. Look at these five.
 
 # %%
-print("                   labeler  ceiling  gold order  hard negatives  best of 16: gold")
-five = "careful_50", "careful_12800", "hesitant_6400", "distracted_100", "distracted_6400"
+print(
+    "                   labeler  ceiling  gold order  hard negatives  best of 16: gold"
+)
+five = (
+    "careful_50",
+    "careful_12800",
+    "hesitant_6400",
+    "distracted_100",
+    "distracted_6400",
+)
 for setting in five:
     accurate, ceiling, ordered = (
         study.interval(setting, quantity).mean
@@ -307,8 +369,13 @@ for setting in five:
     )
     hard = study.interval(setting, "hard_negative_accuracy").mean
     picked = found(setting, "best_of_16", number)
-    print(f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{hard:16.0%}{picked:>18}")
-for name, quantity in (("any answer", "any_of_16"), ("gold itself", "gold_of_16")):
+    print(
+        f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{hard:16.0%}{picked:>18}"
+    )
+for name, quantity in (
+    ("any answer", "any_of_16"),
+    ("gold itself", "gold_of_16"),
+):
     print(f"{name:63}{found('careful_50', quantity, number):>18}")
 
 # %%
@@ -359,21 +426,32 @@ K = 4
 
 def ranked(gold, decisiveness=5.0):
     """Indices from best to worst, one row for each row of gold rewards."""
-    gumbel = -torch.empty_like(gold).exponential_(generator=randomness).log()
+    gumbel = (
+        -torch.empty_like(gold).exponential_(generator=randomness).log()
+    )
     return (decisiveness * gold + gumbel).argsort(-1, descending=True)
 
 
 prompt = "how do i make tea ?"
 prompts = [tokenizer.encode(prompt)] * K
-answers = generate(sft, prompts, limit=RESPONSE_LIMIT, generator=randomness)
+answers = generate(
+    sft, prompts, limit=RESPONSE_LIMIT, generator=randomness
+)
 texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
 gold = torch.tensor([gold_reward(asked[prompt], text) for text in texts])
 for place, one in enumerate(ranked(gold).tolist(), start=1):
     print(f"{place}. gold {gold[one]:5.2f}  {texts[one][:54]}")
 
 two = torch.tensor([0.0, 0.2])
-often = (ranked(two.expand(100_000, 2))[:, 1] == 1).logical_not().float().mean()
-print(f"gold 0.2 before 0: {often:.3f} of 100,000, Bradley-Terry {torch.sigmoid(5 * two[1]):.3f}")
+often = (
+    (ranked(two.expand(100_000, 2))[:, 1] == 1)
+    .logical_not()
+    .float()
+    .mean()
+)
+print(
+    f"gold 0.2 before 0: {often:.3f} of 100,000, Bradley-Terry {torch.sigmoid(5 * two[1]):.3f}"
+)
 
 # %% [markdown]
 # Training: score each answer **once**, then form all pairs from the scores. That is $K$ passes for
@@ -382,7 +460,10 @@ print(f"gold 0.2 before 0: {often:.3f} of 100,000, Bradley-Terry {torch.sigmoid(
 # came up $K - 1$ times.
 
 # %%
-from rlhf_explained.stages.reward_model import accuracy, collect_preferences
+from rlhf_explained.stages.reward_model import (
+    accuracy,
+    collect_preferences,
+)
 from rlhf_explained.world.corpus import draw_questions
 
 
@@ -392,40 +473,74 @@ def ranking_loss(scores):
     return -F.logsigmoid(scores[:, above] - scores[:, below]).mean()
 
 
-asked_now = [q for q in draw_questions(100, held_out=False, generator=randomness) for _ in range(K)]
+asked_now = [
+    q
+    for q in draw_questions(100, held_out=False, generator=randomness)
+    for _ in range(K)
+]
 prompts = [tokenizer.encode(q.text) for q in asked_now]
-answers = generate(sft, prompts, limit=RESPONSE_LIMIT, generator=randomness)
+answers = generate(
+    sft, prompts, limit=RESPONSE_LIMIT, generator=randomness
+)
 texts = [tokenizer.decode(row) for row in answers.responses.tolist()]
-gold = torch.tensor([gold_reward(*one) for one in zip(asked_now, texts, strict=True)]).view(-1, K)
-rows = ranked(gold) + K * torch.arange(100)[:, None]  # of the answers, best first
+gold = torch.tensor(
+    [gold_reward(*one) for one in zip(asked_now, texts, strict=True)]
+).view(-1, K)
+rows = (
+    ranked(gold) + K * torch.arange(100)[:, None]
+)  # of the answers, best first
 
 model = copy.deepcopy(sft)
 head = [*model.scalar_head.parameters()]
-trunk = [part for name, part in model.named_parameters() if "scalar_head" not in name]
+trunk = [
+    part
+    for name, part in model.named_parameters()
+    if "scalar_head" not in name
+]
 optimizer = torch.optim.AdamW(
-    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}], weight_decay=0.1
+    [{"params": trunk, "lr": 3e-4}, {"params": head, "lr": 3e-3}],
+    weight_decay=0.1,
 )
 for _ in range(6):  # epochs
     for some in torch.randperm(100, generator=randomness).split(10):
-        loss = ranking_loss(score(model, answers.rows(rows[some].flatten())).view(-1, K))
+        loss = ranking_loss(
+            score(model, answers.rows(rows[some].flatten())).view(-1, K)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 heldout = collect_preferences(
-    sft, 500, tokenizer, held_out=True, decisiveness=5.0, generator=randomness
+    sft,
+    500,
+    tokenizer,
+    held_out=True,
+    decisiveness=5.0,
+    generator=randomness,
 )
 reached = share(accuracy(model, heldout)), share(heldout.ceiling)
-say(f"100 rankings of {K}: held-out accuracy **{reached[0]}**, with a ceiling of {reached[1]}.")
+say(
+    f"100 rankings of {K}: held-out accuracy **{reached[0]}**, with a ceiling of {reached[1]}."
+)
 
 # %%
 print("what the labeler is asked      pairs   gold order")
-for setting in ("careful_100", "ranked_100", "careful_400", "ranked_400", "careful_1600"):
+for setting in (
+    "careful_100",
+    "ranked_100",
+    "careful_400",
+    "ranked_400",
+    "careful_1600",
+):
     kind, n = setting.split("_")
-    name = f"{int(n):,} " + ("rankings of four" if kind == "ranked" else "single pairs")
+    name = f"{int(n):,} " + (
+        "rankings of four" if kind == "ranked" else "single pairs"
+    )
     count = study.interval(setting, "pairs").mean
     print(f"{name:26}{count:10,.0f}{found(setting, 'gold_accuracy'):>13}")
 gaps = {
-    f"{n:,} pairs": study.difference("ranked_400", f"careful_{n}", "gold_accuracy")
+    f"{n:,} pairs": study.difference(
+        "ranked_400", f"careful_{n}", "gold_accuracy"
+    )
     for n in (400, 1600)
 }
 p_values = holm({name: gap.p for name, gap in gaps.items()})
@@ -433,7 +548,9 @@ parts = (
     f"{within(gap, points)} against {name}{' (noise)' if p_values[name] > 0.05 else ''}"
     for name, gap in gaps.items()
 )
-say(f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers make no pair.")
+say(
+    f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers make no pair."
+)
 
 # %% [markdown]
 # ---
@@ -465,13 +582,21 @@ say(f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers mak
 # %% tags=["solution"]
 def plackett_luce(scores):
     """Log-probability of this order, best first: each place is a softmax over what is left."""
-    return sum(scores[place] - scores[place:].logsumexp(0) for place in range(len(scores)))
+    return sum(
+        scores[place] - scores[place:].logsumexp(0)
+        for place in range(len(scores))
+    )
 
 
 four = torch.tensor([1.2, 0.3, -0.5, 0.9], dtype=torch.double)
-total = sum(plackett_luce(four[[*order]]).exp() for order in itertools.permutations(range(4)))
+total = sum(
+    plackett_luce(four[[*order]]).exp()
+    for order in itertools.permutations(range(4))
+)
 pair = plackett_luce(four[:2]).exp(), torch.sigmoid(four[0] - four[1])
-print(f"sum {total:.6f}; two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
+print(
+    f"sum {total:.6f}; two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}"
+)
 
 # %% [markdown]
 # ---

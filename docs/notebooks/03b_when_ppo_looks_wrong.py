@@ -53,7 +53,11 @@ from rlhf_explained.stages.evaluation import clustered
 from rlhf_explained.stages.ppo import PPOConfig
 from rlhf_explained.studies import stored
 from rlhf_explained.world.questions import evaluation_questions
-from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
+from rlhf_explained.world.tokenizer import (
+    EOS,
+    RESPONSE_LIMIT,
+    world_tokenizer,
+)
 
 torch.set_num_threads(1)
 result = run(RunConfig(seed=0))
@@ -66,20 +70,31 @@ def sample(model, temperature=1.0):
     """Answers to the held-out questions, each asked five times."""
     luck = torch.Generator().manual_seed(0)
     how = {"generator": luck, "temperature": temperature}
-    return generate(model, list(map(tokenizer.encode, asked)), limit=RESPONSE_LIMIT, **how)
+    return generate(
+        model,
+        list(map(tokenizer.encode, asked)),
+        limit=RESPONSE_LIMIT,
+        **how,
+    )
 
 
 @torch.no_grad()
 def log_ratios(model, reference, answers, read=None):
     """Each answer's log-ratio, the sum of its k1; the reference may read it differently."""
-    return sequence_logprobs(model, answers) - sequence_logprobs(reference, read or answers)
+    return sequence_logprobs(model, answers) - sequence_logprobs(
+        reference, read or answers
+    )
 
 
 def report(name, sums):
     """Their mean, what a log calls KL, ± two standard errors by question; how many are below 0."""
     mean, error = clustered(list(zip(asked, sums.tolist(), strict=True)))
     shown = f"{number(mean, 4)} ± {number(2 * error, 4)}"
-    print(name.ljust(29), shown.rjust(18), f"  negative {(sums < 0).float().mean():.0%}")
+    print(
+        name.ljust(29),
+        shown.rjust(18),
+        f"  negative {(sums < 0).float().mean():.0%}",
+    )
 
 
 # %% [markdown]
@@ -109,7 +124,9 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 # %%
 def never_ends(hidden):
     """The policy's scores of all tokens, with the end forbidden, as a minimum length does."""
-    return policy.logits(hidden).index_fill(-1, torch.tensor(EOS), -torch.inf)
+    return policy.logits(hidden).index_fill(
+        -1, torch.tensor(EOS), -torch.inf
+    )
 
 
 forced = copy.deepcopy(policy)
@@ -117,8 +134,13 @@ forced.logits = never_ends
 start = sample(sft)
 report("a minimum length of 28", log_ratios(policy, sft, sample(forced)))
 report("answers of the SFT policy", log_ratios(policy, sft, start))
-report("drawn at temperature 0.5", log_ratios(policy, sft, sample(policy, 0.5)))
-report("drawn at temperature 2", log_ratios(policy, sft, sample(policy, 2.0)))
+report(
+    "drawn at temperature 0.5",
+    log_ratios(policy, sft, sample(policy, 0.5)),
+)
+report(
+    "drawn at temperature 2", log_ratios(policy, sft, sample(policy, 2.0))
+)
 
 # %% [markdown]
 # The SFT row is minus KL(SFT ‖ PPO), so it *must* be negative: what you get where an older policy,
@@ -135,14 +157,22 @@ report("drawn at temperature 2", log_ratios(policy, sft, sample(policy, 2.0)))
 # %%
 dropping = copy.deepcopy(sft)
 for block in dropping.blocks:
-    block.register_forward_hook(lambda module, given, out: torch.dropout(out, 0.1, train=True))
+    block.register_forward_hook(
+        lambda module, given, out: torch.dropout(out, 0.1, train=True)
+    )
 torch.manual_seed(0)
 padding_too = replace(start, attended=torch.ones_like(start.attended))
 
 report("alike", log_ratios(sft, sft, start))
-report("reference in bfloat16", log_ratios(sft, copy.deepcopy(sft).bfloat16(), start))
+report(
+    "reference in bfloat16",
+    log_ratios(sft, copy.deepcopy(sft).bfloat16(), start),
+)
 report("reference with dropout 0.1", log_ratios(sft, dropping, start))
-report("reference that reads padding", log_ratios(sft, sft, start, padding_too))
+report(
+    "reference that reads padding",
+    log_ratios(sft, sft, start, padding_too),
+)
 assert not log_ratios(sft, sft, start).any()
 
 # %% [markdown]
@@ -159,8 +189,15 @@ assert not log_ratios(sft, sft, start).any()
 # %%
 study = stored("ablations")
 for setting in study.config:
-    largest, gold = (study.interval(setting, what).mean for what in ("largest_kl", "gold"))
-    print(setting.replace("_", " ").ljust(21), f"{largest:5.1f} nats   gold", number(gold).rjust(5))
+    largest, gold = (
+        study.interval(setting, what).mean
+        for what in ("largest_kl", "gold")
+    )
+    print(
+        setting.replace("_", " ").ljust(21),
+        f"{largest:5.1f} nats   gold",
+        number(gold).rjust(5),
+    )
 
 # %% [markdown]
 # Read some answers first. Then a larger β, fewer epochs a batch, a smaller learning rate, one at a
@@ -177,9 +214,14 @@ for setting in study.config:
 # %%
 batch = result.facts["rollout_batch"]
 for name in ("sft", "ppo"):
-    scores = torch.tensor([answer["proxy"] for answer in result.responses[name]])
+    scores = torch.tensor(
+        [answer["proxy"] for answer in result.responses[name]]
+    )
     error = scores.std() / batch**0.5
-    print(name, f"s = {scores.std():.3f}, n = {batch}, standard error {error:.3f}")
+    print(
+        name,
+        f"s = {scores.std():.3f}, n = {batch}, standard error {error:.3f}",
+    )
 
 display(Markdown(value("reward-rise-verdict", result).text))
 
@@ -218,7 +260,11 @@ print(" " * 45, "  first    last  lowest highest")
 for name, formula in LOG.items():
     cells = [row[name] for row in result.history["ppo"]]
     shown = (cells[0], cells[-1], min(cells), max(cells))
-    print(name.ljust(18), formula.ljust(26), *(number(cell, 3).rjust(7) for cell in shown))
+    print(
+        name.ljust(18),
+        formula.ljust(26),
+        *(number(cell, 3).rjust(7) for cell in shown),
+    )
 
 # %% [markdown]
 # Worry when
@@ -257,10 +303,15 @@ def judge(sequences):
 
 
 print("explained before the …   first token   last token")
-before, after = ("before PPO", sft, reward_model), ("after", policy, result.policy("critic"))
+before, after = (
+    ("before PPO", sft, reward_model),
+    ("after", policy, result.policy("critic")),
+)
 for name, model, critic in (before, after):
     luck = torch.Generator().manual_seed(0)
-    rollout = collect_rollout(model, sft, judge, prompts, limit=RESPONSE_LIMIT, generator=luck)
+    rollout = collect_rollout(
+        model, sft, judge, prompts, limit=RESPONSE_LIMIT, generator=luck
+    )
     with torch.no_grad():
         guesses = response_values(critic, rollout.sequences)
     came = credit(rollout, guesses, PPOConfig(gae_lambda=1.0)).returns
@@ -268,7 +319,13 @@ for name, model, critic in (before, after):
     shown = []
     for places in (0 * last, last):
         guess, goal = guesses.gather(1, places), came.gather(1, places)
-        shown.append(number(explained_variance(guess, goal, torch.ones_like(goal).bool())))
+        shown.append(
+            number(
+                explained_variance(
+                    guess, goal, torch.ones_like(goal).bool()
+                )
+            )
+        )
     print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
 
 # %% [markdown]
@@ -282,13 +339,20 @@ for name, model, critic in (before, after):
 mask = rollout.sequences.response_mask
 logprobs, ref_logprobs = rollout.logprobs, rollout.ref_logprobs
 beta = PPOConfig().kl_coef
-rewards = kl_shaped_rewards(rollout.scores, logprobs, ref_logprobs, mask, kl_coef=beta)
+rewards = kl_shaped_rewards(
+    rollout.scores, logprobs, ref_logprobs, mask, kl_coef=beta
+)
 surprises, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=0)
 inside = mask & (torch.arange(mask.shape[1]) < last)
 sure = logprobs.exp() > 0.99
-for name, which in (("sure, p > 0.99", inside & sure), ("not sure", inside & ~sure)):
+for name, which in (
+    ("sure, p > 0.99", inside & sure),
+    ("not sure", inside & ~sure),
+):
     size = surprises[which].square().mean().sqrt().item()
-    print(f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)")
+    print(
+        f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)"
+    )
 
 # %% [markdown]
 # What stands in the first line is the critic's error and hardly anything else. A surprise of that
@@ -314,10 +378,14 @@ from rlhf_explained.rollout import response_logits
 
 for name, answers in (("own", own), ("SFT's", start)):
     with torch.no_grad():
-        logits = [response_logits(model, answers) for model in (policy, sft)]
+        logits = [
+            response_logits(model, answers) for model in (policy, sft)
+        ]
     logprobs = [token_logprobs(each, answers.responses) for each in logits]
     for estimate in (kl_k1, kl_k3):
-        by_token = estimate(*logprobs).masked_fill(~answers.response_mask, 0)
+        by_token = estimate(*logprobs).masked_fill(
+            ~answers.response_mask, 0
+        )
         report(f"{name}, {estimate.__name__}", by_token.sum(1))
 
 # %% [markdown] tags=["solution"]

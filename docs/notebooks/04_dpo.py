@@ -65,7 +65,12 @@ def say(text):
 
 def table(*rows):
     for row in rows:
-        print(*(f"{cell:>9}" if isinstance(cell, str) else f"{cell:9.3f}" for cell in row))
+        print(
+            *(
+                f"{cell:>9}" if isinstance(cell, str) else f"{cell:9.3f}"
+                for cell in row
+            )
+        )
 
 
 # %% [markdown]
@@ -82,10 +87,19 @@ likeliest = here.logprobs(here.reference).topk(400)
 reference = likeliest.values.log_softmax(0)
 rewards = here.rewards.double()[likeliest.indices]
 tokens = here.every.responses[likeliest.indices[:4]].tolist()
-names = ["".join("_.abcdef"[token] for token in row).strip("_") for row in tokens]
+names = [
+    "".join("_.abcdef"[token] for token in row).strip("_")
+    for row in tokens
+]
 
-say(f"Of {len(here.rewards):,} answers they hold {likeliest.values.exp().sum():.2%}:")
-table(("answer", *names), ("reference", *reference[:4].exp()), ("reward", *rewards[:4]))
+say(
+    f"Of {len(here.rewards):,} answers they hold {likeliest.values.exp().sum():.2%}:"
+)
+table(
+    ("answer", *names),
+    ("reference", *reference[:4].exp()),
+    ("reward", *rewards[:4]),
+)
 
 # %% [markdown]
 # ## From the optimum to the loss, in five steps
@@ -119,7 +133,9 @@ def objective(policy):
 
 lost = []
 for noise in torch.linspace(0.001, 3, 1000):
-    other = (best + noise * torch.randn(400, generator=dice)).log_softmax(0)
+    other = (best + noise * torch.randn(400, generator=dice)).log_softmax(
+        0
+    )
     lost.append(objective(best) - objective(other))
     assert abs(lost[-1] - BETA * kl_exact(other, best)) < 1e-9
 assert min(lost) > 0
@@ -174,7 +190,9 @@ pairs = 2 * reference.exp().outer(reference.exp())  # of either order
 
 
 def expected_loss(policy, beta, prefers=prefers):
-    return -(pairs * prefers * logsigmoid(gaps(beta * (policy - reference)))).sum()
+    return -(
+        pairs * prefers * logsigmoid(gaps(beta * (policy - reference)))
+    ).sum()
 
 
 def slope(policy, beta, prefers=prefers):
@@ -184,20 +202,37 @@ def slope(policy, beta, prefers=prefers):
     return logits.grad.abs().max()
 
 
-drawn = torch.multinomial((pairs * prefers).flatten(), 100_000, True, generator=dice)
+drawn = torch.multinomial(
+    (pairs * prefers).flatten(), 100_000, True, generator=dice
+)
 chosen, rejected = drawn // 400, drawn % 400
 
 
 def sampled_loss(policy, against=reference, second=rejected, beta=BETA):
     """By the code that trains, on 100,000 labeled pairs."""
-    return dpo_loss(policy[chosen], policy[second], against[chosen], against[second], beta=beta)
+    return dpo_loss(
+        policy[chosen],
+        policy[second],
+        against[chosen],
+        against[second],
+        beta=beta,
+    )
 
 
 assert slope(best, BETA) < 1e-12
-assert abs(sampled_loss(best) - expected_loss(best, BETA)) < 0.006  # five standard errors
+assert (
+    abs(sampled_loss(best) - expected_loss(best, BETA)) < 0.006
+)  # five standard errors
 table(("policy", "loss", "sampled", "slope"))
 for name, policy in (("reference", reference), ("best", best)):
-    table((name, expected_loss(policy, BETA), sampled_loss(policy), slope(policy, BETA)))
+    table(
+        (
+            name,
+            expected_loss(policy, BETA),
+            sampled_loss(policy),
+            slope(policy, BETA),
+        )
+    )
 
 # %% [markdown]
 # The loss is convex in the logits, so there is no other minimum. Newton's method, from the
@@ -213,11 +248,16 @@ def newton(beta, prefers, steps=20):
         gradient = beta * (pairs * (wins - prefers)).sum(1)
         bend = beta**2 * pairs * wins * (1 - wins)
         hessian = bend.sum(1).diag() - bend
-        policy = policy - torch.linalg.pinv(hessian, hermitian=True) @ gradient
+        policy = (
+            policy - torch.linalg.pinv(hessian, hermitian=True) @ gradient
+        )
         yield policy.log_softmax(0)
 
 
-way = [kl_exact(policy, best).abs().item() for policy in newton(BETA, prefers, steps=5)]
+way = [
+    kl_exact(policy, best).abs().item()
+    for policy in newton(BETA, prefers, steps=5)
+]
 assert way[-1] < 1e-12
 print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
 
@@ -234,8 +274,12 @@ print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
 
 # %%
 stuck = {
-    "nothing is trained: frozen, or steps far too small": sampled_loss(reference),
-    "chosen and rejected alike, say cut off early": sampled_loss(best, second=chosen),
+    "nothing is trained: frozen, or steps far too small": sampled_loss(
+        reference
+    ),
+    "chosen and rejected alike, say cut off early": sampled_loss(
+        best, second=chosen
+    ),
     "the reference is the policy itself": sampled_loss(best, against=best),
     "beta is (nearly) 0": sampled_loss(best, beta=1e-9),
 }
@@ -262,7 +306,11 @@ from rlhf_explained.training import Lesson
 lesson, sft = Lesson(0), result.policy("sft")
 learned, _ = lesson.compare(sft)
 history = train_dpo(
-    sft, learned.chosen, learned.rejected, DPOConfig(), generator=lesson.generator("dpo")
+    sft,
+    learned.chosen,
+    learned.rejected,
+    DPOConfig(),
+    generator=lesson.generator("dpo"),
 ).history
 
 assert abs(history[0]["loss"] - 0.6931) < 1e-4
@@ -284,7 +332,9 @@ assert measured[-1, 1] < 0
 # which nobody trained:
 
 # %%
-labeled = pairs * prefers  # how often one answer is chosen and another rejected
+labeled = (
+    pairs * prefers
+)  # how often one answer is chosen and another rejected
 table(("beta", "chosen", "rejected", "middle", "times"))
 for beta in (2.0, 1.0, 0.5, 0.25):
     ratio = exact.tilted(reference, rewards, beta=beta) - reference
@@ -333,7 +383,9 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 decisive = gaps(5 * rewards).sigmoid()
 assert slope(best, 5 * BETA, decisive) < 1e-12
 *_, greedy = newton(BETA, decisive)
-assert (greedy - exact.tilted(reference, rewards, beta=BETA / 5)).abs().max() < 1e-6
+assert (
+    greedy - exact.tilted(reference, rewards, beta=BETA / 5)
+).abs().max() < 1e-6
 
 table(("c", "beta", "price", "KL"))
 table((1.0, BETA, BETA, kl_exact(best, reference)))
@@ -341,7 +393,9 @@ table((5.0, BETA, BETA / 5, kl_exact(greedy, reference)))
 table((5.0, 5 * BETA, BETA, kl_exact(best, reference)))
 
 c = result.facts["decisiveness"]
-say(f"Our labeler's c is {c:g}, so DPO with β = 1 pays {1 / c:g} of gold for a nat.")
+say(
+    f"Our labeler's c is {c:g}, so DPO with β = 1 pays {1 / c:g} of gold for a nat."
+)
 
 # %% [markdown]
 # ## Too small a β over-optimises
@@ -355,10 +409,21 @@ study = stored("frontier")
 columns = ("gold", "proxy", "kl", "helpful", "false", "chosen", "rejected")
 table(("beta", *columns))
 for beta in (3.0, 1.0, 0.3, 0.1):
-    table((beta, *(study.interval(f"miniature_{beta}", name).mean for name in columns)))
+    table(
+        (
+            beta,
+            *(
+                study.interval(f"miniature_{beta}", name).mean
+                for name in columns
+            ),
+        )
+    )
 
 names = ("gold", "helpful", "false")
-change = {name: study.difference("miniature_0.1", "miniature_1.0", name) for name in names}
+change = {
+    name: study.difference("miniature_0.1", "miniature_1.0", name)
+    for name in names
+}
 assert change["gold"].mean < -change["gold"].reach
 others = -change["helpful"].mean - change["false"].mean
 say(f"""
@@ -394,11 +459,20 @@ settings = {
 table(("", "share", "±", "own share", "to own", "to best"))
 for name, setting in settings.items():
     share = study.interval(setting, "share")
-    rest = (study.interval(setting, name).mean for name in ("own_share", "to_own", "to_best"))
+    rest = (
+        study.interval(setting, name).mean
+        for name in ("own_share", "to_own", "to_best")
+    )
     table((name, share.mean, share.reach, *rest))
-assert all(study.interval(name, "share").mean > 0.97 for name in ("ppo", "group", "dpo"))
+assert all(
+    study.interval(name, "share").mean > 0.97
+    for name in ("ppo", "group", "dpo")
+)
 for setting in ("grpo", "grpo_no_std"):
-    assert study.interval(setting, "to_own").mean < study.interval(setting, "to_best").mean
+    assert (
+        study.interval(setting, "to_own").mean
+        < study.interval(setting, "to_best").mean
+    )
 
 # %% [markdown]
 # Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
@@ -432,7 +506,9 @@ for setting in ("grpo", "grpo_no_std"):
 # %%
 winner = exact.tilted(reference, prefers @ reference.exp(), beta=BETA)
 logits = winner.clone().requires_grad_()
-(labeled * (gaps(logits - reference) - 1 / (2 * BETA)).square()).sum().backward()
+(
+    labeled * (gaps(logits - reference) - 1 / (2 * BETA)).square()
+).sum().backward()
 assert logits.grad.abs().max() < 1e-12
 say(f"""
 Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best policy is
@@ -455,7 +531,15 @@ for nats in (-20.0, -2.0, 0.0, 1.0, 2.0, 20.0):
         ipo_loss(ratio, zero, zero, zero, beta=BETA),
         kto_loss(ratio, zero, good, beta=BETA, kl=0.0),
     )
-    table((nats, *(-torch.autograd.grad(loss, ratio)[0].item() for loss in losses)))
+    table(
+        (
+            nats,
+            *(
+                -torch.autograd.grad(loss, ratio)[0].item()
+                for loss in losses
+            ),
+        )
+    )
 
 # %% [markdown]
 # ## Exercises
@@ -466,7 +550,9 @@ for nats in (-20.0, -2.0, 0.0, 1.0, 2.0, 20.0):
 low, high = 0.5, 2.0
 for _ in range(40):
     beta = (low + high) / 2
-    up = labeled.sum(1) @ (exact.tilted(reference, rewards, beta=beta) - reference)
+    up = labeled.sum(1) @ (
+        exact.tilted(reference, rewards, beta=beta) - reference
+    )
     low, high = (low, beta) if up > 0 else (beta, high)
 print(f"below {beta:.3f}")
 
@@ -476,7 +562,12 @@ print(f"below {beta:.3f}")
 # %% tags=["solution"]
 *_, misled = newton(BETA, 0.9 * prefers + 0.1 * prefers.T)
 far, beta = min(
-    (kl_exact(misled, exact.tilted(reference, rewards, beta=beta)).item(), beta)
+    (
+        kl_exact(
+            misled, exact.tilted(reference, rewards, beta=beta)
+        ).item(),
+        beta,
+    )
     for beta in torch.arange(0.3, 1.0, 0.01).tolist()
 )
 print(f"to within {far:.4f} nats of the best policy at beta = {beta:.2f}")
@@ -487,10 +578,17 @@ print(f"to within {far:.4f} nats of the best policy at beta = {beta:.2f}")
 # %% tags=["solution"]
 four = optima.best_of_n(reference, rewards, n=4)
 believed = BETA * (four - reference)
-assert (exact.tilted(reference, believed, beta=BETA) - four).abs().max() < 1e-9
+assert (
+    exact.tilted(reference, believed, beta=BETA) - four
+).abs().max() < 1e-9
 order = rewards.argsort()
-assert (believed[order].diff() > -1e-9).all()  # the same order, another scale
-table(("reward", *rewards[order[::100]]), ("believed", *believed[order[::100]]))
+assert (
+    believed[order].diff() > -1e-9
+).all()  # the same order, another scale
+table(
+    ("reward", *rewards[order[::100]]),
+    ("believed", *believed[order[::100]]),
+)
 
 # %% [markdown]
 # ## Three lines to take away

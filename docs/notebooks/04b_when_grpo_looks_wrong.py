@@ -73,49 +73,80 @@ torch.set_num_threads(1)
 result, lesson = run(RunConfig(seed=0)), Lesson(0)
 sft, ppo = result.policy("sft"), result.policy("ppo")
 reward = partial(score, result.policy("reward_model"))
-questions = draw_questions(16, held_out=False, generator=lesson.generator("questions"))
-prompts = lesson.tokens([question.text for question in questions for _ in range(8)])
+questions = draw_questions(
+    16, held_out=False, generator=lesson.generator("questions")
+)
+prompts = lesson.tokens(
+    [question.text for question in questions for _ in range(8)]
+)
 
 
 def answered(policy, reward):
     """One round: 16 prompts, eight answers to each, and the reward of each answer."""
-    luck = {"limit": RESPONSE_LIMIT, "generator": lesson.generator("answers")}
+    luck = {
+        "limit": RESPONSE_LIMIT,
+        "generator": lesson.generator("answers"),
+    }
     return collect_rollout(policy, sft, reward, prompts, **luck)
 
 
 def first_step(policy, rollout, config=USUAL, average="batch"):
     """Loss and length of the gradient, before anything is learned from the round."""
     setting = Symptom(config, average=average)
-    share, better = shares(rollout.sequences, setting), advantages(rollout, config)
-    loss, log = one_step(policy.requires_grad_(), rollout, better, share, setting)
-    wanted = [w for name, w in policy.named_parameters() if "head" not in name]
+    share, better = (
+        shares(rollout.sequences, setting),
+        advantages(rollout, config),
+    )
+    loss, log = one_step(
+        policy.requires_grad_(), rollout, better, share, setting
+    )
+    wanted = [
+        w for name, w in policy.named_parameters() if "head" not in name
+    ]
     slopes = torch.autograd.grad(loss, wanted)
-    log["grad_norm"] = torch.cat([slope.flatten() for slope in slopes]).norm().item()
+    log["grad_norm"] = (
+        torch.cat([slope.flatten() for slope in slopes]).norm().item()
+    )
     return log
 
 
 study = stored("grpo_symptoms")
 changes = corrected(
-    {name: study.difference(name, "usual", "gold") for name in study.config if name != "usual"}
+    {
+        name: study.difference(name, "usual", "gold")
+        for name in study.config
+        if name != "usual"
+    }
 )
 
 
 def found(*settings):
     """Those whose change in gold is beyond the noise."""
-    return [name for name in settings if name in changes and changes[name].p <= 0.05]
+    return [
+        name
+        for name in settings
+        if name in changes and changes[name].p <= 0.05
+    ]
 
 
 def lower(*settings):
     """Whether all of them have less gold than usual, beyond the noise."""
-    return all(name in found(name) and changes[name].mean < 0 for name in settings)
+    return all(
+        name in found(name) and changes[name].mean < 0 for name in settings
+    )
 
 
 def outcome(*settings):
     """Gold, KL and length after training, over five seeds; which changes of gold count."""
     print(" " * 17, "    gold    KL  length    change in gold")
     for name in settings:
-        gold, kl, length = (study.interval(name, what).mean for what in ("gold", "kl", "length"))
-        line = f"{name.replace('_', ' '):17}{gold:9.2f}{kl:6.2f}{length:8.1f}"
+        gold, kl, length = (
+            study.interval(name, what).mean
+            for what in ("gold", "kl", "length")
+        )
+        line = (
+            f"{name.replace('_', ' '):17}{gold:9.2f}{kl:6.2f}{length:8.1f}"
+        )
         if gap := changes.get(name):
             line += f"    {gap.mean:+.2f} ± {gap.reach:.2f}"
             line += "" if found(name) else "  not told apart"
@@ -167,7 +198,9 @@ def by_tens(name, *quantities):
 rollout = answered(sft, reward)
 for average in ("answer", "batch"):
     log = first_step(sft, rollout, average=average)
-    print(f"mean by {average:7}loss {log['loss']:+.4f}   grad_norm {log['grad_norm']:.3f}")
+    print(
+        f"mean by {average:7}loss {log['loss']:+.4f}   grad_norm {log['grad_norm']:.3f}"
+    )
 
 # %% [markdown]
 # If each answer is averaged first, the loss is 0 but for rounding. If all tokens count alike, as
@@ -195,18 +228,30 @@ def words_in_the_prompt(sequences):
 
 
 def groups(rollout):
-    scores = rollout.trained_on(USUAL.unfinished_score).unflatten(0, (-1, 8))
-    spread, silent = scores.flatten().std(), (scores.std(1) == 0).float().mean()
+    scores = rollout.trained_on(USUAL.unfinished_score).unflatten(
+        0, (-1, 8)
+    )
+    spread, silent = (
+        scores.flatten().std(),
+        (scores.std(1) == 0).float().mean(),
+    )
     return f"reward_std {spread:.2f}   frac_reward_zero_std {silent:.2f}"
 
 
 deaf = answered(ppo, words_in_the_prompt)
-assert deaf.sequences.ended.all()  # an answer that was cut off would get another reward
-for name, seen in (("reward model", answered(ppo, reward)), ("words in the prompt", deaf)):
+assert (
+    deaf.sequences.ended.all()
+)  # an answer that was cut off would get another reward
+for name, seen in (
+    ("reward model", answered(ppo, reward)),
+    ("words in the prompt", deaf),
+):
     print(name.ljust(20), groups(seen))
 for beta in (0.0, USUAL.kl_coef):
     log = first_step(ppo, deaf, replace(USUAL, kl_coef=beta))
-    print(f"words in the prompt, β = {beta}: grad_norm {log['grad_norm']:.3f}")
+    print(
+        f"words in the prompt, β = {beta}: grad_norm {log['grad_norm']:.3f}"
+    )
 
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without any as
@@ -232,7 +277,9 @@ for beta in (0.0, USUAL.kl_coef):
 practised = asked(held_out=False)
 said, _ = sample(
     sft,
-    lesson.tokens([question.text for question in practised for _ in range(64)]),
+    lesson.tokens(
+        [question.text for question in practised for _ in range(64)]
+    ),
     Symptom(),
     lesson.generator("groups"),
 )
@@ -242,14 +289,18 @@ right = judge(Rule(correct=1.0), lesson)(said).unflatten(0, (-1, 64))
 def law(right, size):
     """The mean over the questions, without the bias that a measured p would bring in."""
     hits = [int(count) for count in right.sum(1)]
-    ways = [math.comb(hit, size) + math.comb(64 - hit, size) for hit in hits]
+    ways = [
+        math.comb(hit, size) + math.comb(64 - hit, size) for hit in hits
+    ]
     return sum(ways) / len(ways) / math.comb(64, size)
 
 
 print(f"right: {right.mean():.0%} of {right.numel():,} answers")
 for size in (2, 4, 8, 16, 32):
     spread = right.unflatten(1, (-1, size)).std(2)
-    print(f"G = {size:2}   law {law(right, size):.3f}   seen {(spread == 0).float().mean():.3f}")
+    print(
+        f"G = {size:2}   law {law(right, size):.3f}   seen {(spread == 0).float().mean():.3f}"
+    )
 
 # %% [markdown]
 # Where right answers are rare, about $0.7/p$ answers are needed until half of the groups have a
@@ -356,8 +407,12 @@ assert not found("entropy_bonus")
 # %%
 outcome("usual", "no_kl")
 for name in ("usual", "no_kl"):
-    proxy, gold = (study.interval(name, what).mean for what in ("proxy", "gold"))
-    print(f"{name.replace('_', ' '):7} the reward model's score {proxy:.2f}, gold {gold:.2f}")
+    proxy, gold = (
+        study.interval(name, what).mean for what in ("proxy", "gold")
+    )
+    print(
+        f"{name.replace('_', ' '):7} the reward model's score {proxy:.2f}, gold {gold:.2f}"
+    )
 
 # %% [markdown]
 # The score rises, the KL is three times as large, and gold falls, though by very different amounts
@@ -389,13 +444,17 @@ SAMPLERS["another policy (PPO's)"] = Symptom()
 print(" " * 27, "weight: mean   lowest  highest   KL, nats an answer")
 for name, setting in SAMPLERS.items():
     luck = lesson.generator("weights")
-    said, drawn_at = sample(ppo if "PPO" in name else sft, prompts, setting, luck)
+    said, drawn_at = sample(
+        ppo if "PPO" in name else sft, prompts, setting, luck
+    )
     with torch.no_grad():
         read = logprobs(sft, said, Symptom())
     mask = said.response_mask
     weight = (read - drawn_at).exp()[mask]
     apart = (drawn_at - read).masked_fill(~mask, 0).sum(1).mean()
-    print(f"{name:28}{weight.mean():8.3f}{weight.min():9.3f}{weight.max():9.3f}{apart:14.3f}")
+    print(
+        f"{name:28}{weight.mean():8.3f}{weight.min():9.3f}{weight.max():9.3f}{apart:14.3f}"
+    )
 
 # %% [markdown]
 # Now train with such samplers. `cold` draws at temperature 0.5, and the loss reads the
@@ -412,7 +471,9 @@ assert not found("cold", "cold_weighted")
 print()
 for name in ("usual", "cold", "cold_divided", "cold_weighted"):
     gold = study.interval(name, "gold_as_sampled").mean
-    print(f"{name.replace('_', ' '):17} gold at the temperature it was sampled at {gold:6.2f}")
+    print(
+        f"{name.replace('_', ' '):17} gold at the temperature it was sampled at {gold:6.2f}"
+    )
 
 # %% [markdown]
 # The colder sampler does no harm here that could be seen, whether its tokens are weighted or not.
