@@ -22,15 +22,15 @@
 # %% [markdown]
 # # PPO for language models, from zero
 #
-# A student who practises writes, is graded, and writes better. We begin with the plainest way to do
-# that, mend it until it is PPO, and follow one real answer of our language model through every
-# number that PPO computes.
+# In stage 3 a language model writes answers, receives a score for each, and learns to write better
+# ones. This notebook starts with the simplest way to learn from scores and improves it step by step
+# until it is PPO. Then it follows one real answer through every number that PPO computes.
 #
 # ## What you'll learn
 #
-# - Policy gradients from zero: REINFORCE, baseline, advantage, ratio, clip, each measured
-# - How one score becomes an advantage for every token, in a table to follow by hand
-# - Which parts of PPO this model needs, and which it does not miss
+# - Policy gradients from zero: REINFORCE, baseline, advantage, ratio and clip, each measured
+# - How one score becomes an advantage for every token, in a table that you can check by hand
+# - Which parts of PPO our model needs, and which it does not
 #
 # **Prerequisites:** [the guide's page on PPO](../guide/ppo.md), and how training uses gradients.
 #
@@ -41,9 +41,9 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 from rlhf_explained.figures import as_html
-from rlhf_explained.measured import filled, number, within
+from rlhf_explained.measured import filled, number, share, within
 from rlhf_explained.pipeline import RunConfig, run
-from rlhf_explained.studies import Interval
+from rlhf_explained.studies import Interval, stored
 
 torch.set_num_threads(1)
 result = run(RunConfig(seed=0))
@@ -53,197 +53,266 @@ def say(text):
     display(Markdown(filled(text, result)))
 
 
+def figure(name):
+    display(HTML(as_html(name, result)))
+
+
 # %% [markdown]
 # ---
-# ## From zero: a student with 25 essays
+# ## From zero: a policy with 25 possible answers
 #
-# An essay has two words out of five, so there are 25, each with a grade. A student is a table of
-# logits: a row for the first word, and five for the second, one after each first word
-# ([the code](../reference/api/essays.md)). All is listed, so estimates can be held against the
-# truth. A hundred students practise side by side: twenty rounds of four essays each.
+# An answer has two words, and each is one of five. So there are 25 answers, and each has a fixed
+# reward. The policy is a table of logits: one row for the first word, and five rows for the second
+# word, one for each possible first word ([the code](../reference/api/essays.md) calls the answers
+# essays and the policies students). Every answer can be listed, so we can compare an estimated
+# gradient with the exact one. To average out luck, a hundred policies learn side by side. Each
+# learns in twenty rounds, from four sampled answers a round.
 #
 # ### Step 1: REINFORCE
 #
-# Make what was written likelier, in proportion to its grade $r$: on average that is the gradient of
-# the mean grade ([Williams 1992](../reference/bibliography.md#williams1992)).
+# Make each sampled answer more likely, in proportion to its reward $r$. On average this is the
+# gradient of the mean reward ([Williams 1992](../reference/bibliography.md#williams1992)).
 #
 # $$\nabla \mathbb{E}[r] = \mathbb{E}\Big[\sum_t r\,\nabla\log\pi(y_t \mid y_{<t})\Big]$$
 
 # %%
-from rlhf_explained.world.essays import mean_grade, probabilities, values, word_logprobs, write
+from rlhf_explained.world import essays
+from rlhf_explained.world.essays import mean_grade, word_logprobs
 
-luck = torch.Generator().manual_seed(0)
-grades = 5 + torch.randn(5, 1, generator=luck) + torch.randn(1, 5, generator=luck)
-grades = grades.view(25, 1)
-beginners = torch.zeros(100, 6, 5)  # students, rows, words
-
-
-def reinforce(share, guess):
-    return grades
+generator = torch.Generator().manual_seed(0)
+first_word = torch.randn(5, 1, generator=generator)
+second_word = torch.randn(1, 5, generator=generator)
+rewards = (5 + first_word + second_word).view(25, 1)
+untrained = torch.zeros(100, 6, 5)  # 100 policies, 6 rows, 5 words
 
 
-def plain(logprob, old, weight):
-    return weight * logprob
+def reinforce(frequency, value):
+    return rewards  # the factor of every word is its answer's reward
 
 
-def push(students, batch, weight, objective=plain):
-    """The gradient of each student's own batch."""
-    share, old, guess = batch
-    students = students.clone().requires_grad_()
-    gain = share * objective(word_logprobs(students), old, weight(share, guess))
-    return torch.autograd.grad(gain.sum(), students)[0]
+def plain(logprob, old_logprob, advantage):
+    return advantage * logprob
 
 
-def batch_of(students, share):
-    return share, word_logprobs(students), values(students, grades)
+def gradient(policies, batch, advantage, objective=plain):
+    """What each policy estimates from its own batch."""
+    frequency, old_logprob, value = batch
+    policies = policies.clone().requires_grad_()
+    logprob = word_logprobs(policies)
+    factor = advantage(frequency, value)
+    gain = frequency * objective(logprob, old_logprob, factor)
+    return torch.autograd.grad(gain.sum(), policies)[0]
 
 
-def practise(weight, objective=plain, epochs=1):
-    students = beginners
+def make_batch(policies, frequency=None):
+    """Four sampled answers, or how often each answer shall occur."""
+    if frequency is None:
+        frequency = essays.write(policies, 4, generator=generator)
+    value = essays.values(policies, rewards)  # of an exact critic
+    return frequency, word_logprobs(policies), value
+
+
+def train(advantage, objective=plain, epochs=1):
+    policies = untrained
     for _ in range(20):
-        batch = batch_of(students, write(students, 4, generator=luck))
+        batch = make_batch(policies)
         for _ in range(epochs):
-            students = students + push(students, batch, weight, objective)
-    return students
+            step = gradient(policies, batch, advantage, objective)
+            policies = policies + step
+    return policies
 
 
 # %% [markdown]
-# With every essay as often as it is likely, the push *is* the gradient. With four there is *noise*,
-# the first push's standard deviation. The *grade* is the mean of all students after practice.
-# `measure` takes twenty classes, a seed each; ± is a 95 % interval. Nine changes are looked at
-# below, so one counts if its p-value is below a ninth of 5 % (Bonferroni's correction). Any other
-# may be chance.
+# `measure` prints two numbers for a method. *Noise* is the standard deviation of the first
+# estimated gradient. *Reward* is the mean over all policies after training. Both are means over
+# twenty seeds, with a 95 % interval. The last column is the change of the reward from an earlier
+# method. We look at six changes, so a change counts only if its p-value is below a sixth of 5 %
+# (Bonferroni's correction). Any other change may be chance.
 
 # %%
-one = torch.zeros(1, 6, 5, requires_grad=True)
-(truth,) = torch.autograd.grad(mean_grade(one, grades).sum(), one)
-everything = batch_of(beginners[:1], probabilities(beginners[:1]))
-assert torch.allclose(push(beginners[:1], everything, reinforce), truth, atol=1e-5)
-noise, grade = {}, {}
+reward_of, change = {}, {}
 
 
-def measure(name, *how, since=None):
-    noise[name], grade[name] = [], []
+def measure(name, advantage, objective=plain, epochs=1, since=None):
+    noise, reward = [], []
     for seed in range(20):
-        luck.manual_seed(seed)
-        batch = batch_of(beginners, write(beginners, 4, generator=luck))
-        noise[name].append(push(beginners, batch, *how[:2]).var(0).sum().sqrt().item())
-        grade[name].append(mean_grade(practise(*how), grades).mean().item())
-    for what, rows in (("noise", noise), ("grade", grade)):
-        text = within(Interval.of(rows[name]))
-        if since:
-            gap = Interval.of([a - b for a, b in zip(rows[name], rows[since], strict=True)])
-            text += f"   change {within(gap)}" + (", may be chance" if gap.p * 9 > 0.05 else "")
-        if not since or noise[name] != noise[since] or what == "grade":
-            print(name.ljust(17), what, text)
+        generator.manual_seed(seed)
+        estimates = gradient(untrained, make_batch(untrained), advantage)
+        noise.append(estimates.var(0).sum().sqrt().item())
+        trained = train(advantage, objective, epochs)
+        reward.append(mean_grade(trained, rewards).mean().item())
+    reward_of[name] = torch.tensor(reward)
+    print(f"{name:19} noise {within(Interval.of(noise))}", end="   ")
+    print("reward", within(Interval.of(reward)), end="   ")
+    if since:
+        gains = (reward_of[name] - reward_of[since]).tolist()
+        change[name] = Interval.of(gains)
+        chance = change[name].p * 6 > 0.05
+        print(
+            within(change[name]), "may be chance" if chance else "", end=""
+        )
+    print()
 
 
-measure("reinforce", reinforce)
-print("length of the true push:", number(truth.norm().item()))
-print("grades: mean", number(grades.mean().item()), " best", number(grades.max().item()))
+measure("REINFORCE", reinforce)
+mean, best = rewards.mean().item(), rewards.max().item()
+print("rewards: mean", number(mean), " best", number(best))
+
+one_policy = untrained[:1]
+all_answers = make_batch(one_policy, essays.probabilities(one_policy))
+logits = one_policy.clone().requires_grad_()
+(exact,) = torch.autograd.grad(mean_grade(logits, rewards).sum(), logits)
+print("length of the exact gradient", number(exact.norm().item()))
+
+# the check: with every answer as often as it is likely, the estimate is exact
+estimate = gradient(one_policy, all_answers, reinforce)
+assert torch.allclose(estimate, exact, atol=1e-5)
 
 # %% [markdown]
+# The policies do better than the mean reward, but the noise is several times as long as the
+# gradient. The next two steps reduce it.
+#
 # ### Step 2: a baseline
 #
-# All grades are positive, so whatever was written is pushed up. Take off what was to be expected,
-# the mean of the batch:
+# All rewards are positive, so every sampled answer becomes more likely, a bad one too. Subtract
+# what was to be expected, the mean reward of the batch, and only the answers above the mean gain:
 
 
 # %%
-def baseline(share, guess):
-    return grades - (share * grades).sum(1, keepdim=True)
+def baseline(frequency, value):
+    return rewards - (frequency * rewards).sum(1, keepdim=True)
 
 
-measure("baseline", baseline, since="reinforce")
+measure("baseline", baseline, since="REINFORCE")
+assert change["baseline"].mean > 0.5
 
 # %% [markdown]
+# Most of the noise is gone, and the policies end with a much higher reward.
+#
 # ### Step 3: an advantage for every word
 #
-# What was to be expected changes while the essay is written. A *critic* knows it word by word, and
-# an advantage is the grade less its guess, $A_t = r - V_t$. Here it is perfect, for all is listed.
-# *Surprise* counts only how this word changed the critic's mind: $V_{t+1} - V_t$, and at the last
-# word $r - V_t$.
+# What is to be expected changes with every word: after a good first word we expect more. A *critic*
+# estimates before each word the reward of the answer, $V_t$. The *advantage* of a word is the
+# reward minus this estimate, $A_t = r - V_t$. Here the critic is exact, because every answer can be
+# listed. The *TD error* looks only one word ahead: by how much did this word change the critic's
+# estimate? It is $V_{t+1} - V_t$, and $r - V_t$ at the last word.
 
 
 # %%
-def critic(share, guess):
-    return grades - guess
+def critic(frequency, value):
+    return rewards - value
 
 
-def surprise(share, guess):
-    after = torch.cat([guess[..., 1:], grades.expand_as(guess[..., :1])], -1)
-    return after - guess
+def td_error(frequency, value):
+    at_the_end = rewards.expand_as(value[..., :1])
+    next_value = torch.cat([value[..., 1:], at_the_end], -1)
+    return next_value - value
 
 
 measure("critic", critic, since="baseline")
-measure("surprise", surprise, since="critic")
+measure("TD error", td_error, since="critic")
+assert change["critic"].mean > 0.1
 
 # %% [markdown]
+# An exact critic is a better baseline than the mean of four rewards. The TD error has the least
+# noise of all, but here the reward hardly changes any more.
+#
 # ### Step 4: the ratio
 #
-# Writing is slow, so learn from the same essays for eight epochs. After the first they are an older
-# student's. The ratio $\rho_t = \pi(y_t) / \pi_\mathrm{old}(y_t)$ weighs each word by how much
-# likelier it has become. How far off is the push of a student who has moved on?
+# Sampling is slow, so we want to take several steps on the same answers, here eight (*epochs*).
+# After the first step, an older policy wrote them. The ratio $\rho_t = \pi(y_t) /
+# \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since. How wrong is
+# the gradient of a policy that has moved on, without the ratio and with it?
 
 
 # %%
-def ratio(logprob, old, weight):
-    return weight * (logprob - old).exp()
+def ratio(logprob, old_logprob, advantage):
+    return advantage * (logprob - old_logprob).exp()
 
 
-after = beginners[:1] + 3 * push(beginners[:1], everything, critic)
-exact = push(after, batch_of(after, probabilities(after)), critic)
+moved = one_policy + 3 * gradient(one_policy, all_answers, critic)
+fresh = make_batch(moved, essays.probabilities(moved))
+exact_moved = gradient(moved, fresh, critic)
 
 
-def wrong(objective):
-    gap = push(after, everything, critic, objective) - exact
-    return f"{gap.norm() / exact.norm():.0%}"
+def error(objective):
+    """How far the gradient from the old answers is from the exact one."""
+    gap = gradient(moved, all_answers, critic, objective) - exact_moved
+    return f"{gap.norm() / exact_moved.norm():.0%}"
 
 
-print("off without the ratio:", wrong(plain), " with it:", wrong(ratio))
-measure("critic, 8 epochs", critic, plain, 8, since="critic")
+print("error without the ratio", error(plain), " with it", error(ratio))
+measure("critic, 8 epochs", critic, epochs=8, since="critic")
 measure("ratio, 8 epochs", critic, ratio, 8, since="critic, 8 epochs")
+assert change["critic, 8 epochs"].mean < 0
 
 # %% [markdown]
+# Eight epochs do harm without the ratio: the reward is lower than after one. The ratio removes most
+# of the gradient's error, but it makes up for only part of the loss.
+#
 # ### Step 5: the clip
 #
-# Four essays are little evidence, and eight epochs follow it far. PPO stops pushing a word whose
-# ratio has left $1 \pm \epsilon$ in the direction of the push
-# ([Schulman et al. 2017](../reference/bibliography.md#schulman2017)). It is `ppo_policy_loss`, the
-# sign turned:
+# Four answers are little evidence, and eight epochs go a long way on it. PPO stops pushing a word
+# once its ratio has left $1 \pm \epsilon$ in the direction of the push ([Schulman et al.
+# 2017](../reference/bibliography.md#schulman2017)). This is `ppo_policy_loss` with the opposite
+# sign:
 
 # %%
 from rlhf_explained.formulas import ppo_policy_loss
 
 
-def clip(logprob, old, weight):
-    rho = (logprob - old).exp()
-    return torch.minimum(rho * weight, rho.clamp(0.8, 1.2) * weight)
+def clip(logprob, old_logprob, advantage):
+    rho = (logprob - old_logprob).exp()
+    clipped = rho.clamp(0.8, 1.2)
+    return torch.minimum(rho * advantage, clipped * advantage)
 
 
-new, old, weight = torch.randn(3, 50, 2, generator=luck)
-loss = ppo_policy_loss(new, old, weight, torch.ones(50, 2).bool(), clip_range=0.2)
-assert torch.isclose(clip(new, old, weight).mean(), -loss)
 measure("clip, 8 epochs", critic, clip, 8, since="ratio, 8 epochs")
 
+# the check
+new, old, factor = torch.randn(3, 50, 2, generator=generator)
+every = torch.ones(50, 2).bool()
+loss = ppo_policy_loss(new, old, factor, every, clip_range=0.2)
+assert torch.isclose(clip(new, old, factor).mean(), -loss)
+assert change["clip, 8 epochs"].mean > 0.05
+
 # %% [markdown]
+# With the clip, eight epochs on the same answers are better than one. These are all the parts of
+# PPO: a policy gradient, an advantage from a critic, a ratio and a clip.
+#
 # ---
 # ## Words for real: state, action, policy
 #
-# A language model is such a student with a larger table, which a network computes. The *state* is
-# the prompt with what stands there, the *action* the next token, the *policy* the probabilities of
-# all tokens. Here is the trained policy's first finished answer to a held-out question; beside each
-# token what was likeliest there.
+# A language model is such a policy with a larger table, which a network computes. The *state* is
+# the prompt with the tokens written so far. The *action* is the next token. The *policy* gives the
+# probabilities of all tokens. Below is the trained policy's first finished answer to a held-out
+# question.
 
 # %%
-from rlhf_explained.rollout import Rollout, pack, response_logits, response_values, score
-from rlhf_explained.world.tokenizer import EOS, RESPONSE_LIMIT, world_tokenizer
+from rlhf_explained.rollout import (
+    Rollout,
+    collect_rollout,
+    pack,
+    response_logits,
+    response_values,
+    score,
+)
+from rlhf_explained.world.tokenizer import (
+    EOS,
+    RESPONSE_LIMIT,
+    world_tokenizer,
+)
 
 tokenizer = world_tokenizer()
-policy, trained_critic = result.policy("ppo"), result.policy("critic")
+policy, value_model = result.policy("ppo"), result.policy("critic")
 sft, reward_model = result.policy("sft"), result.policy("reward_model")
-record = result.responses["ppo"]
-answer = next(a for a in record if a["length"] == len(a["response"].split()) + 1)
+
+finished = (
+    answer
+    for answer in result.responses["ppo"]
+    if answer["length"] == len(answer["response"].split()) + 1
+)
+answer = next(finished)
 prompt = tokenizer.encode(answer["prompt"])
 tokens = [*tokenizer.encode(answer["response"]), EOS]
 words = [tokenizer.words[token] for token in tokens]
@@ -251,293 +320,293 @@ T = len(tokens)
 
 
 @torch.no_grad()
-def at(t, model):
-    """What a model says before token t: log-probabilities of all tokens, and its scalar."""
-    hidden = model.hidden(torch.tensor([prompt + tokens[:t]]))[0, -1]
+def read(model, t):
+    """A model before token t: all log-probabilities, and its scalar."""
+    sequence = torch.tensor([prompt + tokens[:t]])
+    hidden = model.hidden(sequence)[0, -1]
     return model.logits(hidden).log_softmax(0), model.scalar(hidden).item()
 
 
-print(answer["prompt"])
-for t in range(T):
-    chances, best = at(t, policy)[0].exp().topk(2)
-    one, two = (f"{tokenizer.words[i]} {p:.2f}" for p, i in zip(chances, best, strict=True))
-    print(" ", words[t].ljust(9), one, "", two)
+print(answer["prompt"], "→", *words)
 
 # %% [markdown]
 # ## One score, a number for every token
 #
-# Column by column, each computed twice: by hand, one state at a time, and by the package, for a
-# whole batch, as training does. `column` keeps what agrees. **token** comes first: the run wrote
-# down just these.
+# The reward model gives one score for this whole answer. Here is how PPO makes a number for every
+# token out of it. First the rewards:
+#
+# - **logprob** and **ref logp** are the log-probabilities of the token under the policy and under
+#   the reference, the SFT model.
+# - **k1** is their difference. Its sum over the answer is this answer's estimate of the KL.
+# - **reward**: the penalty subtracts $\beta\,k_1$ at every token. The last token also receives the
+#   score, which the reward model reads at `<eos>`. A token that the reference finds more likely
+#   than the policy does has a negative k1, so its reward is positive.
 
 # %%
-from rlhf_explained.formulas import gae, kl_k1, kl_shaped_rewards, token_logprobs
 from rlhf_explained.stages.ppo import PPOConfig, credit
 
-beta, lambda_ = PPOConfig().kl_coef, PPOConfig().gae_lambda
-batch = pack([prompt], [tokens[:-1]])
-mask = batch.response_mask
-table = {}
+beta, gae_lambda = PPOConfig().kl_coef, PPOConfig().gae_lambda
+logprob = [read(policy, t)[0][tokens[t]].item() for t in range(T)]
+ref_logprob = [read(sft, t)[0][tokens[t]].item() for t in range(T)]
+k1 = [logprob[t] - ref_logprob[t] for t in range(T)]
+_, final_score = read(reward_model, T)
 
-
-def column(name, by_hand, packaged):
-    assert torch.allclose(torch.tensor([by_hand]), packaged, atol=1e-4), name
-    table[name] = by_hand
-
-
-with torch.no_grad():
-    logits, ref_logits = (response_logits(model, batch) for model in (policy, sft))
-    guesses = response_values(trained_critic, batch)
-    scores = score(reward_model, batch)
-assert tokenizer.decode(batch.responses[0].tolist()) == " ".join(words[:-1]) == answer["response"]
+reward = [-beta * k1[t] for t in range(T)]
+reward[-1] += final_score
 
 # %% [markdown]
-# **logprob, ref logp:** its log-probability under the policy, and under the SFT policy, the
-# reference. **k1** is their difference; the sum is the KL that the run wrote down.
-
-# %%
-logprobs = token_logprobs(logits, batch.responses)
-ref_logprobs = token_logprobs(ref_logits, batch.responses)
-logp, ref = ([at(t, model)[0][tokens[t]].item() for t in range(T)] for model in (policy, sft))
-k1 = [logp[t] - ref[t] for t in range(T)]
-column("logprob", logp, logprobs)
-column("ref logp", ref, ref_logprobs)
-column("k1", k1, kl_k1(logprobs, ref_logprobs))
-assert abs(sum(k1) - answer["kl"]) < 1e-3
-
-# %% [markdown]
-# **reward**, shaped by the KL: every token pays $\beta\,k_1$; the last gets the score, which the
-# reward model reads at `<eos>`. A token that the reference likes better is paid.
-
-# %%
-r = [-beta * k for k in k1]
-r[-1] += at(T, reward_model)[1]
-rewards = kl_shaped_rewards(scores, logprobs, ref_logprobs, mask, kl_coef=beta)
-column("reward", r, rewards)
-assert abs(scores.item() - answer["proxy"]) < 1e-3
-
-# %% [markdown]
-# **value:** the critic's guess, in each state, of all reward to come: the score less what is still
-# to be paid for the KL. The critic is a network of its own, which began as a copy of the reward
-# model. **δ** is its surprise, $r_t + V_{t+1} - V_t$; after the end $V = 0$.
-
-# %%
-V = [at(t, trained_critic)[1] for t in range(T)] + [0.0]
-delta = [r[t] + V[t + 1] - V[t] for t in range(T)]
-column("value", V[:-1], guesses)
-column("δ", delta, gae(rewards, guesses, mask, gamma=1, gae_lambda=0)[0])
-
-# %% [markdown]
-# **advantage** (GAE): the surprises from here on, each further one trusted λ times less.
-# **return:** advantage plus value, what the critic should have guessed.
-
-# %%
-A = [sum(lambda_**k * delta[t + k] for k in range(T - t)) for t in range(T)]
-advantages, returns = gae(rewards, guesses, mask, gamma=1, gae_lambda=lambda_)
-column("advantage", A, advantages)
-column("return", [A[t] + V[t] for t in range(T)], returns)
-
-print("token  ", *(name.rjust(6) for name in table))
-for t in range(T):
-    row = (number(cells[t], 3).rjust(max(6, len(name))) for name, cells in table.items())
-    print(words[t].ljust(7), *row)
-print("earned:", number(sum(r)), "=", number(scores.item()), "less", beta, "×", number(sum(k1)))
-print("guessed before the first token:", number(V[0]), " all surprises:", number(sum(delta)))
-assert abs(V[0] + sum(delta) - sum(r)) < 1e-4
-
-# %% [markdown]
-# All surprises together are what was earned less what was guessed at first. A single one says less
-# about its token than it seems to: it holds the critic's errors too. How large they are can be seen
-# where the policy had no choice. There the token tells nothing new, so that a perfect critic's δ is
-# about 0. The next notebook
-# [measures it](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
-
-# %% [markdown]
-# ### GAE's two ends
+# Then the critic, and the advantages:
 #
-# λ = 0 trusts the critic and gives δ, step 3's *surprise*. λ = 1 trusts what came and gives all
-# reward from here on less the guess, step 3's *critic*. Training calls `credit`, which also whitens
-# the advantages over the batch (here, one answer), so that no step hangs on the scores' scale.
+# - **value** is the critic's estimate of all reward still to come, $V_t$. The critic is a network
+#   of its own, which began as a copy of the reward model.
+# - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
+# - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on,
+#   each further one weighted λ times less.
+# - **return** is advantage plus value: what the critic should have said.
 
 # %%
-ours, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=1)
-assert torch.allclose(ours, rewards.flip(1).cumsum(1).flip(1) - guesses, atol=1e-4)
-experience = credit(Rollout(batch, logprobs, ref_logprobs, scores), guesses, PPOConfig())
-white = (advantages - advantages.mean()) / advantages.std(correction=0)
-assert torch.equal(experience.returns, returns)
-assert torch.allclose(experience.advantages, white, atol=1e-3)
+value = [read(value_model, t)[1] for t in range(T)] + [0.0]
+delta = [reward[t] + value[t + 1] - value[t] for t in range(T)]
+advantage = [0.0] * (T + 1)
+for t in reversed(range(T)):
+    advantage[t] = delta[t] + gae_lambda * advantage[t + 1]
+returns = [advantage[t] + value[t] for t in range(T)]
+
+columns = {
+    "logprob": logprob,
+    "ref logp": ref_logprob,
+    "k1": k1,
+    "reward": reward,
+    "value": value,
+    "δ": delta,
+    "advantage": advantage,
+    "return": returns,
+}
+print("token  ", *(name.rjust(6) for name in columns))
+for t in range(T):
+    cells = (
+        number(numbers[t], 3).rjust(max(6, len(name)))
+        for name, numbers in columns.items()
+    )
+    print(words[t].ljust(7), *cells)
+
+print(
+    "sum of rewards", number(sum(reward)), " first value", number(value[0])
+)
+print("sum of all δ", number(sum(delta)))
+
+forced = [t for t in range(T - 1) if logprob[t] > -0.01]
+largest = max(forced, key=lambda t: abs(delta[t]))
+say(f"""
+Not counting the last token, {len(forced)} of the {T} were written with a
+probability above 0.99. The policy had no choice there, so these tokens tell
+nothing new, and an exact critic's δ would be about 0. This critic's δ
+reaches {number(delta[largest])}, at “{words[largest]}”. That is noise of
+the critic and says nothing about the token.
+""")
+
+# %% [markdown]
+# Together, all TD errors are the sum of the rewards minus the critic's first estimate. So their sum
+# is sound, but a single one is noisy. Do not read one answer's advantages as “the word that earned
+# the score”. PPO averages over many answers, and the noise averages out, while real differences
+# remain. The next notebook measures [how large the errors
+# are](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
+#
+# With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 it is all reward still to come
+# minus the value (step 3's *critic*). Training computes the same table for a whole batch, in
+# `credit`, which also whitens the advantages: it gives them mean 0 and variance 1, so that the step
+# does not depend on the scale of the scores. The check, with our one answer as the batch:
+
+# %%
+from rlhf_explained.formulas import token_logprobs
+
+batch = pack([prompt], [tokens[:-1]])
+with torch.no_grad():
+    logprobs = [
+        token_logprobs(response_logits(model, batch), batch.responses)
+        for model in (policy, sft)
+    ]
+    values = response_values(value_model, batch)
+    scores = score(reward_model, batch)
+rollout = Rollout(batch, *logprobs, scores)
+experience = credit(rollout, values, PPOConfig())
+
+by_hand = torch.tensor([returns, advantage[:T]])
+by_hand[1] -= by_hand[1].mean()
+by_hand[1] /= by_hand[1].std(correction=0)
+packaged = torch.cat([experience.returns, experience.advantages])
+assert torch.allclose(by_hand, packaged, atol=1e-3)
+assert abs(sum(k1) - answer["kl"]) < 1e-3  # what the run wrote down
 
 # %% [markdown]
 # ## What the critic knows
 #
-# It learns beside the policy, from the squared difference between guess and return. How much of the
-# variance of the returns does it explain? 1 is perfect, 0 no better than always saying the mean,
-# and below 0 it adds noise. Training writes it down; here are means of ten rounds each:
+# The critic learns beside the policy, from the squared difference between its values and the
+# returns. How much of the variance of the returns does it explain? 1 is perfect, 0 is no better
+# than always saying the mean, and below 0 the critic adds noise. Training records this
+# number in every round:
 
 # %%
-rows = result.history["ppo"]
-for start in range(0, len(rows), 10):
-    part = [row["explained_variance"] for row in rows[start : start + 10]]
-    print(f"rounds {start + 1:2} to {start + len(part):2}", number(sum(part) / len(part)).rjust(6))
+history = result.history["ppo"]
+explained = torch.tensor([row["explained_variance"] for row in history])
+early, late = explained[:10].mean().item(), explained[-10:].mean().item()
+say(f"""
+In the first ten rounds the critic explains {share(early)} of the
+variance, in the last ten {share(late)}. What it does not explain goes into
+the advantages as noise.
+""")
 
 # %% [markdown]
-# Those are the questions that it learned from. The next notebook asks it
+# These are the questions that the critic learned from. The next notebook asks it
 # [about others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # ### Where the critic lives
 #
-# The value head may also sit on the policy's own network, which saves a copy. But then the critic's
-# loss changes the trunk that the words come from. Stiennon et al.
-# ([2020](../reference/bibliography.md#stiennon2020)) give it a network of its own for this reason,
-# and start it from the reward model. Four kinds of critic, on several seeds:
+# The value head can also sit on the policy's own network, which saves a copy. But then the critic's
+# loss changes the layers that the words come from. Stiennon et al.
+# ([2020](../reference/bibliography.md#stiennon2020)) give the critic a network of its own for this
+# reason, and start it from the reward model. We compared four kinds of critic on several seeds:
 
 # %%
-display(HTML(as_html("critic-positions", result)))
+figure("critic-positions")
 say("{critic-verdict}")
 
 # %% [markdown]
+# So the shared network is the worst choice here: it explains less, and its loss damages the policy.
+#
 # ## The loop
 #
-# `train_ppo` numbers its steps. Here is one round by hand, and the proof: with the same randomness
-# `train_ppo` gives the same weights, bit by bit.
+# Here is one whole round of PPO, written out on the package's parts. `train_ppo` repeats it and
+# lowers the learning rate from round to round.
 
 # %%
 import copy
-import inspect
 
-from rlhf_explained.rollout import collect_rollout
 from rlhf_explained.stages.ppo import ppo_loss, train_ppo
 from rlhf_explained.world.questions import questions
 
-lines = [line.strip() for line in inspect.getsource(train_ppo).splitlines()]
-print(*(line for line in lines if line[:2] == "# "), sep="\n")
-
 config = PPOConfig(iterations=1, batch=32)
-asked = [tokenizer.encode(question.text) for question in questions() if not question.held_out]
-student, guesser = copy.deepcopy(sft), copy.deepcopy(reward_model)
-networks = (student, guesser)
-weights = [each for network in networks for each in network.parameters()]
-optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=0, fused=True)
+practised = [q.text for q in questions() if not q.held_out]
+prompts = [tokenizer.encode(text) for text in practised]
+
+new_policy = copy.deepcopy(sft)
+new_critic = copy.deepcopy(reward_model)
+networks = (new_policy, new_critic)
+weights = [w for network in networks for w in network.parameters()]
+optimizer = torch.optim.AdamW(
+    weights, config.learning_rate, weight_decay=0, fused=True
+)
 
 
 def judge(sequences):
     return score(reward_model, sequences)
 
 
-luck.manual_seed(0)
-how = {"limit": RESPONSE_LIMIT, "generator": luck}
-rollout = collect_rollout(student, sft, judge, asked[:32], **how)  # 1
+# 1. The policy answers. The reward model and the reference read the answers.
+generator.manual_seed(0)
+rollout = collect_rollout(
+    new_policy,
+    sft,
+    judge,
+    prompts[: config.batch],
+    limit=RESPONSE_LIMIT,
+    generator=generator,
+)
+
+# 2. The critic estimates, and GAE spreads each score over the tokens.
 with torch.no_grad():
-    guesses = response_values(guesser, rollout.sequences)
-experience = credit(rollout, guesses, config)  # 2
-for _ in range(config.epochs):  # 3
-    rows = torch.randperm(config.batch, generator=luck)
-    loss, watched = ppo_loss(student, guesser, experience.rows(rows), config)
+    values = response_values(new_critic, rollout.sequences)
+experience = credit(rollout, values, config)
+
+# 3. Both networks take a few steps on these answers.
+for _ in range(config.epochs):
+    order = torch.randperm(config.batch, generator=generator)
+    rows = experience.rows(order)
+    loss, log = ppo_loss(new_policy, new_critic, rows, config)
     optimizer.zero_grad()
     loss.backward()
     for network in networks:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
 
-luck.manual_seed(0)
+# the check: train_ppo gives the same weights, bit by bit
+generator.manual_seed(0)
 trained = train_ppo(
     sft,
     judge,
     config,
-    draw_prompts=lambda count: asked[:count],
+    draw_prompts=lambda count: prompts[:count],
     critic=reward_model,
-    generator=luck,
+    generator=generator,
 )
-for ours, theirs in zip(networks, (trained.policy, trained.critic), strict=True):
-    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
+theirs = (trained.policy, trained.critic)
+for network, other in zip(networks, theirs, strict=True):
+    assert all(map(torch.equal, network.parameters(), other.parameters()))
 
 # %% [markdown]
-# The policy's loss is step 5's clip; the critic's is half its squared error, clipped likewise, with
-# a range of its own. The run lowers the learning rate from round to round.
+# The policy's loss in `ppo_loss` is step 5's clip. The critic's loss is half its squared error,
+# clipped in the same way, with a range of its own.
 #
 # ## Take one part away
 #
-# Which parts does this model need? Each was changed and PPO trained again, on several seeds. *No
-# critic* takes two things away: nobody guesses, and so λ is 1 as well; the row *λ = 1* has that
-# alone. *No clip* is about the policy's ratio, *no value clip* about the critic. *No whitening*:
-# advantages as GAE gives them. The verdict counts all comparisons (Holm's procedure).
+# Which parts does our model need? We changed one at a time and trained again, on several seeds. *No
+# critic* changes two things: nobody estimates values, and so λ is 1 too; the row *λ = 1* changes
+# only the latter. *No clip* is about the policy's ratio, and *no value clip* about the critic. *No
+# whitening* uses the advantages as GAE gives them. The verdict corrects for the number of
+# comparisons (Holm's procedure).
 
 # %%
-display(HTML(as_html("ablations", result)))
+figure("ablations")
 say("{ablations-verdict}")
 
-# %% [markdown]
-# InstructGPT also mixed pretraining's documents into the loss
-# ([PPO-ptx](../reference/glossary.md#ppo-ptx)), to keep what the model knew. The run mixes in
-# nothing. Two mixes were tried: documents on practised questions alone, and the web as it is, which
-# also states what the exam asks for. If the second does better, that is because it says the answers
-# again.
-
-# %%
-say("{mix-verdict}")
+gold = {
+    part: stored("ablations").difference(part, "ppo", "gold")
+    for part in ("critic_shared", "no_critic", "no_kl")
+}
+assert gold["critic_shared"].mean < -gold["critic_shared"].reach
+assert gold["no_critic"].has_zero
+assert gold["no_kl"].mean < -1
 
 # %% [markdown]
-# What is not missed here may be needed elsewhere: this model is small, its answers short, its
-# batches fresh.
+# The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
+# noise: our answers are short, so the score itself is a good enough guide for every token. This is
+# a result about a small model, short answers and fresh batches. Other models may need the part that
+# ours can do without.
 #
+# The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
+# mixed into the loss, so that the model keeps what it knew. [The
+# guide](../guide/over-optimisation.md) says what came of it.
+
+# %% [markdown]
 # ---
-# ## Exercises
+# ## Exercise
 #
-# **1.** In step 4 the ratio's push was still off. Weigh each word by the ratio of the *whole*
-# essay. Is the push right now? How much does it vary from essay to essay?
-
-
-# %% tags=["solution"]
-def whole(logprob, old, weight):
-    return weight * logprob * (logprob - old).sum(-1, keepdim=True).detach().exp()
-
-
-many = beginners[:1].expand(9999, 6, 5)
-singles = batch_of(beginners[:1], write(many, 1, generator=luck))
-for objective in (ratio, whole):
-    spread = push(after.expand_as(many), singles, critic, objective).var(0).sum().sqrt()
-    print(objective.__name__, "off by", wrong(objective), " noise", number(spread.item()))
-
-# %% [markdown] tags=["solution"]
-# The whole ratio is a product with a factor for every token: right on average, and the longer the
-# answer, the wilder. PPO takes the small error instead.
-
-# %% [markdown]
-# **2.** Step 3's critic was perfect. Spoil it: add 1 to its guess after one first word. Which of
-# `critic` (λ = 1) and `surprise` (λ = 0) is still right on average?
+# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Which of
+# `critic` (λ = 1) and `td_error` (λ = 0) is still right on average?
 
 # %% tags=["solution"]
-share, before, guess = everything
-guess = guess.clone()
-guess[:, :5, 1] += 1  # after the first of the first words
-for weight in (critic, surprise):
-    gap = push(beginners[:1], (share, before, guess), weight) - truth
-    print(weight.__name__, f"off by {gap.norm() / truth.norm():.0%}")
+frequency, old_logprob, value = all_answers
+value = value.clone()
+value[:, :5, 1] += 1  # the first five answers share their first word
+wrong_critic = (frequency, old_logprob, value)
+for advantage in (critic, td_error):
+    gap = gradient(one_policy, wrong_critic, advantage) - exact
+    error_now = f"{gap.norm() / exact.norm():.0%}"
+    print(f"{advantage.__name__:8} error {error_now}")
 
 # %% [markdown] tags=["solution"]
-# With λ = 1 a wrong critic costs noise, not truth: what depends on the state alone cancels on
-# average. With λ = 0 its errors are learned. A λ between trades one for the other.
-
-# %% [markdown]
-# **3.** In the first step on a batch the clip changes nothing, whatever its range. Why?
-
-# %% tags=["solution"]
-for objective in (ratio, clip):
-    same = push(beginners[:1], everything, critic, objective)
-    assert torch.allclose(same, push(beginners[:1], everything, critic, plain))
-
-# %% [markdown] tags=["solution"]
-# Nothing has moved yet: every ratio is 1, within any range, and there all three have one gradient.
+# With λ = 1 a wrong critic adds noise but no error: whatever depends on the state alone cancels on
+# average. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. Baseline and critic fight noise. The ratio keeps essays of an older student usable, and the
-#    clip stops pushing words that have moved far enough.
-# 2. A score becomes rewards per token, rewards surprises, surprises advantages. A single advantage
-#    holds the critic's error too: look at its explained variance.
-# 3. What is missed when it is gone depends on the model: take parts out and measure.
+# 1. The baseline and the critic reduce noise. The ratio keeps answers of an older policy usable,
+#    and the clip stops pushing words that have moved far enough.
+# 2. The score becomes rewards per token, the rewards become TD errors, and these become advantages.
+#    A single advantage contains the critic's error too, so watch the explained variance.
+# 3. Which part of PPO is needed depends on the model: take parts away and measure.
 #
-# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py): a negative KL, one that
+# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py): a negative KL, a KL that
 # explodes, a reward that does not rise.
