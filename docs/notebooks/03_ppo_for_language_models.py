@@ -327,7 +327,8 @@ def read(model, t):
     return model.logits(hidden).log_softmax(0), model.scalar(hidden).item()
 
 
-print(answer["prompt"], "→", *words)
+print(answer["prompt"])
+print(*words)
 
 # %% [markdown]
 # ## One score, a number for every token

@@ -11,6 +11,7 @@
 #   search:
 #     terms:
 #       page: notebook, derive, derivation, proof
+#       the-loop: dpo training loop, dpo from scratch, sequence log-probability, frozen reference
 #       from-the-optimum-to-the-loss-in-five-steps: best policy closed form, optimal policy
 #       why-the-loss-starts-at-06931-and-when-it-stays-there: dpo loss 0.693, loss stuck, log 2
 #       why-the-chosen-answers-reward-falls: chosen reward decreases, chosen reward falls
@@ -25,38 +26,49 @@
 # %% [markdown]
 # # DPO: the policy is its own reward model
 #
-# Direct preference optimisation learns from comparisons alone, as a reward model does, and out
-# comes a policy: no reward model, no sampling, no PPO. This notebook derives it in a world so small
-# that each step can be checked by a number, and then lets our student learn by it.
+# Direct preference optimisation (DPO) learns from comparisons alone, as a reward model does, but
+# the result is a policy. It needs no reward model, no sampling and no PPO. This notebook trains our
+# model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that every
+# step can be checked by a number.
 #
 # ## What you'll learn
 #
+# - DPO's training loop, written out
+# - Why its loss starts at 0.6931, and why the reward of the *chosen* answers falls
 # - How the best policy turns into a loss on pairs, in five steps
-# - Why the loss starts at 0.6931, and why the *chosen* answer's reward falls
-# - Which way round β and the KL divergence are
-# - Where DPO, PPO, GRPO and best-of-n stand on one frontier; what IPO and KTO change
+# - What a larger β does, and which KL divergence is meant
+# - Where DPO, PPO, GRPO and best-of-n stand on one frontier, and what IPO and KTO change
 #
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
 #
-# **Time:** about 20 minutes, longer with the exercises. Each `assert` held when this page was
-# built.
+# **Time:** about 20 minutes to read, longer with the exercises.
 
 # %%
+import copy
+
 import torch
 from IPython.display import HTML, Markdown, display
 from torch.nn.functional import logsigmoid
 
 from rlhf_explained.figures import as_html
-from rlhf_explained.formulas import dpo_loss, ipo_loss, kl_exact, kto_loss
-from rlhf_explained.measured import number, within
+from rlhf_explained.formulas import (
+    dpo_loss,
+    ipo_loss,
+    kl_exact,
+    kto_loss,
+    token_logprobs,
+)
+from rlhf_explained.measured import within
 from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.rollout import response_logits
 from rlhf_explained.studies import stored
 from rlhf_explained.studies.frontier import BETA, world
+from rlhf_explained.training import Lesson
 from rlhf_explained.world import exact, optima
 
 result = run(RunConfig(seed=0))
-dice = torch.Generator().manual_seed(0)
+generator = torch.Generator().manual_seed(0)
 
 
 def say(text):
@@ -65,62 +77,120 @@ def say(text):
 
 def table(*rows):
     for row in rows:
-        print(
-            *(
-                f"{cell:>9}" if isinstance(cell, str) else f"{cell:9.3f}"
-                for cell in row
-            )
+        cells = (
+            f"{cell:>9}" if isinstance(cell, str) else f"{cell:9.3f}"
+            for cell in row
         )
+        print(*cells)
 
 
 # %% [markdown]
-# ## A world where the answer is known
+# ## The loop
 #
-# Our student has more answers than anyone can list. So first a smaller world: 8 tokens, at most 4
-# of them in an answer, and a reward that depends on neighbours. A policy is a list of
-# log-probabilities, and a mean is a sum. We keep the likeliest 400 answers, so that all pairs of
-# them fit into a matrix. Letters are tokens, the dot ends an answer.
+# DPO starts from the SFT model, which is also the frozen *reference*. For each pair it asks how
+# much more likely the policy makes the chosen answer than the reference does, asks the same for the
+# rejected answer, and pushes the first log-ratio above the second. The pairs are those that our
+# reward model learned from.
 
 # %%
-here = world(0)
-likeliest = here.logprobs(here.reference).topk(400)
-reference = likeliest.values.log_softmax(0)
-rewards = here.rewards.double()[likeliest.indices]
-tokens = here.every.responses[likeliest.indices[:4]].tolist()
-names = [
-    "".join("_.abcdef"[token] for token in row).strip("_")
-    for row in tokens
-]
+lesson, sft = Lesson(0), result.policy("sft")
+pairs, _ = lesson.compare(sft)
+chosen, rejected = pairs.chosen, pairs.rejected
 
-say(
-    f"Of {len(here.rewards):,} answers they hold {likeliest.values.exp().sum():.2%}:"
-)
+
+def answer_logprob(policy, answers):
+    """Log-probability of each whole answer: the sum over its tokens."""
+    logits = response_logits(policy, answers)  # (batch, tokens, words)
+    logprobs = token_logprobs(logits, answers.responses)  # (batch, tokens)
+    padding = ~answers.response_mask
+    return logprobs.masked_fill(padding, 0).sum(1)  # (batch,)
+
+
+with torch.no_grad():  # the reference does not change: once is enough
+    ref_chosen = answer_logprob(sft, chosen)
+    ref_rejected = answer_logprob(sft, rejected)
+
+beta = 1.0
+policy = copy.deepcopy(sft)
+optimizer = torch.optim.AdamW(policy.parameters(), 3e-4, weight_decay=0)
+history = []
+for _ in range(150):
+    rows = torch.randint(len(pairs), (64,), generator=generator)
+    up = answer_logprob(policy, chosen.rows(rows)) - ref_chosen[rows]
+    down = answer_logprob(policy, rejected.rows(rows)) - ref_rejected[rows]
+    loss = -logsigmoid(beta * (up - down)).mean()
+
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    optimizer.step()
+    rewards = beta * up.mean(), beta * down.mean()
+    history.append([loss.item(), *(reward.item() for reward in rewards)])
+
+log = torch.tensor(history)
+table(("loss", "chosen", "rejected"), *log.view(-1, 30, 3).mean(1))
+
+judge = result.policy("reward_model")
+answers = lesson.examine(policy, sft, judge, answers=5)
+gold = sum(answer.gold for answer in answers) / len(answers)
+before = result.evaluation["sft"]["gold"]
+say(f"Gold on held-out questions: SFT {before:.2f}, DPO {gold:.2f}.")
+
+# the check
+zeros = torch.zeros_like(up)
+assert torch.isclose(loss, dpo_loss(up, down, zeros, zeros, beta=beta))
+assert abs(history[0][0] - 0.6931) < 1e-4
+assert gold > before + 0.5
+assert (log[-30:].mean(0)[1:] < 0).all()
+
+# %% [markdown]
+# Each line is a mean of 30 steps. The loss falls and the answers get much better by the labeler's
+# true reward. *Chosen* and *rejected* are the policy's
+# [implicit rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin
+# between them grows, and yet in the end the chosen answers, too, are *less* likely than under the
+# reference. To see why, and where the loss comes from, we go to a smaller world.
+#
+# ## A world where the answer is known
+#
+# Our model has more answers than anyone can list. In this world there are 8 tokens, an answer has
+# at most 4 of them, and its reward depends on neighbouring tokens. So a policy is a list of
+# log-probabilities, and a mean is a sum. We keep the likeliest 400 answers, so that all pairs of
+# them fit into a matrix. Letters are tokens, and the dot ends an answer.
+
+# %%
+small_world = world(0)
+every = small_world.logprobs(small_world.reference)
+likeliest = every.topk(400)
+reference = likeliest.values.log_softmax(0)
+rewards = small_world.rewards.double()[likeliest.indices]
+
+tokens = small_world.every.responses[likeliest.indices[:4]].tolist()
+names = ["".join("_.abcdef"[i] for i in row).strip("_") for row in tokens]
 table(
     ("answer", *names),
     ("reference", *reference[:4].exp()),
     ("reward", *rewards[:4]),
 )
+kept = likeliest.values.exp().sum()
+say(f"The 400 answers have {kept:.1%} of the reference's probability.")
 
 # %% [markdown]
 # ## From the optimum to the loss, in five steps
 #
-# - **Objective:** reward − β KL(π ‖ π<sub>ref</sub>). 1. It has one best policy.
-# - **Optimum:** π* = π<sub>ref</sub> exp(*r* / β) / *Z*. 2. Solve for the reward.
-# - **Reward:** *r* = β log π*/π<sub>ref</sub> + β log *Z*. 3. Compare two answers: *Z* is gone.
-# - **Margin:** *r<sub>A</sub>* − *r<sub>B</sub>*, from the policy alone. 4. Ask the labeler.
-# - **Preference:** P(*A* over *B*) = σ(margin). 5. Make the labels likely.
-# - **Loss:** −log σ(margin).
+# 1. The objective, reward − β KL(π ‖ π<sub>ref</sub>), has one best policy π*.
+# 2. Solve its formula for the reward: *r* = β log π*/π<sub>ref</sub> + β log *Z*.
+# 3. Compare two answers: the unknown *Z* cancels.
+# 4. The labeler prefers *A* to *B* with probability σ(*r<sub>A</sub>* − *r<sub>B</sub>*).
+# 5. Make the labels likely. The loss is −log σ(difference of the log-ratios, times β).
 #
-# It is like a student who is told "this essay, not that one" and learns without a grader.
+# **Step 1: one policy is best.** RLHF maximises the reward minus β times the KL from the
+# [reference](../reference/glossary.md#reference-model). The best policy is the reference,
+# reweighted by the reward ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)):
 #
-# **Step 1: one policy is best.** RLHF maximises reward at a price β for each nat away from the
-# [reference](../reference/glossary.md#reference-model). Best is the reference tilted by the reward
-# ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)), with an objective *J* of
-# β log Z. Any other policy π loses β KL(π ‖ π*), which is never negative.
+# $$\pi^*(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
-# $$\pi_\beta(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
-#
-# *r* is the reward of an answer *y*, and *Z* makes the sum 1. At the price in use it is our π*.
+# *r* is the reward of an answer *y*, and *Z* makes the sum 1. Its objective is β log *Z*, and any
+# other policy π has β KL(π ‖ π*) less.
 
 # %%
 best = exact.tilted(reference, rewards, beta=BETA)
@@ -131,318 +201,216 @@ def objective(policy):
     return exact.objective(policy, reference, rewards, beta=BETA).item()
 
 
-lost = []
+missing, by_formula = [], []
 for noise in torch.linspace(0.001, 3, 1000):
-    other = (best + noise * torch.randn(400, generator=dice)).log_softmax(
-        0
-    )
-    lost.append(objective(best) - objective(other))
-    assert abs(lost[-1] - BETA * kl_exact(other, best)) < 1e-9
-assert min(lost) > 0
-assert abs(objective(best) - BETA * log_z) < 1e-9
+    random = torch.randn(400, generator=generator)
+    other = (best + noise * random).log_softmax(0)
+    missing.append(objective(best) - objective(other))
+    by_formula.append(BETA * kl_exact(other, best).item())
+
 say(f"""
-J is {objective(reference):.4f} for the reference and {objective(best):.4f} = β log Z for the best
-policy. 1,000 others lose {min(lost):.0e} to {max(lost):.2f}.
+The objective is {objective(reference):.4f} for the reference and
+{objective(best):.4f} for the best policy. 1,000 random policies have
+{min(missing):.0e} to {max(missing):.2f} less than the best.
 """)
+assert min(missing) > 0
+assert torch.allclose(*map(torch.tensor, (missing, by_formula)), atol=1e-9)
+assert abs(objective(best) - BETA * log_z) < 1e-9
 
 # %% [markdown]
-# **Step 2: solve for the reward.** Up to the constant β log Z it is β log π*/π<sub>ref</sub>, the
-# [implicit reward](../reference/glossary.md#implicit-reward). Every policy has one: the reward for
-# which this policy is the best.
-
-# %%
-implicit = BETA * (best - reference)
-assert (implicit + BETA * log_z - rewards).abs().max() < 1e-12
-
-# %% [markdown]
-# **Step 3: compare two answers.** Z sums over all answers, and nobody can compute it for a
-# language model. But it is the same for both answers to a prompt.
+# **Step 2: solve for the reward.** Up to the constant β log *Z* it is β log π*/π<sub>ref</sub>, the
+# implicit reward. Every policy has one: the reward for which this policy is the best.
+#
+# **Step 3: compare two answers.** *Z* is a sum over all answers, and nobody can compute it for a
+# language model. But it is the same for both answers to a prompt, so it cancels.
+#
+# **Step 4: ask the labeler**, who prefers by
+# [Bradley–Terry](../reference/glossary.md#bradley-terry-model). The policy alone says how likely
+# each choice is.
 
 
 # %%
-def gaps(values):
-    """Of all pairs of answers, by how much the first has more."""
+def differences(values):
+    """For every pair of answers, the first one's value minus the other's."""
     return values[:, None] - values
 
 
-assert (gaps(implicit) - gaps(rewards)).abs().max() < 1e-12
+implicit = BETA * (best - reference)
+preference = differences(rewards).sigmoid()
+assert torch.allclose(implicit + BETA * log_z, rewards)  # step 2
+assert torch.allclose(differences(implicit), differences(rewards))  # 3
+assert torch.allclose(differences(implicit).sigmoid(), preference)  # 4
 
 # %% [markdown]
-# **Step 4: ask the labeler**, who prefers by
-# [Bradley–Terry](../reference/glossary.md#bradley-terry-model). The policy alone says how likely.
-
-# %%
-prefers = gaps(rewards).sigmoid()
-assert (gaps(implicit).sigmoid() - prefers).abs().max() < 1e-12
-
-# %% [markdown]
-# **Step 5: the loss.** Now turn it round. Whatever policy π we have, read its implicit reward as a
-# reward model, and make the labels likely (*A* chosen, *B* rejected):
+# **Step 5: the loss.** Now read the implicit reward of *any* policy π as a reward model, and make
+# the labels likely (*A* is chosen, *B* rejected):
 #
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
 #
-# Its mean over two answers and the labeler's coin is a sum over a matrix. At the best policy its
-# gradient is zero:
+# Its mean over all pairs that the reference writes, and over the labeler's choices, is a sum over a
+# matrix. The loss is convex in the logits, so it is least where its gradient is zero:
 
 # %%
-pairs = 2 * reference.exp().outer(reference.exp())  # of either order
+occurs = 2 * reference.exp().outer(reference.exp())  # in either order
 
 
-def expected_loss(policy, beta, prefers=prefers):
-    return -(
-        pairs * prefers * logsigmoid(gaps(beta * (policy - reference)))
-    ).sum()
+def expected_loss(policy, beta, preference=preference):
+    losses = -logsigmoid(differences(beta * (policy - reference)))
+    return (occurs * preference * losses).sum()
 
 
-def slope(policy, beta, prefers=prefers):
-    """The largest entry of the gradient."""
+def steepest(policy, beta, preference=preference):
+    """The largest entry of the loss's gradient."""
     logits = policy.clone().requires_grad_()
-    expected_loss(logits, beta, prefers).backward()
+    expected_loss(logits, beta, preference).backward()
     return logits.grad.abs().max()
 
 
-drawn = torch.multinomial(
-    (pairs * prefers).flatten(), 100_000, True, generator=dice
-)
-chosen, rejected = drawn // 400, drawn % 400
-
-
-def sampled_loss(policy, against=reference, second=rejected, beta=BETA):
-    """By the code that trains, on 100,000 labeled pairs."""
-    return dpo_loss(
-        policy[chosen],
-        policy[second],
-        against[chosen],
-        against[second],
-        beta=beta,
-    )
-
-
-assert slope(best, BETA) < 1e-12
-assert (
-    abs(sampled_loss(best) - expected_loss(best, BETA)) < 0.006
-)  # five standard errors
-table(("policy", "loss", "sampled", "slope"))
+table(("policy", "loss", "gradient"))
 for name, policy in (("reference", reference), ("best", best)):
-    table(
-        (
-            name,
-            expected_loss(policy, BETA),
-            sampled_loss(policy),
-            slope(policy, BETA),
-        )
-    )
+    table((name, expected_loss(policy, BETA), steepest(policy, BETA)))
+assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 
 # %% [markdown]
-# The loss is convex in the logits, so there is no other minimum. Newton's method, from the
-# reference:
-
-
-# %%
-def newton(beta, prefers, steps=20):
-    """The policies on the way to the least expected loss."""
-    policy = reference
-    for _ in range(steps):
-        wins = gaps(beta * (policy - reference)).sigmoid()
-        gradient = beta * (pairs * (wins - prefers)).sum(1)
-        bend = beta**2 * pairs * wins * (1 - wins)
-        hessian = bend.sum(1).diag() - bend
-        policy = (
-            policy - torch.linalg.pinv(hessian, hermitian=True) @ gradient
-        )
-        yield policy.log_softmax(0)
-
-
-way = [
-    kl_exact(policy, best).abs().item()
-    for policy in newton(BETA, prefers, steps=5)
-]
-assert way[-1] < 1e-12
-print("KL to the best policy, step by step:", *(f"{kl:.0e}" for kl in way))
-
-# %% [markdown]
-# This is RLHF's optimum, found by classification. It took a labeler who really is Bradley–Terry,
-# and pairs without end.
+# The gradient is zero at the best policy. So DPO finds RLHF's optimum by classifying pairs,
+# provided that the labeler really follows Bradley–Terry and that there are enough pairs.
 #
 # ## Why the loss starts at 0.6931, and when it stays there
 #
-# At the start policy and reference agree, so each margin is 0, and −log σ(0) = log 2: a coin toss.
-# The floor is what is uncertain in the labels, as above. A loss that *stays* at exactly
-# 0.6931 has margins of 0 for one of four reasons, the last as found in
-# [TRL #1627](https://github.com/huggingface/trl/issues/1627):
+# At the start policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
+# log 2 = 0.6931: a coin toss. It cannot reach 0, because the labels are uncertain (0.642 is the
+# least above). A loss that *stays* at exactly 0.6931 has margins of 0, for one of four reasons:
+#
+# - Nothing is trained: the weights are frozen, or the steps are far too small.
+# - Chosen and rejected are the same tokens, for instance because both were cut off early.
+# - The reference is the policy itself, not a frozen copy
+#   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
+# - β is almost 0.
+#
+# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses. For such labels
+# the reference is the best policy:
 
 # %%
-stuck = {
-    "nothing is trained: frozen, or steps far too small": sampled_loss(
-        reference
-    ),
-    "chosen and rejected alike, say cut off early": sampled_loss(
-        best, second=chosen
-    ),
-    "the reference is the policy itself": sampled_loss(best, against=best),
-    "beta is (nearly) 0": sampled_loss(best, beta=1e-9),
-}
-for why, loss in stuck.items():
-    assert abs(loss - 0.6931) < 1e-4
-    print(f"{loss:.4f}  {why}")
-
-*_, undecided = newton(BETA, torch.full_like(prefers, 0.5))
-assert kl_exact(undecided, reference).abs() < 1e-12
+coin = torch.full_like(preference, 0.5)
+print(f"gradient at the reference {steepest(reference, BETA, coin):.0e}")
+assert steepest(reference, BETA, coin) < 1e-12
 
 # %% [markdown]
-# If margins move and the loss stays *about* there, the labels are coin tosses: then, as the last
-# check says, the reference is the optimum.
-#
 # ## Why the chosen answer's reward falls
 #
-# Back to the student: its SFT policy, the pairs its reward model learned from, and a line for every
-# thirty steps.
-
-# %%
-from rlhf_explained.stages.dpo import DPOConfig, train_dpo
-from rlhf_explained.training import Lesson
-
-lesson, sft = Lesson(0), result.policy("sft")
-learned, _ = lesson.compare(sft)
-history = train_dpo(
-    sft,
-    learned.chosen,
-    learned.rejected,
-    DPOConfig(),
-    generator=lesson.generator("dpo"),
-).history
-
-assert abs(history[0]["loss"] - 0.6931) < 1e-4
-names = ("loss", "chosen_reward", "rejected_reward")
-measured = torch.tensor([[row[name] for name in names] for row in history])
-measured = measured.view(-1, 30, 3).mean(1)
-table(("loss", "chosen", "rejected"), *measured)
-assert (measured[1:] < measured[:-1])[:, 2].all()
-assert measured[-1, 1] < 0
-
-# %% [markdown]
-# The margin grows, yet in the end the *chosen* answers are less likely than before. Many took that
-# for a fault (DPO [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
+# Many took this for a fault (DPO
+# [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
-# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees the margin alone. Where
-# the rewards lie follows from who wrote the answers: the reference, both of them. Over what it
-# writes, the mean of log π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), below 0 for every other
-# policy. So the middle of a pair falls, and half the margin must make up for it. The best policy,
-# which nobody trained:
+# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both
+# answers of a pair were written by the reference. Over what the reference writes, the mean of log
+# π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
+# middle of a pair falls, and the chosen answer rises only if half the margin makes up for that.
+# Here are both for the best policy itself, without any training:
 
 # %%
-labeled = (
-    pairs * prefers
-)  # how often one answer is chosen and another rejected
+labeled = occurs * preference  # how often one is chosen, another rejected
 table(("beta", "chosen", "rejected", "middle", "times"))
 for beta in (2.0, 1.0, 0.5, 0.25):
     ratio = exact.tilted(reference, rewards, beta=beta) - reference
     up, down = labeled.sum(1) @ ratio, labeled.sum(0) @ ratio
-    middle = -kl_exact(reference, reference + ratio)
-    assert abs(up + down - 2 * middle) < 1e-9
-    table((beta, up, down, middle, labeled.sum(1) @ ratio.exp()))
+    times = labeled.sum(1) @ ratio.exp()
+    table((beta, up, down, (up + down) / 2, times))
+middle = -kl_exact(reference, reference + ratio)
+assert torch.isclose((up + down) / 2, middle)
+assert up < 0 < 1 < times
 
 # %% [markdown]
-# On the right is how many *times* as likely chosen answers became, in the mean: more than once. But
-# the reward is a mean of logarithms, in which an answer that is nearly given up weighs most, and
-# below some β it falls for the chosen ones too. So the fall alone proves no fault.
+# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* is how many
+# times as likely chosen answers became on average: more than once at every β. But the reward is a
+# mean of logarithms, in which answers that have almost lost their probability count most. So a
+# falling reward alone proves no fault.
 #
-# It can be an alarm all the same. What was derived is about the best policy, and about pairs of the
-# reference's own answers, which most collections do not have. The probability that is lost may go
-# to answers that nobody compared, and even to the opposite of the chosen ones. Razin et al.
-# ([2024](../reference/bibliography.md#razin2024)) call it *likelihood displacement*: trained by DPO
-# on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4 %.
-# The loss does not show where probability goes. New samples do.
+# It can be a warning all the same. Our derivation is about the best policy, and about pairs that
+# the reference wrote, which most collections do not have. Otherwise the lost probability may go to
+# answers that nobody compared, even to the opposite of the chosen ones. Razin et al.
+# ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*: trained by
+# DPO on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4
+# %. The loss does not show where the probability goes. New samples do.
 #
 # ## Which way round β and the KL
 #
-# β is the price of a nat: a **large β holds closer**. That has been explained the other way round
-# ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and the KL had to
-# be put right too ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). What is paid is
-# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. Pay KL(π<sub>ref</sub> ‖ π), and
-# another policy is best (on the right), where DPO's gradient is not zero:
+# A **large β keeps the policy closer** to the reference. This has been explained the wrong way
+# round ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has
+# the KL ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). The penalty is KL(π ‖
+# π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π) another
+# policy is best, shown on the right, and DPO's gradient is not zero there:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
 for beta in (2.0, 1.0, 0.5, 0.25):
+    forward = exact.tilted(reference, rewards, beta=beta)
+    reverse = optima.reverse_tilted(reference, rewards, beta=beta)
     row = [beta]
-    for find in (exact.tilted, optima.reverse_tilted):
-        policy = find(reference, rewards, beta=beta)
-        assert (slope(policy, beta) < 1e-12) == (find is exact.tilted)
+    for policy in (forward, reverse):
         row += exact.expected(policy, rewards), kl_exact(policy, reference)
     table(row)
+assert steepest(forward, beta) < 1e-12 < steepest(reverse, beta)
 
 # %% [markdown]
+# From top to bottom β gets smaller, and KL and reward grow. At β = 1 and below, the policy on the
+# right goes much further: KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on
+# few answers.
+#
 # ## A decisive labeler makes β smaller
 #
-# A labeler *c* times as decisive prefers by σ(*c* Δ*r*), as if rewards were *c* times as large. So
-# the price that DPO really pays is β/*c*.
+# A labeler who is *c* times as decisive prefers by σ(*c* Δ*r*), as if all rewards were *c* times as
+# large. So DPO with β behaves as if its penalty had the weight β/*c*:
 
 # %%
-decisive = gaps(5 * rewards).sigmoid()
-assert slope(best, 5 * BETA, decisive) < 1e-12
-*_, greedy = newton(BETA, decisive)
-assert (
-    greedy - exact.tilted(reference, rewards, beta=BETA / 5)
-).abs().max() < 1e-6
-
-table(("c", "beta", "price", "KL"))
+decisive = differences(5 * rewards).sigmoid()
+stronger = exact.tilted(reference, rewards, beta=BETA / 5)
+table(("c", "beta", "beta / c", "KL"))
 table((1.0, BETA, BETA, kl_exact(best, reference)))
-table((5.0, BETA, BETA / 5, kl_exact(greedy, reference)))
+table((5.0, BETA, BETA / 5, kl_exact(stronger, reference)))
 table((5.0, 5 * BETA, BETA, kl_exact(best, reference)))
-
 c = result.facts["decisiveness"]
 say(
-    f"Our labeler's c is {c:g}, so DPO with β = 1 pays {1 / c:g} of gold for a nat."
+    f"Our labeler's c is {c:g}, so β = 1 in the loop above means {1 / c:g}."
 )
+assert steepest(stronger, BETA, decisive) < 1e-9
+assert steepest(best, 5 * BETA, decisive) < 1e-12
 
 # %% [markdown]
 # ## Too small a β over-optimises
 #
-# DPO on the student's pairs at four β, five seeds, all steps. Gold is the labeler's true reward on
-# held-out prompts; proxy the reward model's score, which DPO never saw; chosen and rejected
-# log-ratios in nats, at the end.
+# Here is DPO on our model's pairs at four β, on five seeds, after all steps. Gold is the labeler's
+# true reward on held-out prompts. Proxy is the reward model's score, which DPO never saw. *Chosen*
+# and *rejected* are log-ratios in nats.
 
 # %%
 study = stored("frontier")
 columns = ("gold", "proxy", "kl", "helpful", "false", "chosen", "rejected")
 table(("beta", *columns))
 for beta in (3.0, 1.0, 0.3, 0.1):
+    setting = f"miniature_{beta}"
     table(
-        (
-            beta,
-            *(
-                study.interval(f"miniature_{beta}", name).mean
-                for name in columns
-            ),
-        )
+        (beta, *(study.interval(setting, name).mean for name in columns))
     )
 
-names = ("gold", "helpful", "false")
-change = {
-    name: study.difference("miniature_0.1", "miniature_1.0", name)
-    for name in names
-}
-assert change["gold"].mean < -change["gold"].reach
-others = -change["helpful"].mean - change["false"].mean
-say(f"""
-SFT's gold is {stored("methods").interval("sft_1.0", "gold").mean:.2f}. From β = 1 to 0.1 gold
-changes by {within(change["gold"])}. The share of helpful answers changes by
-{within(change["helpful"])}, that of false ones by {within(change["false"])}, and that of all other
-kinds by {number(others)}. *{study.origin}, 95 % intervals.*
-""")
+change = study.difference("miniature_0.1", "miniature_1.0", "gold")
+say(
+    f"From β = 1 to 0.1 gold changes by {within(change)} ({study.origin})."
+)
+assert change.mean < -change.reach
 
 # %% [markdown]
-# The smaller β, the wider the margin and the longer the way. In the end gold falls, while the
-# margin is wider than ever: [over-optimisation](../reference/glossary.md#over-optimisation), with
-# no reward model to hack. Hold closer, stop earlier, or have new samples compared.
+# The smaller β, the wider the margin and the larger the KL. In the end gold falls, while the margin
+# is wider than ever. This is [over-optimisation](../reference/glossary.md#over-optimisation),
+# although there is no reward model to exploit. Use a larger β, stop earlier, or have new samples
+# compared.
 #
 # ## One frontier for all methods
 #
-# Exact worlds again, all answers listed. A policy is a point: so many nats from the reference, so
-# much reward. The best policies, one for each β, are the frontier; nothing lies above. Every method
-# was trained at the same price in five worlds, the seeds 5 to 9; best-of-n is computed.
+# Back to small worlds in which every answer is listed. A policy is a point: it has a KL from the
+# reference, and it has gained a reward. The best policies, one for each β, form the frontier, and
+# nothing lies above it. Every method was trained with the same β in five worlds, the seeds 5 to 9.
+# Best-of-n needs no training and is computed.
 
 # %%
 display(HTML(as_html("frontier", result)))
@@ -456,145 +424,120 @@ settings = {
     "ratio×k3": "ratio_k3",
     "k2": "k2",
 }
-table(("", "share", "±", "own share", "to own", "to best"))
-for name, setting in settings.items():
-    share = study.interval(setting, "share")
-    rest = (
-        study.interval(setting, name).mean
-        for name in ("own_share", "to_own", "to_best")
-    )
-    table((name, share.mean, share.reach, *rest))
-assert all(
-    study.interval(name, "share").mean > 0.97
-    for name in ("ppo", "group", "dpo")
-)
-for setting in ("grpo", "grpo_no_std"):
-    assert (
-        study.interval(setting, "to_own").mean
-        < study.interval(setting, "to_best").mean
-    )
+share = {
+    name: study.interval(key, "share") for name, key in settings.items()
+}
+table(("method", "share", "±"))
+for name, interval in share.items():
+    table((name, interval.mean, interval.reach))
+assert all(share[name].mean > 0.97 for name in ("PPO", "RLOO", "DPO"))
+assert all(share[name].mean < 0.9 for name in ("GRPO", "no std"))
 
 # %% [markdown]
-# Share is how much of the objective's possible gain is reached: 1 at the best policy, 0 at the
-# reference, and below 0 where the reward is not worth the nats at this price. **PPO** and **RLOO**
-# (group advantages, KL in the reward) arrive; **DPO** nearly, from a million pairs, and
-# [more steps](../reference/experiments.md) bring it nearer.
+# *Share* says how much of the possible gain in the objective (reward minus β KL) a method reached:
+# 1 is the best policy, 0 is the reference, and a negative share is worse than the reference.
+# **PPO** and **RLOO** (group advantages, KL in the reward) reach the best policy, and **DPO**
+# nearly does, from a million pairs.
 #
-# **GRPO**, with k₃ in the loss and division by the spread as published, goes elsewhere. At each
-# token k₃ has there the gradient of the next token's KL the other way round,
-# KL(π<sub>ref</sub> ‖ π) ([Tang and Munos 2025](../reference/bibliography.md#tang2025)), and the
-# division changes the price. *No std* leaves the division out, which is half of what
-# [Dr. GRPO](../reference/bibliography.md#liuz2025) does. Where *that* gradient is zero is GRPO's
-# own optimum, with a share of its own. In the mean GRPO ends fewer nats from it than from the best
-# policy, but it does not arrive ([what was tried](../reference/experiments.md)). Ours counts all
-# tokens alike, as [DAPO](../reference/bibliography.md#yu2025) does.
+# **GRPO** as published reaches much less, and its share differs from world to world. It does two
+# things differently. It subtracts the KL in the loss, by the estimator k₃, whose gradient at each
+# token is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
+# 2025](../reference/bibliography.md#tang2025)). And it divides the advantages by the spread of the
+# group, which changes how much the penalty weighs. So GRPO optimises something else, and has
+# another optimum: the policy at which its own gradient is zero. In these worlds we can compute it.
+# One line for each world:
+
+# %%
+table(("world", "reached", "optimum", "to own", "to best"))
+rows = [row for row in study.rows if row["setting"] == "grpo"]
+for row in rows:
+    names = ("share", "own_share", "to_own", "to_best")
+    table((str(row["seed"]), *(row[name] for name in names)))
+
+lower = [row for row in rows if row["own_share"] < row["share"]]
+say(f"""
+In {len(lower)} of the {len(rows)} worlds GRPO's own optimum has a smaller
+share than GRPO had reached when training stopped.
+""")
+assert all(row["to_own"] < row["to_best"] for row in rows)
+
+# %% [markdown]
+# *Reached* is GRPO's share when training stopped. *Optimum* is the share that its own optimum has.
+# The last two columns are distances in nats from where it stopped, to its own optimum and to the
+# best policy. In every world GRPO stops much nearer to its own optimum. So more training would not
+# help, as that optimum is worth less. In practice: put the KL into the reward (RLOO here;
+# `RLOOTrainer` in TRL) and do not divide by the spread.
 #
-# The last two rows mend the direction. **k₃ times the probability ratio**, as in TRL since 1.10,
-# and **k₂**, half the squared log-ratio, have at each token the gradient of
-# KL(π ‖ π<sub>ref</sub>). Paid in the loss, token by token, they still leave out how a token
-# changes what comes after it. PPO and RLOO, which pay k₁ in the reward, count that too.
-#
-# **Best-of-n** trains nothing, but it is a policy too, and its probabilities can be listed. It is
-# mostly nearer to the frontier than GRPO, at n answers for each one.
+# In the table above, *no std* leaves out the division alone, as [Dr.
+# GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
+# correct the direction of the KL. They still ignore how a token changes the KL of what follows,
+# which a KL in the reward includes. **Best-of-n** is mostly nearer to the frontier than GRPO, at
+# the cost of n answers for each one ([experiments](../reference/experiments.md) has more).
 #
 # ## IPO and KTO: two other losses
 #
-# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)). Where all labels of a pair
-# agree, DPO's best margin is infinite. IPO sets a goal, 1/2β, and more costs as much as less. With
-# noisy labels it tilts the reference by the *win rate* in place of the reward:
+# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)). If all labels of a pair
+# agree, DPO's best margin is infinite. IPO sets a target for the difference of the log-ratios,
+# 1/2β, and a margin that is too wide costs as much as one that is too narrow. With noisy labels,
+# IPO reweights the reference by the *win rate* instead of the reward:
 
 # %%
-winner = exact.tilted(reference, prefers @ reference.exp(), beta=BETA)
+winner = exact.tilted(reference, preference @ reference.exp(), beta=BETA)
 logits = winner.clone().requires_grad_()
-(
-    labeled * (gaps(logits - reference) - 1 / (2 * BETA)).square()
-).sum().backward()
-assert logits.grad.abs().max() < 1e-12
+gap = differences(logits - reference) - 1 / (2 * BETA)
+(labeled * gap.square()).sum().backward()
 say(f"""
-Win rates lie between 0 and 1, so no two log-ratios differ by more than 1/β: IPO's best policy is
-{kl_exact(winner, reference):.2f} nats away, DPO's {kl_exact(best, reference):.2f}.
+IPO's best policy is {kl_exact(winner, reference):.2f} nats from the
+reference, DPO's {kl_exact(best, reference):.2f}.
 """)
+assert logits.grad.abs().max() < 1e-12
 
 # %% [markdown]
+# Win rates lie between 0 and 1, so no two of IPO's log-ratios differ by more than 1/β, and it stays
+# closer.
+#
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs:
-# answers are marked good or bad, one by one, and compared with how far the policy has moved on the
-# whole. It takes the sigmoid, not its logarithm, and so lets go of what is far off on either side,
-# such as a wrong label. How hard each loss pushes a good answer up, by its log-ratio:
+# answers are marked good or bad, one by one. It uses the sigmoid itself instead of its logarithm.
+# How hard does each loss push a good answer up, by its log-ratio?
 
 # %%
 zero, good = torch.zeros(1), torch.tensor([True])
 table(("log-ratio", "DPO", "IPO", "KTO"))
-for nats in (-20.0, -2.0, 0.0, 1.0, 2.0, 20.0):
+for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
     ratio = torch.full((1,), nats, requires_grad=True)
     losses = (
         dpo_loss(ratio, zero, zero, zero, beta=BETA),
         ipo_loss(ratio, zero, zero, zero, beta=BETA),
         kto_loss(ratio, zero, good, beta=BETA, kl=0.0),
     )
-    table(
-        (
-            nats,
-            *(
-                -torch.autograd.grad(loss, ratio)[0].item()
-                for loss in losses
-            ),
-        )
+    pushes = (
+        -torch.autograd.grad(loss, ratio)[0].item() for loss in losses
     )
+    table((nats, *pushes))
 
 # %% [markdown]
-# ## Exercises
+# DPO pushes hardest where the policy is wrong, and IPO pushes back beyond its target. KTO lets go
+# of answers that are far off on either side, such as those with a wrong label.
 #
-# **1.** Below which β do chosen answers fall, for the best policy? Halve an interval.
+# ## Exercise
+#
+# Below which β do chosen answers fall for the best policy? Halve an interval.
 
 # %% tags=["solution"]
 low, high = 0.5, 2.0
 for _ in range(40):
     beta = (low + high) / 2
-    up = labeled.sum(1) @ (
-        exact.tilted(reference, rewards, beta=beta) - reference
-    )
-    low, high = (low, beta) if up > 0 else (beta, high)
+    ratio = exact.tilted(reference, rewards, beta=beta) - reference
+    rises = labeled.sum(1) @ ratio > 0
+    low, high = (low, beta) if rises else (beta, high)
 print(f"below {beta:.3f}")
-
-# %% [markdown]
-# **2.** A tenth of the labels is turned round by accident. Does DPO then act as if β were another?
-
-# %% tags=["solution"]
-*_, misled = newton(BETA, 0.9 * prefers + 0.1 * prefers.T)
-far, beta = min(
-    (
-        kl_exact(
-            misled, exact.tilted(reference, rewards, beta=beta)
-        ).item(),
-        beta,
-    )
-    for beta in torch.arange(0.3, 1.0, 0.01).tolist()
-)
-print(f"to within {far:.4f} nats of the best policy at beta = {beta:.2f}")
-
-# %% [markdown]
-# **3.** Every policy is the best one for some reward. For which is best-of-4?
-
-# %% tags=["solution"]
-four = optima.best_of_n(reference, rewards, n=4)
-believed = BETA * (four - reference)
-assert (
-    exact.tilted(reference, believed, beta=BETA) - four
-).abs().max() < 1e-9
-order = rewards.argsort()
-assert (
-    believed[order].diff() > -1e-9
-).all()  # the same order, another scale
-table(
-    ("reward", *rewards[order[::100]]),
-    ("believed", *believed[order[::100]]),
-)
 
 # %% [markdown]
 # ## Three lines to take away
 #
 # 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
-# 2. 0.6931 is a coin toss. Watch the margin, not the chosen reward; and samples rather than either.
-# 3. A large β holds closer. Its unit is the labeler's: five times as decisive, five times the β.
+# 2. A loss of 0.6931 is a coin toss. Watch the margin more than the chosen reward, and read new
+#    samples above all.
+# 3. A large β keeps the policy closer. For a labeler five times as decisive, use five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).
