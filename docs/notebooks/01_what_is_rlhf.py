@@ -20,22 +20,23 @@
 # # What is RLHF? The recipe behind ChatGPT
 #
 # Welcome to RLHF, reinforcement learning from human feedback: the technique that turned language
-# models into assistants like ChatGPT. This notebook is the three stages as code. It trains a tiny
-# language model through every stage, or reads the run if it was trained before.
+# models into assistants like ChatGPT. In this notebook you train a tiny language model through all
+# three stages. The training loop of each stage is written out, so that you can read it, change it
+# and run it again.
 #
 # ## What you'll learn
 #
 # - Why raw language models need alignment (with a talented but clueless student!)
-# - The three-stage RLHF pipeline, step by step
+# - The three-stage RLHF pipeline, with the training loop of each stage
 # - How reward models learn human preferences
-# - What PPO rewards, and what its leash can do
+# - What PPO rewards, and what the KL penalty can and cannot do
 # - The history, from the first human rewards to ChatGPT and after
-# - Code for each concept
 #
 # **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
 #
-# **Time:** about 20 minutes to read, longer if you change things and run them again. The next cell
-# takes a minute or two the first time, while the model trains; after that it is read from `.cache`.
+# **Time:** about 20 minutes to read. The three loops take less than a minute together. The next
+# cell loads the run that this site shows; if it was never trained on your machine, that takes a
+# minute or two.
 
 # %%
 import torch
@@ -44,8 +45,12 @@ from IPython.display import HTML, Markdown, display
 from rlhf_explained.figures import as_html
 from rlhf_explained.measured import filled, value
 from rlhf_explained.pipeline import RunConfig, run
+from rlhf_explained.training import Lesson
 
+torch.set_num_threads(1)  # for so small a model more would be slower
 result = run(RunConfig(seed=0))
+lesson = Lesson(seed=0)  # the data of all stages, and the tokenizer
+generator = torch.Generator().manual_seed(0)
 
 
 def figure(*names):
@@ -54,13 +59,13 @@ def figure(*names):
 
 
 def say(text):
-    """Show a text with this run's values in place of their names."""
+    """Show a text with the run's values in place of their names."""
     display(Markdown(filled(text, result)))
 
 
 say("""
-A model of **{parameters}** parameters went through all stages in **{seconds-total}**. Every number
-below is from this run, seed {run-seed}, unless the text says that it is a mean over several seeds.
+The model has **{parameters}** parameters. The figures show the site's run,
+seed {run-seed}.
 """)
 
 # %% [markdown]
@@ -99,53 +104,49 @@ below is from this run, seed {run-seed}, unless the text says that it is a mean 
 #
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
-# Ask our own student, before and after. Nothing that was written for a stage after pretraining asks
-# this question or answers it. Answers are samples, so each model is asked a hundred times. Here is
-# how many of its answers were of which kind, and the commonest of each kind.
+# Ask our own model, which has only been pretrained. Its answers are samples, so we ask a hundred
+# times. The list shows how many answers were of which kind, and the most frequent answer of each.
 
 # %%
 from collections import Counter
+from textwrap import shorten
 
 from rlhf_explained.rollout import generate
 from rlhf_explained.world.labeler import categorise
 from rlhf_explained.world.questions import questions
-from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
+from rlhf_explained.world.tokenizer import RESPONSE_LIMIT
 
-tokenizer = world_tokenizer()
-known = {question.text: question for question in questions()}
-randomness = torch.Generator().manual_seed(0)
+question_of = {question.text: question for question in questions()}
 
 
-def ask(policy_name, prompt, tries=100):
-    """Print what one of the trained policies answers: the three commonest kinds."""
+def ask(policy, prompt, times=100):
+    """Print a policy's three most frequent kinds of answer."""
     sequences = generate(
-        result.policy(policy_name),
-        [tokenizer.encode(prompt)] * tries,
+        policy,
+        lesson.tokens([prompt]) * times,
         limit=RESPONSE_LIMIT,
-        generator=randomness,
+        generator=generator,
     )
-    texts = [
-        tokenizer.decode(tokens) for tokens in sequences.responses.tolist()
-    ]
-    kinds = [categorise(known[prompt], text) for text in texts]
-    print(policy_name)
-    for kind, times in Counter(kinds).most_common(3):
-        answers = [
-            text
-            for text, its in zip(texts, kinds, strict=True)
-            if its == kind
-        ]
-        print(
-            f"{times:5}  {kind:10}{Counter(answers).most_common(1)[0][0]}"
+    texts = map(lesson.tokenizer.decode, sequences.responses.tolist())
+    kinds = {}
+    for text in texts:
+        kind = categorise(question_of[prompt], text)
+        kinds.setdefault(kind, Counter())[text] += 1
+    for kind in sorted(kinds, key=lambda kind: -kinds[kind].total())[:3]:
+        text = shorten(
+            kinds[kind].most_common(1)[0][0], 60, placeholder=" …"
         )
+        print(f"{kinds[kind].total():4}  {kind:10}{text}")
 
 
-for policy_name in ("base", "sft", "ppo"):
-    ask(policy_name, "what is the capital of france ?")
-
+base = result.policy("base")
+ask(base, "what is the capital of france ?")
 figure("before-after")
 
 # %% [markdown]
+# The pretrained model knows the capital, but it mostly answers something else. After RLHF, as the
+# figure shows, it is helpful most of the time.
+#
 # Pretrained LLMs are trained on **one** objective:
 #
 # - predict the next token (a piece of text: a word, or part of one)
@@ -164,7 +165,7 @@ figure("before-after")
 # ## The RLHF pipeline: three stages
 
 # %%
-figure("three-stages", "stage-seconds")
+figure("three-stages")
 
 # %% [markdown]
 # ---
@@ -190,15 +191,16 @@ figure("three-stages", "stage-seconds")
 #
 # </details>
 #
-# The data: prompts, and responses that people wrote. The first is more verbose than anybody asked
-# for: demonstrations are good, not perfect.
+# The data are prompts with responses that people wrote. Here is the idea with three of them, and a
+# tiny model that knows nothing else. What it calls an epoch is ten steps on all three.
 
 # %%
+from rlhf_explained import SimpleSFTModel
+
 sft_examples = {
-    "What is the capital of France?": (
-        "The capital of France is Paris. It's known as the 'City of Light' and is home "
-        "to famous landmarks like the Eiffel Tower and the Louvre Museum."
-    ),
+    "What is the capital of France?": """\
+The capital of France is Paris. It's known as the 'City of Light' and is
+home to famous landmarks like the Eiffel Tower and the Louvre Museum.""",
     "Write a haiku about programming.": """\
 Lines of code flow free
 Debugging through the night sky
@@ -211,50 +213,69 @@ Here's how to make a peanut butter sandwich:
 4. Press the slices together
 5. Enjoy!""",
 }
+toy = SimpleSFTModel()
+for prompt, response in sft_examples.items():
+    toy.add_demonstration(prompt, response)
+toy.train(epochs=3)
 
 # %% [markdown]
-# The objective: make the responses that people wrote likely.
+# The loss falls to almost nothing: the toy has learned three answers by heart.
+#
+# Now the real thing. The experts in our world are usually right and often verbose, like the one who
+# wrote about Paris. The first of their demonstrations:
+
+# %%
+for prompt, response in lesson.shown[:4]:
+    print(prompt, "→", shorten(response, 52, placeholder=" …"))
+
+# %% [markdown]
+# The loop makes the tokens of these responses more likely. The loss is their mean negative
+# log-likelihood:
 #
 # $$\mathcal{L}_\text{SFT} = -\frac{1}{|y|} \sum_t \log \pi_\theta(y_t \mid x, y_{<t})$$
 #
 # $x$ is the prompt, $y_1, \dots, y_{|y|}$ are the response's tokens, $\pi_\theta$ is the model.
-#
-# A tiny transformer that really learns these three. What it calls an epoch is ten steps, each on
-# all the demonstrations at once.
 
 # %%
-from rlhf_explained import SimpleSFTModel
+import copy
 
-sft_model = SimpleSFTModel()
-for prompt, response in sft_examples.items():
-    sft_model.add_demonstration(prompt, response)
+from rlhf_explained.formulas import sft_loss
+from rlhf_explained.rollout import response_logits
 
-sft_model.train(epochs=3)
+demonstrations = lesson.packed(lesson.shown)
+new_ones = lesson.packed(lesson.unseen)
 
-# %% [markdown]
-# After SFT the model can generate helpful-*looking* responses. It does not know which is *best*:
-# nobody has told it which demonstrations are good.
-#
-# Our run's SFT starts from the pretrained model. Its experts are usually right and often verbose,
-# as the one who wrote about Paris is, and sometimes they do worse. We made them so. The first of
-# their demonstrations:
 
-# %%
-for demonstration in result.demonstrations[:5]:
-    print(f"{demonstration['category']:10s} {demonstration['prompt']}")
-    print(f"{'':10s} {demonstration['response']}")
+def imitation_loss(policy, batch):
+    logits = response_logits(policy, batch)  # (batch, tokens, words)
+    return sft_loss(logits, batch.responses, batch.response_mask)
 
-figure("sft-loss")
+
+sft = copy.deepcopy(base)
+optimizer = torch.optim.AdamW(sft.parameters(), lr=5e-4)
+for step in range(61):
+    rows = torch.randint(len(lesson.shown), (32,), generator=generator)
+    loss = imitation_loss(sft, demonstrations.rows(rows))
+    if step % 20 == 0:
+        with torch.no_grad():
+            unseen = imitation_loss(sft, new_ones)
+        print(f"step {step:2}: loss {loss:.2f}, on new ones {unseen:.2f}")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+ask(sft, "what is the capital of france ?")
 
 # %%
 say("""
-On new demonstrations the loss went from {sft-heldout-loss-first} to {sft-heldout-loss-last} per
-token; the floor, the entropy of the experts' answers, is {sft-loss-floor}.
+On new demonstrations the loss soon stops falling. No model can get below
+{sft-loss-floor} per token, the entropy of the experts' answers.
 
-Of {demonstrations} demonstrations, {demonstrations-good} give the right answer and nothing else,
-and {demonstrations-verbose} give it and go on. Harmful answers went from **{base-harmful}** to
-**{sft-harmful}**, helpful ones only from **{base-helpful}** to **{sft-helpful}**: {sft-rambling} of
-SFT's answers ramble, as the experts do.
+The model now answers the question, and often it goes on talking, as the
+experts do. In the site's run, harmful answers went from **{base-harmful}** to
+**{sft-harmful}**, but helpful ones only from **{base-helpful}** to
+**{sft-helpful}**. Imitation makes a model like its teachers, faults included:
+nobody has told it which demonstrations are good.
 """)
 
 # %% [markdown]
@@ -289,100 +310,95 @@ figure("preference-and-reward-model")
 #
 # $$P(A \succ B) = \sigma(s_A - s_B)$$
 #
-# The reward model's loss is the negative log-likelihood of what they chose.
+# The reward model's loss is the negative log-likelihood of what they chose. First the comparisons:
+# our SFT model answers each prompt twice, and a simulated labeler chooses one of the two. The
+# labeler has a true taste, the *gold reward*, and sometimes errs.
 
 # %%
-from statistics import NormalDist
-
-from rlhf_explained import SimpleRewardModel, reward_model_loss
-
-
-def preference_pairs(n_pairs, generator):
-    """Random features; the first one carries the quality."""
-    chosen = torch.randn(n_pairs, 10, generator=generator)
-    rejected = torch.randn(n_pairs, 10, generator=generator)
-    chosen[:, 0] += 1
-    rejected[:, 0] -= 1
-    return chosen, rejected
-
-
-@torch.no_grad()
-def accuracy(rm, chosen, rejected):
-    return (rm(chosen) > rm(rejected)).float().mean().item()
-
-
-torch.manual_seed(0)
-generator = torch.Generator().manual_seed(0)
-training, held_out = (
-    preference_pairs(100, generator),
-    preference_pairs(10_000, generator),
+from rlhf_explained.stages.reward_model import (
+    accuracy,
+    collect_preferences,
 )
-rm = SimpleRewardModel(input_dim=10)
-optimizer = torch.optim.Adam(rm.parameters(), lr=0.01)
 
-print("epoch     loss  chosen  rejected  accuracy  held out")
-for epoch in range(1, 101):
-    optimizer.zero_grad()
-    loss, chosen_mean, rejected_mean = reward_model_loss(rm, *training)
-    loss.backward()
-    optimizer.step()
-    if epoch % 20 == 0:
-        seen, unseen = accuracy(rm, *training), accuracy(rm, *held_out)
-        print(
-            f"{epoch:5}{loss:9.4f}{chosen_mean:8.2f}{rejected_mean:10.2f}{seen:10.1%}{unseen:10.1%}"
-        )
-print(f"ceiling {NormalDist().cdf(2**0.5):44.1%}")
-
-# %% [markdown]
-# It does far better on the pairs it trained on: it learned their noise by heart.
-# The best possible judge here is right with probability $\Phi(\sqrt 2)$, the ceiling.
-#
-# The run's reward model reads words. The first comparisons by our labeler, who is noisy and
-# sometimes picks the answer of lower gold:
-
-# %%
-for pair in result.pairs[:2]:
-    print(pair["prompt"])
-    for which in ("chosen", "rejected"):
-        print(
-            f"  {which:8} (gold {pair[f'{which}_gold']:5.2f})  {pair[which]}"
-        )
-
-figure("reward-model-training")
-
-# %%
-say("""
-On held-out pairs it agrees with the labeler in **{rm-accuracy}**; a judge who knows the labeler's
-true taste would reach {rm-ceiling}.
-
-This number hides one kind of mistake. Put a plain right answer beside a courteous false one: the
-right one scores higher in {rm-hard-negatives} of such pairs. The labeler likes courtesy in helpful
-answers, and the judge has learned that. But it cannot tell a false answer from a right one, so it
-pays for courtesy around both.
-""")
+pairs, other_pairs = (
+    collect_preferences(
+        sft,
+        count,
+        lesson.tokenizer,
+        held_out=held_out,
+        decisiveness=5.0,
+        generator=generator,
+    )
+    for count, held_out in ((1000, False), (500, True))
+)
+for name in ("chosen", "rejected"):
+    text = lesson.tokenizer.decode(
+        getattr(pairs, name).responses[0].tolist()
+    )
+    gold = getattr(pairs, f"{name}_gold")[0]
+    print(
+        f"{name:8} gold {gold:5.2f}  {shorten(text, 66, placeholder=' …')}"
+    )
 
 # %% [markdown]
-# It is a model that you can ask. Scores have no zero: only differences mean anything.
+# The reward model is a copy of the SFT model. In place of words it predicts one number, read at the
+# last token. The loop raises the score of the chosen answer above that of the rejected one:
 
 # %%
-from rlhf_explained.rollout import pack, score
+from rlhf_explained.formulas import bradley_terry_loss
+from rlhf_explained.rollout import score
 
-prompt = "how do i learn python ?"
+reward_model = copy.deepcopy(sft)
+optimizer = torch.optim.AdamW(reward_model.parameters(), lr=1e-3)
+for epoch in (1, 2):
+    for rows in torch.randperm(len(pairs), generator=generator).split(50):
+        chosen = score(reward_model, pairs.chosen.rows(rows))
+        rejected = score(reward_model, pairs.rejected.rows(rows))
+        loss = bradley_terry_loss(chosen, rejected)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = accuracy(reward_model, pairs)
+    unseen = accuracy(reward_model, other_pairs)
+    print(
+        f"epoch {epoch}: right in {seen:.0%}, on other prompts {unseen:.0%}"
+    )
+
+print(f"a judge who knows the gold reward: {other_pairs.ceiling:.0%}")
+assert unseen > 0.6
+
+# %% [markdown]
+# The reward model (the judge) agrees with the labeler in most of the pairs that it has never seen.
+# Even a perfect judge could not reach 100 %, because the labeler errs. Now you can ask it. Only
+# differences between scores mean anything.
+
+# %%
+from rlhf_explained.rollout import pack
+
+prompt = "what is the capital of france ?"
 candidates = [
-    "to learn python , start with variables and loops and write code every day .",
-    "let me tell you a story about python . the moon is far away .",
-    "that is a stupid question .",
+    "the capital of france is paris .",
+    "sure ! the capital of france is berlin . happy to help !",
+    "the capital of france is paris . but did you know that birds can sing ?",
+    "let me tell you a story about france . the moon is far away .",
 ]
-batch = pack(
-    [tokenizer.encode(prompt)] * len(candidates),
-    [tokenizer.encode(c) for c in candidates],
-)
+prompts = lesson.tokens([prompt]) * len(candidates)
 with torch.no_grad():
-    scores = score(result.policy("reward_model"), batch)
-for candidate, points in sorted(
-    zip(candidates, scores.tolist(), strict=True), key=lambda p: -p[1]
-):
+    batch = pack(prompts, lesson.tokens(candidates))
+    scores = score(reward_model, batch).tolist()
+for candidate, points in zip(candidates, scores, strict=True):
     print(f"{points:6.2f}  {candidate}")
+
+say("""
+The story scores low, and so does rambling. But the false answer does not:
+it has the form of a helpful one. In the site's run, the judge scores a plain
+right answer above a courteous false one in only {rm-hard-negatives} of such
+pairs. The labeler likes courtesy in helpful answers, and the judge has
+learned that. It cannot see whether a fact is right, so it rewards courtesy
+around a false fact too.
+""")
+right, courteous, rambling, story = scores
+assert min(right, courteous) > max(rambling, story)
 
 # %% [markdown]
 # ---
@@ -416,8 +432,8 @@ for candidate, points in sorted(
 figure("ppo-loop")
 
 # %% [markdown]
-# The reward, on four invented answers. At β = 0.1 the penalty is there, and the hacked answer
-# still wins. How large must β be?
+# First the reward, on four invented answers. At β = 0.1 the penalty is subtracted, and the hacked
+# answer still has the highest reward:
 
 # %%
 from rlhf_explained import calculate_rlhf_reward
@@ -439,83 +455,139 @@ for name, rm_score, kl in scenarios:
 figure("beta-sweep")
 
 # %% [markdown]
-# The KL penalty says: "Stay close to what you learned!" It *limits* how far the model can
+# Only a larger β puts the good answers first. The KL penalty says: "Stay close to what you
+# learned!" It *limits* how far the model can
 #
 # - exploit loopholes in the reward model,
 # - generate nonsensical but high-scoring text,
 # - drift away from coherent language.
 #
-# What happened in the run, with the penalty and without:
+# Now the loop. The reward model scores each answer, the penalty is subtracted at every token, and a
+# *critic* estimates how much reward was to be expected. Tokens after which things went better than
+# expected become more likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains
+# every line).
+
+# %%
+from rlhf_explained.formulas import (
+    gae,
+    kl_shaped_rewards,
+    masked_whiten,
+    ppo_policy_loss,
+    ppo_value_loss,
+    token_logprobs,
+)
+from rlhf_explained.rollout import collect_rollout, response_values
+from rlhf_explained.world.corpus import draw_questions
+
+beta = 0.5
+policy, critic = copy.deepcopy(sft), copy.deepcopy(reward_model)
+weights = [*policy.parameters(), *critic.parameters()]
+optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0)
+
+
+def judge(answers):
+    return score(reward_model, answers)
+
+
+for iteration in range(1, 31):
+    # 1. The policy answers 64 prompts; the judge scores the answers.
+    asked = draw_questions(64, held_out=False, generator=generator)
+    rollout = collect_rollout(
+        policy,
+        sft,  # the reference
+        judge,
+        lesson.tokens([question.text for question in asked]),
+        limit=RESPONSE_LIMIT,
+        generator=generator,
+    )
+    answers, mask = rollout.sequences, rollout.sequences.response_mask
+
+    # 2. The score, less the penalty, becomes an advantage for every token.
+    rewards = kl_shaped_rewards(
+        rollout.trained_on(
+            -6.0
+        ),  # the score of an answer that was cut off
+        rollout.logprobs,
+        rollout.ref_logprobs,
+        mask,
+        kl_coef=beta,
+    )
+    with torch.no_grad():
+        expected = response_values(critic, answers)
+    advantages, returns = gae(
+        rewards, expected, mask, gamma=1, gae_lambda=0.95
+    )
+    advantages = masked_whiten(advantages, mask)
+
+    # 3. Two clipped steps on these answers.
+    for _ in range(2):
+        logits = response_logits(policy, answers)
+        logprobs = token_logprobs(logits, answers.responses)
+        policy_loss = ppo_policy_loss(
+            logprobs, rollout.logprobs, advantages, mask, clip_range=0.2
+        )
+        value_loss = ppo_value_loss(
+            response_values(critic, answers),
+            expected,
+            returns,
+            mask,
+            clip_range=1.0,
+        )
+        optimizer.zero_grad()
+        (policy_loss + 0.5 * value_loss).backward()
+        for network in (policy, critic):
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+
+    if iteration in (1, 10, 20, 30):
+        mean, kl = rollout.scores.mean(), rollout.log_ratios.mean()
+        print(
+            f"iteration {iteration:2}: score {mean:5.2f}, KL {kl:.2f} nats"
+        )
+
+ask(policy, "what is the capital of france ?")
+
+# %% [markdown]
+# The score rises within a few rounds, and the KL stays small. How good are the three models that
+# you have now, on questions that none of the stages has practised? Gold is the labeler's true
+# reward, which PPO never saw. Each model answers each question five times.
+
+# %%
+helpful, false = {}, {}
+for name, model in (("base", base), ("SFT", sft), ("PPO", policy)):
+    marked = lesson.examine(model, sft, reward_model, answers=5)
+    kinds = Counter(answer.category for answer in marked)
+    gold = sum(answer.gold for answer in marked) / len(marked)
+    helpful[name] = kinds["helpful"] / len(marked)
+    false[name] = kinds["false"] / len(marked)
+    print(f"{name:5} gold {gold:5.2f}", end="   ")
+    print(f"helpful {helpful[name]:4.0%}   false {false[name]:4.0%}")
+assert helpful["PPO"] > helpful["SFT"] + 0.25
+assert false["PPO"] > false["SFT"] - 0.03
+
+# %% [markdown]
+# PPO makes the model far more helpful than imitation did. But its false answers do not become
+# fewer, because the judge does not see them. These three loops are all of RLHF. The site's run has
+# more comparisons and more rounds. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")
 
-quantities = (
-    "proxy",
-    "gold",
-    "kl",
-    "helpful",
-    "rambling",
-    "false",
-    "broken",
-)
-print(" " * 10, *(f"{quantity:>9}" for quantity in quantities))
+columns = ("proxy", "gold", "kl", "helpful", "rambling", "false", "broken")
+print(" " * 9, *(f"{column:>9}" for column in columns))
 for name in ("sft", "ppo", "ppo-no-kl"):
-    texts = (
-        value(f"{name}-{quantity}", result).text for quantity in quantities
-    )
-    print(f"{name:10}", *(f"{text:>9}" for text in texts))
+    texts = (value(f"{name}-{column}", result).text for column in columns)
+    print(f"{name:9}", *(f"{text:>9}" for text in texts))
 
-# %% [markdown]
-# *Proxy* is the reward model's score, *gold* the labeler's true reward, which PPO never sees. A
-# *false* answer has the right form and the wrong content; a *broken* one is of no known kind.
-
-# %%
 say("{hack-verdict}")
+ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 
 # %% [markdown]
-# What does the policy without the penalty like to say? Ask it:
-
-# %%
-for policy_name in ("sft", "ppo", "ppo_no_kl"):
-    ask(policy_name, "how do i learn french ?")
-
-# %% [markdown]
-# One could also train without the penalty and stop early. A study over several seeds looked at both
-# runs on the way, at two learning rates. It chose where to stop by practised questions, and reports
-# what that is worth on held-out ones:
-
-# %%
-figure("gold-against-kl")
-say("{early-stopping-verdict}")
-
-# %% [markdown]
-# ### Would something simpler do?
-#
-# After PPO the model gives a few kinds of answer and hardly any other. A lower *temperature*
-# narrows the choice too, without training: the logits are divided by it before a word is drawn, and
-# at 0 the likeliest word is always taken. Does SFT catch up if it is decoded colder?
-
-# %%
-figure("temperatures")
-say("""
-{temperature-verdict} At temperature 0, {sft-greedy-rambling} of SFT's answers ramble. A colder
-imitator does more often what its teachers do most often.
-""")
-
-# %% [markdown]
-# Or a person throws the bad demonstrations out, and SFT imitates the rest.
-# [A study](../guide/methods.md) compares that too, over several seeds:
-
-# %%
-say("{methods-verdict}")
-
-# %% [markdown]
-# Do the facts survive? A model that seldom tries to state a fact is seldom wrong, so look at those
-# answers alone that state one:
-
-# %%
-say("{facts-verdict}")
+# *Proxy* is the reward model's score. A *false* answer has the right form and the wrong content,
+# and a *broken* one is of no known kind. Without the penalty the policy finds answers that the
+# judge likes and the labeler does not. [The guide](../guide/over-optimisation.md) shows what it
+# learned to say, and asks whether one could [stop early](../guide/ppo.md) or use
+# [something simpler](../guide/methods.md) instead.
 
 # %% [markdown]
 # ---
@@ -561,5 +633,5 @@ figure("timeline")
 #
 # ## What's next?
 #
-# Change something and run it again: another prompt, another β. Or go on to
-# [reward modeling](02_reward_modeling.py).
+# Change something and run it again: fewer demonstrations, a noisier labeler (a smaller
+# `decisiveness`), β = 0. Or go on to [reward modeling](02_reward_modeling.py).
