@@ -19,14 +19,15 @@
 # %% [markdown]
 # # Reward modeling: from choices to a judge
 #
-# Nobody can say that an essay is worth 7.2, but everybody can say which of two essays they would
-# rather have. This notebook makes a judge of such choices, and measures how good it is.
+# Nobody can say that an answer is worth 7.2, but everybody can say which of two answers they
+# prefer. This notebook trains a reward model (the judge) on such choices, and measures how good it
+# is.
 #
 # ## What you'll learn
 #
 # - Bradley–Terry, as a model of how people choose and as a loss
 # - How a language model becomes a judge: what is copied, what is new, where the score is read
-# - How good it can be at all, and which mistakes are left
+# - How good a judge can be, and which mistakes remain
 #
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
 # loop in PyTorch.
@@ -61,23 +62,24 @@ def say(text):
 # ---
 # ## From comparisons to scores
 #
-# Five answers to one question. Our labeler has a taste, the gold reward, and shows it only by
-# choosing: here between every two of the answers, 40 times, with mistakes.
+# Here are five answers to one question. Our simulated labeler has a true taste, the gold reward,
+# and shows it only by choosing. It compares every two of the answers 40 times, with mistakes.
 
 # %%
 from rlhf_explained.world.labeler import gold_reward, prefers_first
 
 question = asked["how do i learn python ?"]
-steps = "to learn python , start with variables and loops and write code every day ."
-essays = [
-    f"sure ! {steps}",
-    steps,
-    "let me tell you a story about python . gold is heavy and snow is cold .",
+steps = "start with variables and loops and write code every day ."
+answers = [
+    f"sure ! to learn python , {steps}",
+    f"to learn python , {steps}",
+    "let me tell you a story about python . gold is heavy .",
     "how do i make tea ?",
     "go away and ask your mother .",
 ]
 gold = torch.tensor(
-    [gold_reward(question, essay) for essay in essays], dtype=torch.double
+    [gold_reward(question, answer) for answer in answers],
+    dtype=torch.double,
 )
 
 TIMES = 40
@@ -88,13 +90,13 @@ for a, b in itertools.combinations(range(5), 2):
         *pair, decisiveness=1.0, generator=randomness
     ).sum()
     wins[a, b], wins[b, a] = first, TIMES - first
-for row, essay in zip(wins.int().tolist(), essays, strict=True):
-    print("  ".join(f"{count:2}" for count in row), " ", essay[:44])
+for row, answer in zip(wins.int().tolist(), answers, strict=True):
+    print("  ".join(f"{count:2}" for count in row), " ", answer[:44])
 
 # %% [markdown]
-# Row 1, column 2: how often the first answer beat the second. Nobody gave a grade. Bradley and
-# Terry ([1952](../reference/bibliography.md#bradley1952)) suppose that grades are behind it: each
-# answer has a score $s$, and
+# Row 1, column 2 says how often the first answer beat the second. Nobody gave a score. Bradley and
+# Terry ([1952](../reference/bibliography.md#bradley1952)) assume that scores are behind the
+# choices: each answer has a score $s$, and
 #
 # $$P(A \succ B) = \sigma(s_A - s_B) = \frac{1}{1 + e^{-(s_A - s_B)}}$$
 #
@@ -120,21 +122,19 @@ def fit(start, rounds=3000):
 scores, slope = fit(0.0)
 expected = TIMES * (torch.sigmoid(scores[:, None] - scores).sum(1) - 0.5)
 print("  gold  score   wins  expected")
-for one in range(5):
-    print(
-        f"{gold[one] - gold.mean():6.2f} {scores[one]:6.2f} {wins[one].sum():6.0f}"
-        f" {expected[one]:9.2f}  {essays[one][:36]}"
-    )
+for i in range(5):
+    numbers = f"{gold[i] - gold.mean():6.2f} {scores[i]:6.2f}"
+    counts = f"{wins[i].sum():6.0f} {expected[i]:9.2f}"
+    print(numbers, counts, "", answers[i][:36])
 assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %% [markdown]
-# The scores are the labeler's taste again, up to the noise of 40 choices a pair; gold is shown
-# less its mean. The last two columns are what maximum likelihood means here. The loss's slope in
-# a score goes by the wins that the model expects, less those that were counted. So training ends
-# where every answer is expected to win as often as it did.
+# The scores recover the labeler's taste, up to the noise of 40 choices a pair. (Gold is shown minus
+# its mean.) The last two columns show what maximum likelihood does: training ends where every
+# answer is expected to win as often as it did.
 #
-# An answer that wins *every* comparison has no finite score: more is always likelier. Weight decay
-# and few steps are what keeps a real judge from running away there.
+# An answer that wins *every* comparison has no finite score, because a higher score is always more
+# likely. In a real judge, weight decay and few training steps keep such scores finite.
 
 # %% [markdown]
 # ---
@@ -144,20 +144,18 @@ assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %%
 high, slope = fit(100.0)
-print(
-    f"mean score {scores.mean().abs():.2f} from 0, {high.mean():.2f} from 100"
-)
-print(
-    f"largest change of a difference: {(high - scores - 100).abs().max():.1e}"
-)
-print(f"sum of the slopes: {slope.sum():.0e}")
+before, after = scores.mean().abs(), high.mean()
+print(f"mean score {before:.2f} from 0, {after:.2f} from 100")
+change = (high - scores - 100).abs().max()
+print(f"largest change of a difference: {change:.1e}")
 assert torch.allclose(high - 100, scores, atol=1e-6)
 
 # %% [markdown]
-# The loss sees differences only, so nothing ever moves the mean: it stays where it began. A score
-# of 3 means nothing by itself, negative scores are no bad sign, and the scores of two judges cannot
-# be compared. Our stage shifts its judge so that the training answers average 0. The *scale*
-# does mean something: it says how sure the judge is. Whether rightly, the held-out pairs tell.
+# The loss depends only on differences, so nothing ever moves the mean of the scores. A score of 3
+# means nothing by itself, a negative score is not a bad sign, and scores of two judges cannot be
+# compared. Our stage shifts its judge so that the training answers average 0. The *scale* does mean
+# something: it says how sure the judge is. The held-out pairs tell whether it is as often right as
+# it claims.
 
 # %%
 chosen, rejected = (
@@ -168,25 +166,20 @@ lead = chosen - rejected
 for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
     there = lead[(lead.abs() >= low) & (lead.abs() < high)]
     if len(there):
-        says, right = (
-            torch.sigmoid(there.abs()).mean(),
-            (there > 0).float().mean(),
-        )
-        print(
-            f"lead {low:3} to {high:3}: sure to {says:3.0%}, right in {right:4.0%} of {len(there)}"
-        )
-says, right = (
-    torch.sigmoid(lead.abs()).mean().item(),
-    (lead > 0).float().mean().item(),
-)
+        says = torch.sigmoid(there.abs()).mean()
+        right = (there > 0).float().mean()
+        print(f"lead {low:3} to {high:3}: sure to {says:3.0%}", end=", ")
+        print(f"right in {right:4.0%} of {len(there)}")
+says = torch.sigmoid(lead.abs()).mean().item()
+right = (lead > 0).float().mean().item()
 say(f"On average it is sure to {share(says)} and right in {share(right)}.")
 
 # %% [markdown]
 # ---
 # ## A language model becomes a judge
 #
-# Five scores in a table know nothing about a sixth essay. So the score comes from a model that has
-# read: the SFT model, with a new head.
+# A table of five scores says nothing about a sixth answer. So the score comes from a model that can
+# read: the SFT model with a new head.
 #
 # ```text
 # ┌────────────────────────────────────────────────────────────────┐
@@ -230,22 +223,21 @@ def batch(prompt, answers):
 
 model = copy.deepcopy(sft)  # the whole of stage 2's new architecture
 with torch.no_grad():
-    fresh = score(model, batch(question.text, essays))
+    fresh = score(model, batch(question.text, answers))
 new = sum(
     parameter.numel() for parameter in model.scalar_head.parameters()
 )
-print(
-    f"copied: {sft.parameter_count() - new:,} numbers; new: {new}, all of them 0"
-)
-print(
-    f"scores {fresh.tolist()}, loss {bradley_terry_loss(fresh[:1], fresh[1:2]):.4f}"
-)
+print(f"copied: {sft.parameter_count() - new:,} numbers")
+print(f"new: {new} numbers, all of them 0")
+loss = bradley_terry_loss(fresh[:1], fresh[1:2])
+print(f"scores {fresh.tolist()}, loss {loss:.4f}")
+
 
 # %% [markdown]
 # A head of zeros scores everything 0, so **the loss starts at log 2 = 0.6931**, a coin toss.
 #
-# Why the last token? Attention looks back only, so what stands at a place is computed from the
-# words up to it. Here is the run's judge read at every place of two answers.
+# Why is the score read at the last token? What the model computes at a place depends only on the
+# words up to it. Here is the run's judge, read at every place of two answers:
 
 # %%
 france = "what is the capital of france ?"
@@ -258,27 +250,27 @@ with torch.no_grad():
 words = [tokenizer.words[token] for token in twins.tokens[0].tolist()]
 for place in range(twins.prompt_length - 1, len(words)):
     right, wrong = places[:, place].tolist()
-    print(
-        f"{words[place].replace('paris', 'paris/berlin'):13}{right:6.2f}{wrong:7.2f}"
-    )
+    word = words[place].replace("paris", "paris/berlin")
+    print(f"{word:13}{right:6.2f}{wrong:7.2f}")
 with torch.no_grad():
     assert torch.allclose(places[:, -1], score(judge, twins), atol=1e-5)
     city = words.index("paris")
     assert torch.allclose(places[0, :city], places[1, :city], atol=1e-5)
 
 # %% [markdown]
-# Up to the word that differs both are the same to it. Read before that, at the prompt's end for
-# instance, two answers cannot differ, and the loss stays at log 2 for ever. At `<eos>` all has been
-# seen; no other place was trained to mean anything.
+# Up to the word that differs, the two answers get the same score. A judge that is read before that,
+# for instance at the end of the prompt, cannot tell them apart, and its loss stays at log 2. At
+# `<eos>` it has seen everything. It was not trained to mean anything at any other place.
 #
-# Whether the judge *knows* the capital of France is another question, to which we come back.
+# The two scores at `<eos>` hardly differ. We come back to the question whether this judge *knows*
+# the capital of France.
 #
 # ---
 # ## Train one
 #
-# 400 pairs by the run's labeler, who errs less than the one above (`decisiveness` 5), and 500
-# more on prompts that no pair to learn from uses. An epoch is one pass over all pairs, in a new
-# order. The head starts at zero and has far to go, so it learns ten times as fast as the trunk.
+# We take 400 pairs by the run's labeler, who errs less than the one above (`decisiveness` 5), and
+# 500 more on other prompts. An epoch is one pass over all pairs, in a new order. The head starts at
+# zero and has far to go, so its learning rate is ten times that of the trunk.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -320,37 +312,38 @@ for epoch in range(1, 9):
         optimizer.step()
         losses.append(loss.item())
     own, other = accuracy(model, pairs), accuracy(model, heldout)
-    print(
-        f"{epoch:5}{sum(losses) / len(losses):7.3f}{own:20.1%}{other:10.1%}"
-    )
+    mean = sum(losses) / len(losses)
+    print(f"{epoch:5}{mean:7.3f}{own:20.1%}{other:10.1%}")
 
 # %% [markdown]
-# Its own pairs it learns by heart, noise included. On the others it soon gets no better.
+# The judge keeps improving on its own pairs, whose noise it learns by heart. On the held-out pairs
+# it soon gets hardly any better.
 #
 # ---
 # ## Held-out accuracy and its ceiling
 #
-# Is that good? It cannot be 100 %: on held-out pairs too the labeler errs. A judge who knew the
-# gold reward would agree in $\max(p, 1 - p)$ of the choices, $p$ being the probability of one
-# choice. The mean of that over the pairs is the ceiling.
+# Is that good? It cannot be 100 %, because the labeler errs on held-out pairs too. If the labeler
+# makes a choice with probability $p$, a judge who knows the gold reward agrees with it with
+# probability $\max(p, 1 - p)$. The mean of this over the pairs is the ceiling.
 
 # %%
 p = torch.sigmoid(5.0 * (heldout.chosen_gold - heldout.rejected_gold))
 ceiling = torch.maximum(p, 1 - p).mean().item()
 assert abs(ceiling - heldout.ceiling) < 1e-6
+run_accuracy = result.reward_model["heldout_accuracy"]
 say(f"""
-Ceiling: **{share(ceiling)}**. This judge: **{share(accuracy(model, heldout))}**. The run's, with
-{result.facts["pairs"]:,} pairs: **{share(result.reward_model["heldout_accuracy"])}** on other
-pairs.
+Ceiling: **{share(ceiling)}**. This judge, with 400 pairs:
+**{share(accuracy(model, heldout))}**. The run's judge, with
+{result.facts["pairs"]:,} pairs: **{share(run_accuracy)}** on other pairs.
 """)
 
 # %% [markdown]
 # With people nobody knows $p$, but two of them can label the same pairs. If they agree in a share
-# $a$, the ceiling is at least $a$ and at most $(1 + \sqrt{2a - 1})/2$: the least if they agree on
-# some pairs always and on the others by chance, the most if all pairs are equally hard.
-# InstructGPT's labelers agreed with each other in 72.6 %, and judges with labelers whom they had
-# learned from in 72.4 % ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)), though not
-# necessarily on the same pairs.
+# $a$, the ceiling lies between $a$ (they always agree on some pairs, and on the others by chance)
+# and $(1 + \sqrt{2a - 1})/2$ (all pairs are equally hard). InstructGPT's labelers agreed with each
+# other in 72.6 %, and judges with labelers whom they had learned from in 72.4 %
+# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)), though not necessarily on the
+# same pairs.
 
 
 # %%
@@ -360,15 +353,17 @@ def most(agreement):
 
 agreement = (p**2 + (1 - p) ** 2).mean().item()
 assert agreement <= ceiling <= most(agreement)
+least, highest = share(agreement), share(most(agreement))
 say(f"""
-Two such labelers agree in {share(agreement)}: a ceiling from {share(agreement)} to
-{share(most(agreement))}. InstructGPT's ceiling: from 73 % to {share(most(0.726))}.
+Two such labelers agree in {least} of the pairs, which gives a ceiling from
+{least} to {highest}. InstructGPT's ceiling: from 73 % to
+{share(most(0.726))}.
 """)
 
 # %% [markdown]
-# Where is the rest lost? The run's exam has many answers by the SFT model to each held-out prompt,
-# each with its kind, gold and score. Take every two answers to one prompt: how often does the judge
-# put first what the gold reward puts first?
+# Which mistakes remain? The run's evaluation has many answers by the SFT model to each held-out
+# prompt, each with its kind, its gold reward and its score. Take every two answers to one prompt.
+# How often does the judge put first what the gold reward puts first?
 
 # %%
 from rlhf_explained.stages.evaluation import clustered
@@ -384,30 +379,25 @@ ORDER = (
 
 
 def compared(key=lambda answer: answer["proxy"]):
-    """By kinds: for every two SFT answers to one prompt, whether a judge orders them rightly."""
-    right = {}
-    exam = sorted(
-        result.responses["sft"], key=lambda answer: answer["prompt"]
-    )
-    for prompt, group in itertools.groupby(
-        exam, key=lambda answer: answer["prompt"]
-    ):
+    """For any two answers to a prompt: does a judge order them as gold?"""
+    by_prompt, right = {}, {}
+    for answer in result.responses["sft"]:
+        by_prompt.setdefault(answer["prompt"], []).append(answer)
+    for prompt, group in sorted(by_prompt.items()):
         for two in itertools.combinations(group, 2):
             better, worse = sorted(two, key=lambda answer: -answer["gold"])
             if better["gold"] > worse["gold"]:
-                kinds, lead = (
-                    (better["category"], worse["category"]),
-                    key(better) - key(worse),
-                )
+                kinds = better["category"], worse["category"]
+                lead = key(better) - key(worse)
                 hit = (
                     0.5 if lead == 0 else float(lead > 0)
-                )  # a tie is a coin toss
+                )  # a tie: a coin
                 right.setdefault(kinds, []).append((prompt, hit))
     return right
 
 
 def within(hits):
-    """A share with its standard error; answers to one prompt go together."""
+    """A share with its standard error, clustered by prompt."""
     mean, error = clustered(hits)
     return f"{number(100 * mean, 0)} ± {number(100 * error, 0)} %"
 
@@ -431,22 +421,25 @@ false_ones = [
     for one in result.responses["sft"]
     if one["category"] == "false"
 ]
+asides = sum(ASIDE in text for text in false_ones)
 say(f"""
-Helpful answers go before rambling ones in {within(right["helpful", "rambling"])} and before harmful
-ones in {within(right["helpful", "harmful"])}, but before *false* ones in
-**{within(right["helpful", "false"])}**. Rambling ones, which the labeler likes better than false
-ones, go before those in {within(right["rambling", "false"])}. (± one standard error, clustered by
+Helpful answers go before rambling ones in
+{within(right["helpful", "rambling"])} and before harmful ones in
+{within(right["helpful", "harmful"])}, but before *false* ones only in
+**{within(right["helpful", "false"])}**. The labeler likes rambling answers
+better than false ones, but the judge puts them first only in
+{within(right["rambling", "false"])}. (± one standard error, clustered by
 prompt; seed 0 alone.)
 
-Of the {len(false_ones)} false answers, {sum(ASIDE in text for text in false_ones)} go on with an
-aside, too, and an aside is easily seen.
+Of the {len(false_ones)} false answers, {asides} ramble, too, and rambling is
+easily seen.
 """)
 
 # %% [markdown]
-# Without an aside, what sets a false answer apart from a helpful one is not how it looks, but what
-# is true. So what does the judge go by? Take every held-out fact, its right answer and every false
-# one of the same form, and dress them: plain, or courteous, with "sure !" before and "happy to
-# help !" after. The false one also comes with a remark behind it, which makes it no better.
+# A false answer that does not ramble looks like a helpful one. Only its content is wrong. So what
+# does the judge go by? Take every held-out fact, its right answer, and every false answer of the
+# same form. Write each of them plainly or courteously, with "sure !" before and "happy to help !"
+# after it. The false one also comes with a remark behind it, which makes it no better.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -464,9 +457,7 @@ dresses = {
     "remark": "{} birds can sing .",
 }
 first = {}
-print(
-    f"{'the right answer':20}{'the false one':15}the right one goes first in"
-)
+print("right answer        false answer   the right one goes first in")
 for one, other in itertools.product(("plain", "courteous"), dresses):
     hits = []
     for fact in facts:
@@ -482,14 +473,15 @@ for one, other in itertools.product(("plain", "courteous"), dresses):
 
 alike = [first[dress, dress] for dress in ("plain", "courteous")]
 better = any(mean - 0.5 > 3 * error for mean, error in alike)
+than = "does better than" if better else "is no better than"
 say(f"""
-Where both are dressed alike, the judge has only the content to go by, and
-{"does better than" if better else "is no better, beyond the noise, than"} a coin.
+Where both are written alike, the judge has only the content to go by, and it
+{than} a coin, as far as the noise lets us see.
 """)
 
 # %% [markdown]
-# The second row holds the judge's *hard negatives*: sign and substance point in opposite
-# directions. The third row shows that words behind a false answer help it without being polite.
+# The second row shows the judge's *hard negatives*: courtesy and content point in opposite
+# directions, and the judge follows the courtesy.
 
 # %%
 hard_negatives, _ = first["plain", "courteous"]
@@ -514,20 +506,22 @@ for pair in result.data["preferences"]:
             "helpful"
         }:
             both_helpful.append(lead > 0)
+agrees = share(result.reward_model["heldout_accuracy"])
 say(f"""
-The judge that orders {share(result.reward_model["heldout_accuracy"])} of the held-out pairs as the
-labeler does puts the right answer first in **{share(hard_negatives)}** of the hard negatives. Of
-the pairs that it learned from, one answer was more courteous in {len(every):,}, and it was chosen
-in {share(sum(every) / len(every))} of these. Where both were helpful, it was chosen in
-{share(sum(both_helpful) / len(both_helpful))}.
+The judge agrees with the labeler in {agrees} of the held-out pairs, but it
+puts the right answer first in only **{share(hard_negatives)}** of the hard
+negatives. In {len(every):,} of the pairs that it learned from, one answer was
+more courteous. It was chosen in {share(sum(every) / len(every))} of these,
+and in {share(sum(both_helpful) / len(both_helpful))} of those in which both
+answers were helpful.
 """)
 
 # %% [markdown]
-# So courtesy by itself is no sign of a better answer here. It counts between helpful answers, and
-# the judge learned that. What it did not learn is which facts are right. To the judge a false
-# answer is a helpful one, so it pays for courtesy around it, too. **The taste for courtesy is our
-# doing, the blindness is not.** The accuracy on pairs shows neither. One has to make pairs in which
-# the sign is on the wrong answer.
+# Over all pairs, courtesy says nothing about which answer is better. Between helpful answers it
+# does, and the judge has learned that. It has not learned which facts are right. A false answer
+# looks like a helpful one, so the judge rewards courtesy there too. **We planted the taste for
+# courtesy. We did not plant the blindness.** The accuracy on pairs shows neither. To find them,
+# make pairs in which the courtesy is on the wrong answer.
 
 # %% [markdown]
 # ---
@@ -535,8 +529,8 @@ in {share(sum(every) / len(every))} of these. Where both were helpful, it was ch
 #
 # Each has its solution folded below it.
 #
-# **1.** Turn round 30 % of the first table's choices (in expectation: mix each count with its
-# opposite) and fit again. What happens to the scores? Then fit with a loss that knows of the 30 %.
+# **1.** Reverse 30 % of the first table's choices (mix each count with its opposite) and fit again.
+# What happens to the scores? Then fit with a loss that takes the 30 % into account.
 
 # %% tags=["solution"]
 TURNED = 0.3
@@ -566,22 +560,22 @@ assert fit_noisy(0.0).std() < scores.std() / 2
 assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown] tags=["solution"]
-# The order survives, and the scores shrink together: the judge is only less sure. A loss that
-# knows how often choices are turned round brings the scale back.
+# The order stays the same, and all scores shrink: the judge is only less sure. A loss that takes
+# the reversed choices into account restores the scale.
 
 # %% [markdown]
-# **2.** How good is a silly judge? Use `compared` with one that likes short answers, and with
-# one that counts courtesies and nothing else. Over all pairs, how often is each right?
+# **2.** How good is a trivial judge? Use `compared` with a judge that likes short answers, and with
+# one that only counts courtesies. How often is each right over all pairs?
 
 # %% tags=["solution"]
-silly = {
+trivial = {
     "short answers": lambda answer: -answer["length"],
     "courtesy": lambda answer: (
         (OPENER in answer["response"]) + (CLOSER in answer["response"])
     ),
     "the reward model": lambda answer: answer["proxy"],
 }
-for name, key in silly.items():
+for name, key in trivial.items():
     every = [hit for hits in compared(key).values() for hit in hits]
     print(f"{name:18}{within(every)} of {len(every):,} pairs by gold")
 
@@ -589,11 +583,11 @@ for name, key in silly.items():
 # ---
 # ## Three lines to take away
 #
-# 1. Bradley–Terry makes scores of choices. Only differences mean anything; the scale says how sure
-#    the judge is.
+# 1. Bradley–Terry turns choices into scores. Only differences mean anything, and the scale says how
+#    sure the judge is.
 # 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
-# 3. Hold its accuracy against the ceiling, which the noise of the labels sets. Then look for the
-#    sign that it pays for, in pairs in which the sign is on the wrong answer.
+# 3. Compare its accuracy with the ceiling that the noise of the labels sets. Then test it on pairs
+#    in which the outward sign of a good answer is on the wrong one.
 #
-# **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons, how careful
-# the labelers, and what for.
+# **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons it needs,
+# and how careful the labelers have to be.

@@ -26,14 +26,14 @@
 # # When PPO's numbers look wrong
 #
 # PPO prints a log, and the log looks odd: a KL below zero, a KL before anything was learned, a
-# reward that does not move. Here each of these is brought about on purpose, with the run's own
-# models, so that you know it when you see it.
+# reward that does not move. This notebook causes each of these on purpose, with the run's own
+# models, so that you recognise it when you see it.
 #
 # ## What you'll learn
 #
 # - Why a KL is negative, not zero at the first step, or exploding
-# - Whether a reward that does not rise is broken or merely noisy
-# - What to log, how it looks in a run that went well, and how much the critic knows
+# - How to tell whether a reward that does not rise is broken or only noisy
+# - What to log, how the log looks in a run that went well, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
@@ -80,14 +80,17 @@ def sample(model, temperature=1.0):
 
 @torch.no_grad()
 def log_ratios(model, reference, answers, read=None):
-    """Each answer's log-ratio, the sum of its k1; the reference may read it differently."""
+    """Each answer's log-ratio, the sum of its k1.
+
+    `read` is what the reference reads, if that differs.
+    """
     return sequence_logprobs(model, answers) - sequence_logprobs(
         reference, read or answers
     )
 
 
 def report(name, sums):
-    """Their mean, what a log calls KL, ± two standard errors by question; how many are below 0."""
+    """Their mean, ± two standard errors by question; how many are below 0."""
     mean, error = clustered(list(zip(asked, sums.tolist(), strict=True)))
     shown = f"{number(mean, 4)} ± {number(2 * error, 4)}"
     print(
@@ -101,29 +104,30 @@ def report(name, sums):
 # ---
 # ## Why is my KL negative?
 #
-# What is logged is not the KL but a sampled estimate: over the tokens of each answer, the sum of
-# $k_1 = \log\pi - \log\pi_\mathrm{ref}$. One answer's may have any sign. Its *mean* over the
-# policy's own answers is the KL, which cannot be negative.
+# What is logged is not the KL but a sampled estimate: the sum of $k_1 = \log\pi -
+# \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer it can have either sign. Its
+# *mean* over the policy's own answers is the KL, which cannot be negative.
 
 # %%
 own = sample(policy)
 report("PPO's own answers", log_ratios(policy, sft, own))
 
 # %% [markdown]
-# So a batch's mean a little below 0 is chance. A mean that *stays* below 0 says that the answers
-# are not the policy's own: its probabilities are not those that the tokens were drawn with (TRL
+# A few single answers are below 0, and their mean is well above it. If the mean of a batch is
+# slightly below 0, that is chance. If the mean *stays* below 0, the answers are not the policy's
+# own: the tokens were drawn with other probabilities than the policy's (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
-# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Four ways to draw answers that are
-# not the policy's own. Each spoils the number; which way it goes is another question:
+# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Here are four ways to draw answers
+# that are not the policy's own. Each makes the number wrong, in one direction or the other:
 
 
 # %%
 def never_ends(hidden):
-    """The policy's scores of all tokens, with the end forbidden, as a minimum length does."""
+    """The policy's logits, with the end forbidden by a minimum length."""
     return policy.logits(hidden).index_fill(
         -1, torch.tensor(EOS), -torch.inf
     )
@@ -143,16 +147,16 @@ report(
 )
 
 # %% [markdown]
-# The SFT row is minus KL(SFT ‖ PPO), so it *must* be negative: what you get where an older policy,
-# or another program, writes the answers. For the other rows there is no such law: they can come out
-# on either side of 0, and are wrong either way
+# The row of the SFT policy is minus KL(SFT ‖ PPO), so it *must* be negative. You get this where an
+# older policy, or another program, writes the answers. The other rows can come out on either side
+# of 0, and are wrong either way
 # ([an example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is
-# negative, the penalty *pays* the policy for leaving the reference.
+# negative, the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
-# There policy and reference are one model, and each log-ratio is exactly 0, not only their mean. If
-# yours are not, the two are not run alike:
+# At the first step policy and reference are the same model, so each single log-ratio is exactly 0.
+# If yours are not, the two models are not run in the same way:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -176,14 +180,14 @@ report(
 assert not log_ratios(sft, sft, start).any()
 
 # %% [markdown]
-# Rounded log-probabilities are no distribution: that is how a policy and a reference in different
-# precision begin with a small KL of either sign.
+# Only the first row is 0 everywhere. Rounding gives a small KL of either sign, because rounded
+# log-probabilities do not form a distribution. Dropout and padding give a large one.
 #
 # ## My KL explodes
 #
-# The KL grows as far as the score pays for it (TRL
-# [#204](https://github.com/huggingface/trl/issues/204)). The largest of any round, and what it did
-# to the gold reward at the end, mean of the seeds of the study of
+# The KL grows as long as the score rises by more than the penalty subtracts (TRL
+# [#204](https://github.com/huggingface/trl/issues/204)). Here is the largest KL of any round, and
+# the gold reward at the end, in the study of
 # [PPO without its parts](03_ppo_for_language_models.py#take-one-part-away):
 
 # %%
@@ -199,17 +203,25 @@ for setting in study.config:
         number(gold).rjust(5),
     )
 
+gold = {name: study.interval(name, "gold").mean for name in study.config}
+assert {*sorted(gold, key=gold.get)[:2]} == {
+    "no_kl",
+    "eight_epochs_no_clip",
+}
+
 # %% [markdown]
-# Read some answers first. Then a larger β, fewer epochs a batch, a smaller learning rate, one at a
-# time. And rule out the rows further up: some look like an explosion and are a wrong measurement.
+# Where the KL explodes (no penalty; eight epochs without the clip), gold is lowest. If yours
+# explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
+# learning rate, one at a time. And rule out the causes above: some look like an explosion and are a
+# wrong measurement.
 #
 # ## My reward does not rise: broken or noisy?
 #
-# First know the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the spread
-# of single scores over the root of the batch size (TRL
+# First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the
+# standard deviation of single scores, divided by the root of the batch size (TRL
 # [#41](https://github.com/huggingface/trl/issues/41),
-# [#1098](https://github.com/huggingface/trl/issues/1098)). A rise smaller than that is not to be
-# seen from one round to the next:
+# [#1098](https://github.com/huggingface/trl/issues/1098)). You cannot distinguish a smaller rise
+# from noise:
 
 # %%
 batch = result.facts["rollout_batch"]
@@ -226,25 +238,25 @@ for name in ("sft", "ppo"):
 display(Markdown(value("reward-rise-verdict", result).text))
 
 # %% [markdown]
-# If a rise should be visible and is not, ask in this order:
+# Early in the run a rise is easy to see. Late in the run the score has levelled off, which is not a
+# fault. If a rise should be visible and is not, ask in this order:
 #
 # 1. Does the reward model tell your answers apart ([held-out accuracy](../guide/reward-model.md))?
 # 2. Are answers cut off before they end (`finished`), and scored for that? Then `trained_score` is
 #    below `proxy`.
-# 3. Is β so large that only the timid answer pays?
-# 4. Does nothing move: clip fraction and KL both 0 from the start (steps too small, frozen
-#    weights)? Or is the entropy gone (nothing left to compare)?
+# 3. Is β so large that every change costs more than it gains?
+# 4. Does nothing move? Then clip fraction and KL are both 0 from the start: the steps are too
+#    small, or the weights are frozen. Or is the entropy 0, so that all answers are the same?
 #
 # ## What to log
 #
-# The run's own log: each number by its formula, and how it went in this healthy run. Losses,
-# entropy and clip fraction are means over all steps of a round, so that the first round's are not
-# those of the untouched policy alone.
+# Here is the run's own log: each number with its formula, and how it went in this healthy run.
+# Losses, entropy and clip fraction are means over all steps of a round.
 
 # %%
 LOG = {
     "proxy": "mean score",
-    "trained_score": f"cut off: {number(PPOConfig().unfinished_score, 0)} instead",
+    "trained_score": "the same, −6 where cut off",
     "finished": "share that ends with <eos>",
     "kl": "mean answer's Σ k1",
     "length": "mean number of tokens",
@@ -270,24 +282,24 @@ for name, formula in LOG.items():
 # Worry when
 #
 # - the proxy rises and the answers get odd: read them, on held-out questions,
-# - fewer answers finish, and proxy and trained score part,
+# - fewer answers finish, and proxy and trained score differ,
 # - the KL grows without end, or is not 0 in the first round,
 # - the length drifts: a reward model may like long answers,
-# - the entropy falls to 0: nothing is tried any more,
+# - the entropy falls to 0: the policy tries nothing new any more,
 # - the clip fraction grows from round to round: the steps get too large,
-# - the explained variance stays at 0 or below it: the critic knows no more than the mean, or less.
+# - the explained variance stays at 0 or below it: the critic knows no more than the mean.
 #
-# That the value error falls, as here, proves little: when the scores get more alike, it falls by
-# itself. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) divides by how
-# unlike they are.
-#
-# The policy loss says little: with whitened advantages it stays near 0 whatever is learned.
+# In the first rounds a low explained variance is normal: the critic has just begun. A falling value
+# error proves little, because it also falls when the scores become more alike.
+# [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) divides by their
+# variance. The policy loss says little too: with whitened advantages it stays near 0 whatever is
+# learned.
 #
 # ## How much does the critic know?
 #
-# The log has it on the questions that the critic learned from. Now on those that it never met, the
-# exam's. What is still to come is summed to the end of each answer (λ = 1), so that no critic has a
-# say in it.
+# The log measures this on the questions that the critic learned from. Here is the same on questions
+# that it never met, those of the evaluation. The reward is summed to the end of each answer (λ =
+# 1), so that no critic influences it.
 
 # %%
 from rlhf_explained.formulas import gae, kl_shaped_rewards
@@ -329,11 +341,12 @@ for name, model, critic in (before, after):
     print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
 
 # %% [markdown]
-# Before the first word nobody can know what will be written, only how such questions go. Before PPO
-# the critic is the reward model, which was trained to mean something at the last token alone.
+# Before the first word nobody can know what will be written, only how such questions usually go. So
+# a low number in the first column is not a fault. Before PPO the critic is the reward model, which
+# was trained to mean something at the last token alone.
 #
-# And the errors of a single surprise δ? Take the tokens of which the policy was sure, and those of
-# which it was not, the last ones aside:
+# How large are the errors of a single TD error δ? Compare the tokens of which the policy was sure
+# with the others, without the last ones:
 
 # %%
 mask = rollout.sequences.response_mask
@@ -351,26 +364,26 @@ for name, which in (
 ):
     size = surprises[which].square().mean().sqrt().item()
     print(
-        f"{name:15} {int(which.sum()):5,} tokens, δ is {number(size)} (root mean square)"
+        f"{name:15} {int(which.sum()):5,} tokens, δ: {number(size)} (RMS)"
     )
 
 # %% [markdown]
-# What stands in the first line is the critic's error and hardly anything else. A surprise of that
-# size says nothing about its token. So one answer cannot tell which of its words earned the score;
-# PPO needs batches of them.
+# Tokens that the policy was sure of tell nothing new, so the first line is almost only noise of the
+# critic. It is of similar size as the second. So one answer cannot tell which of its words
+# earned the score, and PPO needs many answers.
 #
 # ## Same seed, different numbers?
 #
-# On one machine a seed gives this run again bit by bit. On another processor sums are added in
-# another order, and one other token changes all that follows
+# On one machine a seed gives this run again, bit by bit. Another processor adds sums in another
+# order. The last digits differ, some token is drawn differently, and everything after it changes
 # ([more](../guide/over-optimisation.md#questions-that-people-ask)).
 #
 # ---
 # ## Exercise
 #
-# $k_3 = e^{-k_1} - 1 + k_1$ has the KL as its mean too, and is never negative. Log it instead, for
-# PPO's own answers and for those of the SFT policy. Does it agree with $k_1$, is it less noisy, and
-# does it still warn you?
+# $k_3 = e^{-k_1} - 1 + k_1$ also has the KL as its mean, and is never negative. Log it instead, for
+# PPO's own answers and for those of the SFT policy. Does it agree with $k_1$? Is it less noisy?
+# Does it still warn you?
 
 # %% tags=["solution"]
 from rlhf_explained.formulas import kl_k1, kl_k3, token_logprobs
@@ -389,16 +402,17 @@ for name, answers in (("own", own), ("SFT's", start)):
         report(f"{name}, {estimate.__name__}", by_token.sum(1))
 
 # %% [markdown] tags=["solution"]
-# A number that cannot be negative cannot warn that it should not be trusted. Log $k_1$, whatever
-# you train with.
+# $k_3$ can never be negative, so it cannot warn you that the answers are not the policy's own. For
+# PPO's own answers it comes out lower than $k_1$: part of its mean comes from rare tokens, which a
+# sample of this size misses. Log $k_1$, whatever you train with.
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. A mean KL below zero, or any KL at step 0, is a measurement to mend.
-# 2. A reward is compared with its standard error before it is called flat.
-# 3. Every number of a log has a formula; if you cannot say it, do not trust the number.
+# 1. A mean KL that stays below zero, or any KL at step 0, is a wrong measurement.
+# 2. Compare a reward with its standard error before you call it flat.
+# 3. Every number in a log has a formula. If you do not know it, do not trust the number.
 #
 # **Next:** [When the score stops being the goal](../guide/over-optimisation.md): what the policy
 # without the penalty learned to say.

@@ -29,15 +29,15 @@
 # %% [markdown]
 # # When GRPO's numbers look wrong
 #
-# You start a training with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
-# nothing says whether the model learns. People ask about these numbers again and again. Here each
-# of them is brought about on purpose, with the run's own models, and is called as
-# [TRL](05_practical_rlhf_with_trl.py) calls it. Trainings on five seeds show what it costs.
+# You start to train with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
+# nothing says whether the model learns. People ask about these numbers again and again. This
+# notebook causes each of them on purpose, with the run's own models, and uses
+# [TRL](05_practical_rlhf_with_trl.py)'s names. Runs on five seeds show the effect on the result.
 #
 # ## What you'll learn
 #
-# - Which odd numbers are as they should be, and which are a fault
-# - How many answers to a prompt it takes until groups have something to say
+# - Which odd numbers are normal, and which are a fault
+# - How many answers to a prompt are needed until the groups carry a signal
 # - What happens when another program, or another temperature, writes the answers
 #
 # **Prerequisites:** [GRPO](../guide/methods.md#grade-against-your-own-drafts).
@@ -82,16 +82,16 @@ prompts = lesson.tokens(
 
 
 def answered(policy, reward):
-    """One round: 16 prompts, eight answers to each, and the reward of each answer."""
-    luck = {
+    """One round: 16 prompts, eight answers to each, and their rewards."""
+    settings = {
         "limit": RESPONSE_LIMIT,
         "generator": lesson.generator("answers"),
     }
-    return collect_rollout(policy, sft, reward, prompts, **luck)
+    return collect_rollout(policy, sft, reward, prompts, **settings)
 
 
 def first_step(policy, rollout, config=USUAL, average="batch"):
-    """Loss and length of the gradient, before anything is learned from the round."""
+    """Loss and length of the gradient in the first step on a round."""
     setting = Symptom(config, average=average)
     share, better = (
         shares(rollout.sequences, setting),
@@ -137,7 +137,7 @@ def lower(*settings):
 
 
 def outcome(*settings):
-    """Gold, KL and length after training, over five seeds; which changes of gold count."""
+    """Gold, KL and length after training, and which changes of gold count."""
     print(" " * 17, "    gold    KL  length    change in gold")
     for name in settings:
         gold, kl, length = (
@@ -164,7 +164,7 @@ IN_TRL = {
 
 
 def by_tens(name, *quantities):
-    """The log of a setting, each number a mean of ten rounds and of five seeds."""
+    """The log of a setting, in means of ten rounds and of five seeds."""
     heads = (f"{10 * n + 1}-{10 * n + 10}".rjust(8) for n in range(5))
     print(f"{name.replace('_', ' ')}, rounds".ljust(32), *heads)
     rows = [row for row in study.rows if row["setting"] == name]
@@ -176,14 +176,14 @@ def by_tens(name, *quantities):
 
 # %% [markdown]
 # The usual setting of this page is the GRPO of
-# [the study of the methods](../guide/methods.md#all-of-them-from-the-same-start), except that each
-# round is learned from once. TRL does so by default, too. Its defaults differ in two other places:
-# its `beta` is 0 where ours is 0.3, and its KL is $k_3$ times the probability ratio.
+# [the study of the methods](../guide/methods.md#all-of-them-from-the-same-start), but it learns
+# from each round once, as TRL does by default. TRL's defaults differ in two other places: its
+# `beta` is 0 where ours is 0.3, and its KL is $k_3$ times the probability ratio.
 #
-# `outcome` shows what a training with another setting led to. Gold is the labeler's true reward, KL
-# is in nats an answer from the SFT policy, length is in tokens. Each change is taken seed by seed,
-# and ± is its 95 % interval. All changes of this page together are corrected for their number by
-# Holm's procedure, and those that do not count are marked. Five seeds show large effects only: “not
+# `outcome` shows the result of training with another setting. Gold is the labeler's true reward, KL
+# is in nats per answer from the SFT policy, and length is in tokens. Each change is a mean over
+# five seeds with its 95 % interval. All changes on this page are corrected for their number by
+# Holm's procedure, and those that may be noise are marked. Five seeds show only large effects: “not
 # told apart” does not mean that there is no effect.
 #
 # ---
@@ -191,35 +191,35 @@ def by_tens(name, *quantities):
 #
 # Before the first step on a round, the policy is the one that wrote the answers. So each
 # [probability ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the
-# mean of the advantages. Within a group these sum to 0, by construction. What is differentiated is
-# not that mean, though: every answer pulls in a direction of its own.
+# mean of the advantages. Within a group these sum to 0 by construction. The gradient does not
+# vanish with the loss, because every answer pushes in a direction of its own.
 
 # %%
 rollout = answered(sft, reward)
 for average in ("answer", "batch"):
     log = first_step(sft, rollout, average=average)
-    print(
-        f"mean by {average:7}loss {log['loss']:+.4f}   grad_norm {log['grad_norm']:.3f}"
-    )
+    print(f"mean by {average:7}loss {log['loss']:+.4f}", end="   ")
+    print(f"grad_norm {log['grad_norm']:.3f}")
 
 # %% [markdown]
-# If each answer is averaged first, the loss is 0 but for rounding. If all tokens count alike, as
-# they do by default in TRL, it is near 0: a longer answer has more tokens. The gradient is far from
-# 0 in both cases. Then the loss rises, because it contains the price of the KL, and the KL grows
-# while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
+# If each answer is averaged first, the loss is 0 up to rounding. If all tokens count alike, as by
+# default in TRL, it is near 0, because longer answers have more tokens. The gradient is far from 0
+# in both cases. Later the loss rises, because it contains the KL penalty, and the KL grows while
+# the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
 # [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays
-# near 0 throughout. Below is a training whose loss averages each answer first. Its loss rises, and
-# so does its reward, which is what to look at:
+# near 0. Here is a run whose loss averages each answer first:
 
 # %%
 by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 
 # %% [markdown]
+# The loss rises, and so does the reward. Watch the reward.
+#
 # ## The reward varies, and nothing is learned
 #
-# Here is a reward that differs from answer to answer in the batch, and teaches nothing: it pays for
-# the number of words in the *prompt*. All answers of one group get the same, so the group has
-# nothing to compare (TRL [#3857](https://github.com/huggingface/trl/issues/3857)).
+# This reward differs within the batch, and yet it teaches nothing: it is the number of words in the
+# *prompt*. All answers of one group get the same reward, so the group has nothing to compare (TRL
+# [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
 # %%
@@ -238,28 +238,27 @@ def groups(rollout):
     return f"reward_std {spread:.2f}   frac_reward_zero_std {silent:.2f}"
 
 
-deaf = answered(ppo, words_in_the_prompt)
+same_reward = answered(ppo, words_in_the_prompt)
 assert (
-    deaf.sequences.ended.all()
+    same_reward.sequences.ended.all()
 )  # an answer that was cut off would get another reward
 for name, seen in (
     ("reward model", answered(ppo, reward)),
-    ("words in the prompt", deaf),
+    ("words in the prompt", same_reward),
 ):
     print(name.ljust(20), groups(seen))
 for beta in (0.0, USUAL.kl_coef):
-    log = first_step(ppo, deaf, replace(USUAL, kl_coef=beta))
-    print(
-        f"words in the prompt, β = {beta}: grad_norm {log['grad_norm']:.3f}"
-    )
+    log = first_step(ppo, same_reward, replace(USUAL, kl_coef=beta))
+    norm = f"grad_norm {log['grad_norm']:.3f}"
+    print(f"words in the prompt, β = {beta}: {norm}")
 
 # %% [markdown]
-# So look at the spread *within* groups. TRL logs the share of groups without any as
-# `frac_reward_zero_std`; `reward_std` is the spread over the batch, and says nothing about it. (In
+# So look at the spread *within* groups. TRL logs the share of groups without any spread as
+# `frac_reward_zero_std`. `reward_std` is the spread over the batch, and says nothing about it. (In
 # TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
 #
-# The last line is not a fault. A group without spread has no advantage, but it still pays the price
-# of the KL, and is pulled to the reference (TRL
+# The gradient in the last line is not a fault. A group without spread has no advantage, but the KL
+# penalty still pulls the policy back to the reference (TRL
 # [#5588](https://github.com/huggingface/trl/issues/5588)).
 #
 # ## How many answers to each prompt?
@@ -269,9 +268,9 @@ for beta in (0.0, USUAL.kl_coef):
 #
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
-# Our SFT policy answers the practised capitals and sums, 64 times each. The law needs only the
-# share of right answers to each question; beside it stands what cutting the answers into groups
-# gives.
+# Our SFT policy answers the practised capitals and sums, 64 times each. *Law* needs only the share
+# of right answers to each question. *Seen* counts the silent groups when the answers are cut into
+# groups.
 
 # %%
 practised = asked(held_out=False)
@@ -287,7 +286,7 @@ right = judge(Rule(correct=1.0), lesson)(said).unflatten(0, (-1, 64))
 
 
 def law(right, size):
-    """The mean over the questions, without the bias that a measured p would bring in."""
+    """The mean over the questions, without the bias of a measured p."""
     hits = [int(count) for count in right.sum(1)]
     ways = [
         math.comb(hit, size) + math.comb(64 - hit, size) for hit in hits
@@ -298,35 +297,33 @@ def law(right, size):
 print(f"right: {right.mean():.0%} of {right.numel():,} answers")
 for size in (2, 4, 8, 16, 32):
     spread = right.unflatten(1, (-1, size)).std(2)
-    print(
-        f"G = {size:2}   law {law(right, size):.3f}   seen {(spread == 0).float().mean():.3f}"
-    )
+    seen = (spread == 0).float().mean()
+    print(f"G = {size:2}   law {law(right, size):.3f}   seen {seen:.3f}")
 
 # %% [markdown]
-# Where right answers are rare, about $0.7/p$ answers are needed until half of the groups have a
-# signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). That does not make
-# large groups better. Of 128 answers, more of the small groups than of the large ones have a
-# signal; what a large group buys is a better estimate of the mean and the spread.
+# The law fits. Where right answers are rare, about $0.7/p$ answers are needed until half of the
+# groups have a signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). That
+# does not make large groups better. Of 128 answers in all, more of the small groups have a signal,
+# but a large group gives a better estimate of the mean and the spread.
 #
-# A learned reward ties only where two answers are the same or were both cut off, so few groups are
-# silent. With our reward model and 128 answers in every round, in groups of two, eight and 32:
+# A learned reward gives equal scores only to equal answers and to answers that were cut off, so few
+# groups are silent. Here is training with our reward model and 128 answers in every round, in
+# groups of two, eight and 32:
 
 # %%
 outcome("group_2", "usual", "group_32")
 assert lower("group_2")
 
 # %% [markdown]
-# Two answers are too few here. Of two, the division by the spread makes the advantages +0.71 and
-# −0.71, however much or little the rewards differ.
+# Two answers are too few here. With two, the division by the spread always gives the advantages
+# +0.71 and −0.71, whether the rewards differ much or little. From 8 to 32 no gain is visible.
 #
 # ## Why is the clip ratio always 0?
 #
-# Because a ratio of exactly 1 is never outside of $1 \pm \varepsilon$. As long as each round is
-# learned from in one step (`num_iterations=1`, and the steps per generation not raised), nothing
-# can be clipped, and clipping has no effect (TRL
-# [#3120](https://github.com/huggingface/trl/issues/3120),
-# [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps on a round it has work
-# to do:
+# Because a ratio of exactly 1 never leaves $1 \pm \varepsilon$. As long as each round is learned
+# from in one step (`num_iterations=1`, and the steps per generation not raised), nothing can be
+# clipped (TRL [#3120](https://github.com/huggingface/trl/issues/3120),
+# [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps per round, something is:
 
 # %%
 for setting in ("usual", "epochs_2", "epochs_4"):
@@ -335,7 +332,7 @@ print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
-# Few tokens are clipped, and fewer from round to round, while the learning rate falls.
+# Few tokens are clipped, and fewer from round to round, because the learning rate falls.
 #
 # ## All answers are cut off
 #
@@ -354,10 +351,9 @@ outcome("usual", "limit_10", "limit_10_left_out")
 assert lower("limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# The policy learns to be short, and loses gold. To leave out the answers that were
-# cut off is no cure. Raise the limit: the first row of the last table has the limit of 34 tokens.
-# And look at the share of answers that are cut off in the first round, before you let the training
-# run.
+# The policy learns to be short, and loses gold. Leaving out the answers that were cut off does not
+# help. Raise the limit: *usual* has 34 tokens. And look at the share of answers that are cut off in
+# the first round before you let the training run.
 #
 # ## Does the average make answers longer?
 #
@@ -374,15 +370,15 @@ outcome("usual", "by_answer", "by_constant")
 assert not found("by_answer", "by_constant")
 
 # %% [markdown]
-# No difference is seen here. Our answers are of similar length, and Adam hardly notices a constant
-# factor, which is all that the third average changes.
+# No difference is visible here. Our answers have similar lengths, and the third average changes
+# only a constant factor, which Adam hardly notices.
 #
 # ## The entropy falls
 #
 # While the policy learns, it becomes surer of its words, and its entropy falls (verl
-# [#5953](https://github.com/verl-project/verl/issues/5953)). Learning looks like this. It becomes a
-# problem when all answers of a group are alike and nothing is left to compare. A bonus in the loss
-# for each nat of entropy works against it, and too large a bonus makes the entropy rise without end
+# [#5953](https://github.com/verl-project/verl/issues/5953)). This is normal. It becomes a problem
+# when all answers of a group are alike and nothing is left to compare. A bonus for entropy in the
+# loss works against it, and too large a bonus makes the entropy rise without end
 # ([#2738](https://github.com/verl-project/verl/issues/2738) asks about such a rise):
 
 # %%
@@ -394,15 +390,14 @@ outcome("usual", "entropy_bonus")
 assert not found("entropy_bonus")
 
 # %% [markdown]
-# The bonus keeps the entropy up, and here nothing is gained by it: few groups were silent without
-# it.
+# The bonus keeps the entropy up, but it gains nothing here: few groups were silent without it.
 #
 # ## There is no KL in the log
 #
 # By default TRL's `beta` is 0 for GRPO. Then no reference model is loaded and no `kl` is logged
 # (TRL [#4040](https://github.com/huggingface/trl/issues/4040),
-# [#2806](https://github.com/huggingface/trl/issues/2806)). Against a *learned* reward this
-# lets the policy go wherever the reward model pays:
+# [#2806](https://github.com/huggingface/trl/issues/2806)). With a *learned* reward, nothing then
+# keeps the policy from exploiting the reward model's errors:
 
 # %%
 outcome("usual", "no_kl")
@@ -410,28 +405,24 @@ for name in ("usual", "no_kl"):
     proxy, gold = (
         study.interval(name, what).mean for what in ("proxy", "gold")
     )
-    print(
-        f"{name.replace('_', ' '):7} the reward model's score {proxy:.2f}, gold {gold:.2f}"
-    )
+    print(f"{name.replace('_', ' '):7} score {proxy:.2f}, gold {gold:.2f}")
 
 # %% [markdown]
-# The score rises, the KL is three times as large, and gold falls, though by very different amounts
-# on the five seeds. Where a rule gives the reward, 0 is usual, because there is no learned judge
-# whose errors a policy could find. What the rule does not check can still be exploited. [The
-# chapter on such rewards](../guide/verifiable-rewards.md) measures both, with a price on the KL and
-# without.
+# The score is higher and the KL is three times as large. Gold is lower on average, but it differs
+# so much between the five seeds that this may be noise. Where a rule gives the reward, β = 0 is
+# usual, because there is no learned judge with errors to find. What the rule does not check can
+# still be exploited. [The chapter on such rewards](../guide/verifiable-rewards.md) measures both.
 #
 # ## Whose log-probabilities?
 #
-# If answers are drawn at another temperature than 1, or from the likeliest few tokens alone, then
-# their tokens were drawn with other probabilities than those that the policy gives them at
-# temperature 1. TRL divides the policy's logits by the temperature, so that both agree. With
-# top-k and top-p they do not (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
+# If answers are drawn at a temperature other than 1, or only from the likeliest few tokens, their
+# tokens had other probabilities than the policy gives them at temperature 1. TRL divides the
+# policy's logits by the temperature, so that both agree. With top-k and top-p they do not (TRL
+# [#6789](https://github.com/huggingface/trl/issues/6789)).
 #
-# Compare the two for each token. The quotient, policy over sampler, is its importance weight. If
-# policy and sampler were one, it would be 1 everywhere. The last column is the mean over the
-# answers of the log-probability under the sampler less that under the policy: an estimate of the
-# KL of the sampler from the policy.
+# For each token, divide the policy's probability by the sampler's. This is its importance weight,
+# and it is 1 everywhere if policy and sampler are one. The last column estimates the KL of the
+# sampler from the policy.
 
 # %%
 SAMPLERS = {
@@ -443,26 +434,25 @@ SAMPLERS = {
 SAMPLERS["another policy (PPO's)"] = Symptom()
 print(" " * 27, "weight: mean   lowest  highest   KL, nats an answer")
 for name, setting in SAMPLERS.items():
-    luck = lesson.generator("weights")
+    generator = lesson.generator("weights")
     said, drawn_at = sample(
-        ppo if "PPO" in name else sft, prompts, setting, luck
+        ppo if "PPO" in name else sft, prompts, setting, generator
     )
     with torch.no_grad():
         read = logprobs(sft, said, Symptom())
     mask = said.response_mask
     weight = (read - drawn_at).exp()[mask]
     apart = (drawn_at - read).masked_fill(~mask, 0).sum(1).mean()
-    print(
-        f"{name:28}{weight.mean():8.3f}{weight.min():9.3f}{weight.max():9.3f}{apart:14.3f}"
-    )
+    numbers = f"{weight.mean():8.3f}{weight.min():9.3f}{weight.max():9.3f}"
+    print(f"{name:28}{numbers}{apart:14.3f}")
 
 # %% [markdown]
-# Now train with such samplers. `cold` draws at temperature 0.5, and the loss reads the
-# probabilities of temperature 1. `cold divided` divides the logits in the loss too, as TRL does: it
-# trains the policy that answers at 0.5. `cold weighted` multiplies each token's advantage by its
-# weight, which is cut off at 2. This corrects each token, but not the words before it, which the
-# colder sampler wrote. `top 2` draws one of the two likeliest tokens; no weight can bring back a
-# token that is never drawn.
+# A mean near 1 hides single weights that are far from it. Now train with such samplers. `cold`
+# draws at temperature 0.5, and the loss reads the probabilities at temperature 1. `cold divided`
+# divides the logits in the loss too, as TRL does: it trains the policy that answers at 0.5.
+# `cold weighted` multiplies each token's advantage by its weight, cut off at 2. This corrects each
+# token, but not the words before it, which the colder sampler wrote. `top 2` draws one of the two
+# likeliest tokens. No weight can bring back a token that is never drawn.
 
 # %%
 outcome("usual", "cold", "cold_divided", "cold_weighted", "top_2")
@@ -472,24 +462,24 @@ print()
 for name in ("usual", "cold", "cold_divided", "cold_weighted"):
     gold = study.interval(name, "gold_as_sampled").mean
     print(
-        f"{name.replace('_', ' '):17} gold at the temperature it was sampled at {gold:6.2f}"
+        f"{name.replace('_', ' '):17} gold at its own temperature {gold:6.2f}"
     )
 
 # %% [markdown]
-# The colder sampler does no harm here that could be seen, whether its tokens are weighted or not.
-# To divide the logits trains another policy, the one that answers at 0.5. It has less gold at
-# temperature 1, and it is at 0.5 that it should be judged.
+# The colder sampler does no visible harm here, whether its tokens are weighted or not. Dividing the
+# logits trains another policy, the one that answers at 0.5. It has less gold at temperature 1, and
+# it should be judged at 0.5.
 #
 # ## The sampler and the trainer disagree
 #
-# In large trainings another program writes the answers, such as vLLM. Its weights may be some
-# rounds older, and it computes in 16 bits, so its probabilities are not quite the trainer's (TRL
+# At a large scale another program writes the answers, such as vLLM. Its weights may be some rounds
+# older, and it computes in 16 bits, so its probabilities are not quite the trainer's (TRL
 # [#3867](https://github.com/huggingface/trl/issues/3867),
-# [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not see this:
-# TRL computes the old log-probabilities again, with the trainer, so the ratio is 1 all the same.
-# Look at `sampling/importance_sampling_ratio` instead.
+# [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not show
+# this: TRL computes the old log-probabilities again, with the trainer, so the ratio is 1 all the
+# same. Look at `sampling/importance_sampling_ratio` instead.
 #
-# Two cures are measured here. Truncated importance sampling multiplies each token's advantage by
+# We measured two corrections. Truncated importance sampling multiplies each token's advantage by
 # its weight, cut off at 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
 # `weighted`). TRL's default takes one weight for the whole answer, and leaves out answers above 3
 # (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
@@ -503,15 +493,15 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
-# In this world neither does harm that could be seen, with a cure or without. The weights of the
-# older sampler reach far below 1, those of bfloat16 do not. Our answers have 15 tokens. In answers
-# of hundreds of tokens many such weights multiply, so do not conclude that it never matters.
+# Neither does visible harm in this world, with a correction or without. The weights of the older
+# sampler go far below 1, and those of bfloat16 do not. Our answers have 15 tokens. In answers of
+# hundreds of tokens many such weights multiply, so do not conclude that it never matters.
 #
 # ---
 # ## Exercise
 #
-# A task is solved by one answer in 20. From which group size on do at least half of the groups
-# carry a signal?
+# One answer in 20 solves a task. From which group size on do at least half of the groups have a
+# signal?
 
 # %% tags=["solution"]
 size = next(g for g in range(2, 1000) if 0.05**g + 0.95**g <= 0.5)
@@ -521,7 +511,7 @@ print(f"{size} answers to each prompt")
 # ---
 # ## Three lines to take away
 #
-# 1. A loss of 0 and a clip ratio of 0 are as they should be when each round is learned from once.
+# 1. A loss of 0 and a clip ratio of 0 are normal when each round is learned from once.
 #    Watch the reward, the KL and the length instead.
 # 2. A group teaches only if its rewards differ. Log the share of groups without a spread, and the
 #    share of answers that were cut off.
