@@ -222,10 +222,11 @@ toy.train(epochs=3)
 # The loss falls to almost nothing: the toy has learned three answers by heart.
 #
 # Now the real thing. The experts in our world are usually right and often verbose, like the one who
-# wrote about Paris. The first of their demonstrations:
+# wrote about Paris. Three of their
+# demonstrations:
 
 # %%
-for prompt, response in lesson.shown[:4]:
+for prompt, response in lesson.shown[:3]:
     print(prompt, "→", shorten(response, 52, placeholder=" …"))
 
 # %% [markdown]
@@ -380,7 +381,6 @@ candidates = [
     "the capital of france is paris .",
     "sure ! the capital of france is berlin . happy to help !",
     "the capital of france is paris . but did you know that birds can sing ?",
-    "let me tell you a story about france . the moon is far away .",
 ]
 prompts = lesson.tokens([prompt]) * len(candidates)
 with torch.no_grad():
@@ -390,15 +390,15 @@ for candidate, points in zip(candidates, scores, strict=True):
     print(f"{points:6.2f}  {candidate}")
 
 say("""
-The story scores low, and so does rambling. But the false answer does not:
-it has the form of a helpful one. In the site's run, the judge scores a plain
+The rambling answer scores low. But the false answer does not: it has the
+form of a helpful one. In the site's run, the judge scores a plain
 right answer above a courteous false one in only {rm-hard-negatives} of such
 pairs. The labeler likes courtesy in helpful answers, and the judge has
 learned that. It cannot see whether a fact is right, so it rewards courtesy
 around a false fact too.
 """)
-right, courteous, rambling, story = scores
-assert min(right, courteous) > max(rambling, story)
+right, courteous, rambling = scores
+assert min(right, courteous) > rambling
 
 # %% [markdown]
 # ---

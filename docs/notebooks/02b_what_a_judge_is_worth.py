@@ -22,16 +22,16 @@
 # %% [markdown]
 # # What a judge is worth: data, noise, blind spots
 #
-# A reward model is soon trained. Is it any good? Here reward models are made from 50 to
-# 12,800 comparisons, by careful labelers and by others, and put to use; then one of them is asked
-# about answers that nobody compared.
+# A reward model is quickly trained. Is it any good? Here reward models learn from 50 to 12,800
+# comparisons, by careful labelers and by others, and are put to use. Then one of them scores
+# answers of a kind that nobody compared.
 #
 # ## What you'll learn
 #
 # - How many comparisons a judge needs, and what a labeler's mistakes cost
-# - What it looks at, and what it overlooks
+# - What it looks at, and what it cannot see
 # - When it is good enough
-# - How rankings of several answers are learned from
+# - How to learn from rankings of several answers
 #
 # **Prerequisites:** [Reward modeling](02_reward_modeling.py).
 #
@@ -77,9 +77,9 @@ def figure(name):
 # ---
 # ## How many comparisons does it take?
 #
-# A study: nine sizes of training set, each on the same seeds, the choices by the run's labeler,
-# whom we call careful. All pairs of a set are learned from equally often, at least twice. The fewer
-# there are, the more often, so that there are steps enough to learn anything.
+# A study compared nine sizes of training set, each on the same seeds. The choices are by the run's
+# labeler, whom we call careful. All pairs of a set are learned from equally often, at least twice.
+# A small set is repeated more often, so that there are enough steps to learn anything.
 
 # %%
 figure("reward-data")
@@ -95,7 +95,7 @@ def points(value):
 
 
 def compared(many, few, measures):
-    """What `many` has more of than `few`; Holm's correction counts all measures together."""
+    """By how much `many` pairs are ahead of `few`, with Holm's correction."""
     gaps = {name: study.difference(many, few, name) for name in measures}
     p_values = holm({name: gap.p for name, gap in gaps.items()})
     return {
@@ -121,9 +121,9 @@ for name, about in MEASURES.items():
     print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
-# By *gold's order* means: of every two answers to one prompt, how many does the judge order as the
+# *By gold's order* asks: of every two answers to one prompt, how many does the judge order as the
 # gold reward does? *Helpful before false* looks at those pairs alone in which one answer is helpful
-# and the other false; many of the false ones have an aside, which is easily seen.
+# and the other false. Many of the false ones ramble, too, which is easily seen.
 # [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right
 # answer against a courteous false one. Intervals are over the seeds, with 95 % confidence; *noise*
 # is what may be chance once the number of comparisons is counted, by Holm's procedure.
@@ -134,6 +134,7 @@ for name in ("helpful_over_false", "hard_negative_accuracy"):
         "noise" in change[name]
         or study.difference(many, few, name).mean < 0
     )
+assert "noise" in change["best_of_16"]
 behind = {}
 for n in (50 * 2**doubling for doubling in range(8)):
     behind[n] = study.difference(many, f"careful_{n}", "gold_accuracy")
@@ -145,20 +146,21 @@ short = [
 ]
 size = f"{max(short):,} pairs are still" if short else "no size is"
 say(f"""
-By gold's order {size} behind 12,800 beyond the noise, and no larger set is ({study.origin}).
+By gold's order {size} behind 12,800 beyond the noise, and no larger set is
+({study.origin}).
 """)
 
 # %% [markdown]
-# So a few comparisons teach most of what comparisons teach here: what good answers look like. What
-# is true about new prompts, more of them do not teach: which of two capitals is the right one
-# stands in no pair on another country. Nor do more pairs take away what the judge pays for courtesy
-# around false answers.
+# So here a few comparisons teach most of what comparisons can teach: what a good answer looks like.
+# More of them do not teach which facts are true about new prompts. Which of two capitals is right
+# stands in no pair about another country. Nor do more pairs stop the judge from rewarding courtesy
+# around a false answer. With best-of-16, 50 pairs are not told apart from 12,800.
 #
-# Differences of a few points show on a large held-out set only: with ten pairs the standard error
-# of an accuracy of 75 % is 14 points, with a hundred 4.
+# Small differences show only on a large held-out set. With ten pairs, the standard error of an
+# accuracy of 75 % is 14 points, and with a hundred it is 4.
 #
-# What about longer training? The last row has learned from each of its 12,800 pairs twice, the one
-# above it once.
+# What about longer training? The judge of the last row has learned from each of its 12,800 pairs
+# twice, the one above it once.
 
 # %%
 print("by gold's order, on prompts:   practised          new")
@@ -182,24 +184,24 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 """)
 
 # %% [markdown]
-# On the left are *new answers to prompts that it practised*. A held-out set that shares its prompts
-# with the training set shows the left column, and flatters.
+# The left column has *new answers to prompts that the judge practised*. So a held-out set that
+# shares its prompts with the training set flatters the judge.
 
 # %% [markdown]
 # ---
 # ## Label noise costs data
 #
-# Two more labelers with the same taste. The **distracted** one has 30 % of the choices turned
-# round, whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs
-# most where little is at stake. Both agree with the gold reward about as often.
+# Two more labelers have the same taste. The **distracted** one gets 30 % of the choices the wrong
+# way round, whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs
+# most where the two answers are almost equally good. Both agree with the gold reward about as
+# often.
 
 # %%
 figure("label-noise")
 
 # %% [markdown]
-# How many careful pairs are so many noisy ones worth? That can be read off a curve only where it
-# rises, and on practised prompts it rises longer than on new ones. So, by gold's order on practised
-# prompts:
+# How many careful pairs are as good as so many noisy ones? We can read this off a curve only where
+# it rises, and on practised prompts it rises longer. So here is gold's order on practised prompts:
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
@@ -227,28 +229,27 @@ for labeler in ("distracted", "hesitant"):
             f"{less:>12}{worth:8,.0f}{more:>3}{n / worth:5.1f}"
         )
 say(
-    f"Turned choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
+    f"Reversed choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
 )
 
 # %% [markdown]
-# Mistakes of this kind do not mislead a judge, they dilute: a right choice and a turned one cancel.
-# A share of $\varepsilon$ turned choices leaves $1 - 2\varepsilon$ of the signal, and to see a
-# signal that much weaker takes $1/(1 - 2\varepsilon)^2$ times the data; the same factor stands in
-# Angluin and Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The table divides
-# the pairs by the careful pairs that are as good, read off the curve of the means, which makes it a
-# rough number.
+# So noisy comparisons teach the same, but one needs several times as many. Mistakes of this kind do
+# not mislead a judge. They dilute: a right choice and a reversed one cancel. A share of
+# $\varepsilon$ of reversed choices leaves $1 - 2\varepsilon$ of the signal, and to see a signal so
+# much weaker takes $1/(1 - 2\varepsilon)^2$ times the data. The same factor stands in Angluin and
+# Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are
+# rough.
 #
-# A labeler who is wrong *in one direction*, who always likes the longer answer say, is another
-# matter. That is a taste, and the judge learns it, as it learns here that the labeler likes
-# courtesy in helpful answers.
+# A labeler who is wrong *in one direction*, who for instance always likes the longer answer, is
+# another matter. The judge learns this taste, as it learns here that the labeler likes courtesy.
 #
 # ---
 # ## What does it look at?
 #
 # Change an answer to a held-out question in one way. By how much does the score change, and by how
-# much should it? The labeler chooses by 5 × gold, so scores are divided by 5. A judge as sure as
-# the labeler would show gold's numbers. Ours is less sure, so that its scores lie closer together:
-# compare signs, and the rows with one another.
+# much should it? The labeler chooses by 5 × gold, so scores are divided by 5. Our judge is less
+# sure than the labeler, so its scores lie closer together: compare the signs, and the rows with one
+# another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -290,9 +291,7 @@ edits = {
 }
 unseen = [question for question in questions() if question.held_out]
 felt = {}
-print(
-    f"{'the answer …':24}{'n':>4}{'gold':>8}{'score / 5':>11}{'same sign':>11}"
-)
+print("the answer …               n    gold  score / 5  same sign")
 for name, edit in edits.items():
     rows = []
     for question in unseen:
@@ -308,53 +307,38 @@ for name, edit in edits.items():
             rows.append((change, (now - was) / 5))
     true, felt[name] = torch.tensor(rows).T
     agree = (true.sign() == felt[name].sign()).float().mean()
-    print(
-        f"{name:24}{len(rows):4}{true.mean():8.2f}{felt[name].mean():11.2f}{agree:11.0%}"
-    )
+    means = f"{true.mean():8.2f}{felt[name].mean():11.2f}"
+    print(f"{name:24}{len(rows):4}{means}{agree:11.0%}")
 
 insult, polite = felt["becomes an insult"], felt["becomes a polite insult"]
 false, dressed = felt["names another capital"], felt["names it politely"]
+to_false = number((dressed - false).mean().item())
+to_insult = number((polite - insult).mean().item())
+prefers = share((dressed > 0).float().mean().item())
 say(f"""
-The labeler likes courtesy on helpful answers only. Both courtesies add
-{number((dressed - false).mean().item())} to another capital's name and
-{number((polite - insult).mean().item())} to an insult.
-The judge prefers another capital, politely named, to the right one in
-**{share((dressed > 0).float().mean().item())}** of the questions for a capital. (Seed
-{result.config.seed}.)
+The labeler likes courtesy on helpful answers only. To the judge, both
+courtesies add {to_false} to another capital's name and {to_insult} to an
+insult. It prefers another capital, politely named, to the right one in
+**{prefers}** of the questions for a capital. (Seed {result.config.seed}.)
 """)
 
 # %% [markdown]
-# About what it was hardly ever shown a judge is guessing, and stage 3 goes looking for the guesses
-# that are too high. The sign that this judge overpays, courtesy, is one that we planted. Length is
-# the usual suspect ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)); so, over
-# the answers of the exam:
-
-# %%
-exam = result.responses["sft"]
-table = torch.tensor(
-    [
-        [answer[key] for key in ("length", "gold", "proxy")]
-        for answer in exam
-    ]
-).T
-together = torch.corrcoef(table)[0]
-say(f"""
-The correlation with length is {number(together[1].item())} for gold and
-{number(together[2].item())} for the score; 1 would be a judge who counts words.
-""")
+# The judge notices what it has seen compared: rambling, and insults. About facts that it has not
+# seen compared it guesses, and in stage 3 the policy finds the guesses that are too high. We
+# planted the taste for courtesy. In practice length is the usual suspect
+# ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)).
 
 # %% [markdown]
 # ---
 # ## When is a reward model good enough?
 #
-# Somebody trains one, gets about 65 % on held-out pairs, and asks whether that is enough
-# ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). It is, was the answer,
-# for people agree no better. The number alone cannot say. Look at these five.
+# Somebody trains a reward model, gets about 65 % on held-out pairs, and asks whether that is enough
+# ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
+# because people agree no better. But the number alone cannot tell. Look at these five judges:
 
 # %%
-print(
-    "                   labeler  ceiling  gold order  hard negatives  best of 16: gold"
-)
+print(f"{'':19}labeler  ceiling  gold order  hard negatives", end="")
+print("  best of 16: gold")
 five = (
     "careful_50",
     "careful_12800",
@@ -369,9 +353,8 @@ for setting in five:
     )
     hard = study.interval(setting, "hard_negative_accuracy").mean
     picked = found(setting, "best_of_16", number)
-    print(
-        f"{setting:17}{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{hard:16.0%}{picked:>18}"
-    )
+    shares = f"{accurate:9.0%}{ceiling:9.0%}{ordered:12.0%}{hard:16.0%}"
+    print(f"{setting:17}{shares}{picked:>18}")
 for name, quantity in (
     ("any answer", "any_of_16"),
     ("gold itself", "gold_of_16"),
@@ -387,38 +370,41 @@ after = "; ".join(
         ("ppo_no_kl", "PPO without the KL penalty"),
     )
 )
+more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
 say(f"""
-The last judge agrees with its labeler in {found("distracted_6400", "accuracy")}, the first in
-{found("careful_50", "accuracy")}. By gold's order the last has
-{within(study.difference("distracted_6400", "careful_50", "gold_accuracy"), points)} more. Accuracy
-mixes two things: how good the judge is, and how noisy the labels that it is held against.
+The last judge agrees with its labeler in
+{found("distracted_6400", "accuracy")}, the first in
+{found("careful_50", "accuracy")}. But by gold's order the last is
+{within(more, points)} ahead. Accuracy mixes two things: how good the judge
+is, and how noisy the labels are.
 
-And what it is used for decides how good it must be. Gold gained over SFT with a judge from
-{result.facts["pairs"]:,} pairs, mean of {len(methods.seeds)} seeds: {after}.
+How good it must be depends on its use. Here is how much gold a judge from
+{result.facts["pairs"]:,} pairs adds to SFT, over {len(methods.seeds)} seeds:
+{after}.
 """)
 
 # %% [markdown]
 # So, in this order:
 #
-# 1. **Hold it against the ceiling.** Let two people label the same hundred pairs: how often they
+# 1. **Compare it with the ceiling.** Let two people label the same hundred pairs: how often they
 #    agree [says where it is](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
-# 2. **Hold it against a silly judge**, one that counts words or polite phrases
+# 2. **Compare it with a trivial judge** that counts words or polite phrases
 #    ([exercise 2](02_reward_modeling.py#exercises)).
-# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the sign of a good
-#    answer is on the bad one. At 50 % the judge does not see the difference. Below that, it pays
-#    for the worse answer.
-# 4. **Use it, gently**: best-of-16, and read what it likes best. Accuracy is a mean over all pairs;
-#    in use only the few answers at the top count.
+# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the outward sign of a
+#    good answer is on the bad one. At 50 % the judge does not see the difference. Below that, it
+#    prefers the worse answer.
+# 4. **Use it, gently**: with best-of-16, and read what it likes best. Accuracy is a mean over all
+#    pairs, but in use only the few answers at the top count.
 #
 # ---
 # ## Ranking K answers
 #
-# InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ holds
-# $K(K-1)/2$ pairs. Let our labeler rank four: to each `decisiveness` × gold a random number of
-# Gumbel's distribution is added, and the sums are sorted. That draws from Plackett and Luce's model
-# ([Plackett 1975](../reference/bibliography.md#plackett1975)), in which the first place is a
-# softmax over all scores, the second one over those left, and so on; every pair in it is
-# Bradley–Terry's.
+# InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ answers contains
+# $K(K-1)/2$ pairs. We let our labeler rank four: a random number from Gumbel's distribution is
+# added to each `decisiveness` × gold, and the sums are sorted. This is Plackett and Luce's model
+# ([Plackett 1975](../reference/bibliography.md#plackett1975)): the first place is a softmax over
+# all scores, the second one over those that are left, and so on. Every pair in it follows
+# Bradley–Terry.
 
 # %%
 K = 4
@@ -442,22 +428,11 @@ gold = torch.tensor([gold_reward(asked[prompt], text) for text in texts])
 for place, one in enumerate(ranked(gold).tolist(), start=1):
     print(f"{place}. gold {gold[one]:5.2f}  {texts[one][:54]}")
 
-two = torch.tensor([0.0, 0.2])
-often = (
-    (ranked(two.expand(100_000, 2))[:, 1] == 1)
-    .logical_not()
-    .float()
-    .mean()
-)
-print(
-    f"gold 0.2 before 0: {often:.3f} of 100,000, Bradley-Terry {torch.sigmoid(5 * two[1]):.3f}"
-)
-
 # %% [markdown]
-# Training: score each answer **once**, then form all pairs from the scores. That is $K$ passes for
-# $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
-# reason too: shuffled among the others they made its model overfit within one pass, as each answer
-# came up $K - 1$ times.
+# To train, score each answer **once**, and form all pairs from the scores. That takes $K$ passes
+# for $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
+# reason too: when they were shuffled among the others, the model overfitted within one pass,
+# because each answer came up $K - 1$ times.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -468,7 +443,7 @@ from rlhf_explained.world.corpus import draw_questions
 
 
 def ranking_loss(scores):
-    """Bradley–Terry over all pairs; scores (prompts, K), the best answer first."""
+    """Bradley–Terry over all pairs; scores: (prompts, K), best first."""
     above, below = torch.triu_indices(K, K, offset=1)
     return -F.logsigmoid(scores[:, above] - scores[:, below]).mean()
 
@@ -518,9 +493,10 @@ heldout = collect_preferences(
     generator=randomness,
 )
 reached = share(accuracy(model, heldout)), share(heldout.ceiling)
-say(
-    f"100 rankings of {K}: held-out accuracy **{reached[0]}**, with a ceiling of {reached[1]}."
-)
+say(f"""
+100 rankings of {K}: held-out accuracy **{reached[0]}**, with a ceiling of
+{reached[1]}.
+""")
 
 # %%
 print("what the labeler is asked      pairs   gold order")
@@ -544,33 +520,34 @@ gaps = {
     for n in (400, 1600)
 }
 p_values = holm({name: gap.p for name, gap in gaps.items()})
-parts = (
-    f"{within(gap, points)} against {name}{' (noise)' if p_values[name] > 0.05 else ''}"
-    for name, gap in gaps.items()
-)
-say(
-    f"By gold's order 400 rankings have {' and '.join(parts)}. Equal answers make no pair."
-)
+parts = []
+for name, gap in gaps.items():
+    noise = " (noise)" if p_values[name] > 0.05 else ""
+    parts.append(f"{within(gap, points)} against {name}{noise}")
+say(f"""
+By gold's order 400 rankings are ahead by {" and ".join(parts)}. So asking
+for rankings makes more of each prompt. Equal answers make no pair.
+""")
 
 # %% [markdown]
 # ---
 # ## Questions that people ask
 #
 # **My loss stays at 0.69.** It begins there, at log 2. It stays if the score is read where both
-# answers are still the same, if both were cut to the same beginning, if the labels are coin tosses
-# or the learning rate is too small
-# ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Look at the loss on fifty
-# pairs first: a set-up that is sound learns those by heart.
+# answers are still the same, if both were cut to the same beginning, if the labels are coin tosses,
+# or if the learning rate is too small
+# ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Train on fifty pairs
+# first: a correct set-up learns them by heart.
 #
-# **The training loss falls, the held-out accuracy does not.** Then it learns its pairs by heart.
-# Train fewer epochs, and ask for comparisons on prompts it does not have yet.
+# **The training loss falls, the held-out accuracy does not rise.** The model learns its pairs by
+# heart. Train fewer epochs, and ask for comparisons on new prompts.
 #
 # **How do I train one on my own preferences, cheaply?** Let an SFT model answer your prompts twice,
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
 #
-# **More labels, or better ones?** To halve the share of turned choices from 30 % to 15 % is worth
-# three times the pairs in theory, $(0.7/0.4)^2$.
+# **More labels, or better ones?** In theory, halving the share of reversed choices from 30 % to 15
+# % is worth three times the pairs, $(0.7/0.4)^2$.
 #
 # ---
 # ## Exercise
@@ -581,7 +558,7 @@ say(
 
 # %% tags=["solution"]
 def plackett_luce(scores):
-    """Log-probability of this order, best first: each place is a softmax over what is left."""
+    """Log-probability of this order, best first."""
     return sum(
         scores[place] - scores[place:].logsumexp(0)
         for place in range(len(scores))
@@ -594,20 +571,19 @@ total = sum(
     for order in itertools.permutations(range(4))
 )
 pair = plackett_luce(four[:2]).exp(), torch.sigmoid(four[0] - four[1])
-print(
-    f"sum {total:.6f}; two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}"
-)
+print(f"sum {total:.6f}")
+print(f"two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. A few comparisons teach what good answers look like; what is true about new prompts, more of
-#    them do not teach. Random mistakes dilute, and do not mislead; a sign that goes along with good
-#    answers does.
-# 2. Accuracy is a number of judge *and* labels. Hold it against the ceiling, against a silly judge,
-#    and read what the judge likes best.
-# 3. What was never compared is guessed. The student will find the guesses that are too high.
+# 1. A few comparisons teach what good answers look like. More of them do not teach what is true
+#    about new prompts. Random mistakes dilute, but do not mislead.
+# 2. Accuracy depends on the judge *and* on the labels. Compare it with the ceiling and with a
+#    trivial judge, and read what the judge likes best.
+# 3. The judge guesses about what was never compared. The policy will find the guesses that are too
+#    high.
 #
 # **Next:** [PPO for language models](03_ppo_for_language_models.py): the judge is ready, now the
 # student practises.
