@@ -22,9 +22,16 @@ from rlhf_explained.site.notebooks import execute, read
 from rlhf_explained.site.notebooks.download import published, wheel
 from rlhf_explained.site.notebooks.execute import Execution
 from rlhf_explained.site.notebooks.page import first_lines, markdown
+from rlhf_explained.site.notebooks.stored import is_stored
 from tests.made_up_run import made_up_run
+from tests.site.conftest import DESK, PAGES, Visit
 
 ROOT = Path(__file__).resolve().parents[2]
+CLIPPED = """() => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true
+  return [...document.querySelectorAll("pre > code")]
+    .filter(code => code.scrollWidth > code.clientWidth + 1).map(code => code.textContent)
+}"""
 HEADER = """\
 # ---
 # jupyter:
@@ -403,3 +410,25 @@ def test_outputs_depend_on_what_a_notebook_imports_and_draws() -> None:
     } <= first
     assert "stages/reward_model.py" in judges
     assert not any(name.startswith(("figures/", "site/", "walkthrough")) for name in judges)
+
+
+WIDTH = 78  # columns that a page shows at 1280 pixels
+
+
+def test_code_is_no_wider_than_a_page_shows_it() -> None:
+    wide = []
+    for path in sorted((ROOT / "docs/notebooks").glob("0[1-4]*.py")):
+        notebook = read.read(path)
+        assert not is_stored(notebook), "its code cannot change without its outputs"
+        for start, cell in zip(first_lines(path, notebook.cells), notebook.cells, strict=True):
+            if cell.cell_type == "code":
+                lines = enumerate(cell.source.splitlines(), start)
+                wide += [f"{path.name}:{at}" for at, line in lines if len(line) > WIDTH]
+    assert wide == []
+
+
+@pytest.mark.looks
+@pytest.mark.parametrize("name", [name for name in PAGES if re.match("notebooks/0[1-4]", name)])
+def test_no_block_of_code_is_clipped_on_a_desk(name: str, visit: Visit) -> None:
+    with visit(name, viewport=DESK) as page:
+        assert page.evaluate(CLIPPED) == []
