@@ -32,7 +32,7 @@
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
 # loop in PyTorch.
 #
-# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import copy

@@ -35,7 +35,7 @@
 #
 # **Prerequisites:** [Reward modeling](02_reward_modeling.py).
 #
-# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import copy

@@ -34,7 +34,7 @@
 #
 # **Prerequisites:** [the guide's page on PPO](../guide/ppo.md), and how training uses gradients.
 #
-# **Time:** about 20 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import torch

@@ -37,7 +37,7 @@
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
-# **Time:** about 10 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
 
 # %%
 import copy

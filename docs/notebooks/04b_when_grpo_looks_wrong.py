@@ -360,8 +360,8 @@ assert lower("limit_10", "limit_10_left_out")
 # The loss can average within each answer first, so that a token of a long answer counts less (the
 # first paper of GRPO, `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`).
 # Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`;
-# [Liu, Z. et al. 2025](../reference/bibliography.md#liuz2025)). Averaging within answers makes a
-# bad answer cheaper when it is long, and so may lengthen bad answers (TRL
+# [Liu, Z. et al. 2025](../reference/bibliography.md#liuz2025)). Averaging within answers
+# punishes a bad answer less when it is long, and so may lengthen bad answers (TRL
 # [#3138](https://github.com/huggingface/trl/issues/3138)). The division by the spread is another
 # matter: `loss_type="dr_grpo"` keeps it, and Dr. GRPO needs `scale_rewards="none"` as well.
 

@@ -405,7 +405,7 @@ def test_outputs_depend_on_what_a_notebook_imports_and_draws() -> None:
     assert {
         "walkthrough.py",
         "stages/ppo.py",
-        "figures/chapters/sft.py",
+        "figures/chapters/ppo_runs.py",
         "figures/draw.py",
     } <= first
     assert "stages/reward_model.py" in judges
