@@ -26,7 +26,7 @@
 # TRL has names of its own for what this site explains: arguments that you set, and metrics that it
 # logs. This notebook puts each of them beside our name for it, with both values on one real batch.
 # Then come seven mistakes that are easy to make with TRL. None of them stops with an error message,
-# so each is shown by a number. At the end TRL trains with its own random numbers, many times.
+# so each is shown by a number. At the end TRL trains many times with random numbers of its own.
 #
 # ## What you'll learn
 #
@@ -47,7 +47,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean, stdev, variance
 from subprocess import DEVNULL, check_output
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed is here
@@ -514,14 +514,12 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # %% [markdown]
 # ## Other draws, other starts
 #
-# Without our random numbers TRL shuffles and samples with its own. Then its training is one of
-# many that could have come out, and so is ours. How far apart do they lie? TRL trained each method
-# five times from each of five starts, and
-# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice
-# from each. The first three columns show mean gold on held-out questions and the difference,
-# compared start by start, with its 95 % interval. The others show standard deviations: of trainings
-# from one start, and between starts after the spread of the draws is taken off. In the row of RLOO
-# the two losses differ, too: TRL's ratio is that of whole answers, ours is that of single tokens.
+# With random numbers of its own, TRL's training is one of many that could have come out, and so is
+# ours. TRL trained each method five times from each of five starts;
+# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) did so twice. The
+# table has mean gold on held-out questions, the difference start by start with its 95 % interval,
+# and standard deviations: of trainings from one start, and of the starts' means. In the row of
+# RLOO the losses differ, too: TRL's ratio is that of whole answers, ours that of single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -530,19 +528,14 @@ for method in ("dpo", "grpo", "rloo"):
     draws = list(zip(*(study.values(name, "gold") for name in names), strict=True))
     means, ours = list(map(fmean, draws)), methods.values(method, "gold")
     gap = Interval.of([one - other for one, other in zip(means, ours, strict=True)])
-    twice = methods.values(method, "draws_apart")  # half the square of two draws' distance
-    by_draw = fmean(map(variance, draws)), fmean(far * far for far in twice) / 2
-    of_starts = (  # what draws add to the means of five, or of two, is taken off
-        max(variance(means) - by_draw[0] / 5, 0),
-        max(variance(ours) - by_draw[1] / 2, 0),
-    )
-    spreads = [spread**0.5 for spread in (*by_draw, *of_starts)]
-    numbers = (fmean(means), fmean(ours), gap.mean, *spreads)
+    twice = methods.values(method, "draws_apart")
+    by_draw = fmean(map(variance, draws)) ** 0.5, fmean(far**2 / 2 for far in twice) ** 0.5
+    numbers = (fmean(means), fmean(ours), gap.mean, *by_draw, stdev(means), stdev(ours))
     shown = [f"{number:z.2f}" for number in numbers]
     shown[2] += f" ± {gap.reach:.2f}"
     lines.append((method.upper(), *shown))
-headings = ("TRL", "ours", "difference", "draws, TRL", "draws, ours")
-table(("method", *headings, "starts, TRL", "starts, ours"), *lines)
+columns = ("TRL", "ours", "difference", "draws, TRL", "ours", "starts, TRL", "ours")
+table(("method", *columns), *lines)
 
 # %% [markdown]
 # Where the interval contains 0, these trainings do not show that the two libraries differ. If you
