@@ -18,13 +18,23 @@ FLOORS = (
     ("rollout",),
     ("stages",),
     ("training", "pipeline", "walkthrough", "hugging_face"),
-    ("studies", "preferences", "measured", "figures"),
+    ("studies", "preferences", "measured", "figures", "explore"),
     ("report", "site", "__main__"),
 )
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
-WITHOUT_TORCH = ("names", "disk", "memo", "pipeline", "studies", "measured", "figures", "site")
+WITHOUT_TORCH = (
+    "names",
+    "disk",
+    "memo",
+    "pipeline",
+    "studies",
+    "measured",
+    "figures",
+    "explore",
+    "site",
+)
 
 
 def module_name(path: Path, package: Path) -> str:

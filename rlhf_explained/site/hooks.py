@@ -21,7 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
-from rlhf_explained import parallel
+from rlhf_explained import explore, parallel
 from rlhf_explained.disk import shown
 from rlhf_explained.figures import cached
 from rlhf_explained.site import docstrings, faults, preview, publish, settings
@@ -113,7 +113,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     execution = _execution(files, config) if sources else None
     places = [Path(file.abs_src_path or "") for file in sources]
     runs = [partial(execution.outputs, path) for path in places if execution]
-    parallel.together([*runs, *cached.jobs(run)])
+    parallel.together([*runs, partial(explore.files, run), *cached.jobs(run)])
+    for address, content in explore.files(run).items():
+        files.append(File.generated(config, address, content=content))
     for file, (notebook, _) in zip(sources, (outputs() for outputs in runs), strict=True):
         address = partial(_address, file, files, config)
         content = download.published(notebook, address)

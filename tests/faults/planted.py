@@ -89,6 +89,17 @@ FAULTS: dict[str, dict[str, Fault]] = {
             "```samples\npolicy: sft\ncommonest: 2\n```", at="policy: sft",
             says="'policy: sft' is not an option", cure="did you mean policies"),
     },
+    "explore": {
+        "unknown kind": Fault(
+            "```explore\nkind: chaet\n```", at="kind: chaet", says="unknown kind 'chaet'",
+            cure="did you mean cheat"),
+        "option that it does not take": Fault(
+            "```explore\nkind: cheat\nseed: 1\n```", at="kind: cheat",
+            says="cheat has no option 'seed'", cure="leave the line out"),
+        "no kind": Fault(
+            "```explore\nseed: 1\n\nWords.\n```", at="seed: 1", says="it names no kind",
+            cure="begin it with a line"),
+    },
     "diagram": {
         "without words": Fault(
             BOX.partition("\n\n???")[0].replace("learns ", "learns  "), at="│  The policy  │",

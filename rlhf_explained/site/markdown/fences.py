@@ -1,4 +1,4 @@
-"""The `figure` and `samples` fences: kept where Markdown finds them, built when the page is a tree.
+"""The site's fences: kept where Markdown finds them, built when the page is a tree.
 
 Superfences swallows what a formatter raises and takes what it returns for finished HTML. So the
 formatter here only keeps the fence; its element is built later, among the page's other Markdown:
@@ -21,7 +21,7 @@ from rlhf_explained import figures
 from rlhf_explained.figures import cached
 from rlhf_explained.site.faults import element as fault
 from rlhf_explained.site.faults import nearest
-from rlhf_explained.site.markdown import figure, samples
+from rlhf_explained.site.markdown import explorable, figure, samples
 from rlhf_explained.site.shown_run import current_run
 
 
@@ -43,7 +43,7 @@ class Fences(Treeprocessor):
 
     Attributes:
         kept: Name and lines of each fence, by what stands for it in the stash.
-        count: How often each figure stands on the page.
+        count: How often each figure stands on the page, and explorables together.
     """
 
     def __init__(self, md: Markdown) -> None:
@@ -68,7 +68,8 @@ class Fences(Treeprocessor):
         self.kept.clear()
 
     def _element(self, name: str, source: str) -> Element:
-        return self._figure(source) if name == "figure" else self._samples(source)
+        build = {"figure": self._figure, "samples": self._samples, "explore": self._explorable}
+        return build[name](source)
 
     def _figure(self, source: str) -> Element:
         """A figure: its name stands on the first line, its caption below, still Markdown."""
@@ -103,11 +104,22 @@ class Fences(Treeprocessor):
                 "div", f"samples: {error}", re.escape(first) or r"(?m)^[ >]*.{3,} *samples"
             )
 
+    def _explorable(self, source: str) -> Element:
+        """A recorded result with the button of its live part, by the options of the fence."""
+        self.count["explorables"] += 1
+        try:
+            number = self.count["explorables"]
+            return explorable.element(source, current_run(), self.md.htmlStash, number)
+        except ValueError as error:
+            lines = [re.escape(line.strip()) for line in source.strip().split("\n")]
+            place = r"(?<=explore\n)[ >]*" + r"\n[ >]*".join(lines)
+            return fault("div", f"explore: {error}", place)
+
 
 def fence(
     source: str, language: str, css_class: str, options: Any, md: Markdown, **rest: Any
 ) -> str:
-    """What superfences calls for a fence of either name: keeps it, and returns a stand-in."""
+    """What superfences calls for a fence: keeps it, and returns a stand-in."""
     fences = md.treeprocessors["rlhf-fences"]
     assert isinstance(fences, Fences)
     fences.count["fences"] += 1

@@ -37,7 +37,7 @@ def minutes(text: str) -> int:
     for line, fence in fenced(text.split("\n")):
         depth = len(line) - len(line.lstrip())
         is_drawing = fence and fence[2] == "text" and "title=" not in fence[3]
-        is_picture = fence and fence[2] in ("figure", "samples")
+        is_picture = fence and fence[2] in ("figure", "samples", "explore")
         if fence and line is not fence.string:
             words += len(line.split()) if is_drawing else 0
             code += bool(line.strip()) and not is_drawing and not is_picture

@@ -111,7 +111,7 @@ class Source(Preprocessor):
                     self._report(line, why)
         parts = list(fenced(lines))
         for line, fence in parts:
-            own = fence and fence[2] in ("figure", "samples") and fence.string is line
+            own = fence and fence[2] in ("figure", "samples", "explore") and fence.string is line
             if fence and own and (words := fence[3].strip(" }")):
                 name = fence[2]
                 why = f"{name} takes nothing on its first line: put {words!r} below it"

@@ -38,7 +38,7 @@ _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<(?:svg|di
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 _USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
-_ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples)")
+_ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples|explore)")
 
 Say = Callable[[int, str], None]  # reports a fault of a cell at one of its lines, -1: its marker
 

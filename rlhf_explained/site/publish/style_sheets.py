@@ -22,7 +22,7 @@ def thin(site: Path) -> None:
     """
     pages = (path.read_text(encoding="utf-8") for path in site.rglob("*.html"))
     tags = (tag for page in pages for tag in re.findall(r"<[^>]*>", page))
-    scripts = (path.read_text(encoding="utf-8") for path in site.glob("assets/javascripts/*.js"))
+    scripts = (path.read_text(encoding="utf-8") for path in site.glob("assets/*/*.js"))
     words = {word for text in (*tags, *scripts) for word in re.findall(r"[\w-]+", text)}
     for path in site.rglob("*.css"):
         path.write_text(thinner(path.read_text(encoding="utf-8"), words), encoding="utf-8")

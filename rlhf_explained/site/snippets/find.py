@@ -22,8 +22,8 @@ from rlhf_explained.site.markdown.diagrams import BOX, ragged
 
 RUN = ("python", "pycon")
 SHOWN = (
-    *("text", "figure", "samples", "sh", "bash", "console", "json", "yaml", "toml", "css", "html"),
-    "markdown",
+    *("text", "figure", "samples", "explore", "sh", "bash", "console", "json", "yaml", "toml"),
+    *("css", "html", "markdown"),
 )
 FENCE = re.compile(
     r"(?P<prefix>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*)(?P<marks>`{3,}|~{3,})(?P<info>.*)"

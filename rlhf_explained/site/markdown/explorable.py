@@ -1,0 +1,55 @@
+"""An explorable on a page: its recorded result, and the button that brings the live part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement
+
+from markdown.util import AtomicString, HtmlStash
+
+from rlhf_explained import explore
+from rlhf_explained.pipeline import Run
+from rlhf_explained.site.faults import nearest
+
+
+def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
+    """Build `<figure>`.
+
+    Without scripts, and wherever buttons are left out, the recorded result is all of it. The script
+    that waits for the press is `theme/assets/javascripts/explore.js`.
+
+    Args:
+        source: The fence.
+        run: Whose result was recorded.
+        stash: Of the page; takes what is HTML already.
+        number: How often explorables stand on the page, this time included.
+
+    Returns:
+        The element; its caption is still Markdown.
+
+    Raises:
+        ValueError: If there is no such kind, or an option of it is wrong.
+    """
+    asked = explore.Fence.read(source)
+    if asked.kind not in explore.KINDS:
+        raise ValueError(f"unknown kind {asked.kind!r}; {nearest(asked.kind, explore.KINDS)}")
+    kind = explore.KINDS[asked.kind]
+    for name in asked.options:
+        if name not in kind.options:
+            raise ValueError(f"{asked.kind} has no option {name!r}; {_options(name, kind.options)}")
+    recorded = kind.recorded(run, asked.options)
+    figure = Element("figure", {"class": "explore", "id": f"explore-{number}"})
+    box = SubElement(figure, "div", {"class": "recorded"})
+    box.text = AtomicString(stash.store(recorded))
+    looks = {"class": "md-button", "type": "button", "hidden": ""}
+    asks = {"name": kind.name, "value": " ".join(explore.names(kind, run))}
+    SubElement(figure, "button", looks | asks).text = AtomicString(explore.button(kind, run))
+    SubElement(figure, "p", {"role": "status"})
+    words = SubElement(figure, "figcaption")
+    for paragraph in filter(None, asked.caption.split("\n\n")):
+        SubElement(words, "p").text = paragraph.strip()
+    return figure
+
+
+def _options(name: str, known: Sequence[str]) -> str:
+    return nearest(name, known) if known else "it takes none: leave the line out"

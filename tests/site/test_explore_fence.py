@@ -1,0 +1,117 @@
+"""What every explorable owes: no load before the press, a word on failure, a recorded result."""
+
+from __future__ import annotations
+
+import re
+import pytest
+from playwright.sync_api import Browser, Page
+
+from rlhf_explained import explore
+from rlhf_explained.site.shown_run import current_run
+from tests.site.conftest import PAGES, SITE, Visit, soup
+
+BOOT = SITE / "assets/javascripts/explore.js"
+SHOWN = [
+    (name, figure["id"])
+    for name in PAGES
+    for figure in soup(name).select("figure.explore[id]")
+    if figure.button
+]
+
+
+def files(page: Page) -> list[str]:
+    """Which scripts and data of explorables a page has asked for."""
+    asked: list[str] = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
+    return [name.rpartition("/")[2] for name in asked if f"/{explore.FOLDER}/" in name]
+
+
+def test_there_are_explorables() -> None:
+    assert SHOWN
+
+
+def test_the_script_that_waits_is_small() -> None:
+    assert BOOT.stat().st_size <= 1024
+
+
+def test_names_tell_the_content() -> None:
+    published = {path.name: path.read_bytes() for path in (SITE / explore.FOLDER).iterdir()}
+    assert {f"{explore.FOLDER}/{name}": content for name, content in published.items()} == (
+        explore.files(current_run())
+    )
+    stems = [name.split(".")[0] for name in published]
+    assert len({*stems}) == len(stems), "one name, two contents"
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_nothing_is_loaded_before_the_press(name: str, figure: str, visit: Visit) -> None:
+    with visit(name) as page:
+        button = page.locator(f"#{figure} > button")
+        button.wait_for()
+        assert files(page) == []
+        asked = (button.get_attribute("value") or "").split()
+        button.click()
+        page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+        assert sorted(files(page)) == sorted(asked)
+        assert page.locator(f"#{figure} > [role=status]").inner_text() == ""
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_it_works_in_a_folder(name: str, figure: str, visit: Visit) -> None:
+    with visit(name, folder=True) as page:
+        page.click(f"#{figure} > button")
+        page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_a_load_that_fails_is_said_and_can_be_tried_again(
+    name: str, figure: str, browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    recorded = f"#{figure} > .recorded"
+    blocked = re.compile(rf"/{explore.FOLDER}/")
+    page.route(blocked, lambda route: route.abort())
+    page.goto(address + name)
+    page.mouse.move(1, 1)
+    before = page.locator(recorded).inner_html()
+    page.click(f"#{figure} > button")
+    said = page.locator(f"#{figure} > [role=status]")
+    said.filter(has_text="did not load").wait_for()
+    assert page.locator(recorded).inner_html() == before
+    page.unroute(blocked)
+    page.click(f"#{figure} > button")
+    page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+    page.close()
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_without_scripts_the_recorded_result_stands_alone(
+    name: str, figure: str, visit: Visit
+) -> None:
+    with visit(name, java_script_enabled=False) as page:
+        assert page.locator(f"#{figure} td").first.is_visible()
+        assert not page.locator(f"#{figure} > button").is_visible()
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_the_place_of_the_button_is_kept(name: str, figure: str, visit: Visit) -> None:
+    look = f"Object.entries(getComputedStyle(document.querySelector('#{figure} > button')))"
+    with visit(name, wake=False) as page:
+        style = dict(page.evaluate(look))
+        assert (style["visibility"], style["display"]) == ("hidden", "inline-block")
+        page.mouse.move(1, 1)
+        page.locator(f"#{figure} > button").wait_for()
+        style = dict(page.evaluate(look))
+        assert (style["visibility"], style["display"]) == ("visible", "inline-block")
+
+
+def test_plain_text_and_the_whole_guide_have_the_numbers() -> None:
+    text = (SITE / "llms-full.txt").read_text(encoding="utf-8")
+    for name, figure in SHOWN:
+        cells = [cell.get_text(" ", strip=True) for cell in soup(name).select(f"#{figure} td")]
+        assert cells
+        assert all(cell in text for cell in cells)
+        if name.startswith("guide/"):
+            (whole,) = soup("whole/").select(f'figure.explore[id$="--{figure}"]') or [None]
+            assert whole is not None
+            assert [cell.get_text(" ", strip=True) for cell in whole.select("td")] == cells
+            assert not whole.button
