@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from rlhf_explained import pipeline, studies
+from rlhf_explained.explore import recordings
 from rlhf_explained.measured.of_run import held_out_in_pairs
 from rlhf_explained.names import CATEGORIES, POLICIES
 from rlhf_explained.pipeline import Run, RunConfig
@@ -61,7 +62,7 @@ def trained(seed: int, *, no_cache: bool = False, preferences: Path | None = Non
     """
     config = RunConfig(seed=seed)
     if not preferences:
-        train, recall = partial(pipeline.train, config), partial(pipeline.run, config)
+        train, recall = partial(pipeline.train, config), partial(recordings.run, config)
     else:
         from rlhf_explained import preferences as own
 

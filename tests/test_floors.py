@@ -24,17 +24,8 @@ FLOORS = (
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
-WITHOUT_TORCH = (
-    "names",
-    "disk",
-    "memo",
-    "pipeline",
-    "studies",
-    "measured",
-    "figures",
-    "explore",
-    "site",
-)
+WITHOUT_TORCH = ("names", "disk", "memo", "pipeline", "studies", "measured", "figures")
+WITHOUT_TORCH += ("explore", "site")
 
 
 def module_name(path: Path, package: Path) -> str:
@@ -144,7 +135,8 @@ def below_the_figures() -> list[str]:
 
 
 def quick() -> list[str]:
-    slow = set(modules("figures", "studies")) - {"rlhf_explained.figures", "rlhf_explained.studies"}
+    rooms = ("figures", "studies", "explore")
+    slow = set(modules(*rooms)) - {f"rlhf_explained.{room}" for room in rooms}
     return ["rlhf_explained", *sorted(set(modules(*WITHOUT_TORCH)) - slow)]
 
 
