@@ -12,10 +12,10 @@ from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
 RUNS = {"ppo": "with the penalty", "ppo_no_kl": "without the penalty"}
-HEADS = ("judge’s score", "true reward", "± its standard error", "KL (nats)", "helpful")
+HEADS = ("judge’s score", "true reward ± standard error", "KL (nats)", "helpful")
 _DRAWN = {"proxy": "judge’s score", "gold": "true reward"}
 _STAGES = {"ppo": "ppo", "ppo_no_kl": "nokl"}  # the ends of the stylesheet's classes
-_LEFT, _RIGHT, _TOP, _BOTTOM, _WIDTH, _HEIGHT = 26, 104, 14, 34, 380, 210  # of a drawing
+_LEFT, _RIGHT, _TOP, _BOTTOM, _WIDTH, _HEIGHT = 22, 98, 10, 32, 340, 170  # of a drawing
 
 Recorded = Mapping[str, Any]
 Answer = Mapping[str, Any]
@@ -62,8 +62,8 @@ def rounds(run: Run) -> dict[str, Any]:
 
 def _texts(row: Recorded) -> list[str]:
     """What was measured in a round, as `HEADS` has it."""
-    numbers = (row["proxy"], row["gold"], row["stderr"]["gold"], row["kl"])
-    return [*map(number, numbers), share(row["helpful"])]
+    gold = f"{number(row['gold'])} ± {number(row['stderr']['gold'])}"
+    return [number(row["proxy"]), gold, number(row["kl"]), share(row["helpful"])]
 
 
 def _category(answer: Answer) -> str:
@@ -89,11 +89,11 @@ def outcome(kept: Mapping[str, Any]) -> str:
     high, last = best(free), free[-1]
     gold, proxy = number(last["gold"]), number(last["proxy"])
     if high is last:
-        told = f"Without the penalty the true reward rises to the last round, to {gold}"
+        told = f"Recorded: without the penalty the true reward rises to the last round, to {gold}"
     else:
         then = number(high["proxy"])
         told = (
-            f"Without the penalty the true reward is highest after {_rounds(high)}, at "
+            f"Recorded: without the penalty the true reward is highest after {_rounds(high)}, at "
             f"{number(high['gold'])}, and {gold} after {_rounds(last)}; the judge’s score goes "
             f"from {then} to {proxy} meanwhile"
         )
@@ -211,7 +211,7 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
         for tick in marks
     ]
     parts += [
-        f'<text class="fill-muted" x="{x(count)}" y="{_HEIGHT - 18}" text-anchor="middle">'
+        f'<text class="fill-muted" x="{x(count)}" y="{_HEIGHT - 17}" text-anchor="middle">'
         f"{count}</text>"
         for count in sorted({0, after[-1], *range(0, after[-1], 10)})
     ]

@@ -2,7 +2,8 @@
 // numbers were recorded in the run; their texts come ready from rlhf_explained/explore/cheat.py.
 explore.kinds.cheat = figure => {
   const { after, best, outcome, names, heads, runs, asked, said, answers } = explore.data.rounds
-  const recorded = figure.querySelector(".recorded")
+  const [panels, details] = figure.querySelectorAll(".panels, .outcome")
+  const both = Object.keys(names)
 
   /** An element with its attributes and what it holds. */
   const make = (name, about, ...inside) => {
@@ -16,14 +17,14 @@ explore.kinds.cheat = figure => {
   /** A slider over the rounds; `moved` is called with the place of a round, at once too. */
   const slider = (label, at, moved) => {
     const about = { type: "range", min: 0, max: after.length - 1, value: at }
-    const [input, output] = [make("input", about), make("output", {})]
+    const [input, text] = [make("input", about), make("span", {})]
     input.oninput = () => {
-      output.textContent = rounds(input.value)
-      input.setAttribute("aria-valuetext", output.textContent)
+      text.textContent = rounds(input.value)
+      input.setAttribute("aria-valuetext", text.textContent)
       moved(+input.value)
     }
     input.oninput()
-    return [make("label", {}, label, input), output]
+    return [make("label", {}, label, input), text]
   }
 
   /** A vertical line in a drawing, which can be put at a round. */
@@ -44,7 +45,7 @@ explore.kinds.cheat = figure => {
   /** What both runs measured after some rounds. */
   const numbers = at => {
     const head = make("tr", {}, ...cells("th", ["PPO", ...heads], { scope: "col" }))
-    const rows = Object.keys(names).map(run => make("tr", {},
+    const rows = both.map(run => make("tr", {},
       make("th", { scope: "row" }, names[run]), ...cells("td", runs[run][at])))
     const caption = make("caption", {}, `Recorded ${rounds(at)}.`)
     return make("table", { class: "plain" },
@@ -53,19 +54,18 @@ explore.kinds.cheat = figure => {
 
   /** What both runs answered then. */
   const replies = at => {
-    const titles = ["Question", ...Object.keys(names).map(run => `${names[run]}, ${rounds(at)}`)]
+    const look = run => ({ class: run === "ppo" ? "stage-ppo" : "stage-nokl" })
+    const title = run => make("th", { scope: "col", ...look(run) }, `${names[run]}, ${rounds(at)}`)
     const reply = (run, place) => {
       const [text, category] = said[answers[run][at][place]]
       const mark = `${category === "helpful" ? "✓" : "✗"} ${category}`
-      const label = { "data-label": names[run], class: run === "ppo" ? "stage-ppo" : "stage-nokl" }
-      return make("td", label, make("p", { class: "response" }, text),
+      return make("td", { "data-label": names[run], ...look(run) }, make("p", { class: "response" }, text),
         make("p", { class: `category ${category}` }, mark))
     }
     const rows = asked.map((question, place) => make("tr", {},
-      make("th", { scope: "row" }, question), ...Object.keys(names).map(run => reply(run, place))))
-    return make("table", { class: "rows" },
-      make("thead", {}, make("tr", {}, ...cells("th", titles, { scope: "col" }))),
-      make("tbody", {}, ...rows))
+      make("th", { scope: "row" }, question), ...both.map(run => reply(run, place))))
+    const head = make("tr", {}, make("th", { scope: "col" }, "Question"), ...both.map(title))
+    return make("table", { class: "rows" }, make("thead", {}, head), make("tbody", {}, ...rows))
   }
 
   const scroll = label => ({ role: "region", "aria-label": label, tabindex: 0 })
@@ -76,8 +76,7 @@ explore.kinds.cheat = figure => {
   const reveal = event => {
     event.preventDefault()
     form.remove()
-    const panels = recorded.querySelector(".panels")
-    panels.append(recorded.querySelector(".outcome .panel"))
+    panels.append(details.querySelector(".panel"))
     const drawings = [...panels.querySelectorAll("svg")]
     line(drawings[1], "line-rm bet")(bet)
     const cursors = drawings.map(drawing => line(drawing, "line-ink"))
@@ -89,17 +88,17 @@ explore.kinds.cheat = figure => {
       answered.replaceChildren(replies(at))
     })
     live.append(make("p", { class: "controls" }, ...controls), measured, answered)
-    const there = `You bet on ${rounds(bet)}, where the recorded true reward is ${runs.ppo_no_kl[bet][1]}.`
-    told.textContent = `${bet === best ? "Right! " : ""}${there} ${outcome}`
+    const there = `Your bet: ${rounds(bet)} the recorded true reward is ${runs.ppo_no_kl[bet][1]}.`
+    told.textContent = `${there} ${bet === best ? "That is the right round. " : ""}${outcome}`
     live.querySelector("input").focus()
   }
 
   const question = "Without the penalty, when is the true reward highest?"
   const form = make("form", { class: "controls" },
     ...slider(question, after.length >> 1, at => { bet = at }),
-    make("button", { class: "md-button" }, "Bet"))
+    make("button", { class: "md-button md-button--primary" }, "Bet"))
   form.onsubmit = reveal
   live.append(form)
-  recorded.before(live)
+  panels.after(live)
   form.querySelector("input").focus()
 }

@@ -41,7 +41,7 @@ def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
     figure = Element("figure", {"class": "explore", "id": f"explore-{number}"})
     box = SubElement(figure, "div", {"class": "recorded"})
     box.text = AtomicString(stash.store(recorded))
-    looks = {"class": "md-button", "type": "button", "hidden": ""}
+    looks = {"class": "md-button md-button--primary", "type": "button", "hidden": ""}
     asks = {"name": kind.name, "value": " ".join(explore.names(kind, run))}
     SubElement(figure, "button", looks | asks).text = AtomicString(explore.button(kind, run))
     SubElement(figure, "p", {"role": "status"})
