@@ -196,10 +196,10 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
     every = [value for some in values.values() for value in some]
     low, high = min(0, min(every)), max(every) * 1.05
 
-    def x(count: float) -> float:
+    def x(count: int) -> float:
         return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * count / max(after[-1], 1), 1)
 
-    def y(value: float) -> float:
+    def y(value: float | int) -> float:
         return round(_TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low), 1)
 
     title = _DRAWN[what]
@@ -207,7 +207,7 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
     parts = [
         f'<line class="line-faint" x1="{_LEFT}" x2="{x(after[-1])}" y1="{y(tick)}" y2="{y(tick)}"/>'
         f'<text class="fill-muted" x="{_LEFT - 7}" y="{y(tick) + 4}" text-anchor="end">'
-        f"{number(tick, 0)}</text>"
+        f"{number(float(tick), 0)}</text>"
         for tick in marks
     ]
     parts += [
