@@ -73,9 +73,9 @@ def test_the_best_round_is_computed(run: Run, kept: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("golds", "says"),
     [
-        ((0.2, 1.5, 0.9), "highest after 1 round, at 1.50, and 0.90 after 2 rounds"),
+        ((0.2, 1.5, 0.9), "highest after 1 round, at 1.50. After 2 rounds it is 0.90"),
         ((0.2, 1.5, 1.6), "rises to the last round, to 1.60"),
-        ((1.7, 1.5, -0.4), "highest after 0 rounds, at 1.70, and −0.40 after 2 rounds"),
+        ((1.7, 1.5, -0.4), "highest after 0 rounds, at 1.70. After 2 rounds it is −0.40"),
     ],
 )
 def test_the_sentence_is_true_of_other_runs(

@@ -88,14 +88,13 @@ def outcome(kept: Mapping[str, Any]) -> str:
     free, held = kept["ppo_no_kl"], kept["ppo"][-1]
     high, last = best(free), free[-1]
     gold, proxy = number(last["gold"]), number(last["proxy"])
-    if high is last:
+    if high == last:
         told = f"Recorded: without the penalty the true reward rises to the last round, to {gold}"
     else:
-        then = number(high["proxy"])
         told = (
             f"Recorded: without the penalty the true reward is highest after {_rounds(high)}, at "
-            f"{number(high['gold'])}, and {gold} after {_rounds(last)}; the judge’s score goes "
-            f"from {then} to {proxy} meanwhile"
+            f"{number(high['gold'])}. After {_rounds(last)} it is {gold}, and the judge’s score has "
+            f"gone from {number(high['proxy'])} to {proxy}"
         )
     ends = f"With the penalty the true reward is {number(held['gold'])} after {_rounds(held)}."
     return f"{told}. {ends}"
@@ -119,8 +118,8 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
     again = "" if kept["identical"] else ", repeated on another kind of processor"
     rule = (
         f"Recorded: {exam['responses']} answers to {exam['questions']} held-out questions after "
-        f"each of these rounds, run seed {run.config.seed}{again}. The answers shown are the first "
-        "one to the first question of each kind, drawn and not picked."
+        f"each of these rounds, run seed {run.config.seed}{again}. Standard errors are over the "
+        "questions. Of the answers, the first one to the first question of each kind is shown."
     )
     numbers = "".join(_numbers(name, kept[name]) for name in RUNS)
     return (
@@ -235,7 +234,7 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
         )
     told = "; ".join(
         f"{RUNS[name]} from {number(some[0])} to {number(some[-1])}, highest "
-        f"{number(max(some))} after {after[some.index(max(some))]} rounds"
+        f"{number(max(some))} after {_rounds(kept[name][some.index(max(some))])}"
         for name, some in values.items()
     )
     alt = f"Recorded: the {title} over {after[-1]} rounds of PPO: {told}."

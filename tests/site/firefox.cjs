@@ -16,6 +16,17 @@ const LOOK = () => {
   }
 }
 
+// Presses the button of each explorable; true for each whose live part has come.
+const explored = async page => {
+  const come = []
+  for (const figure of await page.$$(".explore:has(> button)")) {
+    await (await figure.$("button")).click()
+    const gone = page.waitForFunction(e => !e.querySelector(":scope > button"), { timeout: 20000 }, figure)
+    come.push(await gone.then(() => true, () => false))
+  }
+  return come
+}
+
 const main = async (executablePath, addresses) => {
   const browser = await launch({ browser: "firefox", executablePath, headless: true })
   const seen = []
@@ -29,7 +40,8 @@ const main = async (executablePath, addresses) => {
     await page.goto(address, { waitUntil: "networkidle0" })
     await page.mouse.move(9, 9)
     await page.waitForSelector("html.js")
-    seen.push({ address, wrong, ...await page.evaluate(LOOK) })
+    const found = await page.evaluate(LOOK)
+    seen.push({ address, wrong, ...found, explorables: await explored(page) })
     await page.close()
   }
   await browser.close()

@@ -10,7 +10,7 @@ import pytest
 from tests.site.conftest import SITE, node, not_run
 
 KINDS = ("", "guide/ppo/", "guide/quiz/", "notebooks/01_what_is_rlhf/", "reference/glossary/")
-KINDS += ("reference/api/formulas/kl/", "404.html")
+KINDS += ("reference/api/formulas/kl/", "404.html", "guide/over-optimisation/")
 
 
 def seen(*addresses: str) -> list[dict[str, Any]]:
@@ -30,15 +30,20 @@ def test_pages_of_each_kind(address: str) -> None:
         assert page["fonts"] == [], page
         assert all(page["figures"]), page
         assert all(page["formulas"]), page
+        assert all(page["explorables"]), page
         if page["address"].endswith("/ppo/"):
             assert len(page["figures"]) >= 3
             assert len(page["formulas"]) >= 10
+        if page["address"].endswith("/over-optimisation/"):
+            assert page["explorables"]
 
 
 def test_a_page_in_a_folder() -> None:
-    (page,) = seen(f"{SITE.as_uri()}/guide/ppo/index.html")
-    assert page["wrong"] == []
-    assert all(page["figures"] + page["formulas"])
+    for page in seen(
+        *(f"{SITE.as_uri()}/guide/{n}/index.html" for n in ("ppo", "over-optimisation"))
+    ):
+        assert page["wrong"] == []
+        assert all(page["figures"] + page["formulas"] + page["explorables"])
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,7 @@ def test_a_page_in_a_folder() -> None:
         ('<img src="gone.png" alt="">', "wrong"),
         ('<figure><svg width="0"></svg></figure>', "figures"),
         ("<math></math>", "formulas"),
+        ('<figure class="explore"><button>Try</button></figure>', "explorables"),
         ('<p style="width: 9999px">wide</p>', "sideways"),
     ],
 )
@@ -59,5 +65,5 @@ def test_what_is_wrong_is_seen(planted: str, what: str, address: str) -> None:
         (found,) = seen(f"{address}guide/summary/planted.html")
     finally:
         page.unlink()
-    good = all(found[what]) if what in ("figures", "formulas") else not found[what]
+    good = all(found[what]) if what in ("figures", "formulas", "explorables") else not found[what]
     assert not good, found
