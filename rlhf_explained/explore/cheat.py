@@ -93,8 +93,8 @@ def outcome(kept: Mapping[str, Any]) -> str:
     else:
         told = (
             f"Recorded: without the penalty the true reward is highest after {_rounds(high)}, at "
-            f"{number(high['gold'])}. After {_rounds(last)} it is {gold}, and the judge’s score has "
-            f"gone from {number(high['proxy'])} to {proxy}"
+            f"{number(high['gold'])}. After {_rounds(last)} it is {gold}, and the judge’s score "
+            f"has gone from {number(high['proxy'])} to {proxy}"
         )
     ends = f"With the penalty the true reward is {number(held['gold'])} after {_rounds(held)}."
     return f"{told}. {ends}"

@@ -51,7 +51,7 @@ def test_nothing_is_loaded_before_the_press(name: str, figure: str, visit: Visit
         assert files(page) == []
         asked = (button.get_attribute("value") or "").split()
         button.click()
-        page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+        page.wait_for_selector(f"#{figure} > button", state="detached")
         assert sorted(files(page)) == sorted(asked)
         assert page.locator(f"#{figure} > [role=status]").inner_text() == ""
 
@@ -60,7 +60,7 @@ def test_nothing_is_loaded_before_the_press(name: str, figure: str, visit: Visit
 def test_it_works_in_a_folder(name: str, figure: str, visit: Visit) -> None:
     with visit(name, folder=True) as page:
         page.click(f"#{figure} > button")
-        page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+        page.wait_for_selector(f"#{figure} > button", state="detached")
 
 
 @pytest.mark.parametrize(("name", "figure"), SHOWN)
@@ -80,7 +80,7 @@ def test_a_load_that_fails_is_said_and_can_be_tried_again(
     assert page.locator(recorded).inner_html() == before
     page.unroute(blocked)
     page.click(f"#{figure} > button")
-    page.wait_for_function(f"!document.querySelector('#{figure} > button')")
+    page.wait_for_selector(f"#{figure} > button", state="detached")
     page.close()
 
 
