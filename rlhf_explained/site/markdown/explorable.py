@@ -44,7 +44,7 @@ def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
     looks = {"class": "md-button md-button--primary", "type": "button", "hidden": ""}
     asks = {"name": kind.name, "value": " ".join(explore.names(kind, run))}
     SubElement(figure, "button", looks | asks).text = AtomicString(explore.button(kind, run))
-    SubElement(figure, "p", {"role": "status"})
+    SubElement(figure, "div", {"role": "status"})
     words = SubElement(figure, "figcaption")
     for paragraph in filter(None, asked.caption.split("\n\n")):
         SubElement(words, "p").text = paragraph.strip()
