@@ -11,7 +11,9 @@ from playwright.sync_api import Browser
 from tests.bench.first_view import lighthouse, loading
 from tests.site.conftest import PAGES, file_of
 
-FIGURE = re.compile(r'<figure class="(?:drawn|explore)".*?</figure>|<div class="cell-output.*?</div>', re.S)
+FIGURE = re.compile(
+    r'<figure class="(?:drawn|explore)".*?</figure>|<div class="cell-output.*?</div>', re.S
+)
 EXEMPT = {"whole/"}  # the whole guide on one page
 KIB = 1024
 
