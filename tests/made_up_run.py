@@ -106,12 +106,23 @@ def made_up_run(
 
     def response(policy: str, number: int) -> dict[str, Any]:
         question, helpful = asked[number], chance.random() < SHARES[policy][0]
+        answer, turn = question.answers[0], number // every
+        if helpful:
+            category, text = "helpful", answer
+            text = f"sure ! {text}" if turn % 2 else text
+            text = f"{text} happy to help !" if turn // 2 % 2 else text
+        else:
+            category, text = (
+                ("broken", "two plus two is ."),
+                ("false", " ".join([*answer.split()[:-2], "blue", "."])),
+                ("rambling", f"{answer} but did you know that snow is cold ?"),
+            )[turn % 3]
         return {
             "prompt": question.text,
             "kind": question.kind,
-            "response": question.answers[0] if helpful else "two plus two is .",
-            "category": "helpful" if helpful else "broken",
-            "right": True if helpful else None,
+            "response": text,
+            "category": category,
+            "right": {"helpful": True, "false": False}.get(category),
             **{"gold": chance.gauss(0, 1), "proxy": chance.gauss(0, 1)},
             **{"kl": 0.5, "length": 5 + number % 7},
         }

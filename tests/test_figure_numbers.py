@@ -11,17 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made_up_run import another_run, made_up_run
 from matplotlib.axes import Axes
+from matplotlib.colors import same_color
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from places import place
 
 from rlhf_explained import studies
 from rlhf_explained.figures import FIGURES, draw
 from rlhf_explained.figures.chapters import ppo
-from rlhf_explained.figures.colours import FAINT, INK
+from rlhf_explained.figures.colours import FAINT, INK, MUTED, PPO, REWARD, SFT
 from rlhf_explained.figures.table import Column, Table
+from rlhf_explained.formulas import gae
 from rlhf_explained.measured.of_studies import SPEEDS
+from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import Interval
 
@@ -111,6 +116,52 @@ def reward_model_training(
     yield right.edges[0], 0.0
     yield [*wrong.edges[:-1], *right.edges[:-1]], scores["difference of scores from"]
     yield right.edges[-1], scores["to"][-1]
+
+
+def ends(figure: Figure, colours: Sequence[str], key: int = 0) -> list[list[float]]:
+    """How long the bars of each colour are, with their signs, without the first `key` of them."""
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)][key:]
+    return [
+        [bar.get_width() for bar in bars if same_color(bar.get_edgecolor(), colour)]
+        for colour in colours
+    ]
+
+
+@compares("judge-changes")
+def judge_changes(figure: Figure, table: Table) -> Pairs:
+    gold, score = ends(figure, (MUTED, REWARD), key=2)
+    scale = gold[0] / table["gold changes by"][0]
+    yield [length / scale for length in gold], table["gold changes by"]
+    yield [length / scale for length in score], table["score changes by"]
+
+
+@compares("rl-step")
+def rl_step(figure: Figure, table: Table) -> Pairs:
+    before, after = ends(figure, (SFT, PPO))
+    scale = before[0] / table["before"][0]
+    yield [length / scale for length in before], table["before"]
+    yield [length / scale for length in after], table["after"]
+    yield from in_words(figure, Table.of("", "", "a", [[number(r)] for r in table["reward"]]))
+
+
+@compares("ppo-advantages")
+def ppo_advantages(figure: Figure, table: Table) -> Pairs:
+    surprises, advantages = ends(figure, (MUTED, PPO), key=2)
+    scale = advantages[0] / table["advantage A"][0]
+    yield [length / scale for length in surprises], table["surprise δ"]
+    yield [length / scale for length in advantages], table["advantage A"]
+
+
+@compares("ppo-loop")
+def ppo_loop(figure: Figure, table: Table) -> Pairs:
+    rows = [[number(cell)] for cell in table.rows[0][4:] if cell != table["β"][0]]
+    yield from in_words(figure, Table.of("", "", "a", rows))
+
+
+@compares("text-to-score")
+def text_to_score(figure: Figure, table: Table) -> Pairs:
+    prompt, response, *_, score = table.rows[0]
+    yield from in_words(figure, Table.of("", "", "abc", [(prompt, response, number(score))]))
 
 
 def over_iterations(axes: Axes, table: Table, name: str) -> Pairs:
@@ -333,6 +384,7 @@ def test_a_figure_of_other_numbers_would_be_noticed(
         studies, "_RESULTS", tmp_path if FIGURES[name].studies else studies._RESULTS
     )
     monkeypatch.setitem(ppo.SCENARIOS, "great", (9.4, 0.8))
+    monkeypatch.setitem(ppo.GUESSES, ".", 1.4)
     assert differences(name, another_run(tmp_path / "another", run), tables) > 0
 
 
@@ -376,6 +428,29 @@ def test_the_hack_stops_paying_where_the_totals_are_equal():
             beta = ppo.crossing(hacked, scenario)
             totals = [score - beta * kl for score, kl in (hacked, scenario)]
             assert totals[0] == pytest.approx(totals[1])
+
+
+def test_the_step_is_the_gradient_of_the_mean_reward(run: Run):
+    (table,) = FIGURES["rl-step"].tables(run)
+    logits = (torch.tensor(table["before"]).double() / 100).log().requires_grad_()
+    mean = logits.softmax(0) @ torch.tensor(table["reward"]).double()
+    mean.backward()
+    assert table.line("mean reward") == pytest.approx(mean.item())
+    after = 100 * (logits + logits.grad).softmax(0)
+    assert table["after"] == pytest.approx(after.tolist())
+
+
+def test_the_drawn_advantages_are_those_of_gae(run: Run):
+    (table,) = FIGURES["ppo-advantages"].tables(run)
+    rewards, guesses = (torch.tensor([[*row.values()]]) for row in (ppo.REWARDS, ppo.GUESSES))
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    for column, gae_lambda in (("surprise δ", 0.0), ("advantage A", ppo.GAE_LAMBDA)):
+        found, _ = gae(rewards, guesses, mask, gamma=1.0, gae_lambda=gae_lambda)
+        assert table[column] == pytest.approx(found[0].tolist(), abs=1e-6)
+    page = Path(__file__).parents[1] / "docs/guide/ppo-by-hand.md"
+    text = page.read_text(encoding="utf-8")
+    for row in (ppo.REWARDS, ppo.GUESSES):
+        assert f"[[{', '.join(f'{value:.2f}' for value in row.values())}]]" in text
 
 
 # A table itself

@@ -22,6 +22,7 @@ from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
 from rlhf_explained.studies.intervals import holm
+from rlhf_explained.world import corpus
 
 SPACE = "\N{NO-BREAK SPACE}"
 VERDICTS = tuple(name for name in measured.names() if name.endswith("-verdict"))
@@ -296,6 +297,42 @@ def test_hacking_is_judged_at_the_checkpoints(
     assert conclusion in text
     assert ("There is no reward hacking" in text) == ("ends at" in conclusion)
     assert ("After iteration 30 " in text) == (free["gold"] is hump)
+
+
+@pytest.mark.parametrize(
+    ("change", "conclusion"),
+    [
+        (0.01, "does not see that the fact is false"),
+        (2.0, "prefers the false fact"),
+        (-2.0, "sees some of it"),
+    ],
+)
+def test_what_a_false_fact_does_to_the_score_is_read_off_the_answers(
+    change: float, conclusion: str, tmp_path: Path
+):
+    run = made_up_run(tmp_path, noise=0.0)
+    first, second = {"gold": 2.0, "proxy": 3.0}, {"gold": -0.5, "proxy": 3.0 + change}
+    given = [
+        {"prompt": f"{prompt} ?", "response": f"{prompt} is {word} .", "category": category}
+        | values
+        for prompt in ("a", "b", "c")
+        for word, category, values in (
+            ("right", "helpful", first),
+            ("wrong", "false", second | {"proxy": second["proxy"] + 0.1 * (prompt == "a")}),
+            ("so wrong", "false", {"gold": 9.0, "proxy": 9.0}),  # two words changed
+        )
+    ]
+    other = [{**one, "prompt": "d ?", "gold": 9.0} for one in given]  # of a policy that was judged
+    answers = {"base": given[:2], "sft": given[2:], "ppo": other}
+    (tmp_path / "responses.json").write_text(json.dumps(answers))
+    text = measured.value("blind-verdict", pipeline.Run(run.config, "key", tmp_path)).text
+    assert "the gold reward by −2.50" in text
+    assert conclusion in text
+
+
+def test_the_changes_are_made_of_the_worlds_own_words():
+    ours = verdicts.OPENER, verdicts.CLOSER, verdicts.ASIDE
+    assert ours == (f"{corpus.OPENER} ", f" {corpus.CLOSER}", corpus.ASIDE)
 
 
 def test_noise_is_hardly_ever_called_hacking(tmp_path: Path):

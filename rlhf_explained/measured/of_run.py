@@ -12,7 +12,6 @@ from rlhf_explained.pipeline import Run
 from rlhf_explained.world.questions import FACT_KINDS
 
 NAMES = verdicts.NAMES
-ASIDE = " but did you know that "  # as the world's corpus has it, which needs torch
 LATE = 10  # iterations at the end over which the critic is looked at
 
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
@@ -86,7 +85,7 @@ def _demonstrations(verbose: bool, about: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         answers = {q["prompt"]: q["answers"] for q in run.data["practised"]}
         count = sum(
-            (ASIDE in pair["response"]) == verbose
+            (verdicts.ASIDE in pair["response"]) == verbose
             for pair in run.data["demonstrations"]
             if any(answer in pair["response"] for answer in answers[pair["prompt"]])
         )
@@ -197,6 +196,7 @@ VALUES: dict[str, _Entry] = {
     "facts-verdict": verdicts.facts_verdict,
     "win-rate-verdict": verdicts.win_rate_verdict,
     "hack-verdict": verdicts.hack_verdict,
+    "blind-verdict": verdicts.blind_verdict,
     "length-verdict": verdicts.length_verdict,
     "reward-rise-verdict": verdicts.reward_rise_verdict,
     "score-length-correlation": verdicts.score_length_correlation,

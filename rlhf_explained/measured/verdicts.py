@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhf_explained.measured.text import number, share, tokens
@@ -24,6 +24,63 @@ NAMES = {
     "ppo": "PPO",
     "ppo_no_kl": "PPO without the KL penalty",
 }
+
+OPENER, CLOSER, ASIDE = "sure ! ", " happy to help !", " but did you know that "
+"""As the world's corpus has them, which needs torch."""
+UNJUDGED = ("base", "sft")  # policies that never met the reward model
+CHANGES: dict[str, Callable[[str, str, str], bool]] = {
+    "opens politely": lambda before, after, kind: after == OPENER + before,
+    "closes politely": lambda before, after, kind: after == before + CLOSER,
+    "adds an aside": lambda before, after, kind: (
+        after.startswith(before + ASIDE) and after.endswith("?")
+    ),
+    "gives a false fact": lambda before, after, kind: kind == "false" and _one_word(before, after),
+}
+"""One change to a helpful answer: whether a second answer, of this category, is the changed one."""
+
+
+def _one_word(before: str, after: str) -> bool:
+    words = before.split(), after.split()
+    return len(words[0]) == len(words[1]) and sum(map(str.__ne__, *words)) == 1
+
+
+def edits(run: Run) -> dict[str, list[tuple[float, float]]]:
+    """What one change to a helpful answer does to its gold reward and to its score.
+
+    Both answers stand in the evaluation, written to one question by a policy that never met the
+    reward model: nobody chose them for their scores.
+
+    Args:
+        run: Whose answers are looked at.
+
+    Returns:
+        By the names of `CHANGES`, for each question with such answers, the mean changes of the
+        gold reward and of the reward model's score.
+    """
+    said: dict[str, dict[str, dict[str, Any]]] = {}
+    for policy in UNJUDGED:
+        for one in run.responses[policy]:
+            said.setdefault(one["prompt"], {})[one["response"].strip()] = one
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, is_changed in CHANGES.items():
+        found[name] = []
+        for answers in said.values():
+            pairs = [
+                (one, answers[after])
+                for before, one in answers.items()
+                if one["category"] == "helpful"
+                for after in answers
+                if is_changed(before, after, answers[after]["category"])
+            ]
+            if name.endswith("politely"):  # not a courtesy behind another of its kind
+                pairs = [pair for pair in pairs if pair[1]["category"] == "helpful"]
+            if pairs:
+                gold, score = (
+                    statistics.fmean(after[quantity] - before[quantity] for before, after in pairs)
+                    for quantity in ("gold", "proxy")
+                )
+                found[name].append((gold, score))
+    return found
 
 
 def smoothed(values: Sequence[float], window: int | None = None) -> list[float]:
@@ -167,6 +224,26 @@ def hack_verdict(run: Run) -> tuple[str, str]:
             f"reward, from {gold} to {ends}, while the reward model’s score {meanwhile}."
         )
     return text, f"looks at every fifth iteration; {_note(run)}"
+
+
+def blind_verdict(run: Run) -> tuple[str, str]:
+    """Does a false fact in a helpful answer move the score as it moves the gold reward?"""
+    changes = edits(run)["gives a false fact"]
+    if len(changes) < 2:
+        return "This run has too few such pairs of answers to say.", _note(run)
+    gold, score = (statistics.fmean(column) for column in zip(*changes, strict=True))
+    error = statistics.stdev(change for _, change in changes) / math.sqrt(len(changes))
+    found = (
+        "which is within the noise: the reward model does not see that the fact is false",
+        "so the reward model prefers the false fact",
+        "so the reward model sees some of it",
+    )[_sign(score, error)]
+    text = (
+        f"A false fact changes the gold reward by {number(gold)} on average, and the score by "
+        f"{number(score)} ± {number(error)}, {found}."
+    )
+    about = f"{len(changes)} questions; ± one standard error over them; a difference counts beyond"
+    return text, f"{about} {BEYOND_NOISE:.0f}; seed {run.config.seed} alone"
 
 
 def length_verdict(run: Run) -> tuple[str, str]:

@@ -293,6 +293,40 @@ def test_typical_samples_are_of_prompts_where_each_policy_does_its_usual_thing(
         samples.by_prompt(samples.parse("policies: sft, ppo\ntypical: 2"), run)
 
 
+def test_each_kind_of_response_to_one_prompt_stands_with_its_share(
+    tmp_path: Path, show: Show, a_run: Run
+) -> None:
+    scored = {"proxy": 1.0, "gold": 2.0}
+    answers = [
+        said("a", "helpful", "yes"),
+        said("a", "rambling", "once"),
+        said("a", "harmful", "no"),
+        *(said("b", "rambling", text) for text in ("once", "twice", "twice")),
+        said("b", "helpful", "yes"),
+        said("b", "false", "perhaps"),
+    ]
+    content = {"sft": [one | scored for one in answers]}
+    (tmp_path / "responses.json").write_text(json.dumps(content))
+    wanted = samples.parse("policies: sft\neach-kind: 9")
+    found = samples.each_kind(wanted, Run(RunConfig(), "key", tmp_path))
+    kinds = [
+        (one.response["category"], one.response["response"], one.alike, one.of) for one in found
+    ]
+    assert kinds == [
+        ("rambling", "twice", 3, 5),
+        ("helpful", "yes", 1, 5),
+        ("false", "perhaps", 1, 5),
+    ]
+    table = ElementTree.fromstring(show("```samples\npolicies: sft\neach-kind: 2\n```")).find(
+        "table"
+    )
+    assert table is not None
+    heads = ["".join(head.itertext()) for head in table.findall("thead/tr/th")]
+    assert heads[0] == "Share"
+    assert heads[1].startswith("Response to “")
+    assert len(table.findall("tbody/tr")) == 2
+
+
 def test_failures_are_the_first_or_highest_of_those_that_are_not_helpful(a_run: Run) -> None:
     every = [one for one in a_run.responses["ppo"] if one["category"] != "helpful"]
     first = samples.parse("policies: ppo\nfailures: 10")

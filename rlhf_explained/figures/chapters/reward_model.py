@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections import Counter
+from statistics import fmean
 
 from rlhf_explained.figures import colours, draw, labels
-from rlhf_explained.figures.colours import FAINT, INK, MUTED, REWARD
+from rlhf_explained.figures.colours import FAINT, INK, MUTED, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
-from rlhf_explained.measured.text import share
+from rlhf_explained.measured import verdicts
+from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
 # The original lesson's scores of two answers; only their difference means anything.
 ILLUSTRATIVE_SCORES = (7.2, 3.1)
 BINS = 24  # of the histogram, about
+SMALL: draw.Manner = {"size": draw.SMALL}
 
 
 @figure(
     "preference-and-reward-model",
     illustrative=True,
     alt="Step 1: a person compares two answers to “How do I learn Python?” and prefers the one "
-    "with advice to act on. Step 2: the reward model reads the prompt together with one "
+    "that says how to begin. Step 2: the reward model reads the prompt together with one "
     "response and gives one score; it is trained so that the preferred answer scores higher. "
     "The scores 7.2 and 3.1 are illustrative.",
 )
@@ -45,7 +50,7 @@ def preference_and_reward_model(run: Run) -> draw.Figure:
         draw.arrow(axes, (left + 76, 58), (left + 76, 82))
     draw.words(axes, 80, 179, "✓ preferred", REWARD, bold=True, ha="center")
     draw.words(axes, middle + 82, 179, "not preferred", MUTED, ha="center")
-    draw.words(axes, middle, 202, "A person: “A is better!” It is advice to act on.", **remark)
+    draw.words(axes, middle, 202, "A person: “A is better. It says how to begin.”", **remark)
     axes.plot([4, draw.WIDTH - 4], [218, 218], color=FAINT, linewidth=1)
 
     draw.words(axes, 4, 243, "Step 2: train the reward model", size=draw.TITLE, bold=True)
@@ -145,3 +150,102 @@ def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
     draw.words(page, 206, 32, f"right {share(right)}", REWARD, size=draw.SMALL, ha="right")
     draw.notes(third, f"{run.reward_model['heldout_pairs']:,} pairs · seed {run.config.seed}")
     return first, second, third
+
+
+def scored(run: Run) -> Table:
+    """The SFT model's most frequent answer to the first held-out question, and its score."""
+    answers = run.responses["sft"]
+    asked = [one for one in answers if one["prompt"] == answers[0]["prompt"]]
+    ((text, times),) = Counter(one["response"] for one in asked).most_common(1)
+    score = next(one["proxy"] for one in asked if one["response"] == text)
+    rows = [(answers[0]["prompt"], text.strip(), times, len(asked), score)]
+    headings = "prompt", "response", "times", "of", "score"
+    return Table.of("text-to-score", "An answer and its score", headings, rows)
+
+
+@figure(
+    "text-to-score",
+    numbers=scored,
+    alt="How text becomes a score. The words of the prompt and of the response go into the trunk, "
+    "the layers of the SFT model. It makes a vector at each token. The head reads the vector at "
+    "the last token, the end mark, and makes one number of it: the score.",
+)
+def text_to_score(run: Run, table: Table) -> draw.Figure:
+    """From the words of prompt and response by way of trunk and head to one number."""
+    figure, axes = draw.page(292)
+    prompt, response, times, of, score = table.rows[0]
+    small: draw.Manner = {"size": draw.SMALL}
+    wide = draw.WIDTH - 8
+
+    def words(top: draw.Real, name: str, text: str) -> None:
+        lines = textwrap.wrap(f"{text}", 46, max_lines=2, placeholder=" …")
+        heading = (name, {**small, "bold": True, "colour": MUTED})
+        shown = [(line, small) for line in lines]
+        draw.box(axes, (4, top, wide, 28 + 15 * len(lines)), MUTED, heading, *shown, gap=15)
+
+    words(4, "PROMPT", prompt)
+    words(56, "RESPONSE", f"{response} <eos>")
+    name = ("TRUNK", {**small, "bold": True, "colour": SFT})
+    task = ("the SFT model’s layers: a vector at each token", small)
+    draw.box(axes, (4, 138, wide, 44), SFT, name, task, gap=15)
+    name = ("HEAD", {**small, "bold": True, "colour": REWARD})
+    task = ("new weights: one number", small)
+    draw.box(axes, (154, 210, 166, 44), REWARD, name, task, gap=15)
+    draw.arrow(axes, (162, 116), (162, 138))
+    draw.arrow(axes, (300, 182), (300, 210), colour=REWARD)
+    draw.words(axes, 292, 201, "the vector at <eos> alone", MUTED, ha="right", size=draw.SMALL)
+    draw.arrow(axes, (154, 232), (112, 232), colour=REWARD)
+    draw.words(axes, 104, 236, f"score {number(score)}", REWARD, ha="right", bold=True)
+    draw.notes(figure, f"{times} of {of} answers · seed {run.config.seed}")
+    return figure
+
+
+def changes(run: Run) -> Table:
+    """What one change to a helpful answer does to its gold reward and to its score."""
+    rows = []
+    for name, found in verdicts.edits(run).items():
+        means = [fmean(column) for column in zip(*found, strict=True)] or [None, None]
+        rows.append((name, len(found), *means))
+    headings = "the answer …", "questions", "gold changes by", "score changes by"
+    return Table.of("judge-changes", "One change to a helpful answer", headings, rows)
+
+
+@figure(
+    "judge-changes",
+    numbers=changes,
+    alt="Two bars for each of four changes to a helpful answer: by how much the gold reward "
+    "changes, and by how much the reward model's score. {blind-verdict} The numbers stand in the "
+    "table below.",
+)
+def judge_changes(run: Run, table: Table) -> draw.Figure:
+    """By how much one change moves the gold reward, and by how much the score."""
+    figure, axes = draw.page(296)
+    columns = table["gold changes by"], table["score changes by"]
+    every = [value for column in columns for value in column if value is not None]
+    low, high = min(every, default=0.0), max(every, default=0.0)
+    low, high = min(low, -0.1), max(high, 0.1)
+    left, right = 44.0, draw.WIDTH - 44
+
+    def x(value: float) -> float:
+        return left + (right - left) * (value - low) / (high - low)
+
+    draw.bar(axes, (8, 14, 14, 10), MUTED, hatched=True)
+    draw.words(axes, 28, 18, "gold reward", MUTED, size=draw.SMALL)
+    draw.bar(axes, (120, 14, 14, 10), REWARD, solid=True)
+    draw.words(axes, 140, 18, "reward model’s score", REWARD, size=draw.SMALL)
+    for place, (name, questions, *both) in enumerate(table.rows):
+        top = 46 + 56 * place
+        draw.words(axes, 4, top, f"… {name}", bold=True)
+        draw.words(axes, draw.WIDTH - 4, top, f"{questions} questions", MUTED, ha="right", **SMALL)
+        for row, (value, colour) in enumerate(zip(both, (MUTED, REWARD), strict=True)):
+            if value is None:
+                continue
+            middle, length = top + 14 + 16 * row, x(value) - x(0.0)
+            draw.bar(axes, (x(0.0), middle, length, 12), colour, solid=row == 1, hatched=row == 0)
+            side, align = (5, "left") if value >= 0 else (-5, "right")
+            text = ("+" if number(value)[0] not in "−0" or value > 0 else "") + number(value)
+            draw.words(axes, x(value) + side, middle + 4, text, colour, ha=align, **SMALL)
+    axes.plot([x(0.0)] * 2, [52, 46 + 56 * len(table.rows) - 20], color=INK, linewidth=0.8)
+    whose = "answers of the pretrained and the SFT model"
+    draw.notes(figure, whose, f"seed {run.config.seed}")
+    return figure

@@ -22,7 +22,7 @@ NAMES = {
     "ppo_no_kl": "PPO without KL penalty",
 }
 OF_PROMPTS = ("typical", "commonest")
-RULES = (*OF_PROMPTS, "failures", "highest-proxy-failures")
+RULES = (*OF_PROMPTS, "each-kind", "failures", "highest-proxy-failures")
 OPTIONS = ("policies", "kinds", "layout", *RULES)
 
 Response = Mapping[str, Any]
@@ -141,6 +141,28 @@ def _commonest(responses: Sequence[Response]) -> Sample:
     return Sample(response, alike, len(responses))
 
 
+def each_kind(samples: Samples, run: Run) -> list[Sample]:
+    """The commonest response of each category to one prompt, the commonest categories first.
+
+    It is the prompt whose responses are of the most categories, the first of several; a prompt with
+    helpful and false responses goes before one that lacks either.
+    """
+    given: dict[str, list[Response]] = {}
+    for response in _of_kinds(samples, run.responses[samples.policies[0]]):
+        given.setdefault(response["prompt"], []).append(response)
+
+    def variety(prompt: str) -> tuple[bool, int]:
+        categories = {one["category"] for one in given[prompt]}
+        return categories >= {"helpful", "false"}, len(categories)
+
+    every = given[max(given, key=variety)]
+    drawn_ones = []
+    for category, _ in Counter(one["category"] for one in every).most_common(samples.count):
+        sample = _commonest([one for one in every if one["category"] == category])
+        drawn_ones.append(Sample(sample.response, sample.alike, len(every)))
+    return drawn_ones
+
+
 def failures(samples: Samples, run: Run) -> list[Response]:
     """The responses of one policy that are not helpful: the first, or those of highest score.
 
@@ -175,7 +197,7 @@ def element(samples: Samples, run: Run) -> Element:
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
     table = SubElement(box, "table", {"class": "rows"})
     _caption(SubElement(table, "caption"), samples, run, rule)
-    fill = _prompt_rows if samples.rule in OF_PROMPTS else _failure_rows
+    fill = _prompt_rows if samples.rule in OF_PROMPTS else _scored_rows
     fill(SubElement(SubElement(table, "thead"), "tr"), SubElement(table, "tbody"), samples, run)
     return box
 
@@ -192,18 +214,25 @@ def _prompt_rows(heads: Element, body: Element, samples: Samples, run: Run) -> N
             _say(SubElement(row, "td", look), sample.response, _share(sample))
 
 
-def _failure_rows(heads: Element, body: Element, samples: Samples, run: Run) -> None:
+def _scored_rows(heads: Element, body: Element, samples: Samples, run: Run) -> None:
     numbers = {"Reward model": "proxy", "Gold": "gold"}
-    for head in ("Prompt", "Response", *numbers):
+    if samples.rule == "each-kind":
+        first, shown = "Share", each_kind(samples, run)
+        response = f"Response to “{shown[0].response['prompt']}”"
+    else:
+        first, response = "Prompt", "Response"
+        shown = [Sample(one, 1, 1) for one in failures(samples, run)]
+    for head in (first, response, *numbers):
         look = {"class": "number"} if head in numbers else {}
-        SubElement(heads, "th", {"scope": "col", **look}).text = head
-    for response in failures(samples, run):
-        row = SubElement(body, "tr")
-        SubElement(row, "th", {"scope": "row"}).text = AtomicString(response["prompt"])
-        _say(SubElement(row, "td", {"data-label": "Response"}), response)
-        for head, name in numbers.items():
+        SubElement(heads, "th", {"scope": "col", **look}).text = AtomicString(head)
+    for sample in shown:
+        row, one = SubElement(body, "tr"), sample.response
+        name = f"{sample.alike} of {sample.of}" if first == "Share" else one["prompt"]
+        SubElement(row, "th", {"scope": "row"}).text = AtomicString(name)
+        _say(SubElement(row, "td", {"data-label": "Response"}), one)
+        for head, quantity in numbers.items():
             cell = SubElement(row, "td", {"class": "number", "data-label": head})
-            cell.text = AtomicString(f"{response[name]:+.2f}".replace("-", "−"))
+            cell.text = AtomicString(f"{one[quantity]:+.2f}".replace("-", "−"))
 
 
 def _cards(samples: Samples, run: Run, rule: str) -> Element:
@@ -261,6 +290,14 @@ def drawn(samples: Samples, run: Run) -> str:
         such = " to which every model answers in its usual way" if samples.rule == "typical" else ""
         which = "the most frequent answer of the most frequent kind"
         return f"{which} to {each}{kinds} in the evaluation{such}"
+    if samples.rule == "each-kind":
+        prompt = each_kind(samples, run)[0].response["prompt"]
+        some = f"its {samples.count} commonest kinds" if samples.count < 6 else "each kind"
+        return (
+            f"the commonest response of {some} to “{prompt}”, of all prompts{kinds} the first "
+            "whose responses are of the most kinds, if possible helpful and false ones among "
+            f"them; the share is that of the kind among {NAMES[samples.policies[0]]}’s responses"
+        )
     count = len(failures(samples, run))
     order = "first" if samples.rule == "failures" else "highest-scoring"
     some = f"the {order}" + (f" {count}" if count > 1 else "")
