@@ -309,6 +309,23 @@ def ablations_verdict() -> tuple[str, str]:
     )
 
 
+def parts_verdict() -> tuple[str, str]:
+    """What PPO loses without its critic, with GAE's λ at 1, and without the clip."""
+    gaps = gold_changes()
+    critic, far, clip, epochs = (
+        gaps[name] for name in ("no_critic", "lambda_1", "no_clip", "eight_epochs_no_clip")
+    )
+    assert min(critic.p, far.p) > ALPHA >= max(clip.p, epochs.p)
+    assert epochs.mean < clip.mean < 0
+    text = (
+        f"Without the critic, gold changes by {within(critic)}. With the critic but λ = 1, so that "
+        f"GAE looks all the way to the score, it changes by {within(far)}. Both are within the "
+        f"noise. Without the clip, gold falls by {within(_size(clip))}; with eight epochs per "
+        f"batch in place of two, leaving out the clip lowers it by {within(_size(epochs))}."
+    )
+    return text, f"{stored('ablations').origin}; {_NOISE}"
+
+
 def _changes(gold: Interval, about: str, other: Interval) -> str:
     """What a change of PPO does to gold and to a share, in words."""
     parts = (
@@ -518,6 +535,7 @@ VALUES: dict[str, _Entry] = {
     "facts-study-verdict": facts_verdict,
     "early-stopping-verdict": early_stopping_verdict,
     "ablations-verdict": ablations_verdict,
+    "parts-verdict": parts_verdict,
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
     "curation-verdict": curation_verdict,
