@@ -26,9 +26,9 @@ TRL = "notebooks/05_practical_rlhf_with_trl/"
 NAMES = "notebooks/05b_trl_names_and_traps/"
 PAST = "notebooks/05c_past_this_machine/"
 SFT, RM, PPO = "guide/sft/", "guide/reward-model/", "guide/ppo/"
-CRITIC = "repair-1-grade-against-expectation"
-GAE = "repair-2-find-the-word-that-earned-it"
-CLIPPING = "repair-3-take-small-steps"
+CRITIC = "repair-1-a-baseline-and-a-critic"
+GAE = "repair-2-gae-an-advantage-for-each-token"
+CLIPPING = "repair-3-the-clip"
 
 # The question, the page that must come first, and the section that Enter must open, if one is meant
 QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
