@@ -141,7 +141,7 @@ def rl_step(figure: Figure, table: Table) -> Pairs:
     scale = before[0] / table["before"][0]
     yield [length / scale for length in before], table["before"]
     yield [length / scale for length in after], table["after"]
-    yield from in_words(figure, Table.of("", "", "a", [[number(r)] for r in table["reward"]]))
+    yield from in_words(Table.of("", "", "a", [[number(r)] for r in table["reward"]]), figure)
 
 
 @compares("ppo-advantages")
@@ -155,13 +155,13 @@ def ppo_advantages(figure: Figure, table: Table) -> Pairs:
 @compares("ppo-loop")
 def ppo_loop(figure: Figure, table: Table) -> Pairs:
     rows = [[number(cell)] for cell in table.rows[0][4:] if cell != table["β"][0]]
-    yield from in_words(figure, Table.of("", "", "a", rows))
+    yield from in_words(Table.of("", "", "a", rows), figure)
 
 
 @compares("text-to-score")
 def text_to_score(figure: Figure, table: Table) -> Pairs:
     prompt, response, *_, score = table.rows[0]
-    yield from in_words(figure, Table.of("", "", "abc", [(prompt, response, number(score))]))
+    yield from in_words(Table.of("", "", "abc", [(prompt, response, number(score))]), figure)
 
 
 def over_iterations(axes: Axes, table: Table, name: str) -> Pairs:

@@ -370,8 +370,8 @@ apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 #
 # Suppose that you like short answers. Here is a file in which the shorter of two answers was always
 # chosen, one comparison a line. `python -m rlhf_explained train --preferences FILE`
-# [takes it as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences), and with a space before
-# each answer so does TRL:
+# [takes it as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences), and with a
+# space before each answer so does TRL:
 
 # %%
 mine = work / "mine.jsonl"
