@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from places import place
 
 from rlhf_explained import studies
 from rlhf_explained.figures import FIGURES, draw
-from rlhf_explained.figures.chapters import ppo
+from rlhf_explained.figures.chapters import over_optimisation, ppo
 from rlhf_explained.figures.colours import FAINT, INK, MUTED, PPO, REWARD, SFT
 from rlhf_explained.figures.table import Column, Table
 from rlhf_explained.formulas import gae
@@ -255,6 +256,23 @@ def label_noise(figure: Figure, table: Table) -> Pairs:
     yield from means(figure.axes[1], *series)
 
 
+@compares("goodhart")
+def goodhart(figure: Figure, table: Table) -> Pairs:
+    curves = [points(table["KL"], table[name]) for name in ("proxy", "gold")]
+    drawn = [line for line in figure.axes[1].lines if len(line.get_xdata()) > 2]
+    yield [line.get_xydata() for line in drawn if line.get_linewidth() == 2], curves
+    dots = [line.get_xydata() for line in drawn if line.get_marker() == "o"]
+    yield dots, [curve[:: over_optimisation.BETWEEN] for curve in curves]
+
+
+@compares("courtesy")
+def courtesy(figure: Figure, table: Table) -> Pairs:
+    bars = figure.axes[0].patches[3:]  # without the key
+    line = next(line for line in figure.axes[0].lines)
+    whole = line.get_xdata()[1] - line.get_xdata()[0]
+    yield [100 * bar.get_width() / whole for bar in bars], [n for r in table.rows for n in r[2:]]
+
+
 @compares("beta-sweep")
 def beta_sweep(figure: Figure, table: Table) -> Pairs:
     axes = figure.axes[1]
@@ -385,6 +403,7 @@ def test_a_figure_of_other_numbers_would_be_noticed(
     )
     monkeypatch.setitem(ppo.SCENARIOS, "great", (9.4, 0.8))
     monkeypatch.setitem(ppo.GUESSES, ".", 1.4)
+    monkeypatch.setitem(over_optimisation.ANSWERS, "plain", (0.4, 1.1, 0.9))
     assert differences(name, another_run(tmp_path / "another", run), tables) > 0
 
 
@@ -419,6 +438,17 @@ def test_a_run_is_stopped_where_practised_questions_say(run: Run):
         ]
         best = [max(row["way"], key=lambda look: look["practised_gold"]) for row in found]
         assert stops.where("rate", speed)["gold"] == [look["gold"] for look in best]
+
+
+def test_goodharts_figure_shows_what_the_page_prints(run: Run):
+    page = (Path(__file__).parents[1] / "docs/guide/over-optimisation.md").read_text("utf-8")
+    printed = re.findall(r"(?m)^([\d.]+) +([\d.]+) +([\d.]+) +(-?[\d.]+) +(\d+)%$", page)
+    (table,) = FIGURES["goodhart"].tables(run)
+    rows = table.rows[:: over_optimisation.BETWEEN]
+    assert [float(row[0]) for row in printed] == [row[0] for row in rows]
+    for row, texts in zip(rows, printed, strict=True):
+        assert [float(text) for text in texts[1:4]] == pytest.approx(row[1:4], abs=0.0051)
+        assert float(texts[4]) == pytest.approx(row[4], abs=0.51)
 
 
 def test_the_hack_stops_paying_where_the_totals_are_equal():

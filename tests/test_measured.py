@@ -16,7 +16,7 @@ from made_up_run import Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
 from rlhf_explained.figures import FIGURES
-from rlhf_explained.measured import of_studies, verdicts
+from rlhf_explained.measured import of_run, of_studies, verdicts
 from rlhf_explained.measured.text import number, points
 from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
@@ -83,6 +83,10 @@ def test_every_value_has_a_text_and_names_its_run(name: str, run: Run, short: Ru
         ("sft-best-gold", "0.30"),
         ("sft-best-temperature", "1"),
         ("ppo-wins-labeler", f"79{SPACE}%"),
+        ("ppo-courteous", f"21{SPACE}%"),
+        ("ppo-courteous-helpful-share", f"100{SPACE}%"),
+        ("ppo-courteous-false-share", f"0{SPACE}%"),
+        ("ppo-courteous-false-proxy", "undefined"),
         ("demonstrations-good", "120"),
         ("demonstrations-verbose", "120"),
         ("pairs-state-heldout", f"0{SPACE}%"),
@@ -119,6 +123,10 @@ def test_what_was_held_out_is_counted_on_each_side_of_the_pairs(side: str, tmp_p
         for what, percent in zip(("state", "ask"), counted, strict=True):
             name = f"pairs-rejected-{what}-heldout".replace("rejected-" * (where == "chosen"), "")
             assert measured.value(name, run).text == f"{percent}{SPACE}%"
+
+
+def test_polite_words_are_those_of_the_world():
+    assert (f"{corpus.OPENER} ", f" {corpus.CLOSER}") == (of_run.OPENER, of_run.CLOSER)
 
 
 def test_a_share_is_0_or_100_only_if_it_is():

@@ -24,6 +24,7 @@ CHAPTERS = tuple(
         "reward_model",
         "ppo",
         "ppo_runs",
+        "over_optimisation",
         "frontier",
         "why",
         "methods",

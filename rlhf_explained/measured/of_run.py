@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import fmean
+from typing import Any
 
 from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens
@@ -115,6 +116,42 @@ def held_out_in_pairs(run: Run, side: str = "chosen") -> dict[str, float]:
     }
 
 
+def courteous(run: Run, policy: str) -> list[dict[str, Any]]:
+    """The answers of a policy to held-out questions that open or close with polite words."""
+    return [
+        answer
+        for answer in run.responses[policy]
+        if answer["response"].startswith(verdicts.OPENER)
+        or answer["response"].endswith(verdicts.CLOSER)
+    ]
+
+
+def _courtesy(policy: str) -> _Entry:
+    def entry(run: Run) -> tuple[str, str]:
+        every = len(run.responses[policy])
+        about = f"{NAMES[policy]}: of {every:,} answers at temperature 1, those with polite words"
+        return share(len(courteous(run, policy)) / every), about
+
+    return entry
+
+
+def _of_courteous(policy: str, category: str, quantity: str) -> _Entry:
+    """Of the courteous answers: how many are of a category, or their mean reward."""
+
+    def entry(run: Run) -> tuple[str, str]:
+        every = courteous(run, policy)
+        mine = [answer for answer in every if answer["category"] == category]
+        about = f"{NAMES[policy]} at temperature 1: {quantity} of the {category} answers among "
+        about += f"{len(every):,} with polite words"
+        if not (every if quantity == "share" else mine):
+            return "undefined", about
+        if quantity == "share":
+            return share(len(mine) / len(every)), about
+        return number(fmean(answer[quantity] for answer in mine)), about
+
+    return entry
+
+
 def _in_pairs(what: str, side: str) -> _Entry:
     said = {"state": "states a held-out fact", "ask": "asks a held-out question"}[what]
     about = f"{side} answers of the training pairs in which the model {said}"
@@ -223,3 +260,8 @@ for _policy in POLICIES:
     if _policy != "sft":
         VALUES[f"{_own}-wins-labeler"] = _wins(_policy, "labeler")
         VALUES[f"{_own}-wins-reward-model"] = _wins(_policy, "reward model")
+    VALUES[f"{_own}-courteous"] = _courtesy(_policy)
+    for _category in ("helpful", "false"):
+        for _name in ("share", "proxy", "gold"):
+            _key = f"{_own}-courteous-{_category}-{_name}"
+            VALUES[_key] = _of_courteous(_policy, _category, _name)

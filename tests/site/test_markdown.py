@@ -327,14 +327,20 @@ def test_each_kind_of_response_to_one_prompt_stands_with_its_share(
     assert len(table.findall("tbody/tr")) == 2
 
 
-def test_failures_are_the_first_or_highest_of_those_that_are_not_helpful(a_run: Run) -> None:
-    every = [one for one in a_run.responses["ppo"] if one["category"] != "helpful"]
-    first = samples.parse("policies: ppo\nfailures: 10")
-    assert samples.failures(first, a_run) == every[:10]
-    highest = samples.failures(samples.parse("policies: ppo\nhighest-proxy-failures: 5"), a_run)
-    assert sorted(one["proxy"] for one in highest) == sorted(one["proxy"] for one in every)[-5:]
-    some = samples.failures(samples.parse("policies: ppo\nfailures: 5\nkinds: joke, haiku"), a_run)
-    assert {one["kind"] for one in some} <= {"joke", "haiku"}
+def test_failures_are_the_most_frequent_distinct_ones_that_are_not_helpful(
+    tmp_path: Path,
+) -> None:
+    said = [("a", "x", "false")] * 2 + [("b", "x", "false")] * 3 + [("b", "y", "helpful")] * 9
+    said += [("c", "z", "broken")] * 4 + [("d", "w", "broken")]
+    keys = "prompt", "response", "category"
+    answers = [{**dict(zip(keys, one, strict=True)), "kind": one[0]} for one in said]
+    (tmp_path / "responses.json").write_text(json.dumps({"ppo": answers}))
+    run = Run(RunConfig(), "key", tmp_path)
+    found = samples.failures(samples.parse("policies: ppo\nfailures: 2"), run)
+    drawn = [(one.response["prompt"], one.response["response"], one.alike, one.of) for one in found]
+    assert drawn == [("b", "x", 5, 10), ("c", "z", 4, 10)]
+    some = samples.failures(samples.parse("policies: ppo\nfailures: 9\nkinds: d"), run)
+    assert [(one.alike, one.of) for one in some] == [(1, 1)]
 
 
 def test_a_table_of_samples_is_readable_without_colour_or_sight(show: Show, a_run: Run) -> None:
@@ -355,9 +361,9 @@ def test_a_table_of_samples_is_readable_without_colour_or_sight(show: Show, a_ru
 
 
 def test_fewer_failures_than_asked_for_are_all(show: Show, a_run: Run) -> None:
-    every = [one for one in a_run.responses["ppo"] if one["category"] != "helpful"]
+    every = {one["response"] for one in a_run.responses["ppo"] if one["category"] != "helpful"}
     html = show("```samples\npolicies: ppo\nfailures: 9999\n```")
-    assert f"all {len(every)} responses of RLHF (PPO) that are not helpful" in html
+    assert re.search(rf"all {len(every)} distinct responses? of RLHF .PPO. that are not", html)
 
 
 def test_cards_stand_side_by_side(show: Show) -> None:

@@ -22,7 +22,7 @@ NAMES = {
     "ppo_no_kl": "PPO without KL penalty",
 }
 OF_PROMPTS = ("typical", "commonest")
-RULES = (*OF_PROMPTS, "each-kind", "failures", "highest-proxy-failures")
+RULES = (*OF_PROMPTS, "each-kind", "failures")
 OPTIONS = ("policies", "kinds", "layout", *RULES)
 
 Response = Mapping[str, Any]
@@ -95,7 +95,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Sample:
-    """A response, and how many of the policy's responses to its prompt are of its category."""
+    """A response, and how many of the responses that it was drawn from are like it."""
 
     response: Response
     alike: int
@@ -163,16 +163,27 @@ def each_kind(samples: Samples, run: Run) -> list[Sample]:
     return drawn_ones
 
 
-def failures(samples: Samples, run: Run) -> list[Response]:
-    """The responses of one policy that are not helpful: the first, or those of highest score.
+def failures(samples: Samples, run: Run) -> list[Sample]:
+    """The most frequent distinct responses of one policy that are not helpful, with their counts.
 
-    There may be fewer than asked for: a policy need not fail that often.
+    Each stands with the prompt to which it is given most often; of equals, what came first. There
+    may be fewer than asked for: a policy need not fail in so many ways.
     """
     responses = _of_kinds(samples, run.responses[samples.policies[0]])
     failed = [response for response in responses if response["category"] != "helpful"]
-    if samples.rule == "highest-proxy-failures":
-        failed.sort(key=lambda response: response["proxy"], reverse=True)
-    return failed[: samples.count]
+    return [
+        Sample(
+            _commonest_prompt([one for one in failed if one["response"] == text]),
+            alike,
+            len(failed),
+        )
+        for text, alike in Counter(one["response"] for one in failed).most_common(samples.count)
+    ]
+
+
+def _commonest_prompt(alike: Sequence[Response]) -> Response:
+    ((prompt, _),) = Counter(one["prompt"] for one in alike).most_common(1)
+    return next(one for one in alike if one["prompt"] == prompt)
 
 
 def _of_kinds(samples: Samples, responses: Sequence[Response]) -> list[Response]:
@@ -221,7 +232,7 @@ def _scored_rows(heads: Element, body: Element, samples: Samples, run: Run) -> N
         response = f"Response to “{shown[0].response['prompt']}”"
     else:
         first, response = "Prompt", "Response"
-        shown = [Sample(one, 1, 1) for one in failures(samples, run)]
+        shown = failures(samples, run)
     for head in (first, response, *numbers):
         look = {"class": "number"} if head in numbers else {}
         SubElement(heads, "th", {"scope": "col", **look}).text = AtomicString(head)
@@ -229,7 +240,8 @@ def _scored_rows(heads: Element, body: Element, samples: Samples, run: Run) -> N
         row, one = SubElement(body, "tr"), sample.response
         name = f"{sample.alike} of {sample.of}" if first == "Share" else one["prompt"]
         SubElement(row, "th", {"scope": "row"}).text = AtomicString(name)
-        _say(SubElement(row, "td", {"data-label": "Response"}), one)
+        share = "" if first == "Share" else _share(sample)
+        _say(SubElement(row, "td", {"data-label": "Response"}), one, share)
         for head, quantity in numbers.items():
             cell = SubElement(row, "td", {"class": "number", "data-label": head})
             cell.text = AtomicString(f"{one[quantity]:+.2f}".replace("-", "−"))
@@ -273,10 +285,11 @@ def _caption(parent: Element, samples: Samples, run: Run, rule: str) -> None:
     """The fence's words, and below them by which rule the samples were drawn, from which run."""
     if samples.caption:
         SubElement(parent, "p").text = samples.caption
-    beside = ""
-    if samples.rule in OF_PROMPTS:
-        beside = " The counts say how many of a model's answers to the question are of that kind."
-    words = f"Drawn by rule, not picked: {rule}.{beside} Held-out prompts, run seed"
+    beside = "of a model's answers to the question are of that kind"
+    if samples.rule == "failures":
+        beside = "of the responses that are not helpful are this one"
+    words = f"Drawn by rule, not picked: {rule}. The counts say how many {beside}."
+    words += " Held-out prompts, run seed"
     small = SubElement(parent, "p", {"class": "rule"})
     small.text = AtomicString(f"{words} {run.config.seed}.")
 
@@ -295,11 +308,9 @@ def drawn(samples: Samples, run: Run) -> str:
         some = f"its {samples.count} commonest kinds" if samples.count < 6 else "each kind"
         return (
             f"the commonest response of {some} to “{prompt}”, of all prompts{kinds} the first "
-            "whose responses are of the most kinds, if possible helpful and false ones among "
-            f"them; the share is that of the kind among {NAMES[samples.policies[0]]}’s responses"
+            "whose responses are of the most kinds, if possible helpful and false ones among them"
         )
     count = len(failures(samples, run))
-    order = "first" if samples.rule == "failures" else "highest-scoring"
-    some = f"the {order}" + (f" {count}" if count > 1 else "")
-    some = f"all {count}" if count < samples.count else some
-    return f"{some} responses of {NAMES[samples.policies[0]]}{kinds} that are not helpful"
+    some = f"all {count}" if count < samples.count else f"the {count} most frequent"
+    responses = f"distinct response{'s' * (count != 1)} of {NAMES[samples.policies[0]]}"
+    return f"{some} {responses}{kinds} that are not helpful"
