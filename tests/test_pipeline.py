@@ -18,6 +18,7 @@ from made_up_run import made_up_run
 
 from rlhf_explained import pipeline
 from rlhf_explained.__main__ import main
+from rlhf_explained.measured.of_run import courteous
 from rlhf_explained.names import POLICIES, STAGES
 from rlhf_explained.pipeline import Run, RunConfig, run
 
@@ -275,6 +276,20 @@ def test_pairs_hardly_ever_state_what_the_exam_asks() -> None:
 
 def test_the_sites_own_run_tells_the_story() -> None:
     check_story(run().summary())
+
+
+def test_practice_finds_courtesy_and_the_judge_cannot_see_facts() -> None:
+    site, kinds = run(), ("helpful", "false")
+    polite = {policy: courteous(site, policy) for policy in site.responses}
+    shares = [len(polite[p]) / len(site.responses[p]) for p in ("sft", "ppo", "ppo_no_kl")]
+    assert shares == sorted(shares)
+    false = [fmean(a["category"] == "false" for a in polite[p]) for p in ("ppo", "ppo_no_kl")]
+    assert false[1] > 1.5 * false[0]
+    apart = {}
+    for reward in ("proxy", "gold"):
+        means = [fmean(a[reward] for a in polite["ppo_no_kl"] if a["category"] == k) for k in kinds]
+        apart[reward] = means[0] - means[1]
+    assert abs(apart["proxy"]) < 0.25 * apart["gold"]
 
 
 @pytest.mark.soak
