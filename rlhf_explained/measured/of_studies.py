@@ -184,7 +184,9 @@ def methods_verdict() -> tuple[str, str]:
     gaps = leads()
     against = partial(_against, gaps)
     assert gaps["rloo"].mean == min(0, *(gaps[name].mean for name in ("dpo", "grpo", "rloo")))
-    assert gaps["rloo"].p > ALPHA
+    above = {name for name, gap in gaps.items() if gap.p <= ALPHA}
+    assert above == {"sft_1.0", "sft_best", "dpo", "grpo", "ppo_no_kl"}
+    assert all(gaps[name].mean > 0 for name in above)
     greedy = (f"greedy/{name}" for name in CURATED)
     text = (
         f"In gold reward at temperature 1, PPO is {against('sft_1.0', 'sft_best')}. As for what is "
@@ -194,6 +196,39 @@ def methods_verdict() -> tuple[str, str]:
         f"has the most, {number(-gaps['rloo'].mean)} above PPO, which is not beyond the noise."
     )
     return text, f"gold, {stored('methods').origin}; {_NOISE}"
+
+
+def best_of_16_verdict() -> tuple[str, str]:
+    """Has best-of-16 more of the judge's score than PPO, and no less gold, as no hack has?"""
+    proxy, gold = (
+        {name: method(name, of) for name in ("best_of_16", "ppo", "ppo_no_kl")}
+        for of in ("proxy", "gold")
+    )
+    gaps = corrected(
+        {
+            "score": _gap(proxy["best_of_16"], proxy["ppo"]),
+            "gold": _gap(gold["best_of_16"], gold["ppo"]),
+            "hack": _gap(gold["ppo_no_kl"], gold["ppo"]),
+        }
+    )
+    assert max(gaps["score"].p, gaps["hack"].p) <= ALPHA < gaps["gold"].p
+    assert gaps["hack"].mean < 0 < gaps["score"].mean
+    text = (
+        f"Best of 16 has a score of {number(fmean(proxy['best_of_16']))}, above PPO’s "
+        f"{number(fmean(proxy['ppo']))}, and its gold is not told apart from PPO’s. PPO without "
+        f"the penalty has a score of {number(fmean(proxy['ppo_no_kl']))} and a gold reward of "
+        f"{number(fmean(gold['ppo_no_kl']))}."
+    )
+    return text, f"{stored('methods').origin}; {_NOISE}"
+
+
+def frontier_share(setting: str) -> tuple[str, str]:
+    """The reward that a method gains in the exact worlds, of the most at its KL."""
+    results = stored("frontier")
+    found = (results.values(setting, quantity) for quantity in ("gained", "most"))
+    shares = Interval.of([gained / most for gained, most in zip(*found, strict=True)])
+    about = "share of the frontier's reward at the same KL"
+    return within(shares, share), f"{setting}: {about}, mean of {results.origin}, 95 % interval"
 
 
 def facts_verdict() -> tuple[str, str]:
@@ -234,6 +269,9 @@ def shortcuts_verdict() -> tuple[str, str]:
             if f"{name}_{at}" in results.config  # the likeliest of several needs several
         }
     )
+    polite = found["0.0", "sft_dressed"]
+    assert polite.p <= ALPHA
+    assert polite.mean < 0
     text = []
     for at in ppo:
         mine = {name: gap for (where, name), gap in found.items() if where == at}
@@ -531,6 +569,7 @@ def _named(*parts: str) -> str:
 
 VALUES: dict[str, _Entry] = {
     "methods-verdict": methods_verdict,
+    "best-of-16-verdict": best_of_16_verdict,
     "shortcuts-verdict": shortcuts_verdict,
     "facts-study-verdict": facts_verdict,
     "early-stopping-verdict": early_stopping_verdict,
@@ -539,6 +578,10 @@ VALUES: dict[str, _Entry] = {
     "critic-verdict": critic_verdict,
     "mix-verdict": mix_verdict,
     "curation-verdict": curation_verdict,
+}
+VALUES |= {
+    _named("frontier", setting): partial(frontier_share, setting)
+    for setting in ("ppo", "group", "dpo", "grpo", "grpo_no_std", "ratio_k3", "k2")
 }
 VALUES |= {f"rules-{name}": partial(rule_gap, name) for name in RULE_GAPS}
 VALUES |= {
