@@ -290,6 +290,8 @@ def test_practice_finds_courtesy_and_the_judge_cannot_see_facts() -> None:
         means = [fmean(a[reward] for a in polite["ppo_no_kl"] if a["category"] == k) for k in kinds]
         apart[reward] = means[0] - means[1]
     assert abs(apart["proxy"]) < 0.25 * apart["gold"]
+    plain, hard = (site.reward_model[f"{how}_negative_accuracy"] for how in ("plain", "hard"))
+    assert hard < 0.4 < plain < 0.6
 
 
 @pytest.mark.soak

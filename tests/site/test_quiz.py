@@ -11,7 +11,16 @@ from tests.site.conftest import ROOT, Show, Visit
 
 QUIZ = "guide/quiz/"
 COUNT = len(re.findall(r'(?m)^\?\?\? question "\d+\.', (ROOT / "docs/guide/quiz.md").read_text()))
-TWO = '??? question "1. Why?"\n\n    Because *so*.\n\n??? question "2. How?"\n\n    Thus.\n'
+CHOICES = """
+    ??? wrong "Not *that*."
+
+        It is false.
+
+    ??? right "So."
+
+        Because *so*.
+"""
+TWO = f'??? question "1. Why?"\n{CHOICES}\n??? question "2. How?"\n{CHOICES}'
 ONE_AT_A_TIME = "One at a time"
 
 
@@ -29,7 +38,9 @@ def test_numbered_questions_become_a_quiz(show: Show) -> None:
     assert questions is not None
     tags = "legend label details label label details"
     assert [child.tag for child in questions] == tags.split()
-    assert questions.findtext("details/p/em") == "so"
+    reasons = ["".join(reason.itertext()) for reason in questions.findall("details/details/p")]
+    assert reasons == 2 * ["Not this one. It is false.", "Right. Because so."]
+    assert [text.text for text in questions.findall("details/p")] == 2 * ["Choose one and open it:"]
     (following,) = (label for label in questions if label.get("class") == "next")
     assert questions.findtext(f"label/input[@id='{following.get('for')}']/../span") == "2"
     assert page.find(".//details[@open]") is None
@@ -42,12 +53,22 @@ def test_other_questions_stay_as_they_are(show: Show) -> None:
     assert [child.tag for child in shape(show(others))] == ["details", "details"]
 
 
+@pytest.mark.parametrize("right", [0, 2])
+def test_a_question_without_exactly_one_right_choice_is_a_fault(
+    right: int, show: Show, page: Path, caplog
+) -> None:
+    text = TWO.replace("??? right", "??? wrong") if not right else TWO.replace("wrong", "right")
+    assert shape(show(text)).find("div[@class='fault']") is not None
+    (message,) = caplog.messages
+    assert message.startswith(f"{page}:1: question '1. Why?' has {right} right choices")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "found"),
     [
-        (TWO.replace("2.", "3."), 5, "'3. How?'"),
+        (TWO.replace("2.", "3."), 11, "'3. How?'"),
         (TWO.replace("1.", "2.").replace("2. How", "1. How"), 1, "'2. Why?'"),
-        (TWO.replace('\n??? question "2', '\nBetween.\n\n??? question "2'), 5, "'Between.'"),
+        (TWO.replace('\n??? question "2', '\nBetween.\n\n??? question "2'), 11, "'Between.'"),
     ],
 )
 def test_questions_out_of_order_are_a_fault(
@@ -64,7 +85,7 @@ def test_questions_out_of_order_are_a_fault(
 
 def shown(page: Page) -> list[str]:
     """The numbers of the questions that can be seen."""
-    questions = page.locator(".quiz summary").all()
+    questions = page.locator(".questions > details > summary").all()
     return [one.inner_text().split(".")[0] for one in questions if one.is_visible()]
 
 
@@ -80,10 +101,15 @@ def test_all_questions_or_one(scripts: bool, visit: Visit) -> None:
         assert shown(page) == ["4"]
         page.get_by_text("Next question").locator("visible=true").click()
         assert shown(page) == ["5"]
-        answer = page.locator(".quiz details:visible p").first
-        assert not answer.is_visible()
+        choice = page.locator(".questions > details:visible > details").first
+        assert not choice.is_visible()
         page.locator(".quiz summary:visible").click()
-        assert answer.is_visible()
+        assert choice.is_visible()
+        reason = choice.locator("p").first
+        assert not reason.is_visible()
+        choice.locator("summary").click()
+        assert reason.is_visible()
+        assert reason.locator("strong").first.inner_text() in ("Right.", "Not this one.")
         page.get_by_label(f"Question {COUNT} of {COUNT}").check(force=True)
         assert page.get_by_text("Next question").locator("visible=true").count() == 0
         page.get_by_label("All questions").check()
@@ -140,8 +166,8 @@ def test_it_prints_whole(scripts: bool, visit: Visit) -> None:
         page.get_by_label(ONE_AT_A_TIME).check()
         page.emulate_media(media="print")
         assert len(shown(page)) == COUNT
-        answers = page.locator(".quiz details > summary + *").all()
+        answers = page.locator(".quiz details details > summary + *").all()
         heights = [answer.bounding_box() for answer in answers]
-        assert len(heights) == COUNT
+        assert len(heights) >= 3 * COUNT
         assert all(box and box["height"] > 10 for box in heights)
         assert not page.locator(".quiz label:visible").count()

@@ -4,10 +4,17 @@ A question is written as any hidden answer, and its number makes it one of a qui
 
     ??? question "1. What problem does RLHF solve?"
 
-        Pretrained language models …
+        ??? wrong "They know too little."
 
-Radio buttons before the questions choose what the stylesheet shows. They belong to a form that
-says `autocomplete="off"`, so that no browser brings back a choice when the page is loaded again.
+            They have read a great deal.
+
+        ??? right "They do not know what people want."
+
+            Pretrained language models …
+
+Its choices are hidden answers, too. Who opens one reads first whether it is the right one. Radio
+buttons before the questions choose what the stylesheet shows. They belong to a form that says
+`autocomplete="off"`, so that no browser brings back a choice when the page is loaded again.
 Without the stylesheet all questions stand below each other.
 """
 
@@ -37,6 +44,9 @@ class Quiz(Treeprocessor):
                 root.append(_out_of_order(question, place))
                 return
         for question in questions:
+            if (found := _choices(question)) != 1:
+                root.append(_not_one(question, found))
+                return
             root.remove(question)
         root.insert(places[0], _quiz(questions))
 
@@ -54,6 +64,32 @@ def _out_of_order(element: Element, place: int) -> Element:
     found = f"{words!r}" if words else f"<{element.tag}>"
     what = f"question {place} of the quiz should stand here, not {found}: number them in order, "
     return faults.element("div", f"{what}with nothing in between", re.escape(words))
+
+
+def _choices(question: Element) -> int:
+    """Begin what stands under each choice with whether it is right, and count the right ones."""
+    kinds = {choice: choice.get("class", "").split() for choice in question.findall("details")}
+    choices = [choice for choice, kind in kinds.items() if {"right", "wrong"} & {*kind}]
+    for choice in choices:
+        reason = choice.find("p")
+        if reason is None:
+            reason = Element("p")
+            choice.insert(1, reason)
+        verdict = Element("strong")
+        verdict.text = "Right." if "right" in kinds[choice] else "Not this one."
+        verdict.tail, reason.text = f" {reason.text or ''}", ""
+        reason.insert(0, verdict)
+    if choices:
+        asked = Element("p", {"class": "choose", **_APART})
+        asked.text = "Choose one and open it:"
+        question.insert(list(question).index(choices[0]), asked)
+    return sum("right" in kinds[choice] for choice in choices)
+
+
+def _not_one(question: Element, found: int) -> Element:
+    words = (question.findtext("summary") or "").strip()
+    what = f"question {words!r} has {found} right choices: write one `??? right` in it, and "
+    return faults.element("div", f"{what}`??? wrong` for the others", re.escape(words))
 
 
 def _quiz(questions: list[Element]) -> Element:

@@ -25,8 +25,8 @@ from rlhf_explained.site import faults
 
 # What boxes are called: by the stylesheet, then by the theme.
 BOXES = (
-    *("learn", "words", "solution", "question", "note", "abstract", "info", "tip", "success"),
-    *("warning", "failure", "danger", "bug", "example", "quote"),
+    *("learn", "words", "solution", "question", "right", "wrong", "note", "abstract", "info"),
+    *("tip", "success", "warning", "failure", "danger", "bug", "example", "quote"),
 )
 _LIKE_LATIN = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο\u0400-\u052f\uff21-\uff5a"  # Greek, Cyrillic, of double width
 _LATER = "3[2-9]|[4-9][0-9]|30(?= Feb)|31(?= (?:Feb|Apr|Jun|Sep|Nov))"  # than any last day
