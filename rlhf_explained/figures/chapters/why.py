@@ -1,4 +1,4 @@
-"""Why RLHF works: comparing is cheaper than writing, as an idea and in published numbers."""
+"""Why RLHF works: what writing and comparing take, and how much of each has been collected."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from rlhf_explained.pipeline import Run
 INSTRUCTGPT = {"demonstrations": 12_725, "ranked prompts": 33_207}
 ANSWERS = (4, 9)  # fewest and most that InstructGPT's labelers ranked of a prompt
 LLAMA_2 = {"demonstrations": 27_540, "comparisons": 1_418_091}
+# WebGPT, Nakano et al. 2021; clips of a game or a simulated robot, Christiano et al. 2017.
+TIMES = {
+    "write": (("about 15 minutes", "to write an answer", "with sources"),),
+    "compare": (
+        ("about 10 minutes", "to compare two of these"),
+        ("3–5 seconds", "for two short clips"),
+    ),
+}
 
 
 def collected(run: Run) -> Table:
@@ -35,47 +43,45 @@ def collected(run: Run) -> Table:
 @figure(
     "demonstrations-preferences",
     numbers=collected,
-    illustrative=True,
-    alt="Demonstrations beside preferences. Illustrative: 5–10 minutes to write an answer, 30 "
-    "seconds to compare two. Published: InstructGPT used 12,725 SFT prompts and 33,207 "
+    alt="Demonstrations beside preferences. It took about 15 minutes to write an answer with "
+    "sources and about 10 to compare two of these; to compare two short clips took 3–5 seconds. "
+    "InstructGPT used 12,725 SFT prompts and 33,207 "
     "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
     "demonstrations and 1,418,091 comparisons.",
 )
 def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
     """The two kinds of human data: what one item costs, and how many have been collected."""
-    figure, axes = draw.page(460)
+    figure, axes = draw.page(472)
     half = draw.WIDTH / 2
     small: draw.Manner = {"size": draw.SMALL}
     cards = (
         (4.0, SFT, "Demonstrations", "“Write the perfect", "answer”"),
         (half + 4, REWARD, "Preferences", "“Which response", "is better?”"),
     )
-    costs = (
-        ("an expert writes it", "5–10 minutes each", "$$$ · hard to scale"),
-        ("a person compares", "30 seconds each", "$ · scales easily"),
-    )
-    invented = ("illustrative", {**small, "colour": MUTED, "style": "italic"})
-    for (left, colour, title, *saying), (work, *cost) in zip(cards, costs, strict=True):
+    for (left, colour, title, *saying), times in zip(cards, TIMES.values(), strict=True):
         centre, bold = left + (half - 8) / 2, {"bold": True}
         draw.words(axes, centre, 16, title, colour, size=draw.TITLE, bold=True, ha="center")
         for place, line in enumerate(saying):
             draw.words(axes, centre, 34 + 15 * place, line, style="italic", ha="center")
-        frame, lines = (left, 60, half - 8, 92), ((work, bold), *cost, invented)
-        draw.box(axes, frame, colour, *lines, gap=20, linestyle=DASHED if colour == REWARD else "-")
+        lines = [
+            (text, bold if not at else small) for time in times for at, text in enumerate(time)
+        ]
+        edge = DASHED if colour == REWARD else "-"
+        draw.box(axes, (left, 60, half - 8, 104), colour, *lines, gap=20, linestyle=edge)
 
-    draw.words(axes, 4, 186, "How many were collected", size=draw.TITLE, bold=True)
+    draw.words(axes, 4, 198, "How many were collected", size=draw.TITLE, bold=True)
     left, right, low, high = 116.0, draw.WIDTH - 8, 2.0, 7.0
 
     def x(count: draw.Real) -> float:
         return left + (right - left) * (log10(count) - low) / (high - low)
 
     for exponent in range(2, 8):
-        axes.plot([x(10**exponent)] * 2, [196, 404], color=FAINT, linewidth=0.8)
+        axes.plot([x(10**exponent)] * 2, [208, 416], color=FAINT, linewidth=0.8)
     for count in (100, 10_000, 1_000_000):
-        draw.words(axes, x(count), 420, f"{count:,}", ha="center", **small)
-    draw.words(axes, right, 437, "items, logarithmic scale", MUTED, ha="right", **small)
+        draw.words(axes, x(count), 432, f"{count:,}", ha="center", **small)
+    draw.words(axes, right, 449, "items, logarithmic scale", MUTED, ha="right", **small)
 
-    y = 209.0
+    y = 221.0
     for name, rows in groupby(table.rows, key=lambda row: row[0]):
         draw.words(axes, 4, y, name, bold=True)
         for _, label, count, most in rows:
