@@ -92,7 +92,7 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("temperature", "reference/glossary/", "temperature"),
     ("dpo", METHODS, "learn-from-the-comparisons-alone"),
     ("grpo", METHODS, "grade-against-your-own-drafts"),
-    ("best of n", METHODS, "hand-in-the-best-draft"),
+    ("best of n", METHODS, ""),
     ("dpo vs ppo", METHODS, ""),
     ("grpo vs ppo", METHODS, ""),
     ("derive dpo", DPO, ""),
