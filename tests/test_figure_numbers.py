@@ -261,7 +261,7 @@ def goodhart(figure: Figure, table: Table) -> Pairs:
     curves = [points(table["KL"], table[name]) for name in ("proxy", "gold")]
     drawn = [line for line in figure.axes[1].lines if len(line.get_xdata()) > 2]
     yield [line.get_xydata() for line in drawn if line.get_linewidth() == 2], curves
-    dots = [line.get_xydata() for line in drawn if line.get_marker() == "o"]
+    dots = [line.get_xydata() for line in drawn if line.get_linewidth() == 0]
     yield dots, [curve[:: over_optimisation.BETWEEN] for curve in curves]
 
 

@@ -67,10 +67,11 @@ def goodhart(run: Run, table: Table) -> draw.Figure:
     figure, _ = draw.page(300)
     said = "Reward", "of the best policy", "KL from the SFT model, nats"
     axes = draw.panel(figure, (34, 24, draw.WIDTH - 84, 200), *said)
-    looks = {"proxy": (REWARD, DASHED), "gold": (PPO, "-")}
-    for name, (colour, dash) in looks.items():
+    looks = {"proxy": (REWARD, DASHED, "D"), "gold": (PPO, "-", "o")}
+    for name, (colour, dash, marker) in looks.items():
         draw.curve(axes, table["KL"], table[name], colour, dash)
-        axes.plot(table["KL"][::BETWEEN], table[name][::BETWEEN], "o", color=colour, markersize=5)
+        at_betas = table["KL"][::BETWEEN], table[name][::BETWEEN]
+        axes.plot(*at_betas, marker, color=colour, markersize=5, linewidth=0)
     draw.limits(axes, [0, table["KL"][-1]], table["proxy"] + table["gold"])
     axes.axhline(table["gold"][0], color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
     best = max(range(len(table.rows)), key=lambda row: table["gold"][row])
@@ -80,15 +81,15 @@ def goodhart(run: Run, table: Table) -> draw.Figure:
         labels.write(axes, line, at, (46, 19 - 13 * place), INK, xycoords="data", ha="left")
     start = table["KL"][-1], table["gold"][0]
     labels.write(axes, "gold at the start", start, (0, -12), MUTED, xycoords="data", ha="right")
-    ends = [(table[name][-1], name, colour) for name, (colour, _) in looks.items()]
+    ends = [(table[name][-1], name, colour) for name, (colour, *_) in looks.items()]
     labels.end_labels(axes, ends)
     draw.notes(
-        figure, "dots: the values of β in the output above", "answers and rewards illustrative"
+        figure, "marks: the values of β in the output above", "answers and rewards illustrative"
     )
     return figure
 
 
-PARTS = {"helpful": "courteous and helpful", "false": "courteous and false"}
+PARTS = ("helpful", "false")  # kinds of courteous answers that have a part of their own
 
 
 def courtesies(run: Run) -> Table:
