@@ -414,5 +414,5 @@ for name, answers in (("own", own), ("SFT's", start)):
 # 2. Compare a reward with its standard error before you call it flat.
 # 3. Every number in a log has a formula. If you do not know it, do not trust the number.
 #
-# **Next:** [When the score stops being the goal](../guide/over-optimisation.md): what the policy
+# **Next:** [Over-optimisation](../guide/over-optimisation.md): what the policy
 # without the penalty learned to say.
