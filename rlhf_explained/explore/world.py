@@ -1,0 +1,72 @@
+"""The world as a page can load it: words, questions, and what the labeler goes by.
+
+World and labeler need torch, which the site's process does not import: another process tells
+them, and the memo keeps what it said.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rlhf_explained import memo
+from rlhf_explained.pipeline import Run
+
+_ROOMS = ("world", "models")
+
+
+def world(run: Run) -> dict[str, Any]:
+    """What `World` in `js/engine.js` takes.
+
+    Args:
+        run: Whose models read the words; its report says how many heads they have.
+
+    Returns:
+        What JSON can hold: `words` by their tokens, `questions`, the words of courtesy, insult and
+        aside, and the labeler's numbers.
+    """
+    shape = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))["shape"]
+    return {**_told(), "heads": shape["heads"]}
+
+
+@cache
+def _told() -> dict[str, Any]:
+    source = memo.source_digest(memo.sources_of(Path(__file__), _ROOMS))
+    folder = memo.entry("worlds", memo.key(source=source), _ask)
+    return json.loads((folder / "world.json").read_text(encoding="utf-8"))
+
+
+def _ask(folder: Path) -> None:
+    """Let another process write the world down."""
+    command = [sys.executable, "-m", __name__]
+    told = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    (folder / "world.json").write_text(told.stdout, encoding="utf-8")
+
+
+def _tell() -> dict[str, Any]:
+    from rlhf_explained.world import corpus, labeler
+    from rlhf_explained.world.questions import KIND_SHARES, questions
+    from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
+
+    return {
+        "words": world_tokenizer().words,
+        "limit": RESPONSE_LIMIT,
+        "questions": [asdict(question) for question in questions()],
+        "shares": KIND_SHARES,
+        "opener": corpus.OPENER,
+        "closer": corpus.CLOSER,
+        "aside": corpus.ASIDE,
+        "insults": corpus.INSULTS,
+        "quality": labeler.QUALITY,
+        "courtesy": labeler.COURTESY,
+        "word_cost": labeler.WORD_COST,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(_tell()))
