@@ -13,7 +13,7 @@ import json
 import math
 from pathlib import Path
 
-from rlhf_explained.explore import cheat
+from rlhf_explained.explore import cheat, live
 from rlhf_explained.explore.fence import Fence, Kind
 from rlhf_explained.pipeline import Run
 
@@ -21,7 +21,7 @@ __all__ = ["FOLDER", "KINDS", "Fence", "Kind", "button", "files", "names"]
 
 FOLDER = "assets/explore"
 """Where the site publishes scripts and data."""
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND,)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND, live.ASK)}
 """All kinds by name."""
 _SCRIPTS = Path(__file__).parent / "js"
 
@@ -31,7 +31,9 @@ def _published(kind: Kind, run: Run) -> dict[str, bytes]:
     """What the press of a button loads, in order: a name that tells the content, and that."""
     parts = {name: (_SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in kind.scripts}
     for name, make in kind.data.items():
-        told = json.dumps(make(run), separators=(",", ":"), ensure_ascii=False)
+        told = make(run)
+        if not isinstance(told, str):
+            told = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
         parts[name] = f"explore.data.{name}={told}\n"
     every = {name: text.encode() for name, text in parts.items()}
     return {f"{n}.{hashlib.sha256(text).hexdigest()[:10]}.js": text for n, text in every.items()}

@@ -18,15 +18,17 @@ class Kind:
         button: What its button says, without the size.
         recorded: Makes the recorded result from a run and the fence's options: HTML with all its
             numbers, which stands on the page before the press, without scripts, in print and in
-            `llms.txt`. Raises a `ValueError` that names an option with a wrong value.
+            `llms.txt`. Raises a `ValueError` that names an option with a wrong value. None for the
+            answers that the `samples` fence shows by the same options.
         scripts: Names of files in `js/`, in the order in which they are loaded.
-        data: What the scripts find in `explore.data`, by name: anything that JSON can hold.
+        data: What the scripts find in `explore.data`, by name: anything that JSON can hold, or an
+            expression of JavaScript as text.
         options: Names that a fence may give.
     """
 
     name: str
     button: str
-    recorded: Callable[[Run, Mapping[str, str]], str]
+    recorded: Callable[[Run, Mapping[str, str]], str] | None
     scripts: tuple[str, ...]
     data: Mapping[str, Callable[[Run], Any]] = field(default_factory=dict)
     options: tuple[str, ...] = ()

@@ -24,14 +24,14 @@ def world(run: Run) -> dict[str, Any]:
     """What `World` in `js/engine.js` takes.
 
     Args:
-        run: Whose models read the words; its report says how many heads they have.
+        run: Whose models read the words: how many heads they have, and the price of KL.
 
     Returns:
         What JSON can hold: `words` by their tokens, `questions`, the words of courtesy, insult and
-        aside, and the labeler's numbers.
+        aside, the labeler's numbers, `heads`, `kl_coef`.
     """
     shape = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))["shape"]
-    return {**_told(), "heads": shape["heads"]}
+    return {**_told(), "heads": shape["heads"], "kl_coef": run.facts["kl_coef"]}
 
 
 @cache
@@ -43,17 +43,18 @@ def _told() -> dict[str, Any]:
 
 def _ask(folder: Path) -> None:
     """Let another process write the world down."""
-    command = [sys.executable, "-m", __name__]
+    command = [sys.executable, "-c", f"from {__name__} import tell; tell()"]
     told = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     (folder / "world.json").write_text(told.stdout, encoding="utf-8")
 
 
-def _tell() -> dict[str, Any]:
+def tell() -> None:
+    """Print the world as JSON."""
     from rlhf_explained.world import corpus, labeler
     from rlhf_explained.world.questions import KIND_SHARES, questions
     from rlhf_explained.world.tokenizer import RESPONSE_LIMIT, world_tokenizer
 
-    return {
+    told = {
         "words": world_tokenizer().words,
         "limit": RESPONSE_LIMIT,
         "questions": [asdict(question) for question in questions()],
@@ -67,6 +68,4 @@ def _tell() -> dict[str, Any]:
         "word_cost": labeler.WORD_COST,
     }
 
-
-if __name__ == "__main__":
-    print(json.dumps(_tell()))
+    print(json.dumps(told))

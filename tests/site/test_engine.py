@@ -310,8 +310,8 @@ def test_drawn_words_are_as_frequent_as_they_are_likely(evaluate: Evaluate) -> N
     for seed in range(10):
         first = evaluate(
             """([prompt, seed, count]) => {
-              const tree = new explore.Tree(2048), random = explore.randomness(seed)
-              const some = explore.sample(model("base"), tree, [prompt], count, random, { limit: 1 })
+              const tree = new explore.Tree(2048), random = explore.randomness(seed), limit = 1
+              const some = explore.sample(model("base"), tree, [prompt], count, random, { limit })
               return drain(some).map(answer => answer.tokens[0])
             }""",
             [prompt, seed, count // 10],

@@ -12,6 +12,7 @@ from rlhf_explained.site.shown_run import current_run
 from tests.site.conftest import PAGES, SITE, Visit, soup
 
 BOOT = SITE / "assets/javascripts/explore.js"
+CELLS = ":is(td, .response)"
 SHOWN = [
     (name, figure["id"])
     for name in PAGES
@@ -89,7 +90,7 @@ def test_without_scripts_the_recorded_result_stands_alone(
     name: str, figure: str, visit: Visit
 ) -> None:
     with visit(name, java_script_enabled=False) as page:
-        assert page.locator(f"#{figure} td").first.is_visible()
+        assert page.locator(f"#{figure} {CELLS}").first.is_visible()
         assert not page.locator(f"#{figure} > button").is_visible()
 
 
@@ -108,11 +109,13 @@ def test_the_place_of_the_button_is_kept(name: str, figure: str, visit: Visit) -
 def test_plain_text_and_the_whole_guide_have_the_numbers() -> None:
     text = (SITE / "llms-full.txt").read_text(encoding="utf-8")
     for name, figure in SHOWN:
-        cells = [[*cell.stripped_strings] for cell in soup(name).select(f"#{figure} td")]
+        cells = [[*cell.stripped_strings] for cell in soup(name).select(f"#{figure} {CELLS}")]
         assert cells
         assert all(one in text for some in cells for one in some)
         if name.startswith("guide/"):
-            (whole,) = soup("whole/").select(f'figure.explore[id$="--{figure}"]') or [None]
+            (whole,) = soup("whole/").select(
+                f'[id="{name.strip("/").replace("/", "-")}--{figure}"]'
+            ) or [None]
             assert whole is not None
-            assert [[*cell.stripped_strings] for cell in whole.select("td")] == cells
+            assert [[*cell.stripped_strings] for cell in whole.select(CELLS)] == cells
             assert not whole.button

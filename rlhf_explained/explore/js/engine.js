@@ -621,5 +621,5 @@ const drive = async (work, { stopped = () => false, slice = () => {} } = {}) => 
   }
 }
 
-Object.assign(explore, { unpacked, Tree, Model, randomness, sample, before, logRatio, rloo, bradleyTerry, World, drive })
+Object.assign(explore, { unpacked, Tree, Model, randomness, sample, before, logRatio, rloo, bradleyTerry, World, pause, drive })
 }

@@ -10,6 +10,7 @@ from markdown.util import AtomicString, HtmlStash
 from rlhf_explained import explore
 from rlhf_explained.pipeline import Run
 from rlhf_explained.site.faults import nearest
+from rlhf_explained.site.markdown import samples
 
 
 def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
@@ -37,17 +38,21 @@ def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
     for name in asked.options:
         if name not in kind.options:
             raise ValueError(f"{asked.kind} has no option {name!r}; {_options(name, kind.options)}")
-    recorded = kind.recorded(run, asked.options)
     figure = Element("figure", {"class": "explore", "id": f"explore-{number}"})
     box = SubElement(figure, "div", {"class": "recorded"})
-    box.text = AtomicString(stash.store(recorded))
+    if kind.recorded:
+        box.text = AtomicString(stash.store(kind.recorded(run, asked.options)))
+    else:  # with the caption, which is of the recorded answers
+        lines = "\n".join(f"{name}: {value}" for name, value in asked.options.items())
+        box.append(samples.element(samples.parse(f"{lines}\n\n{asked.caption}"), run))
     looks = {"class": "md-button md-button--primary", "type": "button", "hidden": ""}
     asks = {"name": kind.name, "value": " ".join(explore.names(kind, run))}
     SubElement(figure, "button", looks | asks).text = AtomicString(explore.button(kind, run))
     SubElement(figure, "div", {"role": "status"})
-    words = SubElement(figure, "figcaption")
-    for paragraph in filter(None, asked.caption.split("\n\n")):
-        SubElement(words, "p").text = paragraph.strip()
+    if kind.recorded:
+        words = SubElement(figure, "figcaption")
+        for paragraph in filter(None, asked.caption.split("\n\n")):
+            SubElement(words, "p").text = paragraph.strip()
     return figure
 
 

@@ -1,4 +1,4 @@
-// A press loads an explorable as scripts: in a folder a page may not fetch.
+// A press loads an explorable as scripts: a folder allows no fetch.
 window.explore = { at: document.currentScript.src, files: {}, data: {}, kinds: {} }
 
 explore.load = file => explore.files[file] ??= new Promise((loaded, fail) => {
@@ -16,7 +16,7 @@ for (const button of document.querySelectorAll(".explore > button")) {
     said.textContent = "Loading …"
     try {
       await Promise.all(button.value.split(" ").map(explore.load))
-      explore.kinds[button.name](button.parentNode)
+      await explore.kinds[button.name](button.parentNode)
       said.textContent = ""
       button.remove()
     } catch {
