@@ -21,7 +21,7 @@ __all__ = ["FOLDER", "KINDS", "Fence", "Kind", "button", "files", "names"]
 
 FOLDER = "assets/explore"
 """Where the site publishes scripts and data."""
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND, live.ASK)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND, live.ASK, live.TEACH)}
 """All kinds by name."""
 _SCRIPTS = Path(__file__).parent / "js"
 

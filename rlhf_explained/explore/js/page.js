@@ -75,6 +75,10 @@ const LOOK = `
 .md-typeset .live table:not([class]) :is(th, td) { padding: .15em .3em; border: 0; min-width: 0; text-align: start; vertical-align: middle; background: none; font-weight: 400; }
 .md-typeset .live table:not([class]) .chosen { font-weight: 700; }
 .md-typeset .live .bar { display: inline-block; height: .7em; background: var(--stage, var(--accent)); vertical-align: baseline; margin-inline-end: .3em; }
+.md-typeset .live .answers .choice { display: block; text-align: start; cursor: pointer; color: inherit; border-top: 4px solid var(--accent); }
+.live .numbers { overflow-x: auto; margin: 1em 0; }
+.md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }
+.live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem; }
 .md-typeset .live figure.chart { width: auto; max-width: none; margin: 1em 0; display: block; text-align: start; }
 .live .chart svg { width: 100%; height: auto; font-size: 12px; }
 .live .chart text { fill: var(--md-default-fg-color--light); }
