@@ -59,7 +59,7 @@ def measure(name: str, seed: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         hugging_face.save(hugging_face.exported(sft), folder)
         train = by_dpo if method == "dpo" else partial(by_sampling, judge=judge)
-        policy = train(CONFIGS[method], lesson, sft, folder=folder, luck=len(DRAWS) * seed + draw)
+        policy = train(CONFIGS[method], lesson, sft, folder=folder, luck=len(DRAWS) * seed + draw)  # pyright: ignore
     exam = result(lesson.examine(policy, sft, judge))
     return {quantity: exam[quantity] for quantity in ("gold", "proxy", "kl", "helpful")}
 

@@ -96,7 +96,8 @@ def _one_world(figure: draw.Figure, table: Table) -> None:
     names.append(("frontier", line[-4], (-34, 8), MUTED))
     for setting, (method, colour, marker) in METHODS.items():
         if not setting.startswith("best_of"):
-            _mark(axes, *zip(*points(method), strict=True), colour, marker)
+            xs, ys = zip(*points(method), strict=True)
+            _mark(axes, xs, ys, colour, marker)
     for text, (setting, away, colour) in NAMED.items():
         names.append((text, *points(METHODS[setting][0]), away, colour))
     for name in names:

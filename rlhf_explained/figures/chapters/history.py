@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rlhf_explained.figures import draw
 from rlhf_explained.figures.colours import ALIGNED, MUTED, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
@@ -71,8 +73,9 @@ def timeline(run: Run, table: Table) -> tuple[draw.Figure, ...]:
             mark, colour = looks[kind]
             line = top + gap * place
             if place:
-                far = {"linestyle": (0, (1, 2.5))} if year > before + 1 else {}
-                axes.plot([rail] * 2, [line - 4 - gap, line - 4], color=MUTED, linewidth=1.4, **far)
+                dashes: Any = (0, (1, 2.5)) if year > before + 1 else "-"
+                ends = [line - 4 - gap, line - 4]
+                axes.plot([rail] * 2, ends, color=MUTED, linewidth=1.4, linestyle=dashes)
             date = " ".join([*(MONTHS[number - 1] for number in month), str(year)])
             draw.words(axes, rail - 12, line, date, MUTED, ha="right", **small)
             axes.plot(rail, line - 4, mark, color=colour, markersize=8, zorder=3)

@@ -57,7 +57,8 @@ def sizes(run: Run) -> Table:
 def three_stages(run: Run, table: Table) -> draw.Figure:
     """Which networks there are, which of them learn in each stage, and from what."""
     demonstrations, pairs, rounds = (f"{count:,}" for count in table["how many"])
-    small, width, left, right = {"size": draw.SMALL}, 148.0, 4.0, 172.0
+    small: draw.Manner = {"size": draw.SMALL}
+    width, left, right = 148.0, 4.0, 172.0
     figure, axes = draw.page(428)
 
     def network(

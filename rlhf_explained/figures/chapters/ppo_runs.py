@@ -80,9 +80,9 @@ def curves(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     )
     best, _, lost = verdicts.turning_point(run)
     pages = []
-    for name, *said in panels:
+    for name, title, unit in panels:
         figure, page = draw.page(216, draw.THIRD)
-        axes = draw.panel(figure, (44, 38, 112, 116), *said, "iteration", room=22)
+        axes = draw.panel(figure, (44, 38, 112, 116), title, unit, "iteration", room=22)
         _both_runs(table, axes, name)
         if lost:
             at = best["iteration"]
@@ -176,12 +176,12 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> tuple
     for speed, part, named in VIEWS:
         figure, _ = draw.page(252, draw.THIRD)
         rate = study.config[f"{speed}_free"]["learning_rate"]
-        said = f"gold, {part}", "KL from SFT, nats per response"
-        axes = draw.panel(figure, (34, 24, 172, 160), f"Rate {rate:g}", *said)
-        ways = [table.where("rate", speed) for table in (means, seeds, stops)]
-        draw.limits(axes, [*ways[1]["KL"], 0], ways[1]["gold"])
+        unit, along = f"gold, {part}", "KL from SFT, nats per response"
+        axes = draw.panel(figure, (34, 24, 172, 160), f"Rate {rate:g}", unit, along)
+        mean, every, stop = (table.where("rate", speed) for table in (means, seeds, stops))
+        draw.limits(axes, [*every["KL"], 0], every["gold"])
         axes.set(**near if part == "enlarged" else {})
-        _ways(axes, *ways, named)
+        _ways(axes, mean, every, stop, named)
         pages.append(figure)
     draw.notes(pages[0], "◇ where it is stopped")
     draw.notes(pages[1], "lines: means · dots: seeds")
@@ -196,7 +196,8 @@ def _ways(
     for policy, penalty in PENALTY.items():
         colour, dash = COLOURS[policy], DASHES[policy]
         few = [row[-2:] for row in seeds.where("KL penalty", penalty).rows if row[3] % 10 == 0]
-        draw.dots(axes, *zip(*few, strict=True), colour, square=policy == "ppo_no_kl")
+        xs, ys = zip(*few, strict=True)
+        draw.dots(axes, xs, ys, colour, square=policy == "ppo_no_kl")
         way = [row[-2:] for row in means.where("KL penalty", penalty).rows]
         axes.plot(*zip(*way, strict=True), color=colour, linewidth=1.8, linestyle=dash)
         axes.plot(*way[-1], MARKERS[policy], color=colour, markersize=7)
