@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_explained.figures import draw, labels
@@ -190,7 +191,7 @@ def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> tuple
 
 
 def _ways(
-    axes: draw.Axes, means: Table, seeds: Table, stops: Table, named: dict[str, draw.Point]
+    axes: draw.Axes, means: Table, seeds: Table, stops: Table, named: Mapping[str, draw.Point]
 ) -> None:
     """The ways of both runs at one rate, their ends, and where the one without is stopped."""
     for policy, penalty in PENALTY.items():
