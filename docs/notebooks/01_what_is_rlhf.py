@@ -98,14 +98,14 @@ seed {run-seed}.
 # - Unhelpful are "What's the capital of Germany? Berlin...", "I'll tell you a story about
 #   France..." and "The capital of France is Paris. But did..."
 #
-# The problem: knowing everything is not (≠) knowing how to help.
+# The problem: knowing everything is not the same as (≠) knowing how to help.
 #
 # </details>
 #
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
-# Ask our own model, which has only been pretrained. Its answers are samples, so we ask a hundred
-# times. The list shows how many answers were of which kind, and the most frequent answer of each.
+# Let us ask our own model, which has only been pretrained. Answers are sampled, so we ask a hundred
+# times. The list counts each kind of answer and shows its most frequent one.
 
 # %%
 from collections import Counter
@@ -191,8 +191,8 @@ figure("three-stages")
 #
 # </details>
 #
-# The data are prompts with responses that people wrote. Here is the idea with three of them, and a
-# tiny model that knows nothing else. What it calls an epoch is ten steps on all three.
+# The data are prompts with responses that people wrote. Here is the idea with three examples, and a
+# tiny model that knows nothing else. One epoch in its log is ten steps on all three.
 
 # %%
 from rlhf_explained import SimpleSFTModel
@@ -260,7 +260,7 @@ for step in range(61):
     if step % 20 == 0:
         with torch.no_grad():
             unseen = imitation_loss(sft, new_ones)
-        print(f"step {step:2}: loss {loss:.2f}, on new ones {unseen:.2f}")
+        print(f"step {step:2}: loss {loss:.2f}, held-out {unseen:.2f}")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -313,7 +313,7 @@ figure("preference-and-reward-model")
 #
 # The reward model's loss is the negative log-likelihood of what they chose. First the comparisons:
 # our SFT model answers each prompt twice, and a simulated labeler chooses one of the two. The
-# labeler has a true taste, the *gold reward*, and sometimes errs.
+# labeler's true taste is the *gold reward*, but it sometimes errs.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -342,7 +342,7 @@ for name in ("chosen", "rejected"):
     )
 
 # %% [markdown]
-# The reward model is a copy of the SFT model. In place of words it predicts one number, read at the
+# The reward model is a copy of the SFT model. Instead of words it predicts one number, read at the
 # last token. The loop raises the score of the chosen answer above that of the rejected one:
 
 # %%
@@ -362,16 +362,16 @@ for epoch in (1, 2):
     seen = accuracy(reward_model, pairs)
     unseen = accuracy(reward_model, other_pairs)
     print(
-        f"epoch {epoch}: right in {seen:.0%}, on other prompts {unseen:.0%}"
+        f"epoch {epoch}: accuracy {seen:.0%}, on other prompts {unseen:.0%}"
     )
 
 print(f"a judge who knows the gold reward: {other_pairs.ceiling:.0%}")
 assert unseen > 0.6
 
 # %% [markdown]
-# The reward model (the judge) agrees with the labeler in most of the pairs that it has never seen.
-# Even a perfect judge could not reach 100 %, because the labeler errs. Now you can ask it. Only
-# differences between scores mean anything.
+# The reward model (the judge) agrees with the labeler on most of the pairs that it has never seen.
+# Even a perfect judge could not reach 100 %, because the labeler errs. Now you can ask the judge.
+# Only differences between scores mean anything.
 
 # %%
 from rlhf_explained.rollout import pack
@@ -390,12 +390,12 @@ for candidate, points in zip(candidates, scores, strict=True):
     print(f"{points:6.2f}  {candidate}")
 
 say("""
-The rambling answer scores low. But the false answer does not: it has the
-form of a helpful one. In the site's run, the judge scores a plain
-right answer above a courteous false one in only {rm-hard-negatives} of such
-pairs. The labeler likes courtesy in helpful answers, and the judge has
-learned that. It cannot see whether a fact is right, so it rewards courtesy
-around a false fact too.
+The rambling answer scores low. The false answer does not, because it looks
+like a helpful one. In the site's run, the judge scores a plain right
+answer above a courteous false one in only {rm-hard-negatives} of cases.
+The labeler likes courtesy in helpful answers, and the judge has learned
+that. It cannot see whether a fact is right, so it rewards courtesy around
+a false fact too.
 """)
 right, courteous, rambling = scores
 assert min(right, courteous) > rambling
@@ -463,9 +463,8 @@ figure("beta-sweep")
 # - drift away from coherent language.
 #
 # Now the loop. The reward model scores each answer, the penalty is subtracted at every token, and a
-# *critic* estimates how much reward was to be expected. Tokens after which things went better than
-# expected become more likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains
-# every line).
+# *critic* estimates the expected reward. Tokens that led to more reward than expected become more
+# likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains every line).
 
 # %%
 from rlhf_explained.formulas import (
@@ -548,9 +547,9 @@ for iteration in range(1, 31):
 ask(policy, "what is the capital of france ?")
 
 # %% [markdown]
-# The score rises within a few rounds, and the KL stays small. How good are the three models that
-# you have now, on questions that none of the stages has practised? Gold is the labeler's true
-# reward, which PPO never saw. Each model answers each question five times.
+# The score rises within a few rounds, and the KL stays small. How good are your three models on
+# questions that no stage has practised? *Gold* is the labeler's true reward, which PPO never saw.
+# Each model answers each question five times.
 
 # %%
 helpful, false = {}, {}
@@ -567,8 +566,8 @@ assert false["PPO"] > false["SFT"] - 0.03
 
 # %% [markdown]
 # PPO makes the model far more helpful than imitation did. But its false answers do not become
-# fewer, because the judge does not see them. These three loops are all of RLHF. The site's run has
-# more comparisons and more rounds. It also trains a policy without the penalty:
+# fewer, because the judge does not recognise them. These three loops are the whole of RLHF. The
+# site's run has more comparisons and more rounds. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")
