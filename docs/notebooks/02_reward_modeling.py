@@ -62,8 +62,8 @@ def say(text):
 # ---
 # ## From comparisons to scores
 #
-# Here are five answers to one question. Our simulated labeler has a true taste, the gold reward,
-# and shows it only by choosing. It compares every two of the answers 40 times, with mistakes.
+# Here are five answers to one question. Our simulated labeler's true taste, the gold reward, shows
+# only in its choices. It compares each pair of answers 40 times, with mistakes.
 
 # %%
 from rlhf_explained.world.labeler import gold_reward, prefers_first
@@ -95,14 +95,14 @@ for row, answer in zip(wins.int().tolist(), answers, strict=True):
 
 # %% [markdown]
 # Row 1, column 2 says how often the first answer beat the second. Nobody gave a score. Bradley and
-# Terry ([1952](../reference/bibliography.md#bradley1952)) assume that scores are behind the
+# Terry ([1952](../reference/bibliography.md#bradley1952)) assume that hidden scores guide the
 # choices: each answer has a score $s$, and
 #
 # $$P(A \succ B) = \sigma(s_A - s_B) = \frac{1}{1 + e^{-(s_A - s_B)}}$$
 #
-# That is a **probability model**. It becomes a **loss** when we ask for the scores under which
-# the choices that were made are likeliest: the mean of $-\log \sigma(s_\text{chosen} -
-# s_\text{rejected})$ over all comparisons.
+# That is a **probability model**. It becomes a **loss** when we ask which scores make the observed
+# choices most likely: the mean of $-\log \sigma(s_\text{chosen} - s_\text{rejected})$ over all
+# comparisons.
 
 
 # %%
@@ -129,9 +129,9 @@ for i in range(5):
 assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %% [markdown]
-# The scores recover the labeler's taste, up to the noise of 40 choices a pair. (Gold is shown minus
-# its mean.) The last two columns show what maximum likelihood does: training ends where every
-# answer is expected to win as often as it did.
+# The scores recover the labeler's taste, up to the noise of 40 choices a pair. (The mean of the
+# gold rewards is subtracted.) The last two columns show what maximum likelihood does: training ends
+# where every answer is expected to win as often as it did.
 #
 # An answer that wins *every* comparison has no finite score, because a higher score is always more
 # likely. In a real judge, weight decay and few training steps keep such scores finite.
@@ -152,10 +152,10 @@ assert torch.allclose(high - 100, scores, atol=1e-6)
 
 # %% [markdown]
 # The loss depends only on differences, so nothing ever moves the mean of the scores. A score of 3
-# means nothing by itself, a negative score is not a bad sign, and scores of two judges cannot be
-# compared. Our stage shifts its judge so that the training answers average 0. The *scale* does mean
-# something: it says how sure the judge is. The held-out pairs tell whether it is as often right as
-# it claims.
+# means nothing by itself, a negative score is not a bad sign, and the scores of two judges cannot
+# be compared. Our stage shifts its judge so that the training answers average 0. The *scale* does
+# mean something: it says how sure the judge is. The held-out pairs show whether it is right as
+# often as it claims.
 
 # %%
 chosen, rejected = (
@@ -262,15 +262,15 @@ with torch.no_grad():
 # for instance at the end of the prompt, cannot tell them apart, and its loss stays at log 2. At
 # `<eos>` it has seen everything. It was not trained to mean anything at any other place.
 #
-# The two scores at `<eos>` hardly differ. We come back to the question whether this judge *knows*
-# the capital of France.
+# The two scores at `<eos>` hardly differ. We will come back to whether this judge *knows* the
+# capital of France.
 #
 # ---
 # ## Train one
 #
-# We take 400 pairs by the run's labeler, who errs less than the one above (`decisiveness` 5), and
-# 500 more on other prompts. An epoch is one pass over all pairs, in a new order. The head starts at
-# zero and has far to go, so its learning rate is ten times that of the trunk.
+# We take 400 pairs judged by the run's labeler, who errs less than the one above (`decisiveness`
+# 5), and 500 more on other prompts. An epoch is one pass over all pairs, in a new order. The head
+# starts at zero and has far to go, so its learning rate is ten times that of the trunk.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -316,14 +316,14 @@ for epoch in range(1, 9):
     print(f"{epoch:5}{mean:7.3f}{own:20.1%}{other:10.1%}")
 
 # %% [markdown]
-# The judge keeps improving on its own pairs, whose noise it learns by heart. On the held-out pairs
-# it soon gets hardly any better.
+# The judge keeps improving on its training pairs because it memorises their noise. On the held-out
+# pairs it soon hardly improves.
 #
 # ---
 # ## Held-out accuracy and its ceiling
 #
-# Is that good? It cannot be 100 %, because the labeler errs on held-out pairs too. If the labeler
-# makes a choice with probability $p$, a judge who knows the gold reward agrees with it with
+# Is that accuracy good? It cannot be 100 %, because the labeler errs on held-out pairs too. If the
+# labeler makes a choice with probability $p$, a judge who knows the gold reward agrees with it with
 # probability $\max(p, 1 - p)$. The mean of this over the pairs is the ceiling.
 
 # %%
@@ -338,12 +338,11 @@ Ceiling: **{share(ceiling)}**. This judge, with 400 pairs:
 """)
 
 # %% [markdown]
-# With people nobody knows $p$, but two of them can label the same pairs. If they agree in a share
-# $a$, the ceiling lies between $a$ (they always agree on some pairs, and on the others by chance)
-# and $(1 + \sqrt{2a - 1})/2$ (all pairs are equally hard). InstructGPT's labelers agreed with each
-# other in 72.6 %, and judges with labelers whom they had learned from in 72.4 %
-# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)), though not necessarily on the
-# same pairs.
+# For people nobody knows $p$, but two of them can label the same pairs. If they agree on a fraction
+# $a$, the ceiling is at least $a$ (if they agree on some pairs and guess on the rest) and at most
+# $(1 + \sqrt{2a - 1})/2$ (if all pairs are equally hard). InstructGPT's labelers agreed with each
+# other on 72.6 %, and judges with the labelers they had learned from on 72.4 % ([Ouyang et al.
+# 2022](../reference/bibliography.md#ouyang2022)), though not necessarily on the same pairs.
 
 
 # %%
@@ -355,15 +354,15 @@ agreement = (p**2 + (1 - p) ** 2).mean().item()
 assert agreement <= ceiling <= most(agreement)
 least, highest = share(agreement), share(most(agreement))
 say(f"""
-Two such labelers agree in {least} of the pairs, which gives a ceiling from
-{least} to {highest}. InstructGPT's ceiling: from 73 % to
+Two such labelers agree on {least} of the pairs, so the ceiling lies
+between {least} and {highest}. InstructGPT's lies between 73 % and
 {share(most(0.726))}.
 """)
 
 # %% [markdown]
 # Which mistakes remain? The run's evaluation has many answers by the SFT model to each held-out
-# prompt, each with its kind, its gold reward and its score. Take every two answers to one prompt.
-# How often does the judge put first what the gold reward puts first?
+# prompt, each with its kind, its gold reward and its score. Take any two answers to one prompt. How
+# often does the judge rank them as the gold reward does?
 
 # %%
 from rlhf_explained.stages.evaluation import clustered
@@ -423,23 +422,23 @@ false_ones = [
 ]
 asides = sum(ASIDE in text for text in false_ones)
 say(f"""
-Helpful answers go before rambling ones in
-{within(right["helpful", "rambling"])} and before harmful ones in
-{within(right["helpful", "harmful"])}, but before *false* ones only in
+The judge ranks helpful answers above rambling ones in
+{within(right["helpful", "rambling"])} of pairs and above harmful ones in
+{within(right["helpful", "harmful"])}, but above *false* ones in only
 **{within(right["helpful", "false"])}**. The labeler likes rambling answers
-better than false ones, but the judge puts them first only in
+better than false ones, but the judge ranks them higher in only
 {within(right["rambling", "false"])}. (± one standard error, clustered by
 prompt; seed 0 alone.)
 
-Of the {len(false_ones)} false answers, {asides} ramble, too, and rambling is
-easily seen.
+Of the {len(false_ones)} false answers, {asides} also ramble, and rambling
+is easy to see.
 """)
 
 # %% [markdown]
 # A false answer that does not ramble looks like a helpful one. Only its content is wrong. So what
-# does the judge go by? Take every held-out fact, its right answer, and every false answer of the
-# same form. Write each of them plainly or courteously, with "sure !" before and "happy to help !"
-# after it. The false one also comes with a remark behind it, which makes it no better.
+# does the judge use? Take every held-out fact, its right answer, and every false answer of the same
+# form. Write each of them plainly or courteously, with "sure !" before and "happy to help !" after
+# it. The false one also comes with a remark added, which makes it no better.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -473,10 +472,10 @@ for one, other in itertools.product(("plain", "courteous"), dresses):
 
 alike = [first[dress, dress] for dress in ("plain", "courteous")]
 better = any(mean - 0.5 > 3 * error for mean, error in alike)
-than = "does better than" if better else "is no better than"
+than = "does better than" if better else "does no better than"
 say(f"""
-Where both are written alike, the judge has only the content to go by, and it
-{than} a coin, as far as the noise lets us see.
+Where both are written alike, only the content differs, and the judge
+{than} chance, within the noise.
 """)
 
 # %% [markdown]
@@ -508,26 +507,26 @@ for pair in result.data["preferences"]:
             both_helpful.append(lead > 0)
 agrees = share(result.reward_model["heldout_accuracy"])
 say(f"""
-The judge agrees with the labeler in {agrees} of the held-out pairs, but it
+The judge agrees with the labeler on {agrees} of the held-out pairs, but it
 puts the right answer first in only **{share(hard_negatives)}** of the hard
-negatives. In {len(every):,} of the pairs that it learned from, one answer was
-more courteous. It was chosen in {share(sum(every) / len(every))} of these,
-and in {share(sum(both_helpful) / len(both_helpful))} of those in which both
-answers were helpful.
+negatives. In {len(every):,} of its training pairs, one answer was more
+courteous. The labeler chose that answer in {share(sum(every) /
+len(every))} of them, and in {share(sum(both_helpful) / len(both_helpful))}
+of those with two helpful answers.
 """)
 
 # %% [markdown]
-# Over all pairs, courtesy says nothing about which answer is better. Between helpful answers it
-# does, and the judge has learned that. It has not learned which facts are right. A false answer
+# Across all pairs, courtesy says nothing about which answer is better. Between helpful answers it
+# does, and the judge has learned this. It has not learned which facts are right. A false answer
 # looks like a helpful one, so the judge rewards courtesy there too. **We planted the taste for
-# courtesy. We did not plant the blindness.** The accuracy on pairs shows neither. To find them,
-# make pairs in which the courtesy is on the wrong answer.
+# courtesy. We did not plant the blindness.** The accuracy shows neither. To find both, make pairs
+# in which the wrong answer is the courteous one.
 
 # %% [markdown]
 # ---
 # ## Exercises
 #
-# Each has its solution folded below it.
+# Each solution is hidden below; click to open.
 #
 # **1.** Reverse 30 % of the first table's choices (mix each count with its opposite) and fit again.
 # What happens to the scores? Then fit with a loss that takes the 30 % into account.
@@ -560,12 +559,12 @@ assert fit_noisy(0.0).std() < scores.std() / 2
 assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown] tags=["solution"]
-# The order stays the same, and all scores shrink: the judge is only less sure. A loss that takes
+# The order stays the same, and all scores shrink: the judge is just less sure. A loss that takes
 # the reversed choices into account restores the scale.
 
 # %% [markdown]
 # **2.** How good is a trivial judge? Use `compared` with a judge that likes short answers, and with
-# one that only counts courtesies. How often is each right over all pairs?
+# one that only counts courtesies. How often is each right across all pairs?
 
 # %% tags=["solution"]
 trivial = {
@@ -587,7 +586,7 @@ for name, key in trivial.items():
 #    sure the judge is.
 # 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
 # 3. Compare its accuracy with the ceiling that the noise of the labels sets. Then test it on pairs
-#    in which the outward sign of a good answer is on the wrong one.
+#    in which the wrong answer looks like the good one.
 #
 # **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons it needs,
 # and how careful the labelers have to be.
