@@ -22,13 +22,13 @@
 # %% [markdown]
 # # What a judge is worth: data, noise, blind spots
 #
-# A reward model is quickly trained. Is it any good? Here reward models learn from 50 to 12,800
-# comparisons, by careful labelers and by others, and are put to use. Then one of them scores
-# answers of a kind that nobody compared.
+# A reward model is quickly trained, but is it any good? Here we train reward models on 50 to 12,800
+# comparisons, made by careful and by careless labelers, and use them to choose answers. Then one of
+# them scores answers of a kind that nobody compared.
 #
 # ## What you'll learn
 #
-# - How many comparisons a judge needs, and what a labeler's mistakes cost
+# - How many comparisons a judge needs, and how harmful a labeler's mistakes are
 # - What it looks at, and what it cannot see
 # - When it is good enough
 # - How to learn from rankings of several answers
@@ -77,9 +77,9 @@ def figure(name):
 # ---
 # ## How many comparisons does it take?
 #
-# A study compared nine sizes of training set, each on the same seeds. The choices are by the run's
-# labeler, whom we call careful. All pairs of a set are learned from equally often, at least twice.
-# A small set is repeated more often, so that there are enough steps to learn anything.
+# A study compared nine sizes of training set, each on the same seeds. The run's labeler, whom we
+# call careful, made the choices. All pairs of a set are used equally often, at least twice. A small
+# set is repeated more often, so that there are enough steps.
 
 # %%
 figure("reward-data")
@@ -107,7 +107,7 @@ def compared(many, few, measures):
 
 MEASURES = {
     "accuracy": "as the labeler chose",
-    "gold_accuracy": "by gold's order",
+    "gold_accuracy": "gold order",
     "helpful_over_false": "helpful before false",
     "hard_negative_accuracy": "hard negatives",
     "best_of_16": "best of 16: gold",
@@ -121,12 +121,12 @@ for name, about in MEASURES.items():
     print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
-# *By gold's order* asks: of every two answers to one prompt, how many does the judge order as the
-# gold reward does? *Helpful before false* looks at those pairs alone in which one answer is helpful
-# and the other false. Many of the false ones ramble, too, which is easily seen.
-# [*Hard negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right
-# answer against a courteous false one. Intervals are over the seeds, with 95 % confidence; *noise*
-# is what may be chance once the number of comparisons is counted, by Holm's procedure.
+# *Gold order* says how many pairs of answers to one prompt the judge orders as the gold reward
+# does. *Helpful before false* counts only pairs of a helpful and a false answer. Many false answers
+# ramble, too, which is easy to see. [*Hard
+# negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right answer
+# against a courteous false one. The 95 % intervals show variation across seeds; *noise* marks what
+# may be chance after Holm's correction for the number of comparisons.
 
 # %%
 for name in ("helpful_over_false", "hard_negative_accuracy"):
@@ -146,24 +146,24 @@ short = [
 ]
 size = f"{max(short):,} pairs are still" if short else "no size is"
 say(f"""
-By gold's order {size} behind 12,800 beyond the noise, and no larger set is
+In gold order, {size} clearly behind 12,800, and no larger set is
 ({study.origin}).
 """)
 
 # %% [markdown]
 # So here a few comparisons teach most of what comparisons can teach: what a good answer looks like.
-# More of them do not teach which facts are true about new prompts. Which of two capitals is right
-# stands in no pair about another country. Nor do more pairs stop the judge from rewarding courtesy
-# around a false answer. With best-of-16, 50 pairs are not told apart from 12,800.
+# Adding more does not teach the judge which answers to new prompts are correct: pairs about one
+# country do not tell it the capital of another. Nor do more pairs stop the judge from rewarding
+# courtesy around a false answer. In best-of-16, 50 pairs show no clear difference from 12,800.
 #
 # Small differences show only on a large held-out set. With ten pairs, the standard error of an
 # accuracy of 75 % is 14 points, and with a hundred it is 4.
 #
-# What about longer training? The judge of the last row has learned from each of its 12,800 pairs
-# twice, the one above it once.
+# What about longer training? The judge in the last row has seen each of its 12,800 pairs twice, the
+# one above only once.
 
 # %%
-print("by gold's order, on prompts:   practised          new")
+print("gold order, on prompts:        practised          new")
 for setting in (
     "careful_50",
     "careful_800",
@@ -191,17 +191,16 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 # ---
 # ## Label noise costs data
 #
-# Two more labelers have the same taste. The **distracted** one gets 30 % of the choices the wrong
-# way round, whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs
-# most where the two answers are almost equally good. Both agree with the gold reward about as
-# often.
+# Two more labelers have the same taste. The **distracted** one reverses 30 % of its choices,
+# whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs most where
+# the two answers are almost equally good. Both agree with the gold reward about equally often.
 
 # %%
 figure("label-noise")
 
 # %% [markdown]
-# How many careful pairs are as good as so many noisy ones? We can read this off a curve only where
-# it rises, and on practised prompts it rises longer. So here is gold's order on practised prompts:
+# How many careful pairs are as good as a number of noisy ones? We can read this off a curve only
+# while it rises, and on practised prompts it rises longer. So here is the gold order on these:
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
@@ -229,27 +228,27 @@ for labeler in ("distracted", "hesitant"):
             f"{less:>12}{worth:8,.0f}{more:>3}{n / worth:5.1f}"
         )
 say(
-    f"Reversed choices, in theory: a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
+    f"In theory, reversed choices give a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
 )
 
 # %% [markdown]
-# So noisy comparisons teach the same, but one needs several times as many. Mistakes of this kind do
-# not mislead a judge. They dilute: a right choice and a reversed one cancel. A share of
-# $\varepsilon$ of reversed choices leaves $1 - 2\varepsilon$ of the signal, and to see a signal so
-# much weaker takes $1/(1 - 2\varepsilon)^2$ times the data. The same factor stands in Angluin and
-# Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are
-# rough.
+# So noisy comparisons teach the same lessons, but you need several times as many of them. Such
+# mistakes do not mislead a judge. They weaken the signal: a right choice and a reversed one cancel.
+# If a share $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and seeing it
+# takes $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and Laird's
+# bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are rough.
 #
-# A labeler who is wrong *in one direction*, who for instance always likes the longer answer, is
-# another matter. The judge learns this taste, as it learns here that the labeler likes courtesy.
+# A labeler who errs *in one direction*, for instance by always choosing the longer answer, is
+# another matter. The judge learns this taste, just as it learns here that the labeler likes
+# courtesy.
 #
 # ---
 # ## What does it look at?
 #
 # Change an answer to a held-out question in one way. By how much does the score change, and by how
-# much should it? The labeler chooses by 5 × gold, so scores are divided by 5. Our judge is less
-# sure than the labeler, so its scores lie closer together: compare the signs, and the rows with one
-# another.
+# much should it? The labeler chooses by 5 × gold reward, so scores are divided by 5. Our judge is
+# less sure than the labeler, so its scores lie closer together: compare the signs, and the rows
+# with one another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -323,18 +322,18 @@ insult. It prefers another capital, politely named, to the right one in
 """)
 
 # %% [markdown]
-# The judge notices what it has seen compared: rambling, and insults. About facts that it has not
-# seen compared it guesses, and in stage 3 the policy finds the guesses that are too high. We
-# planted the taste for courtesy. In practice length is the usual suspect
-# ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)).
+# The judge notices what its comparisons contained: rambling and insults. It guesses about facts
+# that they did not contain, and in stage 3 the policy finds the guesses that are too high. We
+# planted the taste for courtesy. In practice length is the usual suspect ([Singhal et al.
+# 2023](../reference/bibliography.md#singhal2023)).
 
 # %% [markdown]
 # ---
 # ## When is a reward model good enough?
 #
-# Somebody trains a reward model, gets about 65 % on held-out pairs, and asks whether that is enough
-# ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
-# because people agree no better. But the number alone cannot tell. Look at these five judges:
+# Somebody trained a reward model, got about 65 % on held-out pairs, and asked whether that was
+# enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
+# because people agree no more often. But the number alone is not enough. Look at these five judges:
 
 # %%
 print(f"{'':19}labeler  ceiling  gold order  hard negatives", end="")
@@ -357,7 +356,7 @@ for setting in five:
     print(f"{setting:17}{shares}{picked:>18}")
 for name, quantity in (
     ("any answer", "any_of_16"),
-    ("gold itself", "gold_of_16"),
+    ("gold reward", "gold_of_16"),
 ):
     print(f"{name:63}{found('careful_50', quantity, number):>18}")
 
@@ -372,15 +371,14 @@ after = "; ".join(
 )
 more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
 say(f"""
-The last judge agrees with its labeler in
-{found("distracted_6400", "accuracy")}, the first in
-{found("careful_50", "accuracy")}. But by gold's order the last is
-{within(more, points)} ahead. Accuracy mixes two things: how good the judge
-is, and how noisy the labels are.
+The last judge agrees with its labeler on {found("distracted_6400",
+"accuracy")}, the first on {found("careful_50", "accuracy")}. But in gold
+order the last is {within(more, points)} ahead. Accuracy mixes two things:
+how good the judge is, and how noisy the labels are.
 
-How good it must be depends on its use. Here is how much gold a judge from
-{result.facts["pairs"]:,} pairs adds to SFT, over {len(methods.seeds)} seeds:
-{after}.
+How good it must be depends on its use. A judge trained on
+{result.facts["pairs"]:,} pairs raises SFT's gold reward by these amounts,
+averaged over {len(methods.seeds)} seeds: {after}.
 """)
 
 # %% [markdown]
@@ -390,18 +388,18 @@ How good it must be depends on its use. Here is how much gold a judge from
 #    agree [says where it is](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
 # 2. **Compare it with a trivial judge** that counts words or polite phrases
 #    ([exercise 2](02_reward_modeling.py#exercises)).
-# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the outward sign of a
-#    good answer is on the bad one. At 50 % the judge does not see the difference. Below that, it
-#    prefers the worse answer.
-# 4. **Use it, gently**: with best-of-16, and read what it likes best. Accuracy is a mean over all
-#    pairs, but in use only the few answers at the top count.
+# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the bad answer looks
+#    like the good one. At 50 % the judge sees no difference. Below 50 %, it prefers the worse
+#    answer.
+# 4. **Use it gently**, with best-of-16, and read what it likes best. Accuracy is a mean over all
+#    pairs, but in use only the few top answers count.
 #
 # ---
 # ## Ranking K answers
 #
 # InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ answers contains
 # $K(K-1)/2$ pairs. We let our labeler rank four: a random number from Gumbel's distribution is
-# added to each `decisiveness` × gold, and the sums are sorted. This is Plackett and Luce's model
+# added to each `decisiveness` × gold, and the sums are sorted. This is the Plackett–Luce model
 # ([Plackett 1975](../reference/bibliography.md#plackett1975)): the first place is a softmax over
 # all scores, the second one over those that are left, and so on. Every pair in it follows
 # Bradley–Terry.
@@ -525,8 +523,8 @@ for name, gap in gaps.items():
     noise = " (noise)" if p_values[name] > 0.05 else ""
     parts.append(f"{within(gap, points)} against {name}{noise}")
 say(f"""
-By gold's order 400 rankings are ahead by {" and ".join(parts)}. So asking
-for rankings makes more of each prompt. Equal answers make no pair.
+In gold order, 400 rankings are ahead by {" and ".join(parts)}. So rankings
+get more out of each prompt. Equal answers form no pair.
 """)
 
 # %% [markdown]
@@ -539,21 +537,22 @@ for rankings makes more of each prompt. Equal answers make no pair.
 # ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Train on fifty pairs
 # first: a correct set-up learns them by heart.
 #
-# **The training loss falls, the held-out accuracy does not rise.** The model learns its pairs by
-# heart. Train fewer epochs, and ask for comparisons on new prompts.
+# **The training loss falls, but the held-out accuracy does not rise.** The model memorises its
+# pairs. Train fewer epochs, and ask for comparisons on new prompts.
 #
 # **How do I train one on my own preferences, cheaply?** Let an SFT model answer your prompts twice,
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
 #
 # **More labels, or better ones?** In theory, halving the share of reversed choices from 30 % to 15
-# % is worth three times the pairs, $(0.7/0.4)^2$.
+# % is worth as much as tripling the pairs, $(0.7/0.4)^2$.
 #
 # ---
 # ## Exercise
 #
-# Write the probability of a ranking in Plackett and Luce's model. Check that those of all
-# 24 rankings of four answers sum to 1, and that with two answers it is Bradley–Terry.
+# Write down the probability of a ranking under the Plackett–Luce model. Check that the
+# probabilities of all 24 rankings of four answers sum to 1, and that two answers give
+# Bradley–Terry.
 
 
 # %% tags=["solution"]
@@ -578,12 +577,12 @@ print(f"two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
 # ---
 # ## Three lines to take away
 #
-# 1. A few comparisons teach what good answers look like. More of them do not teach what is true
-#    about new prompts. Random mistakes dilute, but do not mislead.
+# 1. A few comparisons teach what good answers look like. More do not teach which answers to new
+#    prompts are correct. Random mistakes do not mislead.
 # 2. Accuracy depends on the judge *and* on the labels. Compare it with the ceiling and with a
 #    trivial judge, and read what the judge likes best.
 # 3. The judge guesses about what was never compared. The policy will find the guesses that are too
 #    high.
 #
-# **Next:** [PPO for language models](03_ppo_for_language_models.py): the judge is ready, now the
+# **Next:** [PPO for language models](03_ppo_for_language_models.py): the judge is ready, and the
 # student practises.
