@@ -510,9 +510,10 @@ say(f"""
 The judge agrees with the labeler on {agrees} of the held-out pairs, but it
 puts the right answer first in only **{share(hard_negatives)}** of the hard
 negatives. In {len(every):,} of its training pairs, one answer was more
-courteous. The labeler chose that answer in {share(sum(every) /
-len(every))} of them, and in {share(sum(both_helpful) / len(both_helpful))}
-of those with two helpful answers.
+courteous. The labeler chose that answer in
+{share(sum(every) / len(every))} of them, and in
+{share(sum(both_helpful) / len(both_helpful))} of those with two helpful
+answers.
 """)
 
 # %% [markdown]

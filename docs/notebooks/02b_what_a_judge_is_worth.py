@@ -371,8 +371,8 @@ after = "; ".join(
 )
 more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
 say(f"""
-The last judge agrees with its labeler on {found("distracted_6400",
-"accuracy")}, the first on {found("careful_50", "accuracy")}. But in gold
+The last judge agrees with its labeler on
+{found("distracted_6400", "accuracy")}, the first on {found("careful_50", "accuracy")}. But in gold
 order the last is {within(more, points)} ahead. Accuracy mixes two things:
 how good the judge is, and how noisy the labels are.
 
