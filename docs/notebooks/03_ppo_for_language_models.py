@@ -65,7 +65,7 @@ def figure(name):
 # reward. The policy is a table of logits: one row for the first word, and five rows for the second
 # word, one for each possible first word ([the code](../reference/api/essays.md) calls the answers
 # essays and the policies students). Every answer can be listed, so we can compare an estimated
-# gradient with the exact one. To average out luck, a hundred policies learn side by side. Each
+# gradient with the exact one. To average out luck, a hundred policies learn in parallel. Each
 # learns in twenty rounds, from four sampled answers a round.
 #
 # ### Step 1: REINFORCE
@@ -125,9 +125,9 @@ def train(advantage, objective=plain, epochs=1):
 # %% [markdown]
 # `measure` prints two numbers for a method. *Noise* is the standard deviation of the first
 # estimated gradient. *Reward* is the mean over all policies after training. Both are means over
-# twenty seeds, with a 95 % interval. The last column is the change of the reward from an earlier
-# method. We look at six changes, so a change counts only if its p-value is below a sixth of 5 %
-# (Bonferroni's correction). Any other change may be chance.
+# twenty seeds, with a 95 % interval. The last column compares the reward with an earlier method's.
+# We test six changes, so a change counts only if its p-value is below a sixth of 5 % (Bonferroni's
+# correction). Any other may be chance.
 
 # %%
 reward_of, change = {}, {}
@@ -169,13 +169,13 @@ estimate = gradient(one_policy, all_answers, reinforce)
 assert torch.allclose(estimate, exact, atol=1e-5)
 
 # %% [markdown]
-# The policies do better than the mean reward, but the noise is several times as long as the
-# gradient. The next two steps reduce it.
+# The trained policies score above the mean reward, but the noise is several times larger than the
+# gradient itself. The next two steps reduce the noise.
 #
 # ### Step 2: a baseline
 #
-# All rewards are positive, so every sampled answer becomes more likely, a bad one too. Subtract
-# what was to be expected, the mean reward of the batch, and only the answers above the mean gain:
+# All rewards are positive, so every sampled answer becomes more likely, even a bad one. Subtract
+# the expected reward, here the batch mean, and only the answers above it become more likely:
 
 
 # %%
@@ -191,9 +191,9 @@ assert change["baseline"].mean > 0.5
 #
 # ### Step 3: an advantage for every word
 #
-# What is to be expected changes with every word: after a good first word we expect more. A *critic*
-# estimates before each word the reward of the answer, $V_t$. The *advantage* of a word is the
-# reward minus this estimate, $A_t = r - V_t$. Here the critic is exact, because every answer can be
+# The expected reward changes with every word: it is higher after a good first word. Before each
+# word, a *critic* estimates the answer's reward, $V_t$. The *advantage* of a word is the reward
+# minus this estimate, $A_t = r - V_t$. Here the critic is exact, because every answer can be
 # listed. The *TD error* looks only one word ahead: by how much did this word change the critic's
 # estimate? It is $V_{t+1} - V_t$, and $r - V_t$ at the last word.
 
@@ -215,14 +215,14 @@ assert change["critic"].mean > 0.1
 
 # %% [markdown]
 # An exact critic is a better baseline than the mean of four rewards. The TD error has the least
-# noise of all, but here the reward hardly changes any more.
+# noise of all, but the reward hardly changes further.
 #
 # ### Step 4: the ratio
 #
 # Sampling is slow, so we want to take several steps on the same answers, here eight (*epochs*).
-# After the first step, an older policy wrote them. The ratio $\rho_t = \pi(y_t) /
-# \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since. How wrong is
-# the gradient of a policy that has moved on, without the ratio and with it?
+# After the first step, these answers come from an older policy. The ratio $\rho_t = \pi(y_t) /
+# \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since. Once the
+# policy has moved on, how wrong is its gradient with and without the ratio?
 
 
 # %%
@@ -248,11 +248,11 @@ assert change["critic, 8 epochs"].mean < 0
 
 # %% [markdown]
 # Eight epochs do harm without the ratio: the reward is lower than after one. The ratio removes most
-# of the gradient's error, but it makes up for only part of the loss.
+# of the gradient's error, but recovers only part of the lost reward.
 #
 # ### Step 5: the clip
 #
-# Four answers are little evidence, and eight epochs go a long way on it. PPO stops pushing a word
+# Four answers are little evidence, and eight epochs move the policy far. PPO stops pushing a word
 # once its ratio has left $1 \pm \epsilon$ in the direction of the push ([Schulman et al.
 # 2017](../reference/bibliography.md#schulman2017)). This is `ppo_policy_loss` with the opposite
 # sign:
@@ -333,8 +333,8 @@ print(*words)
 # %% [markdown]
 # ## One score, a number for every token
 #
-# The reward model gives one score for this whole answer. Here is how PPO makes a number for every
-# token out of it. First the rewards:
+# The reward model gives one score for this whole answer. Here is how PPO turns the score into a
+# number for every token. First come the rewards:
 #
 # - **logprob** and **ref logp** are the log-probabilities of the token under the policy and under
 #   the reference, the SFT model.
@@ -356,13 +356,13 @@ reward = [-beta * k1[t] for t in range(T)]
 reward[-1] += final_score
 
 # %% [markdown]
-# Then the critic, and the advantages:
+# Then come the critic and the advantages:
 #
-# - **value** is the critic's estimate of all reward still to come, $V_t$. The critic is a network
-#   of its own, which began as a copy of the reward model.
+# - **value** is the critic's estimate of all reward still to come, $V_t$. The critic is a separate
+#   network, initialised from the reward model.
 # - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
-# - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on,
-#   each further one weighted λ times less.
+# - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on;
+#   each step further on, the weight is multiplied by λ.
 # - **return** is advantage plus value: what the critic should have said.
 
 # %%
@@ -400,23 +400,23 @@ forced = [t for t in range(T - 1) if logprob[t] > -0.01]
 largest = max(forced, key=lambda t: abs(delta[t]))
 say(f"""
 Not counting the last token, {len(forced)} of the {T} were written with a
-probability above 0.99. The policy had no choice there, so these tokens tell
-nothing new, and an exact critic's δ would be about 0. This critic's δ
-reaches {number(delta[largest])}, at “{words[largest]}”. That is noise of
-the critic and says nothing about the token.
+probability above 0.99. The policy had no choice there, so these tokens
+say nothing new, and an exact critic's δ would be about 0. This critic's δ
+reaches {number(delta[largest])}, at “{words[largest]}”. This is the
+critic's noise and says nothing about the token.
 """)
 
 # %% [markdown]
-# Together, all TD errors are the sum of the rewards minus the critic's first estimate. So their sum
-# is sound, but a single one is noisy. Do not read one answer's advantages as “the word that earned
-# the score”. PPO averages over many answers, and the noise averages out, while real differences
-# remain. The next notebook measures [how large the errors
+# The TD errors add up to the sum of the rewards minus the critic's first estimate. So their sum is
+# reliable, but a single error is noisy. Do not read one answer's advantages as “the word that
+# caused the score”. Over many answers the noise averages out, while real differences remain. The
+# next notebook measures [how large the errors
 # are](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
-# With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 it is all reward still to come
-# minus the value (step 3's *critic*). Training computes the same table for a whole batch, in
-# `credit`, which also whitens the advantages: it gives them mean 0 and variance 1, so that the step
-# does not depend on the scale of the scores. The check, with our one answer as the batch:
+# With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 the advantage is all reward still
+# to come minus the value (step 3's *critic*). Training computes the same table for a whole batch,
+# in `credit`, which also whitens the advantages to mean 0 and variance 1, so that the step does not
+# depend on the scale of the scores. Here is the check, with our one answer as the batch:
 
 # %%
 from rlhf_explained.formulas import token_logprobs
@@ -442,31 +442,30 @@ assert abs(sum(k1) - answer["kl"]) < 1e-3  # what the run wrote down
 # %% [markdown]
 # ## What the critic knows
 #
-# The critic learns beside the policy, from the squared difference between its values and the
+# The critic learns along with the policy, from the squared difference between its values and the
 # returns. How much of the variance of the returns does it explain? 1 is perfect, 0 is no better
-# than always saying the mean, and below 0 the critic adds noise. Training records this
-# number in every round:
+# than always predicting the mean, and below 0 the critic adds noise. Training records this number
+# in every round:
 
 # %%
 history = result.history["ppo"]
 explained = torch.tensor([row["explained_variance"] for row in history])
 early, late = explained[:10].mean().item(), explained[-10:].mean().item()
 say(f"""
-In the first ten rounds the critic explains {share(early)} of the
-variance, in the last ten {share(late)}. What it does not explain goes into
-the advantages as noise.
+In the first ten rounds the critic explains {share(early)} of the variance,
+in the last ten {share(late)}. The rest goes into the advantages as noise.
 """)
 
 # %% [markdown]
-# These are the questions that the critic learned from. The next notebook asks it
-# [about others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
+# These are the questions that the critic learned from. The next notebook tests it [on
+# others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # ### Where the critic lives
 #
-# The value head can also sit on the policy's own network, which saves a copy. But then the critic's
-# loss changes the layers that the words come from. Stiennon et al.
-# ([2020](../reference/bibliography.md#stiennon2020)) give the critic a network of its own for this
-# reason, and start it from the reward model. We compared four kinds of critic on several seeds:
+# The value head can also sit on the policy's network, which saves a copy. But then the critic's
+# loss changes the layers that produce the words. Stiennon et al.
+# ([2020](../reference/bibliography.md#stiennon2020)) therefore give the critic its own network,
+# initialised from the reward model. We compared four kinds of critic on several seeds:
 
 # %%
 figure("critic-positions")
@@ -477,8 +476,8 @@ say("{critic-verdict}")
 #
 # ## The loop
 #
-# Here is one whole round of PPO, written out on the package's parts. `train_ppo` repeats it and
-# lowers the learning rate from round to round.
+# Here is one whole round of PPO, written out with the package's functions. `train_ppo` repeats it
+# and lowers the learning rate from round to round.
 
 # %%
 import copy
@@ -546,13 +545,13 @@ for network, other in zip(networks, theirs, strict=True):
 
 # %% [markdown]
 # The policy's loss in `ppo_loss` is step 5's clip. The critic's loss is half its squared error,
-# clipped in the same way, with a range of its own.
+# clipped in the same way, with its own range.
 #
 # ## Take one part away
 #
 # Which parts does our model need? We changed one at a time and trained again, on several seeds. *No
-# critic* changes two things: nobody estimates values, and so λ is 1 too; the row *λ = 1* changes
-# only the latter. *No clip* is about the policy's ratio, and *no value clip* about the critic. *No
+# critic* changes two things: no values are estimated, so λ must be 1 as well; the row *λ = 1*
+# changes only λ. *No clip* concerns the policy's ratio, and *no value clip* the critic. *No
 # whitening* uses the advantages as GAE gives them. The verdict corrects for the number of
 # comparisons (Holm's procedure).
 
@@ -571,19 +570,18 @@ assert gold["no_kl"].mean < -1
 # %% [markdown]
 # The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
 # noise: our answers are short, so the score itself is a good enough guide for every token. This is
-# a result about a small model, short answers and fresh batches. Other models may need the part that
-# ours can do without.
+# a result about a small model, short answers and fresh batches. Other models may need a critic.
 #
 # The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
 # mixed into the loss, so that the model keeps what it knew. [The
-# guide](../guide/over-optimisation.md) says what came of it.
+# guide](../guide/over-optimisation.md) reports the result.
 
 # %% [markdown]
 # ---
 # ## Exercise
 #
-# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Which of
-# `critic` (λ = 1) and `td_error` (λ = 0) is still right on average?
+# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Is `critic` (λ = 1)
+# or `td_error` (λ = 0) still right on average?
 
 # %% tags=["solution"]
 frequency, old_logprob, value = all_answers
@@ -596,8 +594,8 @@ for advantage in (critic, td_error):
     print(f"{advantage.__name__:8} error {error_now}")
 
 # %% [markdown] tags=["solution"]
-# With λ = 1 a wrong critic adds noise but no error: whatever depends on the state alone cancels on
-# average. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
+# With λ = 1 a wrong critic adds noise but no error: an error that depends only on the state cancels
+# on average. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
 
 # %% [markdown]
 # ---
@@ -607,7 +605,7 @@ for advantage in (critic, td_error):
 #    and the clip stops pushing words that have moved far enough.
 # 2. The score becomes rewards per token, the rewards become TD errors, and these become advantages.
 #    A single advantage contains the critic's error too, so watch the explained variance.
-# 3. Which part of PPO is needed depends on the model: take parts away and measure.
+# 3. Which parts of PPO are needed depends on the model: remove parts and measure.
 #
 # **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py): a negative KL, a KL that
 # explodes, a reward that does not rise.
