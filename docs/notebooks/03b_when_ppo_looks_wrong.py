@@ -26,14 +26,14 @@
 # # When PPO's numbers look wrong
 #
 # PPO prints a log, and the log looks odd: a KL below zero, a KL before anything was learned, a
-# reward that does not move. This notebook causes each of these on purpose, with the run's own
-# models, so that you recognise it when you see it.
+# reward that does not move. This notebook causes each symptom on purpose, with the run's own
+# models, so that you will recognise it.
 #
 # ## What you'll learn
 #
 # - Why a KL is negative, not zero at the first step, or exploding
 # - How to tell whether a reward that does not rise is broken or only noisy
-# - What to log, how the log looks in a run that went well, and how much the critic knows
+# - What to log, how the log of a healthy run looks, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
@@ -104,25 +104,25 @@ def report(name, sums):
 # ---
 # ## Why is my KL negative?
 #
-# What is logged is not the KL but a sampled estimate: the sum of $k_1 = \log\pi -
-# \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer it can have either sign. Its
-# *mean* over the policy's own answers is the KL, which cannot be negative.
+# The log shows not the KL but a sampled estimate: the sum of $k_1 = \log\pi - \log\pi_\mathrm{ref}$
+# over the tokens of each answer. For one answer the estimate can have either sign. Its *mean* over
+# the policy's own answers is the KL, which cannot be negative.
 
 # %%
 own = sample(policy)
 report("PPO's own answers", log_ratios(policy, sft, own))
 
 # %% [markdown]
-# A few single answers are below 0, and their mean is well above it. If the mean of a batch is
-# slightly below 0, that is chance. If the mean *stays* below 0, the answers are not the policy's
-# own: the tokens were drawn with other probabilities than the policy's (TRL
+# A few single answers are below 0, but the mean is well above 0. If the mean of a batch is slightly
+# below 0, that is chance. If the mean *stays* below 0, the answers are not the policy's own: the
+# tokens were drawn with other probabilities than the policy's (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
 # [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Here are four ways to draw answers
-# that are not the policy's own. Each makes the number wrong, in one direction or the other:
+# that are not the policy's own. Each biases the estimate in one direction or the other:
 
 
 # %%
@@ -147,16 +147,15 @@ report(
 )
 
 # %% [markdown]
-# The row of the SFT policy is minus KL(SFT ‖ PPO), so it *must* be negative. You get this where an
-# older policy, or another program, writes the answers. The other rows can come out on either side
-# of 0, and are wrong either way
-# ([an example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is
-# negative, the penalty *rewards* the policy for leaving the reference.
+# The row of the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. This happens
+# when an older policy, or another program, writes the answers. The other rows can have either sign,
+# and are wrong either way ([an example](../guide/over-optimisation.md#questions-that-people-ask)).
+# Where the mean is negative, the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
-# At the first step policy and reference are the same model, so each single log-ratio is exactly 0.
-# If yours are not, the two models are not run in the same way:
+# At the first step policy and reference are the same model, so every log-ratio is exactly 0. If
+# yours are not, the two models do not run in the same way:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -181,7 +180,7 @@ assert not log_ratios(sft, sft, start).any()
 
 # %% [markdown]
 # Only the first row is 0 everywhere. Rounding gives a small KL of either sign, because rounded
-# log-probabilities do not form a distribution. Dropout and padding give a large one.
+# log-probabilities do not form a distribution. Dropout and padding give a large KL.
 #
 # ## My KL explodes
 #
@@ -210,18 +209,18 @@ assert {*sorted(gold, key=gold.get)[:2]} == {
 }
 
 # %% [markdown]
-# Where the KL explodes (no penalty; eight epochs without the clip), gold is lowest. If yours
-# explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
-# learning rate, one at a time. And rule out the causes above: some look like an explosion and are a
-# wrong measurement.
+# Where the KL explodes (no penalty; eight epochs without the clip), the gold reward is lowest. If
+# yours explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
+# learning rate, one at a time. Also rule out the causes above: what looks like an explosion may be
+# a wrong measurement.
 #
 # ## My reward does not rise: broken or noisy?
 #
 # First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the
-# standard deviation of single scores, divided by the root of the batch size (TRL
+# standard deviation of single scores, divided by the square root of the batch size (TRL
 # [#41](https://github.com/huggingface/trl/issues/41),
-# [#1098](https://github.com/huggingface/trl/issues/1098)). You cannot distinguish a smaller rise
-# from noise:
+# [#1098](https://github.com/huggingface/trl/issues/1098)). A rise smaller than this standard error
+# may be only noise:
 
 # %%
 batch = result.facts["rollout_batch"]
@@ -239,18 +238,19 @@ display(Markdown(value("reward-rise-verdict", result).text))
 
 # %% [markdown]
 # Early in the run a rise is easy to see. Late in the run the score has levelled off, which is not a
-# fault. If a rise should be visible and is not, ask in this order:
+# fault. If you expect a rise and see none, ask in this order:
 #
-# 1. Does the reward model tell your answers apart ([held-out accuracy](../guide/reward-model.md))?
-# 2. Are answers cut off before they end (`finished`), and scored for that? Then `trained_score` is
-#    below `proxy`.
-# 3. Is β so large that every change costs more than it gains?
-# 4. Does nothing move? Then clip fraction and KL are both 0 from the start: the steps are too
-#    small, or the weights are frozen. Or is the entropy 0, so that all answers are the same?
+# 1. Can the reward model tell good answers from bad ([held-out
+#    accuracy](../guide/reward-model.md))?
+# 2. Are answers being cut off before they end (see `finished`) and penalised for it? Then
+#    `trained_score` is below `proxy`.
+# 3. Is β so large that the penalty outweighs any rise in the score?
+# 4. Does nothing move? Then the clip fraction and the KL are both 0 from the start: the steps are
+#    too small, or the weights are frozen. Or is the entropy 0, so that all answers are the same?
 #
 # ## What to log
 #
-# Here is the run's own log: each number with its formula, and how it went in this healthy run.
+# Here is the run's own log: each number with its formula and its course in this healthy run.
 # Losses, entropy and clip fraction are means over all steps of a round.
 
 # %%
@@ -284,10 +284,10 @@ for name, formula in LOG.items():
 # - the proxy rises and the answers get odd: read them, on held-out questions,
 # - fewer answers finish, and proxy and trained score differ,
 # - the KL grows without end, or is not 0 in the first round,
-# - the length drifts: a reward model may like long answers,
-# - the entropy falls to 0: the policy tries nothing new any more,
+# - the length grows: a reward model may like long answers,
+# - the entropy falls to 0: the policy no longer tries anything new,
 # - the clip fraction grows from round to round: the steps get too large,
-# - the explained variance stays at 0 or below it: the critic knows no more than the mean.
+# - the explained variance stays at 0 or below it: the critic predicts no better than the mean.
 #
 # In the first rounds a low explained variance is normal: the critic has just begun. A falling value
 # error proves little, because it also falls when the scores become more alike.
@@ -297,9 +297,9 @@ for name, formula in LOG.items():
 #
 # ## How much does the critic know?
 #
-# The log measures this on the questions that the critic learned from. Here is the same on questions
-# that it never met, those of the evaluation. The reward is summed to the end of each answer (λ =
-# 1), so that no critic influences it.
+# The log measures this on the questions that the critic learned from. Here is the same measure on
+# questions that the critic never met, those of the evaluation. The reward is summed to the end of
+# each answer (λ = 1), so that no critic influences it.
 
 # %%
 from rlhf_explained.formulas import gae, kl_shaped_rewards
@@ -342,11 +342,11 @@ for name, model, critic in (before, after):
 
 # %% [markdown]
 # Before the first word nobody can know what will be written, only how such questions usually go. So
-# a low number in the first column is not a fault. Before PPO the critic is the reward model, which
-# was trained to mean something at the last token alone.
+# a low number in the first column is not a fault. Before PPO the critic is the reward model, whose
+# output was trained only at the last token.
 #
-# How large are the errors of a single TD error δ? Compare the tokens of which the policy was sure
-# with the others, without the last ones:
+# How wrong is a single TD error δ? Leave out each last token, and compare the tokens of which the
+# policy was sure with the others:
 
 # %%
 mask = rollout.sequences.response_mask
@@ -368,21 +368,21 @@ for name, which in (
     )
 
 # %% [markdown]
-# Tokens that the policy was sure of tell nothing new, so the first line is almost only noise of the
-# critic. It is of similar size as the second. So one answer cannot tell which of its words
-# earned the score, and PPO needs many answers.
+# Tokens that the policy was sure of say nothing new, so the first line is almost entirely the
+# critic's noise. It is about as large as the second. So one answer cannot show which of its words
+# caused the score, and PPO needs many answers.
 #
 # ## Same seed, different numbers?
 #
-# On one machine a seed gives this run again, bit by bit. Another processor adds sums in another
+# On one machine, a seed reproduces this run bit for bit. Another processor adds numbers in another
 # order. The last digits differ, some token is drawn differently, and everything after it changes
-# ([more](../guide/over-optimisation.md#questions-that-people-ask)).
+# ([details](../guide/over-optimisation.md#questions-that-people-ask)).
 #
 # ---
 # ## Exercise
 #
-# $k_3 = e^{-k_1} - 1 + k_1$ also has the KL as its mean, and is never negative. Log it instead, for
-# PPO's own answers and for those of the SFT policy. Does it agree with $k_1$? Is it less noisy?
+# $k_3 = e^{-k_1} - 1 + k_1$ also has the KL as its mean, and is never negative. Log $k_3$ instead,
+# for PPO's own answers and for those of the SFT policy. Does it agree with $k_1$? Is it less noisy?
 # Does it still warn you?
 
 # %% tags=["solution"]
@@ -411,8 +411,8 @@ for name, answers in (("own", own), ("SFT's", start)):
 # ## Three lines to take away
 #
 # 1. A mean KL that stays below zero, or any KL at step 0, is a wrong measurement.
-# 2. Compare a reward with its standard error before you call it flat.
-# 3. Every number in a log has a formula. If you do not know it, do not trust the number.
+# 2. Compare a change in reward with its standard error before you call the reward flat.
+# 3. Every number in a log has a formula. If you do not know the formula, do not trust the number.
 #
 # **Next:** [Over-optimisation](../guide/over-optimisation.md): what the policy
 # without the penalty learned to say.
