@@ -28,16 +28,16 @@
 #
 # Direct preference optimisation (DPO) learns from comparisons alone, as a reward model does, but
 # the result is a policy. It needs no reward model, no sampling and no PPO. This notebook trains our
-# model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that every
-# step can be checked by a number.
+# model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that a
+# number can check every step.
 #
 # ## What you'll learn
 #
 # - DPO's training loop, written out
-# - Why its loss starts at 0.6931, and why the reward of the *chosen* answers falls
+# - Why DPO's loss starts at 0.6931, and why the reward of the *chosen* answers falls
 # - How the best policy turns into a loss on pairs, in five steps
 # - What a larger β does, and which KL divergence is meant
-# - Where DPO, PPO, GRPO and best-of-n stand on one frontier, and what IPO and KTO change
+# - Where DPO, PPO, GRPO and best-of-n lie on one frontier, and what IPO and KTO change
 #
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), gradients.
@@ -87,10 +87,9 @@ def table(*rows):
 # %% [markdown]
 # ## The loop
 #
-# DPO starts from the SFT model, which is also the frozen *reference*. For each pair it asks how
-# much more likely the policy makes the chosen answer than the reference does, asks the same for the
-# rejected answer, and pushes the first log-ratio above the second. The pairs are those that our
-# reward model learned from.
+# DPO starts from the SFT model, which is also the frozen *reference*. For each pair, it compares
+# how likely the policy and the reference make the chosen answer, does the same for the rejected
+# answer, and pushes the first log-ratio above the second. We use our reward model's training pairs.
 
 # %%
 lesson, sft = Lesson(0), result.policy("sft")
@@ -134,7 +133,9 @@ judge = result.policy("reward_model")
 answers = lesson.examine(policy, sft, judge, answers=5)
 gold = sum(answer.gold for answer in answers) / len(answers)
 before = result.evaluation["sft"]["gold"]
-say(f"Gold on held-out questions: SFT {before:.2f}, DPO {gold:.2f}.")
+say(
+    f"Gold reward on held-out questions: SFT {before:.2f}, DPO {gold:.2f}."
+)
 
 # the check
 zeros = torch.zeros_like(up)
@@ -144,17 +145,17 @@ assert gold > before + 0.5
 assert (log[-30:].mean(0)[1:] < 0).all()
 
 # %% [markdown]
-# Each line is a mean of 30 steps. The loss falls and the answers get much better by the labeler's
-# true reward. *Chosen* and *rejected* are the policy's
-# [implicit rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin
-# between them grows, and yet in the end the chosen answers, too, are *less* likely than under the
-# reference. To see why, and where the loss comes from, we go to a smaller world.
+# Each line is a mean of 30 steps. The loss falls, and the answers get much better as measured by
+# gold reward. *Chosen* and *rejected* are the policy's [implicit
+# rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin between them
+# grows, yet in the end even the chosen answers are *less* likely than under the reference. A
+# smaller world shows why, and where the loss comes from.
 #
 # ## A world where the answer is known
 #
 # Our model has more answers than anyone can list. In this world there are 8 tokens, an answer has
 # at most 4 of them, and its reward depends on neighbouring tokens. So a policy is a list of
-# log-probabilities, and a mean is a sum. We keep the likeliest 400 answers, so that all pairs of
+# log-probabilities, and a mean is a sum. We keep the 400 most likely answers, so that all pairs of
 # them fit into a matrix. Letters are tokens, and the dot ends an answer.
 
 # %%
@@ -181,7 +182,8 @@ say(f"The 400 answers have {kept:.1%} of the reference's probability.")
 # 2. Solve its formula for the reward: *r* = β log π*/π<sub>ref</sub> + β log *Z*.
 # 3. Compare two answers: the unknown *Z* cancels.
 # 4. The labeler prefers *A* to *B* with probability σ(*r<sub>A</sub>* − *r<sub>B</sub>*).
-# 5. Make the labels likely. The loss is −log σ(difference of the log-ratios, times β).
+# 5. Maximise the likelihood of the labels. The loss is −log σ(difference of the log-ratios, times
+#    β).
 #
 # **Step 1: one policy is best.** RLHF maximises the reward minus β times the KL from the
 # [reference](../reference/glossary.md#reference-model). The best policy is the reference,
@@ -189,8 +191,8 @@ say(f"The 400 answers have {kept:.1%} of the reference's probability.")
 #
 # $$\pi^*(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
-# *r* is the reward of an answer *y*, and *Z* makes the sum 1. Its objective is β log *Z*, and any
-# other policy π has β KL(π ‖ π*) less.
+# *r* is the reward of an answer *y*, and *Z* makes the sum 1. The best objective is β log *Z*, and
+# any other policy π falls short by β KL(π ‖ π*).
 
 # %%
 best = exact.tilted(reference, rewards, beta=BETA)
@@ -210,23 +212,24 @@ for noise in torch.linspace(0.001, 3, 1000):
 
 say(f"""
 The objective is {objective(reference):.4f} for the reference and
-{objective(best):.4f} for the best policy. 1,000 random policies have
-{min(missing):.0e} to {max(missing):.2f} less than the best.
+{objective(best):.4f} for the best policy. 1,000 random policies fall short
+by {min(missing):.0e} to {max(missing):.2f}.
 """)
 assert min(missing) > 0
 assert torch.allclose(*map(torch.tensor, (missing, by_formula)), atol=1e-9)
 assert abs(objective(best) - BETA * log_z) < 1e-9
 
 # %% [markdown]
-# **Step 2: solve for the reward.** Up to the constant β log *Z* it is β log π*/π<sub>ref</sub>, the
-# implicit reward. Every policy has one: the reward for which this policy is the best.
+# **Step 2: solve for the reward.** Up to the constant β log *Z*, the reward is β log
+# π*/π<sub>ref</sub>, the implicit reward. Every policy has an implicit reward, for which it is the
+# best policy.
 #
 # **Step 3: compare two answers.** *Z* is a sum over all answers, and nobody can compute it for a
-# language model. But it is the same for both answers to a prompt, so it cancels.
+# language model. But *Z* is the same for both answers to a prompt, so it cancels.
 #
-# **Step 4: ask the labeler**, who prefers by
-# [Bradley–Terry](../reference/glossary.md#bradley-terry-model). The policy alone says how likely
-# each choice is.
+# **Step 4: ask the labeler**, who chooses according to the [Bradley–Terry
+# model](../reference/glossary.md#bradley-terry-model). The policy alone gives each choice's
+# probability.
 
 
 # %%
@@ -242,14 +245,14 @@ assert torch.allclose(differences(implicit), differences(rewards))  # 3
 assert torch.allclose(differences(implicit).sigmoid(), preference)  # 4
 
 # %% [markdown]
-# **Step 5: the loss.** Now read the implicit reward of *any* policy π as a reward model, and make
-# the labels likely (*A* is chosen, *B* rejected):
+# **Step 5: the loss.** Now use the implicit reward of *any* policy π as a reward model, and
+# maximise the likelihood of the labels (*A* is chosen, *B* rejected):
 #
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
 #
-# Its mean over all pairs that the reference writes, and over the labeler's choices, is a sum over a
-# matrix. The loss is convex in the logits, so it is least where its gradient is zero:
+# The mean loss over all pairs that the reference writes, and over the labeler's choices, is a sum
+# over a matrix. It is convex in the logits, so its minimum is where the gradient is zero:
 
 # %%
 occurs = 2 * reference.exp().outer(reference.exp())  # in either order
@@ -278,9 +281,10 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 #
 # ## Why the loss starts at 0.6931, and when it stays there
 #
-# At the start policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
-# log 2 = 0.6931: a coin toss. It cannot reach 0, because the labels are uncertain (0.642 is the
-# least above). A loss that *stays* at exactly 0.6931 has margins of 0, for one of four reasons:
+# At the start, policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
+# log 2 = 0.6931: a coin toss. The loss cannot reach 0, because the labels are uncertain (0.642 is
+# the minimum above). A loss that *stays* at exactly 0.6931 has margins of 0, for one of four
+# reasons:
 #
 # - Nothing is trained: the weights are frozen, or the steps are far too small.
 # - Chosen and rejected are the same tokens, for instance because both were cut off early.
@@ -288,8 +292,8 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 #   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
 # - β is almost 0.
 #
-# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses. For such labels
-# the reference is the best policy:
+# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses, for which the
+# reference is the best policy:
 
 # %%
 coin = torch.full_like(preference, 0.5)
@@ -299,14 +303,14 @@ assert steepest(reference, BETA, coin) < 1e-12
 # %% [markdown]
 # ## Why the chosen answer's reward falls
 #
-# Many took this for a fault (DPO
+# Many users thought this was a bug (DPO
 # [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
-# [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
-# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both
-# answers of a pair were written by the reference. Over what the reference writes, the mean of log
+# [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32), [TRL
+# #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both answers
+# of a pair were written by the reference. Averaged over answers by the reference, log
 # π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
-# middle of a pair falls, and the chosen answer rises only if half the margin makes up for that.
-# Here are both for the best policy itself, without any training:
+# middle of a pair falls, and the chosen answer rises only if half the margin outweighs this. Here
+# are both for the best policy itself, without any training:
 
 # %%
 labeled = occurs * preference  # how often one is chosen, another rejected
@@ -321,25 +325,25 @@ assert torch.isclose((up + down) / 2, middle)
 assert up < 0 < 1 < times
 
 # %% [markdown]
-# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* is how many
-# times as likely chosen answers became on average: more than once at every β. But the reward is a
-# mean of logarithms, in which answers that have almost lost their probability count most. So a
-# falling reward alone proves no fault.
+# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* says how
+# many times as likely chosen answers became on average: above 1 at every β. But the reward is a
+# mean of logarithms, dominated by answers that have lost almost all their probability. So a falling
+# reward alone does not prove a fault.
 #
-# It can be a warning all the same. Our derivation is about the best policy, and about pairs that
-# the reference wrote, which most collections do not have. Otherwise the lost probability may go to
-# answers that nobody compared, even to the opposite of the chosen ones. Razin et al.
+# It can still be a warning. Our derivation assumes the best policy and pairs written by the
+# reference, which most data sets lack. Otherwise the lost probability may go to answers that nobody
+# compared, even to the opposite of the chosen ones. Razin et al.
 # ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*: trained by
 # DPO on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4
-# %. The loss does not show where the probability goes. New samples do.
+# %. The loss does not show where the probability goes, but new samples do.
 #
 # ## Which way round β and the KL
 #
-# A **large β keeps the policy closer** to the reference. This has been explained the wrong way
-# round ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has
-# the KL ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). The penalty is KL(π ‖
-# π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π) another
-# policy is best, shown on the right, and DPO's gradient is not zero there:
+# A **large β keeps the policy closer** to the reference. This has been explained backwards
+# ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has the
+# KL's direction ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). The penalty is
+# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π), a
+# different policy is best (on the right), and DPO's gradient is not zero there:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
@@ -353,14 +357,14 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 assert steepest(forward, beta) < 1e-12 < steepest(reverse, beta)
 
 # %% [markdown]
-# From top to bottom β gets smaller, and KL and reward grow. At β = 1 and below, the policy on the
-# right goes much further: KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on
-# few answers.
+# From top to bottom, β falls, and KL and reward grow. At β = 1 and below, the policy on the right
+# goes much further: KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on few
+# answers.
 #
 # ## A decisive labeler makes β smaller
 #
-# A labeler who is *c* times as decisive prefers by σ(*c* Δ*r*), as if all rewards were *c* times as
-# large. So DPO with β behaves as if its penalty had the weight β/*c*:
+# A labeler who is *c* times as decisive chooses with probability σ(*c* Δ*r*), as if all rewards
+# were *c* times as large. So DPO with β behaves as if its penalty had the weight β/*c*:
 
 # %%
 decisive = differences(5 * rewards).sigmoid()
@@ -379,9 +383,9 @@ assert steepest(best, 5 * BETA, decisive) < 1e-12
 # %% [markdown]
 # ## Too small a β over-optimises
 #
-# Here is DPO on our model's pairs at four β, on five seeds, after all steps. Gold is the labeler's
-# true reward on held-out prompts. Proxy is the reward model's score, which DPO never saw. *Chosen*
-# and *rejected* are log-ratios in nats.
+# Here is DPO on our model's pairs at four β, on five seeds, after all steps. *Gold* is the gold
+# reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw. *Chosen* and
+# *rejected* are log-ratios in nats.
 
 # %%
 study = stored("frontier")
@@ -395,22 +399,23 @@ for beta in (3.0, 1.0, 0.3, 0.1):
 
 change = study.difference("miniature_0.1", "miniature_1.0", "gold")
 say(
-    f"From β = 1 to 0.1 gold changes by {within(change)} ({study.origin})."
+    f"From β = 1 to 0.1, gold reward changes by {within(change)}"
+    f" ({study.origin})."
 )
 assert change.mean < -change.reach
 
 # %% [markdown]
-# The smaller β, the wider the margin and the larger the KL. In the end gold falls, while the margin
-# is wider than ever. This is [over-optimisation](../reference/glossary.md#over-optimisation),
-# although there is no reward model to exploit. Use a larger β, stop earlier, or have new samples
-# compared.
+# The smaller β, the wider the margin and the larger the KL. At the smallest β, gold reward falls,
+# while the margin is widest. This is
+# [over-optimisation](../reference/glossary.md#over-optimisation), although there is no reward model
+# to exploit. Use a larger β, stop earlier, or have new samples compared.
 #
 # ## One frontier for all methods
 #
-# Back to small worlds in which every answer is listed. A policy is a point: it has a KL from the
-# reference, and it has gained a reward. The best policies, one for each β, form the frontier, and
-# nothing lies above it. Every method was trained with the same β in five worlds, the seeds 5 to 9.
-# Best-of-n needs no training and is computed.
+# We return to small worlds in which every answer is listed. Each policy is a point, given by its KL
+# from the reference and its gain in reward. The best policies, one for each β, form the frontier,
+# and no policy lies above it. We trained every method with the same β in five worlds, the seeds 5
+# to 9. Best-of-n needs no training and is computed.
 
 # %%
 display(HTML(as_html("frontier", result)))
@@ -434,18 +439,18 @@ assert all(share[name].mean > 0.97 for name in ("PPO", "RLOO", "DPO"))
 assert all(share[name].mean < 0.9 for name in ("GRPO", "no std"))
 
 # %% [markdown]
-# *Share* says how much of the possible gain in the objective (reward minus β KL) a method reached:
-# 1 is the best policy, 0 is the reference, and a negative share is worse than the reference.
-# **PPO** and **RLOO** (group advantages, KL in the reward) reach the best policy, and **DPO**
-# nearly does, from a million pairs.
+# *Share* says what fraction of the possible gain in the objective (reward minus β KL) a method
+# reached: 1 is the best policy, 0 the reference, and below 0 is worse than the reference. **PPO**
+# and **RLOO** (group advantages, KL in the reward) reach the best policy, and **DPO** nearly does,
+# from a million pairs.
 #
-# **GRPO** as published reaches much less, and its share differs from world to world. It does two
-# things differently. It subtracts the KL in the loss, by the estimator k₃, whose gradient at each
-# token is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
+# **GRPO** as published reaches much less, and its share varies between worlds. It differs in two
+# ways. It subtracts the KL in the loss, by the estimator k₃, whose gradient at each token is that
+# of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
 # 2025](../reference/bibliography.md#tang2025)). And it divides the advantages by the spread of the
-# group, which changes how much the penalty weighs. So GRPO optimises something else, and has
-# another optimum: the policy at which its own gradient is zero. In these worlds we can compute it.
-# One line for each world:
+# group, which changes how much weight the penalty carries. So GRPO has a different optimum: the
+# policy at which its own gradient is zero. In these worlds we can compute this optimum. Each line
+# is one world:
 
 # %%
 table(("world", "reached", "optimum", "to own", "to best"))
@@ -456,30 +461,30 @@ for row in rows:
 
 lower = [row for row in rows if row["own_share"] < row["share"]]
 say(f"""
-In {len(lower)} of the {len(rows)} worlds GRPO's own optimum has a smaller
-share than GRPO had reached when training stopped.
+In {len(lower)} of the {len(rows)} worlds, GRPO's own optimum has a smaller
+share than GRPO had when training stopped.
 """)
 assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
-# *Reached* is GRPO's share when training stopped. *Optimum* is the share that its own optimum has.
-# The last two columns are distances in nats from where it stopped, to its own optimum and to the
-# best policy. In every world GRPO stops much nearer to its own optimum. So more training would not
-# help, as that optimum is worth less. In practice: put the KL into the reward (RLOO here;
-# `RLOOTrainer` in TRL) and do not divide by the spread.
+# *Reached* is GRPO's share when training stopped. *Optimum* is the share of its own optimum. The
+# last two columns are distances in nats from where it stopped to its own optimum and to the best
+# policy. In every world GRPO stops much nearer to its own optimum. So more training would not help,
+# as this optimum is worse. In practice: put the KL into the reward (RLOO here; `RLOOTrainer` in
+# TRL) and do not divide by the spread.
 #
 # In the table above, *no std* leaves out the division alone, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
-# correct the direction of the KL. They still ignore how a token changes the KL of what follows,
-# which a KL in the reward includes. **Best-of-n** is mostly nearer to the frontier than GRPO, at
-# the cost of n answers for each one ([experiments](../reference/experiments.md) has more).
+# correct the direction of the KL. They still ignore how a token changes the KL of later tokens,
+# which a KL in the reward includes. **Best-of-n** is mostly nearer to the frontier than GRPO, but
+# samples n answers for each one ([more results](../reference/experiments.md)).
 #
 # ## IPO and KTO: two other losses
 #
 # **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)). If all labels of a pair
 # agree, DPO's best margin is infinite. IPO sets a target for the difference of the log-ratios,
-# 1/2β, and a margin that is too wide costs as much as one that is too narrow. With noisy labels,
-# IPO reweights the reference by the *win rate* instead of the reward:
+# 1/2β, and too wide a margin is penalised as much as one that is too narrow. With noisy labels, IPO
+# reweights the reference by the *win rate* instead of the reward:
 
 # %%
 winner = exact.tilted(reference, preference @ reference.exp(), beta=BETA)
@@ -493,12 +498,12 @@ reference, DPO's {kl_exact(best, reference):.2f}.
 assert logits.grad.abs().max() < 1e-12
 
 # %% [markdown]
-# Win rates lie between 0 and 1, so no two of IPO's log-ratios differ by more than 1/β, and it stays
-# closer.
+# Win rates lie between 0 and 1, so no two of IPO's log-ratios differ by more than 1/β, and IPO
+# stays closer.
 #
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs:
-# answers are marked good or bad, one by one. It uses the sigmoid itself instead of its logarithm.
-# How hard does each loss push a good answer up, by its log-ratio?
+# answers are marked good or bad, one by one. Its loss uses the sigmoid itself instead of the
+# logarithm. How hard does each loss push a good answer up, at each log-ratio?
 
 # %%
 zero, good = torch.zeros(1), torch.tensor([True])
@@ -516,12 +521,12 @@ for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
     table((nats, *pushes))
 
 # %% [markdown]
-# DPO pushes hardest where the policy is wrong, and IPO pushes back beyond its target. KTO lets go
-# of answers that are far off on either side, such as those with a wrong label.
+# DPO pushes hardest where the policy is wrong, and IPO pushes back beyond its target. KTO hardly
+# pushes answers far off on either side, such as those with a wrong label.
 #
 # ## Exercise
 #
-# Below which β do chosen answers fall for the best policy? Halve an interval.
+# Below which β do chosen answers fall for the best policy? Use bisection.
 
 # %% tags=["solution"]
 low, high = 0.5, 2.0
@@ -536,8 +541,8 @@ print(f"below {beta:.3f}")
 # ## Three lines to take away
 #
 # 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
-# 2. A loss of 0.6931 is a coin toss. Watch the margin more than the chosen reward, and read new
-#    samples above all.
+# 2. A loss of 0.6931 is a coin toss. Watch the margin more than the chosen reward, and above all
+#    read new samples.
 # 3. A large β keeps the policy closer. For a labeler five times as decisive, use five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).
