@@ -29,14 +29,14 @@
 # %% [markdown]
 # # When GRPO's numbers look wrong
 #
-# You start to train with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
-# nothing says whether the model learns. People ask about these numbers again and again. This
-# notebook causes each of them on purpose, with the run's own models, and uses
-# [TRL](05_practical_rlhf_with_trl.py)'s names. Runs on five seeds show the effect on the result.
+# You start training with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
+# nothing says whether the model learns. People often ask about these numbers. This notebook causes
+# each of them on purpose, with the run's models, and uses [TRL](05_practical_rlhf_with_trl.py)'s
+# names. Runs on five seeds show the effect on the result.
 #
 # ## What you'll learn
 #
-# - Which odd numbers are normal, and which are a fault
+# - Which odd numbers are normal, and which show a fault
 # - How many answers to a prompt are needed until the groups carry a signal
 # - What happens when another program, or another temperature, writes the answers
 #
@@ -149,7 +149,7 @@ def outcome(*settings):
         )
         if gap := changes.get(name):
             line += f"    {gap.mean:+.2f} ± {gap.reach:.2f}"
-            line += "" if found(name) else "  not told apart"
+            line += "" if found(name) else "  may be noise"
         print(line)
 
 
@@ -175,24 +175,24 @@ def by_tens(name, *quantities):
 
 
 # %% [markdown]
-# The usual setting of this page is the GRPO of
-# [the study of the methods](../guide/methods.md#all-of-them-from-the-same-start), but it learns
-# from each round once, as TRL does by default. TRL's defaults differ in two other places: its
-# `beta` is 0 where ours is 0.3, and its KL is $k_3$ times the probability ratio.
+# This page's usual setting is the GRPO of [the study of the
+# methods](../guide/methods.md#all-of-them-from-the-same-start), but it uses each round once, as TRL
+# does by default. TRL's defaults differ in two other places: its `beta` is 0 where ours is 0.3, and
+# its KL is $k_3$ times the probability ratio.
 #
-# `outcome` shows the result of training with another setting. Gold is the labeler's true reward, KL
-# is in nats per answer from the SFT policy, and length is in tokens. Each change is a mean over
-# five seeds with its 95 % interval. All changes on this page are corrected for their number by
-# Holm's procedure, and those that may be noise are marked. Five seeds show only large effects: “not
-# told apart” does not mean that there is no effect.
+# `outcome` shows the result of training with another setting. *Gold* is the gold reward, KL from
+# the SFT policy is in nats per answer, and length is in tokens. Each change is a mean over five
+# seeds with its 95 % interval. Changes that may be noise after Holm's correction for their number
+# on this page are marked. Five seeds show only large effects: “may be noise” does not mean that
+# there is no effect.
 #
 # ---
 # ## Why is the loss 0, and why does it rise?
 #
-# Before the first step on a round, the policy is the one that wrote the answers. So each
-# [probability ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the
-# mean of the advantages. Within a group these sum to 0 by construction. The gradient does not
-# vanish with the loss, because every answer pushes in a direction of its own.
+# Before the first step on a round, the policy has just written the answers. So each [probability
+# ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the mean of the
+# advantages. Within a group these sum to 0 by construction. The gradient does not vanish with the
+# loss, because every answer pushes in its own direction.
 
 # %%
 rollout = answered(sft, reward)
@@ -217,7 +217,7 @@ by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 #
 # ## The reward varies, and nothing is learned
 #
-# This reward differs within the batch, and yet it teaches nothing: it is the number of words in the
+# This reward varies within the batch but teaches nothing, because it only counts the words in the
 # *prompt*. All answers of one group get the same reward, so the group has nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
@@ -254,8 +254,8 @@ for beta in (0.0, USUAL.kl_coef):
 
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without any spread as
-# `frac_reward_zero_std`. `reward_std` is the spread over the batch, and says nothing about it. (In
-# TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
+# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and says nothing about
+# groups. (In TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
 #
 # The gradient in the last line is not a fault. A group without spread has no advantage, but the KL
 # penalty still pulls the policy back to the reference (TRL
@@ -269,8 +269,7 @@ for beta in (0.0, USUAL.kl_coef):
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
 # Our SFT policy answers the practised capitals and sums, 64 times each. *Law* needs only the share
-# of right answers to each question. *Seen* counts the silent groups when the answers are cut into
-# groups.
+# of right answers to each question. *Seen* counts the silent groups among these answers.
 
 # %%
 practised = asked(held_out=False)
@@ -302,13 +301,13 @@ for size in (2, 4, 8, 16, 32):
 
 # %% [markdown]
 # The law fits. Where right answers are rare, about $0.7/p$ answers are needed until half of the
-# groups have a signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). That
-# does not make large groups better. Of 128 answers in all, more of the small groups have a signal,
-# but a large group gives a better estimate of the mean and the spread.
+# groups have a signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). This
+# does not make large groups better. Of 128 answers, more small groups have a signal, but a large
+# group gives a better estimate of the mean and the spread.
 #
 # A learned reward gives equal scores only to equal answers and to answers that were cut off, so few
-# groups are silent. Here is training with our reward model and 128 answers in every round, in
-# groups of two, eight and 32:
+# groups are silent. Here is training with our reward model on 128 answers a round, in groups of
+# two, eight and 32:
 
 # %%
 outcome("group_2", "usual", "group_32")
@@ -316,14 +315,15 @@ assert lower("group_2")
 
 # %% [markdown]
 # Two answers are too few here. With two, the division by the spread always gives the advantages
-# +0.71 and −0.71, whether the rewards differ much or little. From 8 to 32 no gain is visible.
+# +0.71 and −0.71, whether the rewards differ much or little. From 8 to 32, no gain is visible.
 #
 # ## Why is the clip ratio always 0?
 #
-# Because a ratio of exactly 1 never leaves $1 \pm \varepsilon$. As long as each round is learned
-# from in one step (`num_iterations=1`, and the steps per generation not raised), nothing can be
-# clipped (TRL [#3120](https://github.com/huggingface/trl/issues/3120),
-# [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps per round, something is:
+# A ratio of exactly 1 never leaves $1 \pm \varepsilon$. As long as each round is used for one step
+# (`num_iterations=1`, and the steps per generation not raised), nothing can be clipped (TRL
+# [#3120](https://github.com/huggingface/trl/issues/3120),
+# [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps per round, some tokens
+# are:
 
 # %%
 for setting in ("usual", "epochs_2", "epochs_4"):
@@ -337,10 +337,10 @@ outcome("usual", "epochs_2", "epochs_4")
 # ## All answers are cut off
 #
 # A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
-# without an end gets no reward or a bad one, and if all are cut, the policy sees no other reward
-# (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
+# without an end gets no reward or a bad one, and if all are cut off, the policy sees no other
+# reward (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
 # `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that
-# were cut off are punished, or left out of the loss (TRL: “mask truncated completions”):
+# were cut off are penalised, or left out of the loss (TRL: “mask truncated completions”):
 
 # %%
 by_tens("limit_10", "cut_off", "tokens", "reward")
@@ -351,17 +351,17 @@ outcome("usual", "limit_10", "limit_10_left_out")
 assert lower("limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# The policy learns to be short, and loses gold. Leaving out the answers that were cut off does not
-# help. Raise the limit: *usual* has 34 tokens. And look at the share of answers that are cut off in
-# the first round before you let the training run.
+# The policy learns to be short, and its gold reward falls. Leaving out the answers that were cut
+# off does not help. Raise the limit: *usual* has 34 tokens. Before a long run, check the share of
+# answers cut off in the first round.
 #
 # ## Does the average make answers longer?
 #
 # The loss can average within each answer first, so that a token of a long answer counts less (the
 # first paper of GRPO, `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`).
-# Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`;
-# [Liu, Z. et al. 2025](../reference/bibliography.md#liuz2025)). Averaging within answers
-# punishes a bad answer less when it is long, and so may lengthen bad answers (TRL
+# Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`; [Liu, Z. et al.
+# 2025](../reference/bibliography.md#liuz2025)). Averaging within answers penalises a bad answer
+# less when it is long, and so may lengthen bad answers (TRL
 # [#3138](https://github.com/huggingface/trl/issues/3138)). The division by the spread is another
 # matter: `loss_type="dr_grpo"` keeps it, and Dr. GRPO needs `scale_rewards="none"` as well.
 
@@ -375,10 +375,10 @@ assert not found("by_answer", "by_constant")
 #
 # ## The entropy falls
 #
-# While the policy learns, it becomes surer of its words, and its entropy falls (verl
+# While the policy learns, it becomes surer of its words and its entropy falls (verl
 # [#5953](https://github.com/verl-project/verl/issues/5953)). This is normal. It becomes a problem
-# when all answers of a group are alike and nothing is left to compare. A bonus for entropy in the
-# loss works against it, and too large a bonus makes the entropy rise without end
+# when all answers of a group are alike and nothing is left to compare. An entropy bonus in the loss
+# counteracts the fall, and too large a bonus makes the entropy rise without end
 # ([#2738](https://github.com/verl-project/verl/issues/2738) asks about such a rise):
 
 # %%
@@ -390,7 +390,7 @@ outcome("usual", "entropy_bonus")
 assert not found("entropy_bonus")
 
 # %% [markdown]
-# The bonus keeps the entropy up, but it gains nothing here: few groups were silent without it.
+# The bonus keeps the entropy up, but it brings no gain here: few groups were silent without it.
 #
 # ## There is no KL in the log
 #
@@ -408,27 +408,28 @@ for name in ("usual", "no_kl"):
     print(f"{name.replace('_', ' '):7} score {proxy:.2f}, gold {gold:.2f}")
 
 # %% [markdown]
-# The score is higher and the KL is three times as large. Gold is lower on average, but it differs
-# so much between the five seeds that this may be noise. Where a rule gives the reward, β = 0 is
-# usual, because there is no learned judge with errors to find. What the rule does not check can
-# still be exploited. [The chapter on such rewards](../guide/verifiable-rewards.md) measures both.
+# The score is higher and the KL is three times as large. The gold reward is lower on average, but
+# varies so much between the five seeds that this may be noise. Where a rule gives the reward, β = 0
+# is usual, because there is no learned judge with errors to exploit. The policy can still exploit
+# what the rule does not check. [The chapter on such rewards](../guide/verifiable-rewards.md)
+# measures both.
 #
 # ## Whose log-probabilities?
 #
-# If answers are drawn at a temperature other than 1, or only from the likeliest few tokens, their
-# tokens had other probabilities than the policy gives them at temperature 1. TRL divides the
-# policy's logits by the temperature, so that both agree. With top-k and top-p they do not (TRL
+# If answers are drawn at a temperature other than 1, or only from the few most likely tokens, the
+# sampling probabilities differ from the policy's at temperature 1. TRL divides the policy's logits
+# by the temperature, so that both agree. With top-k and top-p they do not (TRL
 # [#6789](https://github.com/huggingface/trl/issues/6789)).
 #
-# For each token, divide the policy's probability by the sampler's. This is its importance weight,
-# and it is 1 everywhere if policy and sampler are one. The last column estimates the KL of the
-# sampler from the policy.
+# For each token, divide the policy's probability by the sampler's. This is the token's importance
+# weight, and it is 1 everywhere if policy and sampler agree. The last column estimates the KL of
+# the sampler from the policy.
 
 # %%
 SAMPLERS = {
     "the policy itself": Symptom(),
     "temperature 0.5": Symptom(temperature=0.5),
-    "the two likeliest tokens": Symptom(top_k=2),
+    "the two top tokens": Symptom(top_k=2),
     "bfloat16": Symptom(bfloat16=True),
 }
 SAMPLERS["another policy (PPO's)"] = Symptom()
@@ -447,12 +448,12 @@ for name, setting in SAMPLERS.items():
     print(f"{name:28}{numbers}{apart:14.3f}")
 
 # %% [markdown]
-# A mean near 1 hides single weights that are far from it. Now train with such samplers. `cold`
-# draws at temperature 0.5, and the loss reads the probabilities at temperature 1. `cold divided`
-# divides the logits in the loss too, as TRL does: it trains the policy that answers at 0.5.
-# `cold weighted` multiplies each token's advantage by its weight, cut off at 2. This corrects each
-# token, but not the words before it, which the colder sampler wrote. `top 2` draws one of the two
-# likeliest tokens. No weight can bring back a token that is never drawn.
+# A mean near 1 hides single weights far from 1. Now train with such samplers. `cold` draws at
+# temperature 0.5, and the loss reads the probabilities at temperature 1. `cold divided` divides the
+# logits in the loss too, as TRL does: it trains the policy that answers at 0.5. `cold weighted`
+# multiplies each token's advantage by its weight, cut off at 2. This corrects each token, but not
+# the words before it, which the colder sampler wrote. `top 2` draws one of the two most likely
+# tokens. No weight can bring back a token that is never drawn.
 
 # %%
 outcome("usual", "cold", "cold_divided", "cold_weighted", "top_2")
@@ -467,21 +468,21 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
 
 # %% [markdown]
 # The colder sampler does no visible harm here, whether its tokens are weighted or not. Dividing the
-# logits trains another policy, the one that answers at 0.5. It has less gold at temperature 1, and
-# it should be judged at 0.5.
+# logits trains another policy, the one that answers at 0.5. Its gold reward is lower at temperature
+# 1, but it should be judged at 0.5.
 #
 # ## The sampler and the trainer disagree
 #
-# At a large scale another program writes the answers, such as vLLM. Its weights may be some rounds
-# older, and it computes in 16 bits, so its probabilities are not quite the trainer's (TRL
-# [#3867](https://github.com/huggingface/trl/issues/3867),
+# At large scale, another program such as vLLM writes the answers. Its weights may be a few rounds
+# out of date, and it computes in 16 bits, so its probabilities differ a little from the trainer's
+# (TRL [#3867](https://github.com/huggingface/trl/issues/3867),
 # [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not show
-# this: TRL computes the old log-probabilities again, with the trainer, so the ratio is 1 all the
-# same. Look at `sampling/importance_sampling_ratio` instead.
+# this: TRL computes the old log-probabilities again, with the trainer, so the ratio is still 1.
+# Look at `sampling/importance_sampling_ratio` instead.
 #
 # We measured two corrections. Truncated importance sampling multiplies each token's advantage by
 # its weight, cut off at 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
-# `weighted`). TRL's default takes one weight for the whole answer, and leaves out answers above 3
+# `weighted`). TRL's default uses one weight for the whole answer, and leaves out answers above 3
 # (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
 # than the policy, or computes in bfloat16:
 
@@ -493,15 +494,15 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
-# Neither does visible harm in this world, with a correction or without. The weights of the older
-# sampler go far below 1, and those of bfloat16 do not. Our answers have 15 tokens. In answers of
-# hundreds of tokens many such weights multiply, so do not conclude that it never matters.
+# Neither does visible harm here, with or without a correction. The older sampler's weights go far
+# below 1, and those of bfloat16 do not. Our answers have 15 tokens. In answers of hundreds of
+# tokens, many such weights multiply, so a mismatch may matter there.
 #
 # ---
 # ## Exercise
 #
-# One answer in 20 solves a task. From which group size on do at least half of the groups have a
-# signal?
+# One answer in 20 solves a task. What is the smallest group size at which at least half of the
+# groups have a signal?
 
 # %% tags=["solution"]
 size = next(g for g in range(2, 1000) if 0.05**g + 0.95**g <= 0.5)
@@ -511,11 +512,11 @@ print(f"{size} answers to each prompt")
 # ---
 # ## Three lines to take away
 #
-# 1. A loss of 0 and a clip ratio of 0 are normal when each round is learned from once.
-#    Watch the reward, the KL and the length instead.
+# 1. A loss of 0 and a clip ratio of 0 are normal when each round is used once. Watch the reward,
+#    the KL and the length instead.
 # 2. A group teaches only if its rewards differ. Log the share of groups without a spread, and the
 #    share of answers that were cut off.
-# 3. Know whose probabilities the tokens were drawn with. If they are not the policy's, log the
+# 3. Know which probabilities the tokens were drawn with. If they are not the policy's, log the
 #    importance weights.
 #
 # **Next:** [RLVR](../guide/verifiable-rewards.md), where a program checks the answers.
