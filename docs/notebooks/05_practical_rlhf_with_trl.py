@@ -23,26 +23,25 @@
 # %% [markdown]
 # # Practical RLHF with TRL
 #
-# [TRL](../reference/bibliography.md#vonwerra2026) is the library of Hugging Face with which many
-# people train language models from feedback. This notebook gives our student to TRL and lets it go
-# through the same lessons there: SFT, reward model, DPO, GRPO and RLOO. Because we have trained it
-# ourselves on the other pages, every number that TRL prints can be compared with one of ours.
+# [TRL](../reference/bibliography.md#vonwerra2026) is Hugging Face's library for training language
+# models from feedback. In this notebook TRL trains our model in the same steps: SFT, reward model,
+# DPO, GRPO and RLOO. Because the other pages train the same model, every number that TRL prints can
+# be compared with one of ours.
 #
 # ## What you'll learn
 #
 # - What a batch looks like inside TRL, and which of its tokens count in the loss
-# - How to run the five trainings, offline, on one processor
-# - That TRL and this site do the same training, word for word but for rounding, if they are given
-#   the same rows and the same random numbers
+# - How to run all five trainers, offline, on one processor
+# - That TRL and this site train in the same way, up to rounding, if they get the same rows and
+#   random numbers
 # - Where PPO has gone
 #
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
 # [the methods side by side](../guide/methods.md).
 #
-# **Time:** about 25 minutes to read. To run it yourself, install TRL with
-# `pip install trl peft`, or, in a checkout of this site, type `make trl`: it sets up an environment
-# of more than one gigabyte and then runs the notebook, which takes minutes, and more of them where
-# other programs keep the machine busy.
+# **Time:** about 25 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
+# or type `make trl` in a checkout of this site: it sets up an environment of more than one gigabyte
+# and runs the notebook, which takes some minutes, or longer on a busy machine.
 
 # %%
 import json
@@ -113,13 +112,13 @@ for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
 # %% [markdown]
 # ## One batch, before anything is trained
 #
-# Most of what goes wrong in SFT goes wrong in the *mask*: the list that says which tokens the loss
-# counts. So look at one batch first. Our model and our words are handed over by a small module,
-# [`hugging_face`](../reference/api/hugging_face.md), which the next section explains. The rows
-# have two fields of text, `prompt` and `completion`.
+# Most mistakes in SFT are mistakes in the *mask*: the list that says which tokens the loss counts.
+# So look at one batch first. A small module, [`hugging_face`](../reference/api/hugging_face.md),
+# converts our model and our words; the next section explains it. The rows have two text fields,
+# `prompt` and `completion`.
 #
-# One function holds what all trainings share. TRL's defaults are made for graphics cards and for
-# models ten thousand times as large; without them, nothing here would train on a processor.
+# The function `settings` holds what all trainers share. TRL's defaults are made for graphics cards
+# and for models ten thousand times as large, so here they are overridden.
 
 # %%
 hugging_face.save(hugging_face.exported(base), folder("base"))
@@ -178,8 +177,8 @@ for tokens, labels in zip(batch["input_ids"][:4], batch["labels"][:4], strict=Tr
     print("".join(part(token, counts) for token, counts in marks))
 
 # %% [markdown]
-# Each line is a row: the prompt, the completion, the end token, padding on the right. TRL marks
-# with −100 what the loss leaves out. Here is the shortest row of the batch, word by word:
+# Each line is a row: the prompt, the completion, the end token, and padding on the right. TRL marks
+# the tokens that the loss ignores with −100. Here is the shortest row of the batch, word by word:
 
 # %%
 shortest = batch["attention_mask"].sum(1).argmin()
@@ -189,9 +188,9 @@ for token, label in zip(*line, strict=True):
         print(f"{words.words[token]:12}", "counts" if label != -100 else "-")
 
 # %% [markdown]
-# Three things are right here, and each of them is worth a check of your own data. The prompt does
-# not count, the end token does, and the padding does not. If the end token did not count, the model
-# would never learn to stop. That happens where the padding token and the end token are the same.
+# Check the same three things in your own data: the prompt does not count, the end token does, and
+# the padding does not. If the end token did not count, the model would never learn to stop. That
+# happens if padding token and end token are the same.
 
 # %%
 tokens, counts = batch["input_ids"], batch["labels"] != -100
@@ -210,8 +209,8 @@ for name, which in shares.items():
     print(f"{name:11}{which.sum():5} tokens, {counts[which].sum():4} in the loss")
 
 # %% [markdown]
-# GRPO and RLOO make another kind of batch. They start with prompts alone, and pad them on the
-# *left*, so that all answers begin in the same column:
+# GRPO and RLOO use another kind of batch. They start with prompts alone and pad them on the *left*,
+# so that all answers begin in the same column:
 
 # %%
 prompts = [row["prompt"] for row in rows[:4]]
@@ -221,9 +220,9 @@ for tokens in tokenizer(prompts, padding=True)["input_ids"]:
 # %% [markdown]
 # ## Our student as a GPT-2
 #
-# GPT-2 has the architecture of our model. Two biases in attention are too many, so they are held at
-# zero. All weights are copied, linear layers turned round because GPT-2 stores them transposed, and
-# then the two models give the same logits. The difference is zero, not a small number:
+# GPT-2 has the architecture of our model, except for two extra biases in attention, which are held
+# at zero. All weights are copied, with linear layers transposed as GPT-2 stores them. The two
+# models then give the same logits. The difference is exactly zero:
 
 # %%
 hugging_face.save(hugging_face.exported(sft), folder("sft"))
@@ -250,15 +249,15 @@ assert not other
 print(f"texts that become other tokens: {other} of {len(texts):,}")
 
 # %% [markdown]
-# For the way back there is `imported`. It makes a model of ours from what TRL has trained, so that
-# it can sit [the exam](../guide/ppo.md) like any other.
+# The function `imported` converts TRL's model back into one of ours, so that it can be
+# [evaluated](../guide/ppo.md) like any other.
 #
 # ## Learn from demonstrations
 #
-# The trainer is ready since the first section. What it makes can be held against the run's own SFT
-# policy, which learned from the same demonstrations in the same order. The optimiser was handed
-# over for one reason: `transformers` spares biases and layer norms from weight decay, and our stage
-# spares nothing. Left out, `learning_rate` and `weight_decay` would go into the settings.
+# The first section set up the trainer. Its result can be compared with the run's own SFT policy,
+# which learned from the same demonstrations in the same order. We passed in an optimiser for one
+# reason: `transformers` applies no weight decay to biases and layer norms, and our stage applies it
+# to all weights. Otherwise, `learning_rate` and `weight_decay` would go into the settings.
 
 
 # %%
@@ -284,14 +283,14 @@ first, *_, last = (row for row in sft_trainer.state.log_history if "loss" in row
 print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end")
 
 # %% [markdown]
-# All later trainings begin at the run's own SFT policy and its comparisons, so that each of them
-# can be compared by itself.
+# All later trainers start from the run's own SFT policy and comparisons, so that each can be
+# compared separately.
 #
 # ## Learn to judge
 #
-# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. Our schedule
-# ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the
-# rest) has no name in TRL, so optimiser and schedule are handed over ready-made.
+# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. Our schedule ([one
+# cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the rest) has
+# no name in TRL, so we pass in the optimiser and the schedule.
 
 # %%
 comparison, randomness = lesson.comparison, lesson.generator("reward_model")
@@ -333,8 +332,7 @@ for name, one in (("TRL's", judge_by_trl), ("ours", judge)):
 # %% [markdown]
 # ## Learn from comparisons alone
 #
-# The same rows serve DPO. TRL loads the reference by itself, from the folder that the model came
-# from.
+# The same rows serve DPO. TRL loads the reference itself, from the model's folder.
 
 # %%
 config, randomness = dpo.DPOConfig(), lesson.generator("dpo")
@@ -368,10 +366,10 @@ apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 # %% [markdown]
 # ## A file of your own preferences
 #
-# Suppose that you like short answers. Here is a file in which the shorter of two answers was always
-# chosen, one comparison a line. `python -m rlhf_explained train --preferences FILE`
-# [takes it as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences), and with a
-# space before each answer so does TRL:
+# Suppose that you like short answers. In this file the shorter of two answers is always the chosen
+# one, with one comparison a line. `python -m rlhf_explained train --preferences FILE` [reads this
+# file as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences), and TRL reads it
+# with a space added before each answer:
 
 # %%
 mine = work / "mine.jsonl"
@@ -409,12 +407,12 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file asks. Their gold reward rose as well. The labeler
+# The answers became shorter, as the file asks. Their gold reward rose as well, because the labeler
 # dislikes asides, and asides are long.
 #
-# `preferences.read` is ours. It names the line and the field of whatever cannot be used. The reader
-# of `datasets`, which TRL's command line uses, puts `None` where a field is missing, and the
-# mistake is found later or not at all:
+# Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
+# TRL's command line uses, puts `None` where a field is missing, so the mistake is found later or
+# not at all:
 
 # %%
 broken = work / "broken.jsonl"
@@ -430,13 +428,12 @@ except ValueError as refusal:
 # ## Sample, score and compare
 #
 # GRPO and RLOO come next, with our reward model as the reward. Both sample answers while they
-# train, so beside the rows there are random numbers to share. Both sides get the same ones by
-# setting the seed before each round. The reward is a *function* that TRL calls with the prompts and
-# the sampled tokens; ours asks the run's reward model.
+# train, so TRL and our code must share random numbers as well as rows. We set the same seed before
+# each round. The reward is a *function* that TRL calls with the prompts and the sampled tokens;
+# ours asks the run's reward model.
 #
-# TRL's RLOO differs from ours in one place, on purpose: it takes one probability ratio for a whole
-# answer, where ours takes one for each token. For the comparison our stage is lent that loss,
-# `of_whole_answers`.
+# TRL's RLOO differs from ours in one place: it uses one probability ratio for a whole answer, and
+# ours uses one for each token. For the comparison our stage uses TRL's loss, `of_whole_answers`.
 
 # %%
 grpo_config = grpo.GRPOConfig(kl_coef=0.3)
@@ -535,9 +532,9 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 # %% [markdown]
 # ## The held-out questions
 #
-# All of them answer [the held-out questions](../guide/ppo.md). Gold is the labeler's true
-# reward, proxy the reward model's score, and KL is in nats an answer from the SFT policy. The last
-# column compares the answers of TRL's policy with those of ours, word for word.
+# All of them answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
+# the reward model's score, and KL from the SFT policy is in nats per answer. The last column
+# compares the answers of TRL's policy with those of ours, word for word.
 
 
 # %%
@@ -565,9 +562,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# Those answers are the end of the story. Here is the rest of it. All weights of a model together
-# are a point. How far does TRL's point lie from ours, beside how far training moved it? And where
-# answers were sampled on the way, how many of them were the same words?
+# Besides the answers, we can compare the weights. All weights of a model form a point. How far is
+# TRL's point from ours, compared with how far training moved it? And where training sampled
+# answers, how many were the same, word for word?
 
 # %%
 lines = []
@@ -579,31 +576,29 @@ for name, (distance, moved) in apart.items():
 table(("training", "apart", "moved", "same sampled answers"), *lines)
 
 # %% [markdown]
-# What is left of a difference is rounding: the two sides add the same numbers in another order. On
-# some processors that changes a sampled word, where a random number falls right on the border
-# between two words. From there on the two policies learn from slightly different answers, and part.
+# The remaining difference is rounding: the two programs add the same numbers in a different order.
+# On some processors this changes a sampled word, when a random number falls on the border between
+# two words. From then on the two policies learn from slightly different answers, and diverge.
 #
 # So wherever TRL's training and ours give clearly different results, they were given different
-# rows, other random numbers or other settings. Two trainings by the *same* code differ as well if
-# their random numbers do. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts)
-# measures by how much.
+# rows, random numbers or settings. Two runs of the *same* code also differ if their random numbers
+# do. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how much.
 #
 # ## Where is PPO?
 #
-# Not in TRL any more. It was left out of the stable part of version 1.0, of March 2026, and version
-# 1.13, of September, removed it ([#7020](https://github.com/huggingface/trl/pull/7020)): it had not
-# been maintained for a year, it was the only trainer that read its data in another format, and
-# hardly anyone used it. The method is not to blame. Ours is built step by step in
-# [PPO for language models](03_ppo_for_language_models.py), and
-# [its stage](../reference/api/stages/ppo.md) takes any function that scores answers as its judge.
+# PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
+# 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)): it had not
+# been maintained for a year, it was the only trainer with another data format, and hardly anyone
+# used it. The reason was not the method. We build ours step by step in [PPO for language
+# models](03_ppo_for_language_models.py), and [its stage](../reference/api/stages/ppo.md) takes any
+# function that scores answers as its judge.
 #
 # ---
 # ## Three lines to take away
 #
 # 1. Look at one batch and its mask before you train, and at one answer after.
-# 2. Given the same rows and the same random numbers, TRL and this site do the same training.
-# 3. So compare two implementations in that way. Otherwise the difference that you see may be
-#    chance alone.
+# 2. Given the same rows and the same random numbers, TRL and this site train in the same way.
+# 3. So compare two implementations in that way. Otherwise a difference may be chance alone.
 #
 # **Next:** [what TRL's arguments and metrics mean](05b_trl_names_and_traps.py), and what some of
 # its defaults do.
