@@ -23,20 +23,19 @@
 # %% [markdown]
 # # TRL's names and traps
 #
-# TRL has names of its own for what this site explains: arguments that you set, and metrics that it
-# logs. This notebook puts each of them beside our name for it, with both values on one real batch.
-# Then come seven mistakes that are easy to make with TRL. None of them stops with an error message,
-# so each is shown by a number. At the end TRL trains many times with random numbers of its own.
+# TRL has its own names for what this site explains: for arguments that you set, and for metrics
+# that it logs. This notebook shows each of them next to our name, with both values on one real
+# batch. Then come seven easy mistakes with TRL. None raises an error, so each is shown by a number.
+# At the end TRL trains many times with its own random numbers.
 #
 # ## What you'll learn
 #
-# - Which of TRL's arguments means which of our settings, and what you get if you say nothing
-# - Which formula stands behind each metric that TRL logs
+# - Which of TRL's arguments means which of our settings, and its default
+# - The formula of each metric that TRL logs
 # - Seven traps, among them a default without a KL penalty and a judge that never sees the end token
 #
-# **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py), where our student is
-# trained with the library. Nothing that was made there is needed here: the models are those of the
-# site's own run.
+# **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py), where TRL trains our
+# model. The models here are those of the site's own run.
 #
 # **Time:** about 20 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
 # or type `make trl` in a checkout of this site.
@@ -96,8 +95,8 @@ def table(headings, *rows):
 
 
 # %% [markdown]
-# Two functions set up all trainers below. `make` gives TRL the arguments that fit a tiny model on a
-# processor. `online` makes a trainer that samples answers, GRPO or RLOO, with our reward model as
+# Two functions set up all trainers below. `make` sets the arguments for a tiny model on a
+# processor. `online` makes a trainer that samples answers (GRPO or RLOO), with our reward model as
 # the reward and the SFT policy as the reference.
 
 # %%
@@ -158,8 +157,8 @@ def trained(trainer):
 # %% [markdown]
 # ## Which argument means what
 #
-# In each line below stand a method, our setting and TRL's argument. The table shows both values:
-# what is used on this site, and what you get from TRL if you say nothing.
+# Each line below names a method, our setting and TRL's argument. The table shows both values: the
+# one used on this site, and TRL's default.
 
 # %%
 ARGUMENTS = """
@@ -201,14 +200,14 @@ for line in ARGUMENTS.split("\n")[1:-1]:
 table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 
 # %% [markdown]
-# Some of TRL's arguments ask for what is fixed in our stages:
+# Some of TRL's arguments set what is fixed in our stages:
 #
 # - `SFTConfig(completion_only_loss=…)`: our loss counts the response alone. The default, `None`,
-#   does the same wherever rows have a prompt and a completion.
-# - `RewardConfig(center_rewards_coefficient=…)` is a term of the loss that keeps scores near 0.
-#   Ours are shifted to a mean of 0 after training.
+#   does the same if rows have a prompt and a completion.
+# - `RewardConfig(center_rewards_coefficient=…)` adds a loss term that keeps scores near 0. We shift
+#   our scores to a mean of 0 after training.
 # - `DPOConfig(precompute_ref_log_probs=True)`: we compute the reference's log-probabilities once.
-#   By default TRL does it at each step.
+#   By default TRL computes them at each step.
 # - `GRPOConfig(loss_type=…)`: ours is the mean over all tokens, which is TRL's default, `dapo`.
 # - `GRPOConfig(use_bias_correction_kl=True)` is our `kl_in="loss_ratio_k3"`, and the default.
 # - `max_grad_norm`: gradients are clipped at 1, as ours are.
@@ -216,10 +215,9 @@ table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 # ## Which metric means what
 #
 # Each trainer gets one real batch here and takes no step. TRL's number is the one that it logs, and
-# ours follows from the formula beside it. Means of tokens are over those that the mask counts, $r$
-# is a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and $g$ stands
-# for log π − log π<sub>ref</sub>. DPO, GRPO and RLOO look at the policy that PPO has trained in the
-# run, and compare it with the SFT policy.
+# ours follows from the formula next to it. Means of tokens cover those that the mask counts, $r$ is
+# a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and $g$ stands for
+# log π − log π<sub>ref</sub>. DPO, GRPO and RLOO compare the run's PPO policy with its SFT policy.
 
 # %%
 METRICS = """
@@ -347,19 +345,19 @@ for line in METRICS.split("\n")[1:-1]:
 table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
-# Two of these names say less than they seem to. `kl` is a mean over *tokens*, in GRPO of $k_3$ and
-# in RLOO of $k_1$. The KL on our pages is a sum over the answer, so it is larger by a factor of
-# about the number of tokens in an answer. And GRPO's `loss` tells nothing about progress. The
-# advantages of each group sum to 0, so all that is left of the first term is that long answers have
-# more tokens than short ones; the rest is the price of the KL, which rises while the policy learns.
+# Two of these names can mislead. `kl` is a mean over *tokens*, in GRPO of $k_3$ and in RLOO of
+# $k_1$. The KL on our pages is a sum over the answer, so it is larger by about the number of tokens
+# in an answer. And GRPO's `loss` does not show progress. The advantages of each group sum to 0, so
+# the first term is not 0 only because long answers have more tokens than short ones; the rest is
+# the KL penalty, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
-# **1. Prompts are padded on the left, and nobody tells GPT-2.** GRPO and RLOO pass no positions to
-# the model. One with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a wrong position. Models with rotary positions do not mind. The same gap was reported for
-# three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
-# `hugging_face.count_positions` is the cure, and the reference needs it too.
+# **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
+# the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
+# word at a wrong position. Models with rotary positions are not affected. The same gap was reported
+# for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# `hugging_face.count_positions` corrects this, and the reference needs it too.
 
 # %%
 bare = transformers.AutoModelForCausalLM.from_pretrained("sft")
@@ -375,9 +373,9 @@ for name, logits in (("without positions", wrong), ("with them", cured)):
 assert (cured - right)[better.attended].abs().max() == 0
 
 # %% [markdown]
-# **2. GRPO's `beta` is 0 by default.** Without a price on the KL the policy is free to please the
-# reward model in any way it finds. Here is one training with a price and one with the default. Gold
-# is what the labeler truly wants, proxy is the reward model's score, both on held-out questions:
+# **2. GRPO's `beta` is 0 by default.** Without a KL penalty the policy is free to exploit the
+# reward model. Here is one run with a penalty and one with the default. Gold is the gold reward,
+# proxy is the reward model's score, both on held-out questions:
 
 # %%
 rate = grpo_config.learning_rate
@@ -400,12 +398,12 @@ sampled = [*said]
 # %% [markdown]
 # **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
 # `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
-# on a batch the ratio is 1, so the *loss* is the same number; its *gradient* is another one, and by
-# our measurements [the better one](04_dpo.py#one-frontier-for-all-methods). Other switches change
-# the gradient as well. Below is one batch, of the policy that was trained with a price just above.
-# The first row has the first paper's KL and the average over all tokens; it is the loss of our
-# stage (`make trl` tests that to five digits). Each row has the cosine of the angle between its
-# gradient and the first one, and its length compared with the first.
+# on a batch the ratio is 1, so the *loss* is the same; its *gradient* differs, and in our
+# measurements [it is better](04_dpo.py#one-frontier-for-all-methods). Other switches change the
+# gradient as well. Below is one batch, from the policy just trained with a penalty. The first row
+# has the first paper's KL and the average over all tokens; this is our stage's loss (`make trl`
+# tests that to five digits). Each row shows the cosine between its gradient and the first row's,
+# and its length relative to the first row's.
 
 # %%
 priced = partial(online, "GRPO", grpo_config, f"beta_{grpo_config.kl_coef}", **still)
@@ -445,11 +443,10 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 # `loss_type="grpo"` averages within each answer first, as GRPO's first paper does, and `"dr_grpo"`
 # divides by the longest length allowed, so its gradient points the same way and is shorter.
 #
-# **4. A reward model given as a *model* is not asked about the end token.** If `reward_funcs` is a
-# model instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores what
-# is left. A reward model that was trained to judge finished answers is then asked about unfinished
-# ones. (Rows of chat messages get their template again, which ends every answer, even those that
-# were cut off.)
+# **4. A reward model given as a *model* does not see the end token.** If `reward_funcs` is a model
+# instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores the rest.
+# A reward model trained on finished answers then scores unfinished ones. (Chat messages get their
+# template again, which ends every answer, even those that were cut off.)
 
 # %%
 trainer = priced()
@@ -467,8 +464,8 @@ alike = torch.corrcoef(torch.stack([as_model, as_function]))[0, 1]
 print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 
 # %% [markdown]
-# **5. `accelerate launch --cpu --num_processes 2` starts one process**, and says nothing. For
-# several on one machine without a graphics card use `torchrun`. Each process says here how many
+# **5. `accelerate launch --cpu --num_processes 2` starts one process**, without a warning. For
+# several on one machine without a graphics card, use `torchrun`. Here each process prints how many
 # there are:
 
 # %%
@@ -487,7 +484,7 @@ for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
 
 # %% [markdown]
 # **6. An unknown word silently becomes padding**, or whatever the tokenizer has for unknown words.
-# Our vocabulary is closed, so a word outside it has no token. `check_words` refuses it, by name:
+# Our vocabulary is closed, so other words have no token. `check_words` rejects them by name:
 
 # %%
 unknown = {"prompt": "how do i learn physics ?"}
@@ -498,10 +495,9 @@ except ValueError as refusal:
     print(refusal)
 
 # %% [markdown]
-# **7. An empty answer.** Our answers begin with a space, because TRL glues prompt and answer
-# together as strings. In front of an empty answer the space becomes an unknown token.
-# `completion` writes an empty answer as nothing at all. How often does the model
-# say nothing?
+# **7. An empty answer.** Our answers begin with a space, because TRL joins prompt and answer as
+# strings. Before an empty answer the space becomes an unknown token. `completion` writes an empty
+# answer as an empty string. How often is an answer empty?
 
 # %%
 for end in (" ", hugging_face.completion("")):
@@ -514,12 +510,12 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # %% [markdown]
 # ## Other draws, other starts
 #
-# With random numbers of its own, TRL's training is one of many that could have come out, and so is
-# ours. TRL trained each method five times from each of five starts;
-# [our study of the methods](../guide/methods.md#all-of-them-from-the-same-start) did so twice. The
-# table has mean gold on held-out questions, the difference start by start with its 95 % interval,
-# and standard deviations: of trainings from one start, and of the starts' means. In the row of
-# RLOO the losses differ, too: TRL's ratio is that of whole answers, ours that of single tokens.
+# With other random numbers, TRL's result would differ, and so would ours. TRL trained each method
+# five times from each of five starts; [our study of the
+# methods](../guide/methods.md#all-of-them-from-the-same-start) did so twice. The table shows mean
+# gold reward on held-out questions, the difference paired by start with its 95 % interval, and
+# standard deviations: of runs from one start, and of the starts' means. For RLOO the losses differ,
+# too: TRL's ratio is for whole answers, ours for single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -538,8 +534,8 @@ columns = ("TRL", "ours", "difference", "draws, TRL", "ours", "starts, TRL", "ou
 table(("method", *columns), *lines)
 
 # %% [markdown]
-# Where the interval contains 0, these trainings do not show that the two libraries differ. If you
-# compare two set-ups by one training of each, a difference as small as these spreads says nothing.
+# Where the interval contains 0, these runs do not show that the two libraries differ. If you
+# compare two set-ups by one run each, a difference as small as these spreads may be chance.
 
 # %% [markdown]
 # ## Three lines to take away
@@ -548,8 +544,8 @@ table(("method", *columns), *lines)
 #    GRPO's first paper.
 # 2. A metric's name is not its formula. TRL's `kl` is per token, and GRPO's `loss` shows no
 #    progress.
-# 3. What goes wrong with TRL goes wrong silently: positions, the end token, unknown words. Look at
-#    one batch, and at one answer after.
+# 3. These mistakes are silent: positions, the end token, unknown words. Look at one batch, and at
+#    one answer after training.
 #
 # **Next:** [several processes, LoRA and memory](05c_past_this_machine.py): what changes when the
 # model is larger than this one.
