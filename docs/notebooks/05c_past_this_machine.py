@@ -27,17 +27,17 @@
 # # Past this machine
 #
 # Everything else on this site fits into one process on one processor. The models that people use
-# are ten thousand times as large as our student, or more. This notebook does with the student what
-# is done with such a model: it trains on two processes, it trains adapters in place of weights, and
-# it counts bytes. What needs graphics cards is not run here, but described, with its source.
+# are ten thousand times as large as our student, or more. This notebook treats the student like
+# such a model: it trains on two processes, trains adapters instead of weights, and counts bytes.
+# What needs graphics cards is only described, with sources.
 #
 # ## What you'll learn
 #
-# - How one script runs on several processes, and which trainings then come out the same
-# - What LoRA saves, and what it costs
-# - How much memory each model of PPO, GRPO and DPO needs: a formula that is checked on our student,
-#   and a table for one and for eight billion parameters
-# - What vLLM, FSDP, DeepSpeed, OpenRLHF and verl are for, and which settings change with size
+# - How one script runs on several processes, and which results stay the same
+# - What LoRA saves, and how well it trains
+# - How much memory each model of PPO, GRPO and DPO needs: a formula checked on our student, and a
+#   table for models of 1 billion and 8 billion parameters
+# - What vLLM, FSDP, DeepSpeed, OpenRLHF and verl do, and which settings change with size
 #
 # **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py).
 #
@@ -101,11 +101,11 @@ def table(headings, *rows):
 # and takes its share of each batch. Before each step the processes average their gradients, so all
 # copies of the model stay the same.
 #
-# For DPO that needs four lines. `PartialState` comes first and tells each process its number and
-# how many there are. Each process gets its share of the batch. Only the first one saves. The fourth
-# line leaves out the last batch of an epoch if there are too few rows for it, because several
-# processes would fill it up with rows from the beginning, and train on other rows than one process
-# does. The rest is the script that one would write for one process:
+# For DPO this takes four lines. `PartialState` comes first and tells each process its number and
+# how many there are. Each process gets its share of the batch. Only the first process saves. The
+# fourth line drops the last batch of an epoch if it is incomplete, because several processes would
+# fill it up with rows from the beginning, and so train on different rows from one process. The rest
+# of the script is as for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -173,10 +173,10 @@ def launch(script, *arguments, processes=1):
 
 
 # %% [markdown]
-# `torch.distributed.run`, which is also called `torchrun`, starts the script as often as it is told
-# to. (`accelerate launch --cpu` does not:
-# [trap 5](05b_trl_names_and_traps.py#seven-traps-each-with-its-number).) Here the script runs once
-# alone and once on two processes:
+# `torch.distributed.run`, which is also called `torchrun`, starts as many copies of the script as
+# you ask for. (`accelerate launch --cpu` does not: [trap
+# 5](05b_trl_names_and_traps.py#seven-traps-each-with-its-number).) Here the script runs on one
+# process and then on two:
 
 # %%
 trained_numbers, full_adam = json.loads(launch("train_dpo.py", "full", "one"))
@@ -201,16 +201,16 @@ print(f"largest difference of a weight: {apart:.1e}")
 print(f"as far as training moved one:   {moved:.1e}")
 
 # %% [markdown]
-# The two models are the same but for rounding, because the mean of all gradients is the mean of the
-# two halves' means. That holds for DPO and for the reward model, whose losses are means over pairs.
-# SFT's loss is a mean over tokens, so there the library has to divide by the number of tokens on
-# all processes. The comparison gives a good first test of any set-up with several processes: train
-# a few steps on one and on two, and compare the weights.
+# The two models are the same up to rounding, because the mean of all gradients is the mean of the
+# two halves' means. This holds for DPO and for the reward model, whose losses are means over pairs.
+# SFT's loss is a mean over tokens, so the library must divide by the number of tokens on all
+# processes. This comparison is a good first test of any set-up with several processes: train a few
+# steps on one and on two, and compare the weights.
 #
-# GRPO and RLOO sample their batches. Each process has random numbers of its own, as it must, or
-# both would write the same answers. So a training on two processes is a training with other draws,
-# and its weights cannot be compared unless both are given the same answers. Here is RLOO, thirty
-# rounds of it, with two seeds on one process, and with the first seed on two:
+# GRPO and RLOO sample their batches. Each process needs its own random numbers, or both would write
+# the same answers. So a run on two processes draws other answers, and its weights can be compared
+# only if both runs are given the same answers. Here are thirty rounds of RLOO, with two seeds on
+# one process, and with the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -278,25 +278,26 @@ for processes, seed in ((1, 0), (1, 1), (2, 0)):
 table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 
 # %% [markdown]
-# The last column says how many answers of the exam are the same as in the first row. In these three
-# trainings another number of processes changed about as many as another seed. Whoever compares two
-# set-ups by GRPO or RLOO therefore needs several seeds of each.
+# The last column says how many answers in the evaluation are the same as in the first row. In these
+# three runs, another number of processes changed about as many answers as another seed. To compare
+# two set-ups by GRPO or RLOO, you therefore need several seeds of each.
 #
 # ## Adapters in place of weights
 #
 # [LoRA](../reference/glossary.md#lora) ([Hu et al. 2021](../reference/bibliography.md#hue2021))
-# leaves the weights of a model as they are. To a matrix $W$ it adds the product of two thin ones,
+# leaves the weights of a model as they are. To a matrix $W$ it adds the product of two thin
+# matrices,
 #
 # $$W + \frac{\alpha}{r}\, B A ,$$
 #
 # where $A$ has $r$ rows, $B$ has $r$ columns, and only these two are trained. $r$ is called the
-# rank and α scales the sum. $B$ starts at zero, so training starts at the old model. That also
-# saves the reference of DPO: it is the same model with its adapters switched off.
+# rank and α scales the sum. $B$ starts at zero, so training starts at the old model. DPO also needs
+# no separate reference: it is the same model with its adapters switched off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
-# as without. Schulman and Thinking Machines Lab
-# ([2025](https://thinkingmachines.ai/blog/lora/)) found that to be best for LoRA with many models.
-# DPO on the same pairs, in both ways:
+# as without LoRA. Schulman and Thinking Machines Lab
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found this best for many models. Here is DPO on
+# the same pairs, both ways:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
@@ -312,33 +313,32 @@ for name, policy, numbers, adam in (
 table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
-# LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The exams
-# are no verdict on either way: each was trained once, with a learning rate that nobody has tuned.
-# They show that a few numbers can be enough. What remains in memory is the model itself. For a
-# student of this size little is saved. The next section says how much it is where the weights are
-# many.
+# LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The
+# results do not show which is better: each was trained once, with an untuned learning rate. They
+# show that a few numbers can be enough. The model itself remains in memory, so little is saved for
+# a small model. The next section says how much a large model saves.
 #
 # ## How much memory
 #
-# Four things take memory while a model is trained.
+# Four things take memory during training.
 #
 # - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
-#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. With mixed precision it is
-#   the same sum in other parts: weights and gradients in 16 bits, and beside Adam's moments a copy
-#   of the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-# - **Models that do not learn**: the reference, and the reward model. They have weights alone, and
-#   these take $2 N$ bytes in 16 bits.
-# - **Activations**: what a layer has computed and needs again for its gradients. They are, for each
-#   token, the inputs of its norms and matrices, and what attention reads
-#   (Korthikanti et al. [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a
-#   layer keeps its own input alone and computes the rest a second time, so only one layer at a time
-#   has all of them.
+#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision gives the
+#   same sum in other parts: weights and gradients in 16 bits, and Adam's moments with a copy of the
+#   weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+# - **Models that do not learn**: the reference, and the reward model. They have only weights, which
+#   take $2 N$ bytes in 16 bits.
+# - **Activations**: what a layer has computed and needs again for its gradients. These are, for
+#   each token, the inputs of the norms and matrices, and what attention reads (Korthikanti et al.
+#   [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a layer keeps only
+#   its own input and computes the rest a second time, so only one layer at a time holds all its
+#   activations.
 # - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
 #   value for each token in each layer.
 #
 # The last two depend on the shape of the model, so their formulas are clearest as code. Large
-# models let several heads share their keys and values, and their perceptrons have a gate, which
-# makes three matrices of two.
+# models let several heads share their keys and values, and their perceptrons have a gate, a third
+# matrix.
 
 
 # %%
@@ -376,8 +376,8 @@ class Shape:
 
 
 # %% [markdown]
-# Do they hold? Our student is trained for one step here, and what is really allocated is counted.
-# All of its numbers have 32 bits.
+# Do the formulas hold? Here we train our student for one step and count what is really allocated.
+# All numbers have 32 bits.
 
 # %%
 ours = lesson.shape
@@ -433,18 +433,17 @@ table(("bytes", "by the formula", "allocated", "ratio"), *lines)
 print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 
 # %% [markdown]
-# What the formula for activations leaves out are small things, such as the mean and the spread
-# that each normalisation remembers. The adapters' formula gives exactly the number that the script
-# has trained.
+# The formula for activations leaves out small things, such as the mean and the spread that each
+# normalisation keeps. The adapters' formula gives exactly the number that the script trained.
 #
-# Now the same formulas for Llama 3.2 with one billion parameters and Llama 3.1 with eight. Their
-# shapes stand in the code of torchtune ([1
+# Now we apply the formulas to Llama 3.2 with 1 billion parameters and Llama 3.1 with 8 billion.
+# Their shapes are in the code of torchtune ([1
 # B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_2/_model_builders.py),
 # [8
 # B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
-# All numbers are in gigabytes of $10^9$ bytes, and nothing is divided among several cards. PPO
-# trains a policy and a critic and holds a reference and a reward model, all of the same size. A
-# program such as vLLM, which writes the answers, holds the policy once more.
+# All numbers are in gigabytes of $10^9$ bytes, and nothing is split across cards. PPO trains a
+# policy and a critic and holds a reference and a reward model, all of the same size. A program such
+# as vLLM, which writes the answers, holds another copy of the policy.
 
 # %%
 LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
@@ -486,35 +485,33 @@ table(
 )
 
 # %% [markdown]
-# Read the table with a card of 80 GB in mind. All methods fit for one billion parameters. For eight
-# billion none fits if all weights are trained, not even where one model learns and no other is
-# held. DPO with LoRA fits on one card, and much room is left for activations and the cache. The
-# logits explain why libraries compute the loss in pieces: with a vocabulary of this size they take
-# more than all that activation checkpointing keeps.
+# Read the table with a card of 80 GB in mind. All methods fit for 1 billion parameters. For 8
+# billion none fits if all weights are trained, not even with one model that learns and no other.
+# DPO with LoRA fits on one card, with much room left for activations and the cache. The logits
+# explain why libraries compute the loss in pieces: with a vocabulary of this size they take more
+# memory than all the activations that checkpointing keeps.
 #
 # ## What other libraries take over
 #
-# - **vLLM** writes the answers. It keeps the KV cache in small blocks, as an operating system keeps
-#   memory in pages, so that more answers fit at once
-#   ([Kwon et al. 2023](../reference/bibliography.md#kwon2023)). TRL's GRPO and RLOO use it with
-#   `use_vllm=True`.
+# - **vLLM** writes the answers. It keeps the KV cache in small blocks, like an operating system's
+#   pages, so that more answers fit at once ([Kwon et al.
+#   2023](../reference/bibliography.md#kwon2023)). TRL's GRPO and RLOO use it with `use_vllm=True`.
 # - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards; each
-#   holds its share and collects the weights of a layer when they are needed
-#   (Zhao et al. [2023](https://arxiv.org/abs/2304.11277)).
-# - **DeepSpeed** divides the same things by its ZeRO, in three stages: first the moments, then the
-#   gradients too, then the weights too
-#   ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-# - **OpenRLHF** places the models of PPO on different cards by means of Ray, trains them with
-#   DeepSpeed and lets vLLM write (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
-# - **verl** lets one program control all processes of such a training, and moves the policy's
-#   weights between the layout that suits training and the one that suits writing
-#   (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
+#   holds its share and collects a layer's weights when needed (Zhao et al.
+#   [2023](https://arxiv.org/abs/2304.11277)).
+# - **DeepSpeed** divides the same things with ZeRO, in three stages: first the moments, then also
+#   the gradients, then also the weights ([Rajbhandari et al.
+#   2020](../reference/bibliography.md#rajbhandari2020)).
+# - **OpenRLHF** places PPO's models on different cards with Ray, trains them with DeepSpeed and
+#   lets vLLM write (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
+# - **verl** lets one program control all processes, and moves the policy's weights between the
+#   layouts that suit training and writing (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
 #
 # ## What changes with size
 #
-# The learning rate falls, batches grow, and writing takes most of the time. Beside our student
-# stand the published commands of [Tülu 3](../reference/bibliography.md#lambert2024), which trained
-# models of 8 and 70 billion parameters in the same way
+# The learning rate falls, batches grow, and writing takes most of the time. The table compares our
+# student with the published commands of [Tülu 3](../reference/bibliography.md#lambert2024), which
+# trained models of 8 and 70 billion parameters in the same way
 # ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)). There the last
 # stage is PPO with verifiable rewards; ours here is GRPO.
 
@@ -534,14 +531,14 @@ rows = [(name, *(f"{number:g}" for number in of)) for name, of in TULU.items()]
 table(("", "our student", "8 B", "70 B"), *rows)
 
 # %% [markdown]
-# The β of different papers cannot be compared as they stand. A β is a price in units of the reward,
-# and rewards have different scales: InstructGPT paid 0.02 for a nat
-# ([Ouyang et al. 2022](../reference/bibliography.md#ouyang2022)). Tülu 3 also divides DPO's
-# log-probabilities by the length of the answer. For an answer of 50 tokens its β of 5 is therefore
-# 5/50 = 0.1 for a nat, the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
+# The β of different papers cannot be compared directly. A β is in units of reward per nat, and
+# rewards have different scales: InstructGPT used 0.02 ([Ouyang et al.
+# 2022](../reference/bibliography.md#ouyang2022)). Tülu 3 also divides DPO's log-probabilities by
+# the length of the answer. For an answer of 50 tokens its β of 5 is therefore 5/50 = 0.1 per nat,
+# the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
 #
-# How much of a round goes into writing? An answer is written token by token, and read at once when
-# the policy learns from it. Our student, with one thread:
+# How much of a round is spent on writing? An answer is written token by token, but read all at once
+# when the policy learns from it. Here is our student, with one thread:
 
 # %%
 prompts = lesson.tokens(asked[:128])
@@ -561,19 +558,18 @@ print(f"writing {writing:.3f} s, one step of learning {learning:.3f} s")
 print(f"share of writing: {writing / (writing + learning):.0%}")
 
 # %% [markdown]
-# While a model writes, all of its weights are read for each new token, and little is computed with
-# them. When it learns, it computes with all tokens at once. For large models OpenRLHF's authors say
-# that writing takes 80 % of the time ([README](https://github.com/OpenRLHF/OpenRLHF)), and where
-# answers are long chains of thought, as reported, more than 90 %
-# (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So a faster way of
-# writing saves most, and vLLM is such a way.
+# While a model writes, it reads all its weights for each new token, but computes little with them.
+# When it learns, it computes with all tokens at once. OpenRLHF's authors report that writing takes
+# 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
+# 90 % where answers are long chains of thought (J. Hu et al.
+# [2024](https://arxiv.org/abs/2405.11143)). So faster writing, as with vLLM, saves most.
 #
 # ## The studies on several machines
 #
-# The studies of this site, such as [that of the methods](../guide/methods.md), are many small
-# trainings that need nothing of each other. So they can be spread over a cluster of
-# [Dask](https://www.dask.org/), to which joblib, which starts them, can hand them. On one machine
-# start the scheduler, on each machine the workers, one thread each, and then the studies:
+# The studies of this site, such as [that of the methods](../guide/methods.md), are many small,
+# independent training runs. So joblib, which starts them, can spread them over a
+# [Dask](https://www.dask.org/) cluster. Start the scheduler on one machine, workers with one thread
+# each on every machine, and then the studies:
 #
 # ```console
 # $ .venv/bin/dask scheduler
@@ -581,18 +577,18 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # $ make studies CLUSTER=tcp://ADDRESS:8786
 # ```
 #
-# `ADDRESS` is the first machine's. All of them need the same version of this site, which is
-# checked before the first point is measured. A test starts such a cluster of two workers and
-# compares what it measures with what one process does.
+# `ADDRESS` is the first machine's. All machines need the same version of this site, which is
+# checked before the first measurement. A test compares the results of a cluster of two workers with
+# those of one process.
 #
 # ---
 # ## Three lines to take away
 #
-# 1. Several processes give the same DPO, but another draw of RLOO or GRPO. Test a new set-up with
-#    DPO.
-# 2. A trained model takes 16 bytes a parameter, a frozen one 2. LoRA turns most of the first kind
-#    into the second.
-# 3. With size the learning rate falls and writing takes most of the time, so a library that writes
-#    quickly comes first.
+# 1. Several processes give the same result in DPO, but different draws in RLOO and GRPO. Test a new
+#    set-up with DPO.
+# 2. A model being trained needs 16 bytes per parameter, a frozen one 2. LoRA freezes most
+#    parameters.
+# 3. In larger models the learning rate is lower and writing takes most of the time, so you first
+#    need a library that writes quickly.
 #
-# **Next:** [the methods side by side](../guide/methods.md), over five seeds.
+# **Next:** [the methods side by side](../guide/methods.md), on five seeds.
