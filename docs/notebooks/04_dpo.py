@@ -305,9 +305,9 @@ assert steepest(reference, BETA, coin) < 1e-12
 #
 # Many users thought this was a bug (DPO
 # [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
-# [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32), [TRL
-# #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both answers
-# of a pair were written by the reference. Averaged over answers by the reference, log
+# [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
+# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both
+# answers of a pair were written by the reference. Averaged over answers by the reference, log
 # π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
 # middle of a pair falls, and the chosen answer rises only if half the margin outweighs this. Here
 # are both for the best policy itself, without any training:
