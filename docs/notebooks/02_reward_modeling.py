@@ -338,7 +338,7 @@ Ceiling: **{share(ceiling)}**. This judge, with 400 pairs:
 """)
 
 # %% [markdown]
-# For people nobody knows $p$, but two of them can label the same pairs. If they agree on a fraction
+# For people, $p$ is unknown, but two of them can label the same pairs. If they agree on a fraction
 # $a$, the ceiling is at least $a$ (if they agree on some pairs and guess on the rest) and at most
 # $(1 + \sqrt{2a - 1})/2$ (if all pairs are equally hard). InstructGPT's labelers agreed with each
 # other on 72.6 %, and judges with the labelers they had learned from on 72.4 % ([Ouyang et al.

@@ -227,7 +227,7 @@ assert abs(objective(best) - BETA * log_z) < 1e-9
 # **Step 3: compare two answers.** *Z* is a sum over all answers, and nobody can compute it for a
 # language model. But *Z* is the same for both answers to a prompt, so it cancels.
 #
-# **Step 4: ask the labeler**, who chooses according to the [Bradley–Terry
+# **Step 4: ask the labeler**, who follows the [Bradley–Terry
 # model](../reference/glossary.md#bradley-terry-model). The policy alone gives each choice's
 # probability.
 
@@ -303,14 +303,14 @@ assert steepest(reference, BETA, coin) < 1e-12
 # %% [markdown]
 # ## Why the chosen answer's reward falls
 #
-# Many users thought this was a bug (DPO
+# Many took this for a bug (DPO
 # [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both
 # answers of a pair were written by the reference. Averaged over answers by the reference, log
 # π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
 # middle of a pair falls, and the chosen answer rises only if half the margin outweighs this. Here
-# are both for the best policy itself, without any training:
+# are both for the best policy, without any training:
 
 # %%
 labeled = occurs * preference  # how often one is chosen, another rejected
