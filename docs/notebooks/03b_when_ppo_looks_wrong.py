@@ -219,8 +219,8 @@ assert {*sorted(gold, key=gold.get)[:2]} == {
 # First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the
 # standard deviation of single scores, divided by the square root of the batch size (TRL
 # [#41](https://github.com/huggingface/trl/issues/41),
-# [#1098](https://github.com/huggingface/trl/issues/1098)). A rise smaller than this standard error
-# may be only noise:
+# [#1098](https://github.com/huggingface/trl/issues/1098)). A difference between two batches may be
+# only noise if it is smaller than about three of these standard errors:
 
 # %%
 batch = result.facts["rollout_batch"]

@@ -469,9 +469,9 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 # %% [markdown]
 # *Reached* is GRPO's share when training stopped. *Optimum* is the share of its own optimum. The
 # last two columns are distances in nats from where it stopped to its own optimum and to the best
-# policy. In every world GRPO stops much nearer to its own optimum. So more training would not help,
-# as this optimum is worse. In practice: put the KL into the reward (RLOO here; `RLOOTrainer` in
-# TRL) and do not divide by the spread.
+# policy. In every world GRPO stops much nearer to its own optimum, so more training would lead it
+# there and not to the best policy. In practice: put the KL into the reward (RLOO here;
+# `RLOOTrainer` in TRL).
 #
 # In the table above, *no std* leaves out the division alone, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
