@@ -353,7 +353,7 @@ def test_a_table_of_samples_is_readable_without_colour_or_sight(show: Show, a_ru
     assert {mark[2:].replace("-", "_") for mark in marks} <= set(CATEGORIES)
     assert {mark[0] for mark in marks} <= {"✓", "✗"}
     words = "".join(table.find("caption").itertext())
-    for part in ("Two of them", "Drawn by rule, not picked", "Held-out prompts"):
+    for part in ("Two of them", "were not hand-picked", "questions were held out"):
         assert part in words
     for _, drawn in samples.by_prompt(samples.parse("policies: sft, ppo\ncommonest: 2"), a_run):
         for sample in drawn:

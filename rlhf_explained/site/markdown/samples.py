@@ -203,7 +203,7 @@ def element(samples: Samples, run: Run) -> Element:
     rule = drawn(samples, run)
     if samples.layout == "cards":
         return _cards(samples, run, rule)
-    label = f"Samples from {listed([NAMES[policy] for policy in samples.policies])}: {rule}"
+    label = f"Samples from {listed([NAMES[policy] for policy in samples.policies])}. {rule}"
     box = Element("div", {"class": "samples", "role": "region", "aria-label": label})
     box.set("tabindex", "0")  # the box may scroll, so the keyboard must reach it
     table = SubElement(box, "table", {"class": "rows"})
@@ -285,32 +285,42 @@ def _caption(parent: Element, samples: Samples, run: Run, rule: str) -> None:
     """The fence's words, and below them by which rule the samples were drawn, from which run."""
     if samples.caption:
         SubElement(parent, "p").text = samples.caption
-    beside = "of a model's answers to the question are of that kind"
+    counted = "the model's answers to that question are of the same kind"
     if samples.rule == "failures":
-        beside = "of the responses that are not helpful are this one"
-    words = f"Drawn by rule, not picked: {rule}. The counts say how many {beside}."
-    words += " Held-out prompts, run seed"
+        counted = "the model's unhelpful answers are this one"
+    words = f"These answers were not hand-picked. {rule}. Each count shows how many of {counted}."
+    words += " The questions were held out; the run has seed"
     small = SubElement(parent, "p", {"class": "rule"})
     small.text = AtomicString(f"{words} {run.config.seed}.")
 
 
 def drawn(samples: Samples, run: Run) -> str:
-    """Name the responses that a rule asks for, or all that there are, if those are fewer."""
-    kinds = f" of the kind {' or '.join(samples.kinds)}" if samples.kinds else ""
+    """Say how the responses were chosen; if there are fewer than asked for, all are named."""
+    kinds = f"{' or '.join(samples.kinds)} " if samples.kinds else ""
+    several = len(samples.policies) > 1
+    whose = "each model’s" if several else "the model’s"
     if samples.rule in OF_PROMPTS:
-        each = f"each of the first {samples.count} questions"
-        each = "the first question" if samples.count == 1 else each
-        such = " to which every model answers in its usual way" if samples.rule == "typical" else ""
-        which = "the most frequent answer of the most frequent kind"
-        return f"{which} to {each}{kinds} in the evaluation{such}"
-    if samples.rule == "each-kind":
-        prompt = each_kind(samples, run)[0].response["prompt"]
-        some = f"its {samples.count} commonest kinds" if samples.count < 6 else "each kind"
+        one = samples.count == 1
+        first = f"first {kinds}question" if one else f"first {samples.count} {kinds}questions"
+        if samples.rule == "typical":
+            every = "every model gives its" if several else "the model gives its"
+            return (
+                f"We took the {first} to which {every} typical kind of answer, "
+                f"and show {whose} most frequent answer of that kind"
+            )
         return (
-            f"the commonest response of {some} to “{prompt}”, of all prompts{kinds} the first "
-            "whose responses are of the most kinds, if possible helpful and false ones among them"
+            f"We took the {first}, found {whose} most frequent kind of answer to "
+            f"{'it' if one else 'each'}, and show "
+            "the most frequent answer of that kind"
+        )
+    if samples.rule == "each-kind":
+        some = f"the {samples.count} commonest kinds" if samples.count < 6 else "each kind"
+        return (
+            f"We took the first {kinds}question with the most kinds of answers, if possible both "
+            f"helpful and false ones, and show the most frequent answer of {some}"
         )
     count = len(failures(samples, run))
     some = f"all {count}" if count < samples.count else f"the {count} most frequent"
     responses = f"distinct response{'s' * (count != 1)} of {NAMES[samples.policies[0]]}"
-    return f"{some} {responses}{kinds} that are not helpful"
+    asked = f" to {kinds}questions" if kinds else ""
+    return f"We show {some} {responses}{asked} that are not helpful"
