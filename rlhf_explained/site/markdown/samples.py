@@ -285,9 +285,9 @@ def _caption(parent: Element, samples: Samples, run: Run, rule: str) -> None:
     """The fence's words, and below them by which rule the samples were drawn, from which run."""
     if samples.caption:
         SubElement(parent, "p").text = samples.caption
-    counted = "the model's answers to that question are of the same kind"
+    counted = "the model’s answers to that question are of that kind"
     if samples.rule == "failures":
-        counted = "the model's unhelpful answers are this one"
+        counted = "the model’s unhelpful answers are this one"
     words = f"These answers were not hand-picked. {rule}. Each count shows how many of {counted}."
     words += " The questions were held out; the run has seed"
     small = SubElement(parent, "p", {"class": "rule"})
