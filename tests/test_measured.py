@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -221,9 +222,9 @@ def give(run: Run, policy: str, temperature: str = "1.0", **quantities: float) -
 @pytest.mark.parametrize(
     ("gap", "conclusion"),
     [
-        (1.0, "more by 1.00 ± 0.07."),
-        (0.1, "which is no difference beyond the noise."),
-        (-0.4, "less by 0.40 ± 0.07."),
+        (1.0, "which is 1.00 ± 0.07 higher."),
+        (0.1, "a difference within the noise."),
+        (-0.4, "which is 0.40 ± 0.07 lower."),
     ],
 )
 def test_ppo_is_held_against_sft_at_its_best_temperature_and_greedy(
@@ -235,38 +236,49 @@ def test_ppo_is_held_against_sft_at_its_best_temperature_and_greedy(
     give(run, "ppo", gold=0.5 + gap)
     give(run, "ppo", "0.0", gold=0.1 + gap)
     text = measured.value("temperature-verdict", run).text
-    assert "SFT has most gold reward at 0.5: 0.50." in text
-    assert f"PPO has {number(0.5 + gap)} at temperature 1, {conclusion}" in text
-    assert f"SFT has 0.10 and PPO {number(0.1 + gap)}, {conclusion}" in text
+    assert "SFT does best at 0.5, with a gold reward of 0.50." in text
+    assert f"PPO reaches {number(0.5 + gap)} at temperature 1, {conclusion}" in text
+    assert f"SFT reaches 0.10 and PPO {number(0.1 + gap)}, {conclusion}" in text
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "conclusions"),
+    ("accuracies", "verbs"),
     [
-        ((0.9, 0.9, 0.85), ["this one run shows no difference"] * 2),
-        ((0.9, 0.7, 0.9), ["a smaller share is right, beyond", "a larger share is right, beyond"]),
-        ((0.5, 0.9, 0.7), ["a larger share is right, beyond", "a smaller share is right, beyond"]),
+        ((0.9, 0.9, 0.85), None),
+        ((0.9, 0.7, 0.71), ("falls", "does not change")),
+        ((0.9, 0.7, 0.9), ("falls", "rises")),
+        ((0.5, 0.9, 0.7), ("rises", "falls")),
     ],
 )
 def test_facts_are_judged_by_the_numbers(
-    accuracies: tuple[float, ...], conclusions: list[str], tmp_path: Path
+    accuracies: tuple[float, ...], verbs: tuple[str, str] | None, tmp_path: Path
 ):
     run = made_up_run(tmp_path)
     for policy, accuracy in zip(("base", "sft", "ppo"), accuracies, strict=True):
         give(run, policy, accuracy=accuracy)
     text = measured.value("facts-verdict", run).text
-    assert f"pretrained model {measured.share(accuracies[0])} (± 2.0, of 610)" in text
-    assert f"From the pretrained model to SFT, {conclusions[0]}" in text
-    assert f"From SFT to PPO, {conclusions[1]}" in text
+    shown = measured.share(accuracies[0])
+    assert f"{shown} for the pretrained model (± 2.0, of 610)" in text
+    ways = "from the pretrained model to SFT", "from SFT to PPO"
+    neither = f"neither the change {ways[0]} nor that {ways[1]} exceeds the noise."
+    assert (neither in text) == (verbs is None)
+    for way, verb in zip(ways, verbs or (), strict=False):
+        assert f"F{way[1:]}, this share {verb} by more than the noise." in text
     assert f"76{SPACE}% of SFT’s stated facts are right and 87{SPACE}% of PPO’s." in text
 
 
 @pytest.mark.parametrize(
     ("judge", "conclusion"),
     [
-        (0.9, f"the reward model does so in 90{SPACE}%: the reward model overrates it, by 20 perc"),
-        (0.7, f"the reward model does so in 70{SPACE}%: this one run does not tell them apart."),
-        (0.5, f"the reward model does so in 50{SPACE}%: the reward model underrates it, by 20 per"),
+        (
+            0.9,
+            f"the reward model does so in 90{SPACE}%: the reward model overrates the policy by 20",
+        ),
+        (0.7, f"the reward model does so in 70{SPACE}%: this single run shows no clear"),
+        (
+            0.5,
+            f"the reward model does so in 50{SPACE}%: the reward model underrates the policy by 20",
+        ),
     ],
 )
 @pytest.mark.parametrize("policy", ["ppo", "ppo_no_kl"])
@@ -274,7 +286,7 @@ def test_judges_are_compared(policy: str, judge: float, conclusion: str, tmp_pat
     run = made_up_run(tmp_path)
     run.win_rates[policy]["labeler"]["mean"] = 0.7
     run.win_rates[policy]["reward_model"]["mean"] = judge
-    start = f"The labeler prefers an answer of {verdicts.NAMES[policy]} to one of SFT’s in 70"
+    start = f"The labeler prefers an answer by {verdicts.NAMES[policy]} to one by SFT in 70"
     text = measured.value("win-rate-verdict", run).text
     assert conclusion in text[text.index(start) :]
 
@@ -287,13 +299,19 @@ def hump(t: float) -> float:
 @pytest.mark.parametrize(
     ("free", "conclusion"),
     [
-        ({"gold": hump, "proxy": lambda t: 2 * t}, "still rises, from 1.00 to 2.00: reward hack"),
-        ({"gold": hump, "proxy": lambda t: 1.0}, "stays where it is, 1.00 and 1.00: the reward"),
+        (
+            {"gold": hump, "proxy": lambda t: 2 * t},
+            "still rises, from 1.00 to 2.00: this is reward hack",
+        ),
+        ({"gold": hump, "proxy": lambda t: 1.0}, "stays about the same (1.00, then 1.00): the"),
         ({"gold": hump, "proxy": hump}, "falls too, from 1.10 to 0.30: the policy gets worse"),
-        ({"gold": lambda t: t, "proxy": lambda t: 2 * t}, "ends at 1.00, and its highest, 1.00"),
+        (
+            {"gold": lambda t: t, "proxy": lambda t: 2 * t},
+            "ends at 1.00, and its highest value, 1.00",
+        ),
         (
             {"gold": lambda t: 1.0 if 0.8 < t < 1 else 0.99 * t},
-            "gold reward ends at 0.99, and its highest, 1.00, is not above that beyond",
+            "gold reward ends at 0.99, and its highest value, 1.00, exceeds that by no more",
         ),
     ],
 )
@@ -303,8 +321,8 @@ def test_hacking_is_judged_at_the_checkpoints(
     run = made_up_run(tmp_path, noise=0.0, curves={"ppo_no_kl": free})
     text = measured.value("hack-verdict", run).text
     assert conclusion in text
-    assert ("There is no reward hacking" in text) == ("ends at" in conclusion)
-    assert ("After iteration 30 " in text) == (free["gold"] is hump)
+    assert ("No reward hacking" in text) == ("ends at" in conclusion)
+    assert ("After iteration 30, " in text) == (free["gold"] is hump)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +330,7 @@ def test_hacking_is_judged_at_the_checkpoints(
     [
         (0.01, "does not see that the fact is false"),
         (2.0, "prefers the false fact"),
-        (-2.0, "sees some of it"),
+        (-2.0, "notices some of the harm"),
     ],
 )
 def test_what_a_false_fact_does_to_the_score_is_read_off_the_answers(
@@ -349,27 +367,29 @@ def test_noise_is_hardly_ever_called_hacking(tmp_path: Path):
     for _ in range(200):
         for look in run.checkpoints["ppo_no_kl"]:
             look["gold"] = 1 + chance.gauss(0, look["stderr"]["gold"])
-        called += "no reward hacking" not in measured.value("hack-verdict", run).text
+        called += "No reward hacking" not in measured.value("hack-verdict", run).text
     assert called <= 0.05 * 200
 
 
 @pytest.mark.parametrize(
-    ("lengths", "conclusion"),
+    ("lengths", "conclusions"),
     [
-        ((18.0, 12.0), "18.0, longer by 3.0 ± 0.4; without it 12.0, shorter by 3.0 ± 0.4"),
-        ((15.1, 18.0), "15.1, no change beyond the noise; without it 18.0, longer by 3.0 ± 0.4"),
-        ((12.0, 15.1), "12.0, shorter by 3.0 ± 0.4; without it 15.1, no change beyond the noise"),
+        ((18.0, 12.0), ("18.0, which is 3.0 ± 0.4 more", "12.0, which is 3.0 ± 0.4 fewer")),
+        ((15.1, 18.0), ("15.1, a difference within the noise", "18.0, which is 3.0 ± 0.4 more")),
+        ((12.0, 15.1), ("12.0, which is 3.0 ± 0.4 fewer", "15.1, a difference within the noise")),
     ],
 )
 def test_length_is_judged_by_the_numbers(
-    lengths: tuple[float, float], conclusion: str, tmp_path: Path
+    lengths: tuple[float, float], conclusions: tuple[str, str], tmp_path: Path
 ):
     curves = {
         policy: {"length": lambda t, end=end: end}
         for policy, end in zip(("ppo", "ppo_no_kl"), lengths, strict=True)
     }
     run = made_up_run(tmp_path, curves=curves)
-    assert conclusion in measured.value("length-verdict", run).text
+    held, free = conclusions
+    said = f"with the penalty, a response has {held}. After PPO without the penalty, it has {free}."
+    assert said in measured.value("length-verdict", run).text
 
 
 @pytest.mark.parametrize("slope", [2.0, -2.0, 0.0])
@@ -386,10 +406,10 @@ def test_score_and_length_correlate_as_they_do(slope: float, tmp_path: Path):
 @pytest.mark.parametrize(
     ("slope", "conclusion"),
     [
-        (0.5, "From one iteration to the next, the rise is beyond the noise."),
-        (0.1, "To see the rise, compare iterations that lie 3 apart."),
-        (0.0, "There is no rise to see."),
-        (-0.1, "There is no rise to see."),
+        (0.5, "From one iteration to the next, the rise exceeds the noise."),
+        (0.1, "To see the rise, compare iterations that are 3 apart."),
+        (0.0, "No rise is visible."),
+        (-0.1, "No rise is visible."),
     ],
 )
 def test_a_rise_is_held_against_the_noise(slope: float, conclusion: str, tmp_path: Path):
@@ -413,9 +433,9 @@ def of(study: str, setting: str, quantity: str = "gold") -> float:
 
 
 def is_said(text: str, gap: float, words: str) -> bool:
-    """Whether a sentence puts PPO so far above what these words name, or below, or near it."""
-    place = "above" if gap > 0 else "below"
-    apart = rf"{number(abs(gap))} ± \S+ {place} {re.escape(words)}[,.; ]"
+    """Whether a text puts PPO so far above what these words name, or below, or near it."""
+    verb, others = ("beats", "trails|shows") if gap > 0 else ("trails", "beats|shows")
+    apart = rf"{verb} ((?!{others}).)*{re.escape(words)} by {number(abs(gap))} ± "
     return bool(re.search(rf"{apart}|{re.escape(words)} \({number(gap)} ± ", text))
 
 
@@ -424,7 +444,8 @@ def test_ppo_stands_above_below_or_level_with_others():
     intervals = {name: Interval(mean, 0.1, p) for name, (mean, p) in gaps.items()}
     said = of_studies._against(intervals, *gaps)
     assert said == (
-        "1.00 ± 0.10 above DPO, 0.50 ± 0.10 below GRPO and not told apart from RLOO (0.01 ± 0.10)"
+        "PPO beats DPO by 1.00 ± 0.10. It trails GRPO by 0.50 ± 0.10. "
+        "It shows no clear difference from RLOO (0.01 ± 0.10)"
     )
     assert all(
         is_said(f"{said}.", gap, of_studies.METHODS[name]) for name, (gap, _) in gaps.items()
@@ -433,8 +454,10 @@ def test_ppo_stands_above_below_or_level_with_others():
 
 
 def test_ppo_is_held_against_each_method_and_greedily_against_curated_ones():
-    warm, cold = of_studies.methods_verdict()[0].split(" If both always take the likeliest word, ")
-    greedy, others = cold.split(" As for the other methods ")
+    warm, cold = of_studies.methods_verdict()[0].split(
+        " If both always choose the most likely word, "
+    )
+    greedy, others = cold.split(" Among the methods that train ")
     gaps = of_studies.leads()
     for name in of_studies.METHODS.keys() - {"ppo", "ppo_no_kl"}:
         gap = of("methods", "ppo") - fmean(of_studies.method(name, "gold"))
@@ -458,7 +481,7 @@ def test_the_frontiers_shares_stand_in_their_order():
 def test_ppo_is_held_against_what_needs_no_learning(place: int, at: str, gold: str):
     text = of_studies.shortcuts_verdict()[0].split(" If both always")[place]
     for name, words in of_studies.SHORTCUTS.items():
-        if name.endswith("likeliest") and at == "0.0":  # the likeliest of several needs several
+        if name.endswith("likeliest") and at == "0.0":  # the most likely of several needs several
             assert words not in text
         else:
             gap = of("methods", "ppo", gold) - of("shortcuts", f"{name}_{at}")
@@ -476,8 +499,8 @@ def test_early_stopping_is_told_with_its_numbers():
                 ("held_end_gold", "end_gold"),
             )
         )
-        mine = f"rate of {rate}, the run without the penalty has {stop} gold where it is stopped, "
-        assert f"{mine}at a KL of {kl}{SPACE}nats; the run with the penalty ends at {end}" in text
+        mine = f"rate of {rate}, the run without the penalty is stopped at a gold reward of {stop} "
+        assert f"{mine}and a KL of {kl}{SPACE}nats; the run with the penalty ends at {end}" in text
 
 
 def test_changes_of_gold_are_one_family_whichever_sentence_asks():
@@ -490,9 +513,9 @@ def test_changes_of_gold_are_one_family_whichever_sentence_asks():
             {name: gap.p for name, gap in alone.items()}
         )
     sure = [name for name, gap in of_studies.gold_changes().items() if gap.p <= of_studies.ALPHA]
-    end = of_studies.ablations_verdict()[0].split(" On average over the whole training")[0]
-    lower, same = end.split(" No change raises it. ")
-    for name, words in of_studies.ABLATIONS.items():
+    end = of_studies.ablations_verdict()[0].split(" Averaged over the whole training")[0]
+    lower, same = end.split(" No change has raised it. ")
+    for name, words in of_studies.CHANGES.items():
         assert re.search(
             rf"(: |, |and ){re.escape(words)}(,|\.| and)", lower if name in sure else same
         )
@@ -501,11 +524,22 @@ def test_changes_of_gold_are_one_family_whichever_sentence_asks():
 def test_a_change_is_said_with_its_sign_and_its_noise():
     surely, hardly = Interval(0.5, 0.1, 0.001), Interval(-0.02, 0.05, 0.4)
     said = of_studies._changes(surely, "false answers", hardly)
-    noise = f"−2.0 ± 5.0{SPACE}percentage points, within the noise"
-    assert said == f"gold by +0.50 ± 0.10 and false answers by {noise}"
-    assert of_studies._changes(hardly, "x", surely).startswith(
-        "gold by −0.02 ± 0.05, within the no"
+    noise = f"has no clear effect on false answers (−2.0 ± 5.0{SPACE}percentage points)"
+    assert said == f"raises gold reward by 0.50 ± 0.10 and {noise}"
+    fallen = replace(surely, mean=-0.5)
+    assert of_studies._changes(fallen, "x", surely) == (
+        f"lowers gold reward by 0.50 ± 0.10 and raises x by 50.0 ± 10.0{SPACE}percentage points"
     )
+    assert of_studies._changes(hardly, "x", hardly).startswith(
+        "has no clear effect on gold reward (−0.02 ± 0.05) or x (−2.0 ± 5.0"
+    )
+
+
+def changes(text: str, name: str, gap: float, digits: int = 2) -> bool:
+    """Whether a text says that a quantity is raised or lowered so far, or changed in the noise."""
+    verb, others = ("raises", "lowers|has") if gap > 0 else ("lowers", "raises|has")
+    surely = rf"{verb} ((?!{others}).)*{name} by {number(abs(gap), digits)} ± "
+    return bool(re.search(rf"{surely}|{name} \(\+?{number(gap, digits)} ± ", text))
 
 
 def test_critics_and_mixes_are_told_with_their_numbers():
@@ -513,21 +547,25 @@ def test_critics_and_mixes_are_told_with_their_numbers():
     for name in ("critic_from_sft", "critic_detached", "critic_shared"):
         gold, false = (fmean(of_studies.ablation(name, quantity)) for quantity in ("gold", "false"))
         explained = number(of("ablations", name, "late_explained_variance"))
-        said = rf"explains {explained} ± \S+ it changes gold by \+?{number(gold)} ± .*?"
-        assert re.search(rf"{said}false answers by \+?{number(100 * false, 1)} ± ", critics)
+        said = re.search(rf"explains {explained} ± \S+ [^A].*?(?= A |$)", critics)
+        assert said
+        assert changes(said[0], "gold reward", gold)
+        assert changes(said[0], "false answers", 100 * false, 1)
     least = min(stored("ablations").values("ppo", "least_explained_variance"))
     assert f"never less than {number(least)} in any" in critics
     gaps = {
         name: fmean(of_studies.ablation(name, "accuracy")) for name in ("mix_practised", "mix_all")
     }
     for name, about in (
-        ("mix_practised", "practised questions alone"),
-        ("mix_all", "the whole web"),
+        ("mix_practised", "only documents about practised questions"),
+        ("mix_all", "documents from the whole web"),
     ):
-        said = rf"{about} changes gold by \S+ ± .*?facts by \+?{number(100 * gaps[name], 1)} ± "
-        assert re.search(said, mixes)
+        said = re.search(rf"Mixing in {about} .*?(?= Mixing| With|$)", mixes)
+        assert said
+        assert changes(said[0], "stated facts", 100 * gaps[name], 1)
     leak = number(100 * (gaps["mix_all"] - gaps["mix_practised"]), 1)
-    assert f"From the first mix to the second, accuracy changes by {leak} ± " in mixes
+    assert f"With the second mix, accuracy is {leak} ± " in mixes
+    assert "points higher than with the first, which is more than the noise." in mixes
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def _quantity(policy: str, name: str, show: _Show, about: str) -> _Entry:
 def _greedy(policy: str, name: str, show: _Show, about: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         measures = run.temperatures[policy]["0.0"]
-        note = f"{NAMES[policy]}, always the likeliest word: {about}"
+        note = f"{NAMES[policy]}, always choosing the most likely word: {about}"
         error = show(measures["stderr"][name])
         return show(measures[name]), f"{note}, standard error by question {error}"
 
@@ -52,7 +52,10 @@ def _best(policy: str, quantity: str) -> _Entry:
     def entry(run: Run) -> tuple[str, str]:
         temperature, exam = verdicts.best_temperature(run, policy)
         text = number(exam["gold"]) if quantity == "gold" else f"{float(temperature):g}"
-        return text, f"{NAMES[policy]}: at the temperature of the five with most gold reward"
+        return (
+            text,
+            f"{NAMES[policy]}: at the one of five temperatures with the highest gold reward",
+        )
 
     return entry
 
@@ -172,7 +175,9 @@ VALUES: dict[str, _Entry] = {
     "critic-parameters": lambda run: (f"{run.critic_parameters:,}", "parameters of PPO's critic"),
     "vocabulary": _fact("vocabulary", "words and marks the model knows"),
     "questions": _fact("questions", "questions of the world"),
-    "heldout-questions": _fact("heldout_questions", "questions of the exam, held out of practice"),
+    "heldout-questions": _fact(
+        "heldout_questions", "questions of the evaluation, held out of practice"
+    ),
     "practised-questions": lambda run: (
         f"{run.facts['questions'] - run.facts['heldout_questions']:,}",
         "questions that the stages after pretraining may use",
@@ -181,13 +186,13 @@ VALUES: dict[str, _Entry] = {
     "demonstrations": _fact("demonstrations", "demonstrations that SFT imitates"),
     "demonstrations-good": _demonstrations(False, "demonstrations with the right answer alone"),
     "demonstrations-verbose": _demonstrations(
-        True, "demonstrations with the right answer and something that nobody asked about"
+        True, "demonstrations with the right answer and then something that nobody asked about"
     ),
     "sft-steps": _fact("sft_steps", "optimiser steps of SFT"),
     "ppo-iterations": _fact("ppo_iterations", "iterations of PPO"),
     "rollout-batch": _fact("rollout_batch", "responses generated per iteration of PPO"),
     "kl-coef": lambda run: (f"{run.facts['kl_coef']:g}", "weight β of the KL penalty"),
-    "answers": _fact("answers", "answers to each question of the exam, at temperature 1"),
+    "answers": _fact("answers", "answers to each question of the evaluation, at temperature 1"),
     "responses": lambda run: (
         f"{run.evaluation['ppo']['responses']:,}",
         "held-out responses in the evaluation of each policy, at temperature 1",
@@ -199,7 +204,7 @@ VALUES: dict[str, _Entry] = {
     ),
     "rm-ceiling": lambda run: (
         share(run.reward_model["accuracy_ceiling"]),
-        "expected accuracy on those pairs of a judge who knows the gold reward",
+        "expected accuracy, on those pairs, of a judge that knows the gold reward",
     ),
     "rm-hard-negatives": lambda run: (
         share(run.reward_model["hard_negative_accuracy"]),
@@ -226,7 +231,7 @@ VALUES: dict[str, _Entry] = {
     "sft-heldout-loss-last": _sft_loss(-1, "heldout_loss", "loss on held-out demonstrations"),
     "sft-loss-floor": lambda run: (
         nats(run.sft["loss_floor"]),
-        "entropy of the demonstrations, per token: the least a model can lose on unseen ones",
+        "entropy of the demonstrations, per token: the lowest possible loss on unseen ones",
     ),
     "seconds-total": _seconds("total"),
     "temperature-verdict": verdicts.temperature_verdict,
@@ -245,7 +250,7 @@ _EXAM: dict[str, tuple[_Show, str]] = {
     "proxy": (number, "mean reward model score"),
     "kl": (nats, "mean KL from SFT (k1)"),
     "length": (tokens, "mean length"),
-    "accuracy": (share, "right ones among the facts that it states"),
+    "accuracy": (share, "share of right facts among those that it states"),
     "facts_gold": (number, "mean gold reward where facts are asked for"),
     "facts_helpful": (share, "helpful share where facts are asked for"),
 }

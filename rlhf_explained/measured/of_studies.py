@@ -2,12 +2,12 @@
 
 Where a sentence compares several settings, the p-values of the paired differences over the seeds
 are corrected for their number by Holm's procedure; what is left above 5 % is called noise. What a
-sentence says beside its numbers is asserted: when the results say otherwise, it is to be mended.
+sentence says besides its numbers is asserted: when the results say otherwise, rewrite it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -31,15 +31,16 @@ METHODS = {
     "ppo": "PPO",
     "ppo_no_kl": "PPO, no penalty",
 }
-"""What is compared. SFT at its best temperature is chosen for each seed by the exam itself, which
-favours it."""
+"""What is compared. SFT at its best temperature is chosen for each seed by the evaluation itself,
+which favours it."""
 NEVER_MEASURED = {"sft_1.0": ("seconds",), "sft_best": ("seconds",), "best_of_16": ("gold_greedy",)}
-"""A colder policy needs no training, and the best of several draws is not the likeliest answer."""
+"""A colder policy needs no training, and the best of several draws is not the most likely."""
 COLDER = ("sft_1.0", "sft_0.7", "sft_0.5", "sft_0.3", "sft_0.0")
 IN_WORDS = METHODS | {
     "sft_best": "SFT at its best temperature",
     "sft_good": "SFT on the demonstrations marked good",
-    "sft_best_tenth": "SFT on the tenth of them graded best",
+    "sft_best_tenth": "SFT on the tenth with the highest grades",
+    "best_of_16": "best-of-16",
 }
 """Methods as a sentence names them."""
 CURATED = ("sft_good", "sft_best_tenth")
@@ -66,6 +67,22 @@ ABLATIONS = {
     "eight_epochs": "8 epochs instead of 2",
     "eight_epochs_no_clip": "8 epochs without clip",
 }
+CHANGES = {
+    "critic_from_sft": "initialising the critic from the SFT model",
+    "critic_detached": "a critic that reads the policy’s network",
+    "critic_shared": "a critic that also trains the policy’s network",
+    "no_critic": "removing the critic",
+    "lambda_1": "setting λ to 1",
+    "no_clip": "removing the clip",
+    "no_value_clip": "removing the value clip",
+    "no_kl": "removing the KL penalty",
+    "no_whitening": "not whitening the advantages",
+    "mix_practised": "mixing in only documents about practised questions",
+    "mix_all": "mixing in documents from the whole web",
+    "eight_epochs": "training for eight epochs per batch instead of two",
+    "eight_epochs_no_clip": "removing the clip when training for eight epochs",
+}
+"""The same, as a sentence names them."""
 # Of the study of rewards that a rule gives.
 RULES = {
     "base": "the pretrained model",
@@ -89,7 +106,7 @@ Name = TypeVar("Name")
 _Entry = Callable[[], tuple[str, str]]  # the value's text and what it is
 _NOISE = (
     "each ± is the 95 % interval of that difference alone; whether it counts is decided by paired "
-    "p-values over the seeds, corrected by Holm, at 5 %"
+    "p-values across the seeds, corrected by Holm, at 5 %"
 )
 
 
@@ -117,7 +134,7 @@ def method(name: str, quantity: str) -> list[float]:
 
 
 def ablation(setting: str, quantity: str) -> list[float]:
-    """How much of something PPO has more with a change than as shipped.
+    """How much a change raises some quantity of PPO above PPO as shipped.
 
     Args:
         setting: One of `ABLATIONS`.
@@ -151,11 +168,11 @@ def _size(gap: Interval) -> Interval:
 
 
 def leads() -> dict[str, Interval]:
-    """By how much PPO's gold is above each other method's, seed by seed, corrected.
+    """By how much PPO's gold reward exceeds each other method's, seed by seed, corrected.
 
     Returns:
         One difference for each of `METHODS` but PPO; and for those of `CURATED` another, after
-        `greedy/`, where both always take the likeliest word.
+        `greedy/`, where both always choose the most likely word.
     """
     pairs = {name: (name, "gold") for name in METHODS if name != "ppo"}
     pairs |= {f"greedy/{name}": (name, "gold_greedy") for name in CURATED}
@@ -165,18 +182,16 @@ def leads() -> dict[str, Interval]:
 
 
 def _against(gaps: Mapping[str, Interval], *names: str) -> str:
-    """PPO beside others, in words: above, below, or not told apart."""
-    beyond, same = [], []
+    """PPO compared with others, in words: what it beats, what it trails, and what is close."""
+    said: dict[str, list[str]] = {"beats": [], "trails": [], "shows no clear difference from": []}
     for name in names:
         gap, about = gaps[name], (IN_WORDS | SHORTCUTS)[name.removeprefix("greedy/")]
         if gap.p > ALPHA:
-            same.append(f"{about} ({within(gap)})")
+            said["shows no clear difference from"].append(f"{about} ({within(gap)})")
         else:
-            place = "above" if gap.mean > 0 else "below"
-            beyond.append(f"{within(_size(gap))} {place} {about}")
-    if same:
-        beyond.append(f"not told apart from {listed(same)}")
-    return listed(beyond)
+            verb = "beats" if gap.mean > 0 else "trails"
+            said[verb].append(f"{about} by {within(_size(gap))}")
+    return "PPO " + ". It ".join(f"{verb} {listed(them)}" for verb, them in said.items() if them)
 
 
 def methods_verdict() -> tuple[str, str]:
@@ -188,18 +203,20 @@ def methods_verdict() -> tuple[str, str]:
     assert above == {"sft_1.0", "sft_best", "dpo", "grpo", "ppo_no_kl"}
     assert all(gaps[name].mean > 0 for name in above)
     greedy = (f"greedy/{name}" for name in CURATED)
+    simpler = (*CURATED, "rejection_sampling", "best_of_16")
+    close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
     text = (
-        f"In gold reward at temperature 1, PPO is {against('sft_1.0', 'sft_best')}. As for what is "
-        f"simpler, PPO is {against(*CURATED, 'rejection_sampling', 'best_of_16')}. If both always "
-        f"take the likeliest word, PPO is {against(*greedy)}. As for the other "
-        f"methods that learn from the comparisons, PPO is {against('dpo', 'grpo', 'rloo')}; RLOO "
-        f"has the most, {number(-gaps['rloo'].mean)} above PPO, which is not beyond the noise."
+        f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}. Four simpler methods "
+        f"show no clear difference from PPO (in brackets: PPO’s lead): {listed(close)}. If both "
+        f"always choose the most likely word, {against(*greedy)}. Among the methods that train on "
+        f"the comparisons, {against('dpo', 'grpo', 'rloo')}. Of these four "
+        "methods, RLOO has the highest mean."
     )
-    return text, f"gold, {stored('methods').origin}; {_NOISE}"
+    return text, f"gold reward, {stored('methods').origin}; {_NOISE}"
 
 
 def best_of_16_verdict() -> tuple[str, str]:
-    """Has best-of-16 more of the judge's score than PPO, and no less gold, as no hack has?"""
+    """Does best-of-16 score higher than PPO without losing gold reward, as a hack would?"""
     proxy, gold = (
         {name: method(name, of) for name in ("best_of_16", "ppo", "ppo_no_kl")}
         for of in ("proxy", "gold")
@@ -214,20 +231,20 @@ def best_of_16_verdict() -> tuple[str, str]:
     assert max(gaps["score"].p, gaps["hack"].p) <= ALPHA < gaps["gold"].p
     assert gaps["hack"].mean < 0 < gaps["score"].mean
     text = (
-        f"Best of 16 has a score of {number(fmean(proxy['best_of_16']))}, above PPO’s "
-        f"{number(fmean(proxy['ppo']))}, and its gold is not told apart from PPO’s. PPO without "
-        f"the penalty has a score of {number(fmean(proxy['ppo_no_kl']))} and a gold reward of "
+        f"Best-of-16 scores {number(fmean(proxy['best_of_16']))}, more than PPO’s "
+        f"{number(fmean(proxy['ppo']))}, but their gold rewards do not clearly differ. PPO without "
+        f"the penalty scores {number(fmean(proxy['ppo_no_kl']))}, and its gold reward is only "
         f"{number(fmean(gold['ppo_no_kl']))}."
     )
     return text, f"{stored('methods').origin}; {_NOISE}"
 
 
 def frontier_share(setting: str) -> tuple[str, str]:
-    """The reward that a method gains in the exact worlds, of the most at its KL."""
+    """The fraction of the highest reward at its KL that a method gains in the exact worlds."""
     results = stored("frontier")
     found = (results.values(setting, quantity) for quantity in ("gained", "most"))
     shares = Interval.of([gained / most for gained, most in zip(*found, strict=True)])
-    about = "share of the frontier's reward at the same KL"
+    about = "fraction of the frontier's reward at the same KL"
     return within(shares, share), f"{setting}: {about}, mean of {results.origin}, 95 % interval"
 
 
@@ -237,21 +254,21 @@ def facts_verdict() -> tuple[str, str]:
     gap = _size(_gap(after, before))
     assert gap.p > ALPHA
     text = (
-        f"Over the seeds, {share(fmean(before))} of the facts that SFT states are right and "
-        f"{share(fmean(after))} of those that PPO states, at temperature 1. The difference of "
-        f"{number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage points is within "
+        f"Averaged over the seeds, {share(fmean(before))} of the facts stated by SFT at "
+        f"temperature 1 are right, and {share(fmean(after))} of those stated by PPO. The difference "
+        f"of {number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage points is within "
         "the noise."
     )
     return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
 
 
 SHORTCUTS = {
-    "base_likeliest": "the likeliest of 16 answers of the pretrained model",
-    "sft_likeliest": "the likeliest of 16 answers of SFT",
-    "base_begun": "the pretrained model whose answers are begun with “sure !”",
-    "sft_begun": "SFT whose answers are begun so",
-    "sft_cut": "SFT whose asides are cut off",
-    "sft_dressed": "SFT whose asides are cut off and whose answers are made polite",
+    "base_likeliest": "the most likely of 16 answers by the pretrained model",
+    "sft_likeliest": "the most likely of 16 answers by SFT",
+    "base_begun": "the pretrained model primed with “sure !”",
+    "sft_begun": "SFT primed the same way",
+    "sft_cut": "SFT with asides removed",
+    "sft_dressed": "SFT with asides removed and polite words added",
 }
 """What needs no learning; as a sentence names it."""
 
@@ -260,13 +277,13 @@ def shortcuts_verdict() -> tuple[str, str]:
     """Is PPO above what needs no learning, at temperature 1 and greedily?"""
     results = stored("shortcuts")
     ppo = {"1.0": method("ppo", "gold"), "0.0": method("ppo", "gold_greedy")}
-    when = {"1.0": "At temperature 1", "0.0": "If both always take the likeliest word"}
+    when = {"1.0": "At temperature 1", "0.0": "If both always choose the most likely word"}
     found = corrected(
         {
             (at, name): _gap(golds, results.values(f"{name}_{at}", "gold"))
             for at, golds in ppo.items()
             for name in SHORTCUTS
-            if f"{name}_{at}" in results.config  # the likeliest of several needs several
+            if f"{name}_{at}" in results.config  # the most likely of several needs several
         }
     )
     polite = found["0.0", "sft_dressed"]
@@ -275,8 +292,8 @@ def shortcuts_verdict() -> tuple[str, str]:
     text = []
     for at in ppo:
         mine = {name: gap for (where, name), gap in found.items() if where == at}
-        text.append(f"{when[at]}, PPO is {_against(mine, *mine)}.")
-    return " ".join(text), f"gold, {results.origin}; {_NOISE}"
+        text.append(f"{when[at]}, {_against(mine, *mine)}.")
+    return " ".join(text), f"gold reward, {results.origin}; {_NOISE}"
 
 
 def early_stopping_verdict() -> tuple[str, str]:
@@ -292,8 +309,8 @@ def early_stopping_verdict() -> tuple[str, str]:
     assert gaps["fast"].p <= ALPHA < gaps["slow"].p
     assert gaps["fast"].mean > 0
     said = {
-        "fast": "The penalty is ahead by {}, beyond the noise.",
-        "slow": "The difference in gold, {}, is within the noise.",
+        "fast": "The run with the penalty leads by {}, which is more than the noise.",
+        "slow": "The difference in gold reward, {}, is within the noise.",
     }
     for speed, conclusion in said.items():
         rate = results.config[f"{speed}_free"]["learning_rate"]
@@ -303,9 +320,9 @@ def early_stopping_verdict() -> tuple[str, str]:
             for quantity in ("gold", "kl")
         )
         text.append(
-            f"At a learning rate of {rate:g}, the run without the penalty has {number(stop)} gold "
-            f"where it is stopped, at a KL of {nats(spent)}; the run with the penalty ends at "
-            f"{number(held)} gold and {nats(paid)}. {conclusion.format(within(gaps[speed]))}"
+            f"At a learning rate of {rate:g}, the run without the penalty is stopped at a gold "
+            f"reward of {number(stop)} and a KL of {nats(spent)}; the run with the penalty ends at "
+            f"{number(held)} and {nats(paid)}. {conclusion.format(within(gaps[speed]))}"
         )
     return " ".join(text), (
         f"held-out questions; the stop is chosen on practised ones; {results.origin}; {_NOISE}"
@@ -313,7 +330,7 @@ def early_stopping_verdict() -> tuple[str, str]:
 
 
 def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
-    """Each change's difference in gold: one family, whichever sentence asks.
+    """Each change's difference in gold reward: one family, whichever sentence asks.
 
     Args:
         quantity: `gold` at the end, or `gold_on_the_way`.
@@ -326,22 +343,26 @@ def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
 
 def ablations_verdict() -> tuple[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
-    text = []
-    for when, quantity in (
-        ("At the end", "gold"),
-        ("On average over the whole training", "gold_on_the_way"),
-    ):
+    lower = {}
+    for quantity in ("gold", "gold_on_the_way"):
         gaps = gold_changes(quantity)
-        less = [name for name, gap in gaps.items() if gap.p <= ALPHA]
-        same = [name for name in gaps if name not in less]
-        assert 0 < len(less) < len(gaps)
-        assert all(gaps[name].mean < 0 for name in less)
-        text.append(
-            f"{when}, gold is lower with these changes: {listed([ABLATIONS[n] for n in less])}. No "
-            "change raises it. No difference beyond the noise is seen with these: "
-            f"{listed([ABLATIONS[n] for n in same])}."
-        )
-    return " ".join(text), (
+        lower[quantity] = [name for name, gap in gaps.items() if gap.p <= ALPHA]
+        assert 0 < len(lower[quantity]) < len(gaps)
+        assert all(gaps[name].mean < 0 for name in lower[quantity])
+    end, way = lower.values()
+    assert set(way) < set(end)
+
+    def named(settings: Iterable[str]) -> str:
+        return listed([CHANGES[name] for name in settings])
+
+    text = (
+        f"At the end of training, these changes have lowered gold reward: {named(end)}. No change "
+        "has raised it. The others show no clear effect: "
+        f"{named(name for name in CHANGES if name not in end)}. Averaged over the whole training, "
+        "the same changes lower gold reward, except for these, whose effect is then within the "
+        f"noise: {named(name for name in end if name not in way)}."
+    )
+    return text, (
         f"{stored('ablations').origin}; against PPO as shipped, the last of all against 8 epochs "
         f"with the clip; {_NOISE}"
     )
@@ -356,31 +377,41 @@ def parts_verdict() -> tuple[str, str]:
     assert min(critic.p, far.p) > ALPHA >= max(clip.p, epochs.p)
     assert epochs.mean < clip.mean < 0
     text = (
-        f"Without the critic, gold changes by {within(critic)}. With the critic but λ = 1, so that "
-        f"GAE looks all the way to the score, it changes by {within(far)}. Both are within the "
-        f"noise. Without the clip, gold falls by {within(_size(clip))}; with eight epochs per "
-        f"batch in place of two, leaving out the clip lowers it by {within(_size(epochs))}."
+        f"Without the critic, gold reward changes by {within(critic)}. With the critic but λ = 1, "
+        f"so that GAE looks all the way ahead to the score, it changes by {within(far)}. Both "
+        f"changes are within the noise. Without the clip, gold reward falls by "
+        f"{within(_size(clip))}. With eight epochs per batch instead of two, removing the clip "
+        f"lowers it by {within(_size(epochs))}."
     )
     return text, f"{stored('ablations').origin}; {_NOISE}"
 
 
 def _changes(gold: Interval, about: str, other: Interval) -> str:
-    """What a change of PPO does to gold and to a share, in words."""
-    parts = (
-        f"{name} by {'+' * (gap.mean > 0)}{within(gap, show)}{noise * (gap.p > ALPHA)}"
-        for name, gap, show in (("gold", gold, number), (about, other, points))
-        for noise in (", within the noise,",)
+    """What a change of PPO does to gold reward and to a share, as a sentence's predicate."""
+    said: dict[str, list[str]] = {"lowers": [], "raises": [], "has no clear effect on": []}
+    for name, gap, show in (("gold reward", gold, number), (about, other, points)):
+        if gap.p > ALPHA:
+            change = f"{'+' * (gap.mean > 0)}{within(gap, show)}"
+            said["has no clear effect on"].append(f"{name} ({change})")
+        else:
+            verb = "raises" if gap.mean > 0 else "lowers"
+            said[verb].append(f"{name} by {within(_size(gap), show)}")
+    return listed(
+        [
+            f"{verb} {' or '.join(them) if verb.startswith('has') else listed(them)}"
+            for verb, them in said.items()
+            if them
+        ]
     )
-    return listed(list(parts)).removesuffix(",")
 
 
 def critic_verdict() -> tuple[str, str]:
-    """What each kind of critic explains, and what it costs in gold and in false answers."""
+    """What each kind of critic explains, and its effect on gold reward and false answers."""
     results = stored("ablations")
     kinds = {
-        "critic_from_sft": "network of its own that starts from SFT",
-        "critic_detached": "head on the policy’s trunk that does not change the trunk",
-        "critic_shared": "head on the policy’s trunk that does",
+        "critic_from_sft": "separate network initialised from the SFT model",
+        "critic_detached": "head on the policy’s trunk that does not train the trunk",
+        "critic_shared": "head that also trains the policy’s trunk",
     }
     gold = gold_changes()
     false = corrected({name: _change(name, "false") for name in kinds})
@@ -389,29 +420,34 @@ def critic_verdict() -> tuple[str, str]:
     }
     least = min(results.values("ppo", "least_explained_variance"))
     text = (
-        "Over the last ten iterations, a critic of its own that starts from the reward model "
+        "Over the last ten iterations, a separate critic network initialised from the reward model "
         f"explains {explained['ppo']} of the variance of the returns, and never less than "
-        f"{number(least)} in any of these iterations on any seed."
+        f"{number(least)} in any of these iterations on any seed. The others "
+        "are compared with it."
     )
     for name, about in kinds.items():
-        changes = _changes(gold[name], "false answers", false[name])
-        text += f" A {about} explains {explained[name]}; it changes {changes}."
+        changes = _changes(gold[name], "the share of false answers", false[name])
+        text += f" A {about} explains {explained[name]}. It {changes}."
     return text, f"{results.origin}; {_NOISE}"
 
 
 def mix_verdict() -> tuple[str, str]:
-    """What pretraining's documents protect, with the exam's answers in them and without."""
-    mixes = {"mix_practised": "about practised questions alone", "mix_all": "of the whole web"}
+    """What pretraining's documents protect, with the evaluation's answers in them or not."""
+    mixes = {
+        "mix_practised": "only documents about practised questions",
+        "mix_all": "documents from the whole web",
+    }
     results, gold, text = stored("ablations"), gold_changes(), []
     gaps = {name: _change(name, "accuracy") for name in mixes}
     gaps = corrected(gaps | {"leak": results.difference("mix_all", "mix_practised", "accuracy")})
     assert gaps["leak"].p <= ALPHA
     for name, about in mixes.items():
-        changes = _changes(gold[name], "accuracy among stated facts", gaps[name])
-        text.append(f"Mixing in documents {about} changes {changes}.")
+        changes = _changes(gold[name], "the accuracy of stated facts", gaps[name])
+        text.append(f"Mixing in {about} {changes}.")
+    place = "higher" if gaps["leak"].mean > 0 else "lower"
     text.append(
-        "From the first mix to the second, accuracy changes by "
-        f"{within(gaps['leak'], points)}; the change is beyond the noise."
+        f"With the second mix, accuracy is {within(_size(gaps['leak']), points)} {place} than with "
+        "the first, which is more than the noise."
     )
     return " ".join(text), f"{results.origin}; {_NOISE}"
 
@@ -420,18 +456,19 @@ def curation_verdict() -> tuple[str, str]:
     """Where do comparisons do better than curation, by marks or by grades?"""
     results = stored("curation")
     rivals = {"marked": "SFT on those marked good", "tenth": "SFT on the best tenth"}
-    when = {"1.0": "at temperature 1", "0.0": "if both always take the likeliest word"}
+    when = {"1.0": ", at temperature 1", "0.0": " and both always choose the most likely word"}
     gaps = {}
     for (rival, name), good, (at, said) in product(rivals.items(), SHARES, when.items()):
         ppo, other = (results.values(f"good_{good}", f"{who}_{at}") for who in ("ppo", rival))
-        case = f"{name}, where {share(float(good))} of the demonstrations are good, {said}"
+        case = f"{name} where {share(float(good))} of the demonstrations are good{said}"
         gaps[case] = _gap(ppo, other)
     more = {case: gap for case, gap in corrected(gaps).items() if gap.p <= ALPHA}
     assert more
     assert all(gap.mean > 0 for gap in more.values())
     text = (
-        f"PPO has more gold reward than {'; than '.join(more)}. In the other "
-        f"{len(gaps) - len(more)} of {len(gaps)} comparisons the two are not told apart."
+        f"PPO earns more gold reward than {'; than '.join(more)}. In the remaining "
+        f"{len(gaps) - len(more)} of the {len(gaps)} comparisons there is no clear difference "
+        "between the two."
     )
     return text, f"PPO against either, at each share; {results.origin}; {_NOISE}"
 
@@ -449,7 +486,7 @@ RULE_GAPS = {
     "no-sft": (("base_correct", "right"), ("correct", "right")),
     "no-sft-both": (("base_both", "right"), ("base_correct", "right")),
 }
-"""What is compared of the rewards that a rule gives: a setting's share, and the one it is above."""
+"""What is compared of the rewards that a rule gives: a setting's share, and what it is held against."""
 _MORE, _LESS = {"content", "form-kl", "no-sft"}, {"content-colder", "content-coldest", "form"}
 
 
@@ -477,10 +514,11 @@ DRIFT = {"before": "sft", "free": "correct", "held": "correct_kl", "pretrained":
 
 
 def extremes(setting: str, quantity: str) -> tuple[str, str]:
-    """The least and the most that a rule led to on any seed."""
+    """The lowest and the highest value that a rule led to on any seed. The others "
+    "are compared with it."""
     results = stored("verifiable")
     found, show = results.values(setting, quantity), _SHOWN.get(quantity, number)
-    about = f"{RULES[setting]}: {quantity}, least and most of {results.origin}"
+    about = f"{RULES[setting]}: {quantity}, lowest and highest of {results.origin}"
     return f"{show(min(found))} to {show(max(found))}", about
 
 
@@ -503,7 +541,7 @@ def _of_method(name: str, quantity: str) -> tuple[str, str]:
 
 
 def _of_change(setting: str) -> tuple[str, str]:
-    about = f"change in gold, mean of {stored('ablations').origin}, 95 % interval"
+    about = f"change in gold reward, mean of {stored('ablations').origin}, 95 % interval"
     return within(_change(setting, "gold")), about
 
 

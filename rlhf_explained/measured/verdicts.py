@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rlhf_explained.measured.text import number, share, tokens
+from rlhf_explained.measured.text import listed, number, share, tokens
 from rlhf_explained.pipeline import Run
 
 WINDOW = 5  # iterations that a smoothed line averages over; no sentence does
@@ -99,7 +99,7 @@ def smoothed(values: Sequence[float], window: int | None = None) -> list[float]:
 
 
 def best_temperature(run: Run, policy: str) -> tuple[str, dict[str, Any]]:
-    """The temperature of the five at which a policy's exam has most gold, and that exam."""
+    """The one of five temperatures with the highest gold reward, and the evaluation there."""
     exams = run.temperatures[policy]
     best = max(exams, key=lambda temperature: exams[temperature]["gold"])
     return best, exams[best]
@@ -111,23 +111,23 @@ def _sign(gap: float, error: float) -> int:
 
 
 def _gap(one: dict[str, Any], other: dict[str, Any], name: str) -> tuple[float, float]:
-    """A difference of two exams and its error, as if they had been sat on different questions."""
+    """A difference of two evaluations and its error, as if on different questions."""
     return one[name] - other[name], math.hypot(one["stderr"][name], other["stderr"][name])
 
 
-def _compared(gap: float, error: float, same: str, more: str, less: str, digits: int = 2) -> str:
-    """A difference in words: `same` within the noise, else `more` or `less` by how much."""
+def _compared(gap: float, error: float, more: str, less: str, digits: int = 2) -> str:
+    """A difference in words: how much `more` or `less`, unless it is within the noise."""
     if not (sign := _sign(gap, error)):
-        return same
+        return "a difference within the noise"
     by = f"{number(abs(gap), digits)} ± {number(error, digits)}"
-    return f"{more if sign > 0 else less} by {by}"
+    return f"which is {by} {more if sign > 0 else less}"
 
 
 def _note(run: Run) -> str:
     return (
         f"held-out questions, {run.evaluation['ppo']['questions']} of them; ± one standard error, "
-        f"clustered by question; a difference counts beyond {BEYOND_NOISE:.0f}; seed "
-        f"{run.config.seed} alone"
+        f"clustered by question; a difference counts beyond {BEYOND_NOISE:.0f} of them; only seed "
+        f"{run.config.seed}"
     )
 
 
@@ -135,13 +135,13 @@ def temperature_verdict(run: Run) -> tuple[str, str]:
     """Does PPO at temperature 1 beat SFT at its best temperature, and greedy PPO greedy SFT?"""
     at, cold = best_temperature(run, "sft")
     sft, ppo = (run.temperatures[policy]["0.0"] for policy in ("sft", "ppo"))
-    said = "which is no difference beyond the noise", "more", "less"
+    said = "higher", "lower"
     warm = run.evaluation["ppo"]
     text = (
-        f"Of the five temperatures, SFT has most gold reward at {float(at):g}: "
-        f"{number(cold['gold'])}. PPO has {number(warm['gold'])} at temperature 1, "
-        f"{_compared(*_gap(warm, cold, 'gold'), *said)}. If both always take the likeliest word, "
-        f"SFT has {number(sft['gold'])} and PPO {number(ppo['gold'])}, "
+        f"Of five temperatures, SFT does best at {float(at):g}, with a gold reward of "
+        f"{number(cold['gold'])}. PPO reaches {number(warm['gold'])} at temperature 1, "
+        f"{_compared(*_gap(warm, cold, 'gold'), *said)}. If both always choose the most likely "
+        f"word, SFT reaches {number(sft['gold'])} and PPO {number(ppo['gold'])}, "
         f"{_compared(*_gap(ppo, sft, 'gold'), *said)}."
     )
     return text, _note(run)
@@ -150,26 +150,30 @@ def temperature_verdict(run: Run) -> tuple[str, str]:
 def facts_verdict(run: Run) -> tuple[str, str]:
     """Of the facts that a policy states, are fewer right after PPO than before?"""
     exams = {policy: run.evaluation[policy] for policy in ("base", "sft", "ppo")}
-    shown = (
-        f"{NAMES[policy]} {share(exam['accuracy'])} "
+    named = {"base": "the pretrained model", "sft": "SFT", "ppo": "PPO"}
+    shown = [
+        f"{share(exam['accuracy'])} for {named[policy]} "
         f"(± {number(100 * exam['stderr']['accuracy'], 1)}, of {exam['stated']:,})"
         for policy, exam in exams.items()
-    )
-    text = f"Of the answers that state a fact, these are right: {'; '.join(shown)}. "
-    for before, after, way in (
-        ("base", "sft", "the pretrained model to SFT"),
-        ("sft", "ppo", "SFT to PPO"),
-    ):
-        verb = (
-            "this one run shows no difference beyond the noise",
-            "a larger share is right, beyond the noise",
-            "a smaller share is right, beyond the noise",
-        )[_sign(*_gap(exams[after], exams[before], "accuracy"))]
-        text += f"From {way}, {verb}. "
+    ]
+    text = f"Among the answers that state a fact, the share of right ones is {listed(shown)}. "
+    signs = {
+        f"from {named[before]} to {named[after]}": _sign(
+            *_gap(exams[after], exams[before], "accuracy")
+        )
+        for before, after in (("base", "sft"), ("sft", "ppo"))
+    }
+    if not any(signs.values()):
+        text += f"In this single run, neither the change {' nor that '.join(signs)} exceeds the "
+        text += "noise. "
+    else:
+        for way, sign in signs.items():
+            verb = ("does not change", "rises", "falls")[sign]
+            text += f"F{way[1:]}, this share {verb} by more than the noise. "
     sft, ppo = (share(run.temperatures[policy]["0.0"]["accuracy"]) for policy in ("sft", "ppo"))
     text += (
-        f"If both always take the likeliest word, {sft} of SFT’s stated facts are right and {ppo} "
-        "of PPO’s."
+        f"If both always choose the most likely word, {sft} of SFT’s stated facts are right and "
+        f"{ppo} of PPO’s."
     )
     return text, _note(run)
 
@@ -180,14 +184,14 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
     for policy in ("ppo", "ppo_no_kl"):
         labeler, judge = (run.win_rates[policy][name] for name in ("labeler", "reward_model"))
         gap = judge["mean"] - labeler["mean"]
-        by = f"it, by {number(100 * abs(gap), 0)} percentage points"
+        by = f"the policy by {number(100 * abs(gap), 0)} percentage points"
         found = (
-            "this one run does not tell them apart",
+            "this single run shows no clear difference between the two",
             f"the reward model overrates {by}",
             f"the reward model underrates {by}",
         )[_sign(gap, math.hypot(judge["stderr"], labeler["stderr"]))]
         text.append(
-            f"The labeler prefers an answer of {NAMES[policy]} to one of SFT’s in "
+            f"The labeler prefers an answer by {NAMES[policy]} to one by SFT in "
             f"{share(labeler['mean'])} of the comparisons, and the reward model does so in "
             f"{share(judge['mean'])}: {found}."
         )
@@ -195,7 +199,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
 
 
 def turning_point(run: Run) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """Where the run without the penalty has most gold, where it ends, and whether it lost gold."""
+    """Where the run without the penalty has its highest gold, where it ends, and whether it fell."""
     way = run.checkpoints["ppo_no_kl"]
     best, end = max(way, key=lambda look: look["gold"]), way[-1]
     return best, end, _sign(*_gap(best, end, "gold")) != 0
@@ -209,19 +213,20 @@ def hack_verdict(run: Run) -> tuple[str, str]:
     )
     if not lost:
         text = (
-            "There is no reward hacking to see here: without the penalty the gold reward ends at "
-            f"{ends}, and its highest, {gold}, is not above that beyond the noise."
+            "No reward hacking is visible here: without the penalty the gold reward ends at "
+            f"{ends}, and its highest value, {gold}, exceeds that by no more than the noise."
         )
     else:
         meanwhile = (
-            f"stays where it is, {proxy} and {score}: the reward model does not notice the loss",
-            f"still rises, from {proxy} to {score}: reward hacking",
+            f"stays about the same ({proxy}, then {score}): the reward model does not notice the "
+            "loss",
+            f"still rises, from {proxy} to {score}: this is reward hacking",
             f"falls too, from {proxy} to {score}: the policy gets worse, but not by fooling the "
             "reward model",
         )[_sign(*_gap(end, best, "proxy"))]
         text = (
-            f"After iteration {best['iteration']:.0f} the run without the penalty loses gold "
-            f"reward, from {gold} to {ends}, while the reward model’s score {meanwhile}."
+            f"After iteration {best['iteration']:.0f}, the gold reward of the run without the "
+            f"penalty falls from {gold} to {ends}, while the reward model’s score {meanwhile}."
         )
     return text, f"looks at every fifth iteration; {_note(run)}"
 
@@ -230,20 +235,20 @@ def blind_verdict(run: Run) -> tuple[str, str]:
     """Does a false fact in a helpful answer move the score as it moves the gold reward?"""
     changes = edits(run)["gives a false fact"]
     if len(changes) < 2:
-        return "This run has too few such pairs of answers to say.", _note(run)
+        return "This run has too few such pairs of answers for a conclusion.", _note(run)
     gold, score = (statistics.fmean(column) for column in zip(*changes, strict=True))
     error = statistics.stdev(change for _, change in changes) / math.sqrt(len(changes))
     found = (
         "which is within the noise: the reward model does not see that the fact is false",
         "so the reward model prefers the false fact",
-        "so the reward model sees some of it",
+        "so the reward model notices some of the harm",
     )[_sign(score, error)]
     text = (
         f"A false fact changes the gold reward by {number(gold)} on average, and the score by "
         f"{number(score)} ± {number(error)}, {found}."
     )
-    about = f"{len(changes)} questions; ± one standard error over them; a difference counts beyond"
-    return text, f"{about} {BEYOND_NOISE:.0f}; seed {run.config.seed} alone"
+    about = f"{len(changes)} questions; ± one standard error across them; a difference counts"
+    return text, f"{about} beyond {BEYOND_NOISE:.0f} of them; only seed {run.config.seed}"
 
 
 def length_verdict(run: Run) -> tuple[str, str]:
@@ -251,13 +256,14 @@ def length_verdict(run: Run) -> tuple[str, str]:
     sft = run.evaluation["sft"]
 
     def change(policy: str) -> str:
-        after, said = run.evaluation[policy], ("no change beyond the noise", "longer", "shorter")
+        after = run.evaluation[policy]
         gap = _gap(after, sft, "length")
-        return f"{number(after['length'], 1)}, {_compared(*gap, *said, digits=1)}"
+        return f"{number(after['length'], 1)}, {_compared(*gap, 'more', 'fewer', digits=1)}"
 
     text = (
-        f"On held-out prompts an SFT response has {tokens(sft['length'])} on average; after PPO "
-        f"with the penalty {change('ppo')}; without it {change('ppo_no_kl')}."
+        f"An SFT response to a held-out prompt has {tokens(sft['length'])} on average. After PPO "
+        f"with the penalty, a response has {change('ppo')}. After PPO without the penalty, it has "
+        f"{change('ppo_no_kl')}."
     )
     return text, _note(run)
 
@@ -275,16 +281,16 @@ def reward_rise_verdict(run: Run) -> tuple[str, str]:
         rise = statistics.linear_regression(range(len(scores)), scores).slope
         text.append(
             f"Over the {when} iterations the score changes by {number(rise, 4)} per iteration; the "
-            f"error of a batch’s mean is {number(error, 3)}."
+            f"standard error of a batch’s mean is {number(error, 3)}."
         )
         # two errors of a difference
         apart = math.ceil(2 * math.sqrt(2) * error / rise) if rise > 0 else 0
         if apart == 1:
-            text.append("From one iteration to the next, the rise is beyond the noise.")
+            text.append("From one iteration to the next, the rise exceeds the noise.")
         elif apart:
-            text.append(f"To see the rise, compare iterations that lie {apart:,} apart.")
+            text.append(f"To see the rise, compare iterations that are {apart:,} apart.")
         else:
-            text.append("There is no rise to see.")
+            text.append("No rise is visible.")
     note = "slope of a line through the means; error by the spread of single scores"
     return " ".join(text), note
 
