@@ -255,9 +255,9 @@ def facts_verdict() -> tuple[str, str]:
     assert gap.p > ALPHA
     text = (
         f"Averaged over the seeds, {share(fmean(before))} of the facts stated by SFT at "
-        f"temperature 1 are right, and {share(fmean(after))} of those stated by PPO. The difference "
-        f"of {number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage points is within "
-        "the noise."
+        f"temperature 1 are right, and {share(fmean(after))} of those stated by PPO. The "
+        f"difference of {number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage "
+        "points is within the noise."
     )
     return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
 
@@ -486,7 +486,7 @@ RULE_GAPS = {
     "no-sft": (("base_correct", "right"), ("correct", "right")),
     "no-sft-both": (("base_both", "right"), ("base_correct", "right")),
 }
-"""What is compared of the rewards that a rule gives: a setting's share, and what it is held against."""
+"""What is compared of the rewards that a rule gives: a setting's share, and the other one."""
 _MORE, _LESS = {"content", "form-kl", "no-sft"}, {"content-colder", "content-coldest", "form"}
 
 
@@ -514,8 +514,7 @@ DRIFT = {"before": "sft", "free": "correct", "held": "correct_kl", "pretrained":
 
 
 def extremes(setting: str, quantity: str) -> tuple[str, str]:
-    """The lowest and the highest value that a rule led to on any seed. The others "
-    "are compared with it."""
+    """The lowest and the highest value that a rule led to on any seed."""
     results = stored("verifiable")
     found, show = results.values(setting, quantity), _SHOWN.get(quantity, number)
     about = f"{RULES[setting]}: {quantity}, lowest and highest of {results.origin}"

@@ -199,7 +199,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
 
 
 def turning_point(run: Run) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """Where the run without the penalty has its highest gold, where it ends, and whether it fell."""
+    """Where the run without the penalty has its highest gold, where it ends, whether it fell."""
     way = run.checkpoints["ppo_no_kl"]
     best, end = max(way, key=lambda look: look["gold"]), way[-1]
     return best, end, _sign(*_gap(best, end, "gold")) != 0
