@@ -374,8 +374,8 @@ assert (cured - right)[better.attended].abs().max() == 0
 
 # %% [markdown]
 # **2. GRPO's `beta` is 0 by default.** Without a KL penalty the policy is free to exploit the
-# reward model. As an example, here is one run with a penalty and one with the default. Gold is the gold reward,
-# proxy is the reward model's score, both on held-out questions:
+# reward model. As an example, here is one run with a penalty and one with the default. Gold is
+# the gold reward, proxy is the reward model's score, both on held-out questions:
 
 # %%
 rate = grpo_config.learning_rate

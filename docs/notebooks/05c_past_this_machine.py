@@ -486,7 +486,7 @@ table(
 
 # %% [markdown]
 # Read the table with a card of 80 GB in mind. All methods fit for 1 billion parameters. For 8
-# billion none fits if all weights are trained, not even with one model that learns and no other.
+# billion none fits if all weights are trained at 16 bytes each, not even with that model alone.
 # DPO with LoRA fits on one card, with much room left for activations and the cache. The logits
 # explain why libraries compute the loss in pieces: with a vocabulary of this size they take more
 # memory than all the activations that checkpointing keeps.
