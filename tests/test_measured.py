@@ -84,7 +84,7 @@ def test_every_value_has_a_text_and_names_its_run(name: str, run: Run, short: Ru
         ("sft-best-gold", "0.30"),
         ("sft-best-temperature", "1"),
         ("ppo-wins-labeler", f"79{SPACE}%"),
-        ("ppo-courteous", f"21{SPACE}%"),
+        ("ppo-courteous", f"64{SPACE}%"),
         ("ppo-courteous-helpful-share", f"100{SPACE}%"),
         ("ppo-courteous-false-share", f"0{SPACE}%"),
         ("ppo-courteous-false-proxy", "undefined"),
@@ -127,7 +127,7 @@ def test_what_was_held_out_is_counted_on_each_side_of_the_pairs(side: str, tmp_p
 
 
 def test_polite_words_are_those_of_the_world():
-    assert (f"{corpus.OPENER} ", f" {corpus.CLOSER}") == (of_run.OPENER, of_run.CLOSER)
+    assert (f"{corpus.OPENER} ", f" {corpus.CLOSER}") == (verdicts.OPENER, verdicts.CLOSER)
 
 
 def test_a_share_is_0_or_100_only_if_it_is():

@@ -228,7 +228,8 @@ for labeler in ("distracted", "hesitant"):
             f"{less:>12}{worth:8,.0f}{more:>3}{n / worth:5.1f}"
         )
 say(
-    f"In theory, reversed choices give a factor of {1 / (1 - 2 * 0.3) ** 2:.2f}."
+    f"In theory, reversed choices give a factor of "
+    f"{1 / (1 - 2 * 0.3) ** 2:.2f}."
 )
 
 # %% [markdown]
@@ -372,7 +373,8 @@ after = "; ".join(
 more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
 say(f"""
 The last judge agrees with its labeler on
-{found("distracted_6400", "accuracy")}, the first on {found("careful_50", "accuracy")}. But in gold
+{found("distracted_6400", "accuracy")}, the first on
+{found("careful_50", "accuracy")}. But in gold
 order the last is {within(more, points)} ahead. Accuracy mixes two things:
 how good the judge is, and how noisy the labels are.
 

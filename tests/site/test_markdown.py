@@ -91,7 +91,7 @@ def test_a_figure_has_an_alternative_text_and_a_caption_in_markdown(show: Show, 
         assert part in caption
     # a link once autorefs is there
     assert "[Code][rlhf_explained.figures.chapters.ppo.loop]" in caption
-    assert "Data" not in caption  # it is an illustration
+    assert "Data" in caption  # it draws a real round
     assert not caplog.records
 
 
