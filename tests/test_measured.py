@@ -17,7 +17,7 @@ from made_up_run import Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
 from rlhf_explained.figures import FIGURES
-from rlhf_explained.measured import of_run, of_studies, verdicts
+from rlhf_explained.measured import of_studies, verdicts
 from rlhf_explained.measured.text import number, points
 from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
