@@ -265,7 +265,7 @@ def goodhart(figure: Figure, table: Table) -> Pairs:
     yield dots, [curve[:: over_optimisation.BETWEEN] for curve in curves]
 
 
-@compares("courtesy")
+@compares("courteous-answers")
 def courtesy(figure: Figure, table: Table) -> Pairs:
     bars = figure.axes[0].patches[3:]  # without the key
     line = next(line for line in figure.axes[0].lines)

@@ -102,11 +102,13 @@ def courtesies(run: Run) -> Table:
         whole = 100 * len(polite) / every
         rows.append((NAMES[policy], whole, *parts, whole - sum(parts)))
     headings = "model", "courteous (%) .1", "helpful (%) .1", "false (%) .1", "neither (%) .1"
-    return Table.of("courtesy", "Answers with polite words, to held-out questions", headings, rows)
+    return Table.of(
+        "courteous-answers", "Answers with polite words, to held-out questions", headings, rows
+    )
 
 
 @figure(
-    "courtesy",
+    "courteous-answers",
     numbers=courtesies,
     alt="How many answers to held-out questions hold polite words: {base-courteous} of the "
     "pretrained model's, {sft-courteous} after SFT, {ppo-courteous} after RLHF and "
