@@ -7,7 +7,6 @@ import html
 import io
 import re
 import textwrap
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -126,8 +125,6 @@ def test_a_chapter_says_what_it_teaches_and_how_long_it_takes() -> None:
         assert 2 <= len(box.select("li")) <= 4
     home = soup("")
     assert f"about {sum(times)} minutes for the whole guide" in home.get_text()
-    table = Counter(cell.get_text() for cell in home.select("td > .time"))
-    assert table == Counter(map(reading_time.in_words, times))
 
 
 PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
