@@ -10,7 +10,7 @@ from tests.test_build import ROOT, copied, driven
 
 # builds the site once, then makes edits; prints what was shown, and what was said of it
 DRIVE = """
-import json, os, sys
+import atexit, json, os, sys
 from pathlib import Path
 
 root, pages = Path.cwd(), Path("pages").resolve()
@@ -21,6 +21,7 @@ os.dup2(log.fileno(), 2)
 from rlhf_explained.site.serve import Builder
 
 builder = Builder(root, pages, pages, "http://127.0.0.1:1/")
+atexit.register(builder.stop)  # or what fails here would wait for it for ever
 assert builder.answer()
 assert "WARNING" not in Path("said.txt").read_text(encoding="utf-8")
 
@@ -63,7 +64,7 @@ json.dump(seen, sys.stdout, default=lambda found: sorted(map(str, found)))
 TIMELINE = "rlhf_explained/figures/chapters/history.py"
 HAND = "docs/guide/ppo-by-hand.md"
 EDITS = [
-    ("figure", TIMELINE, "guide/history", "4, str(year)", "4, 'then'"),
+    ("figure", TIMELINE, "guide/history", "date = ", "date = 'then' or "),
     ("drawing fault", TIMELINE, "guide/history", "str(year)", "1 / 0"),
     ("snippet", HAND, "guide/ppo-by-hand", "```python\n", "```python\nprint(6 * 7, 'alone')\n"),
     ("endless", HAND, "guide/ppo-by-hand", "```python\n", "```python\nwhile True: pass\n"),

@@ -146,7 +146,7 @@ KINDS = {
     ),
     "figure": (
         "rlhf_explained/figures/chapters/history.py", "guide/history/",
-        "4, str(year)", "4, str(year) + ' edit {}'", " edit {}<",
+        "str(year)])", "str(year)]) + ' edit {}'", " edit {}<",
     ),
     "snippet": (
         "docs/guide/ppo-by-hand.md", "guide/ppo-by-hand/",
