@@ -170,7 +170,7 @@ def sheets(paper: pypdfium2.PdfDocument) -> list[str]:
     found = []
     for number, page in enumerate(paper, start=1):
         text = page.get_textpage().get_text_bounded().strip()
-        found.append(bare(text.removeprefix(str(number)).removesuffix(str(number))))
+        found.append(bare(re.sub(rf"\A{number}\s*\n|\n\s*{number}\Z", "", text)))
     return found
 
 

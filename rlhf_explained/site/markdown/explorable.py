@@ -41,6 +41,7 @@ def element(source: str, run: Run, stash: HtmlStash, number: int) -> Element:
     figure = Element("figure", {"class": "explore", "id": f"explore-{number}"})
     box = SubElement(figure, "div", {"class": "recorded"})
     if kind.recorded:
+        box.set("data-search-exclude", "")  # numbers and repeated answers, as a figure's data
         box.text = AtomicString(stash.store(kind.recorded(run, asked.options)))
     else:  # with the caption, which is of the recorded answers
         lines = "\n".join(f"{name}: {value}" for name, value in asked.options.items())
