@@ -126,10 +126,6 @@ def test_what_was_held_out_is_counted_on_each_side_of_the_pairs(side: str, tmp_p
             assert measured.value(name, run).text == f"{percent}{SPACE}%"
 
 
-def test_polite_words_are_those_of_the_world():
-    assert (f"{corpus.OPENER} ", f" {corpus.CLOSER}") == (verdicts.OPENER, verdicts.CLOSER)
-
-
 def test_a_share_is_0_or_100_only_if_it_is():
     values = 0.0, 0.004, 0.26, 0.994, 1.0, -0.003, -0.26, 1e-5
     texts = "0", "0.4", "26", "99.4", "100", "−0.3", "−26", f"<{SPACE}0.1"
