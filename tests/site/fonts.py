@@ -25,7 +25,7 @@ MATH = (  # upright letters and digits come from the reader's serif font
     + "ΔΣΦ"
     + "ℒ𝒟"
     + "𝔼"
-    + "−×⋅±≠≈≤≥≻∼∝∈∑∏∂∇√∞∥‖→…⋯ˆ‾⏟\u2061"
+    + "−∗×⋅±≠≈≤≥≻∼∝∈∑∏∂∇√∞∥‖→…⋯ˆ‾⏟\u2061"
 )
 
 
