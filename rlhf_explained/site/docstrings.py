@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring, tostring
 
-from griffe import GriffeLoader
+from griffe import Class, GriffeLoader, Module
 from mkdocstrings import CollectorItem
 from mkdocstrings_handlers.python import PythonConfig, PythonHandler, PythonOptions
 
@@ -70,6 +70,8 @@ class RememberingHandler(PythonHandler):
         found = super().collect(identifier, options)
         if not self._all_names:  # else a name would be known or not as other blocks were rendered
             GriffeLoader(modules_collection=self._modules_collection).resolve_aliases(implicit=True)
+            for module in self._modules_collection.members.values():
+                _name_inherited(module)
             self._all_names = True
         return found
 
@@ -119,6 +121,15 @@ def handler(handler_config: Any, tool_config: Any, **settings: Any) -> Rememberi
     """What mkdocstrings calls to get its handler."""
     root = Path(tool_config.config_file_path).parent
     return RememberingHandler(root, config=PythonConfig.from_data(**handler_config), **settings)
+
+
+def _name_inherited(of: Module | Class) -> None:
+    """Let all that is inherited know the names it has in classes further down."""
+    if isinstance(of, Class):
+        _ = of.inherited_members  # griffe finds them, and gives them these names, when asked
+    for member in of.members.values():
+        if isinstance(member, Module | Class):
+            _name_inherited(member)
 
 
 @contextmanager

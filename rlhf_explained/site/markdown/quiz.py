@@ -24,6 +24,7 @@ import re
 from xml.etree.ElementTree import Element, SubElement
 
 from markdown.treeprocessors import Treeprocessor
+from markdown.util import HTML_PLACEHOLDER_RE
 
 from rlhf_explained.site import faults
 
@@ -71,8 +72,8 @@ def _choices(question: Element) -> int:
     kinds = {choice: choice.get("class", "").split() for choice in question.findall("details")}
     choices = [choice for choice, kind in kinds.items() if {"right", "wrong"} & {*kind}]
     for choice in choices:
-        reason = choice.find("p")
-        if reason is None:
+        reason = next(iter(choice[1:]), choice)
+        if reason.tag != "p" or HTML_PLACEHOLDER_RE.fullmatch((reason.text or "").strip()):
             reason = Element("p")
             choice.insert(1, reason)
         verdict = Element("strong")
