@@ -115,24 +115,33 @@ def sources_of(
         Python files.
     """
     package = package.resolve()  # a checkout may be linked
-    rooms, found, waiting = set(rooms), set[Path](), [module.resolve()]
+    rooms, found, waiting = frozenset(rooms), set[Path](), [module.resolve()]
     while waiting:
         path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for _, name in imports(path, package):
-            top, *parts = name.split(".")
-            if top == package.name and parts and parts[0] in rooms:
-                for depth in dict.fromkeys((len(parts), max(1, len(parts) - 1))):
-                    place = package.joinpath(*parts[:depth])
-                    files = (place.with_suffix(".py"), place / "__init__.py")
-                    waiting += (here := [*filter(Path.is_file, files)])
-                    if here and not folders:
-                        break
-            elif top == package.name and len(parts) == 1 and not [*package.glob(f"{parts[0]}*")]:
-                waiting.append(package / "__init__.py")  # a name that is found there
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path, rooms, package, folders, path.stat().st_mtime_ns)
     return found
+
+
+@functools.cache
+def _imported(
+    path: Path, rooms: frozenset[str], package: Path, folders: bool, changed: int
+) -> tuple[Path, ...]:
+    """The files that one file imports; the time of its last change is there for the cache."""
+    found: list[Path] = []
+    for _, name in imports(path, package):
+        top, *parts = name.split(".")
+        if top == package.name and parts and parts[0] in rooms:
+            for depth in dict.fromkeys((len(parts), max(1, len(parts) - 1))):
+                place = package.joinpath(*parts[:depth])
+                files = (place.with_suffix(".py"), place / "__init__.py")
+                found += (here := [*filter(Path.is_file, files)])
+                if here and not folders:
+                    break
+        elif top == package.name and len(parts) == 1 and not [*package.glob(f"{parts[0]}*")]:
+            found.append(package / "__init__.py")  # a name that is found there
+    return tuple(found)
 
 
 def source_digest(paths: Iterable[Path]) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from statistics import fmean
 from typing import TypeVar
 
+from rlhf_explained import studies
 from rlhf_explained.measured.text import listed, nats, number, points, seconds, share, within
-from rlhf_explained.studies import Interval, stored
+from rlhf_explained.studies import Interval
 from rlhf_explained.studies.intervals import holm
+
+stored = cache(studies.stored)
 
 METHODS = {
     "sft_1.0": "SFT",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -23,7 +25,12 @@ def read(path: Path) -> NotebookNode:
         Its cells, with ids that repeat; of its metadata what Jupyter needs, what searches find, and
         the environment that it runs in, if it is not the site's.
     """
-    notebook = jupytext.reads(path.read_text(encoding="utf-8-sig"), fmt="py:percent")
+    return copy.deepcopy(_read(path.read_text(encoding="utf-8-sig")))
+
+
+@cache
+def _read(text: str) -> NotebookNode:
+    notebook = jupytext.reads(text, fmt="py:percent")
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     kept = {"kernelspec": kernel, "language_info": {"name": "python"}}
     ours = {"search": notebook.metadata.get("search") or {}}
