@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
 from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched
+from tests.site.test_axe import KINDS
 
 # Where the focus is, and what is wrong with how it shows.
 FOCUS = """() => {
@@ -56,10 +57,15 @@ def faults_by_keyboard(page: Page) -> list[str]:
 
 
 @pytest.mark.looks
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, DESK) for name in PAGES] + [(name, PHONE) for name in KINDS],
+)
 def test_by_keyboard(name: str, size: Any, visit: Visit) -> None:
-    """Tab reaches all that can be operated, and what has the focus shows it."""
+    """Tab reaches all that can be operated, and what has the focus shows it.
+
+    On a phone pages of one kind differ only in what a wide window shows, too.
+    """
     with visit(name, viewport=size, reduced_motion="reduce") as page:
         wrong = faults_by_keyboard(page)
         assert not wrong, "\n".join(wrong)
