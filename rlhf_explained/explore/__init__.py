@@ -13,7 +13,7 @@ import json
 import math
 from pathlib import Path
 
-from rlhf_explained.explore import cheat, live
+from rlhf_explained.explore import cheat, live, sliders
 from rlhf_explained.explore.fence import Fence, Kind
 from rlhf_explained.pipeline import Run
 
@@ -21,7 +21,8 @@ __all__ = ["FOLDER", "KINDS", "Fence", "Kind", "button", "files", "names"]
 
 FOLDER = "assets/explore"
 """Where the site publishes scripts and data."""
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND, live.ASK, live.TEACH)}
+_ALL = (cheat.KIND, live.ASK, live.TEACH, *sliders.KINDS)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """All kinds by name."""
 _SCRIPTS = Path(__file__).parent / "js"
 

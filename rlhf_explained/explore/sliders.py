@@ -1,0 +1,283 @@
+"""Recorded numbers that a closed formula computes anew as a slider moves.
+
+The live part is the recorded one with other numbers in it: `js/sliders.js` writes them into the
+same cells. What else has other words then says so in `data-live`; rows marked `data-recorded` go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from math import sqrt
+from typing import Any
+
+from rlhf_explained.explore import told
+from rlhf_explained.explore.fence import Kind
+from rlhf_explained.measured.text import number
+from rlhf_explained.pipeline import Run
+
+_COUNT = 4  # of answers: what best-of-n begins with
+_BESIDE = {"beta": (2.0, 1.0, 0.25), "n": (16, 64)}  # settings that are recorded as well
+NAMES = {"beta": "best policy, β = {}", "n": "best of {}"}
+
+Row = tuple[str, Sequence[str], str]
+"""Its head, its cells, and its attributes."""
+
+
+def _table(title: str, live: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
+    """A table of numbers, with its caption before and after the press."""
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    body = "".join(
+        f'<tr{about}><th scope="row">{first}</th>'
+        f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for first, cells, about in rows
+    )
+    return (
+        f'<div class="numbers" role="region" aria-label="{escape(title)}" tabindex="0">'
+        f'<table class="plain"><caption data-live="{live}">Recorded: {title}.</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def percent(part: float) -> str:
+    """A share with a digit behind the point, as the script writes it."""
+    return f"{number(100 * part, 1)}\N{NO-BREAK SPACE}%"
+
+
+# The exact world
+
+
+def listed(run: Run) -> dict[str, Any]:
+    """What the script computes policies from.
+
+    Args:
+        run: Any: the world is the same for all.
+
+    Returns:
+        `answers`, each with reward and log-probability; the places of those `shown`; the settings
+        of both sliders, `beta` and `n`, and which one each `start`s at.
+    """
+    world = told.world()
+    start = {"beta": told.PRICES.index(world["price"]), "n": told.COUNTS.index(_COUNT)}
+    return {
+        "answers": world["answers"],
+        "shown": world["shown"],
+        "beta": told.PRICES,
+        "n": told.COUNTS,
+        "start": start,
+    }
+
+
+def frontier(run: Run, options: Mapping[str, str]) -> str:
+    """The best policies and best-of-n: a drawing, what some of them gain, and what they answer.
+
+    Args:
+        run: Any.
+        options: None.
+
+    Returns:
+        HTML.
+    """
+    world = told.world()
+    chosen = {"beta": world["price"], "n": _COUNT}
+    policies = {kind: world[kind][str(at)] for kind, at in chosen.items()}
+    rows: list[Row] = [("reference", gains(world["reference"]), "")]
+    for kind, others in _BESIDE.items():
+        for at in sorted({chosen[kind], *others}, key=lambda at: world[kind][str(at)]["kl"]):
+            about = "" if at == chosen[kind] else " data-recorded"
+            rows.append((NAMES[kind].format(f"{at:g}"), gains(world[kind][str(at)]), about))
+    heads = ("policy", "reward gained", "KL (nats)", "of the most at this KL")
+    title = "what each policy gains over the reference, and how far it is from it"
+    live = "Computed in this page, over all answers: what each policy gains"
+    gained = _table(title, f"{live} over the reference.", heads, rows)
+
+    all_three = (world["reference"], *policies.values())
+    shares = []
+    for row, place in enumerate(world["shown"]):
+        text, reward, _ = world["answers"][place]
+        cells = [number(reward), *(percent(one["shares"][row]) for one in all_three)]
+        shares.append((text, cells, ""))
+    others = [percent(1 - sum(one["shares"])) for one in all_three]
+    shares.append(("all others", ["", *others], ""))
+    heads = ("answer", "reward", "reference", f"β = {chosen['beta']:g}", f"best of {_COUNT}")
+    live = "Rewards and the reference’s shares are recorded, the other shares computed in this page"
+    answers = _table("how often each policy gives these answers", f"{live}.", heads, shares)
+    return f'<div class="panel">{_plane(world, policies, chosen)}</div>{gained}{answers}'
+
+
+def gains(policy: Mapping[str, Any]) -> list[str]:
+    """What a policy gains, its KL, and its part of what can be gained, as text."""
+    return [number(policy["gained"]), number(policy["kl"]), percent(policy["part"])]
+
+
+def _plane(
+    world: Mapping[str, Any],
+    policies: Mapping[str, Mapping[str, Any]],
+    chosen: Mapping[str, float | int],
+) -> str:
+    """Reward gained against the root of the KL, with a mark for each of two policies."""
+    left, right, top, bottom = 26.0, 334.0, 10.0, 164.0
+    furthest = world["beta"][str(told.PRICES[0])]
+    width = (right - left) / sqrt(furthest["kl"])
+    height = (bottom - top) / furthest["gained"] / 1.05
+
+    def at(policy: Mapping[str, Any]) -> tuple[str, str]:
+        x, y = left + width * sqrt(policy["kl"]), bottom - height * policy["gained"]
+        return f"{x:.1f}", f"{y:.1f}"
+
+    parts = []
+    for tick in (0.0, 0.5, 1.0, 1.5):
+        y = f"{bottom - height * tick:.1f}"
+        parts.append(
+            f'<line class="line-faint" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
+            f'<text class="fill-muted" x="{left - 5}" y="{float(y) + 4:.1f}" text-anchor="end">'
+            f"{tick:g}</text>"
+        )
+    for tick in (0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0):
+        x = f"{left + width * sqrt(tick):.1f}"
+        parts.append(
+            f'<text class="fill-muted" x="{x}" y="{bottom + 16}" text-anchor="middle">'
+            f"{tick:g}</text>"
+        )
+    middle = (left + right) / 2
+    parts.append(
+        f'<text class="fill-muted" x="{middle}" y="{bottom + 32}" text-anchor="middle">'
+        "KL from the reference, nats (root scale)</text>"
+    )
+    looks = {"beta": ('class="line-muted"', told.PRICES), "n": ('class="line-rm bet"', told.COUNTS)}
+    for kind, (look, settings) in looks.items():
+        points = [world["reference"]] * (kind == "beta")
+        points += sorted((world[kind][str(one)] for one in settings), key=lambda one: one["kl"])
+        where = " ".join(",".join(at(one)) for one in points)
+        parts.append(f'<polyline {look} points="{where}"/>')
+    shapes = {
+        "beta": '<circle class="fill-ink" r="5"/>',
+        "n": '<path class="fill-rm" d="M-5 5h10l-5-10z"/>',
+    }
+    for row, (kind, shape) in enumerate(shapes.items()):
+        x, y = at(policies[kind])
+        key = f"{right - 132} {bottom - 32 + 18 * row}"
+        name = NAMES[kind].format(f"{chosen[kind]:g}")
+        parts.append(
+            f'<g data-mark transform="translate({x} {y})">{shape}</g>'
+            f'<g data-key transform="translate({key})">{shape}<text class="fill-ink" x="12" y="4">'
+            f"{name}</text></g>"
+        )
+    told_ = " and ".join(
+        f"{NAMES[kind].format(f'{chosen[kind]:g}')}, at {number(one['kl'])} nats and "
+        f"{number(one['gained'])}"
+        for kind, one in policies.items()
+    )
+    alt = (
+        "Recorded: reward gained over the reference against the KL from it. A line of the best "
+        "policies rises ever less steeply; that of best-of-n runs just below it and ends at "
+        f"{number(world['n'][str(told.COUNTS[-1])]['kl'])} nats. Marked are {told_}."
+    )
+    live = (
+        "Recorded: the line of the best policies and, below it, that of best-of-n. Computed in "
+        "this page: where the two policies of the table are on them."
+    )
+    scale = f"{left} {bottom} {width} {height}"
+    return (
+        '<p data-live="Reward gained: lines recorded, marks computed in this page">'
+        f'Recorded: reward gained</p><svg role="img" viewBox="0 0 340 200" data-scale="{scale}">'
+        f'<title data-live="{live}">{alt}</title>{"".join(parts)}</svg>'
+    )
+
+
+# The credit of each token of an answer
+
+
+def credited(run: Run) -> dict[str, Any]:
+    """What the script computes rewards and advantages from.
+
+    Args:
+        run: Whose answer.
+
+    Returns:
+        What was recorded of each token, the `score`, and by setting the slider's values and which
+        one it `start`s at.
+    """
+    one = told.answer(run)
+    given = {name: one[name] for name in ("logprobs", "ref_logprobs", "values", "score")}
+    start = {name: some.index(one[name]) for name, some in told.CREDIT.items()}
+    return {**given, **told.CREDIT, "start": start}
+
+
+def credit(run: Run, options: Mapping[str, str]) -> str:
+    """An answer token by token: reward, value, surprise and advantage, drawn and in numbers.
+
+    Args:
+        run: Whose answer.
+        options: None.
+
+    Returns:
+        HTML.
+    """
+    one = told.answer(run)
+    settings = ", ".join(
+        f"{sign} = {one[name]:g}" for name, sign in (("beta", "β"), ("gamma", "γ"), ("lambda", "λ"))
+    )
+    columns = {
+        "log-ratio": [a - b for a, b in zip(one["logprobs"], one["ref_logprobs"], strict=True)],
+        "reward": one["rewards"],
+        "value": one["values"],
+        "surprise δ": one["deltas"],
+        "advantage": one["advantages"],
+        "return": one["returns"],
+    }
+    heads = ("token", *columns)
+    rows = [
+        (escape(word), [number(value) for value in values], "")
+        for word, *values in zip(one["words"], *columns.values(), strict=True)
+    ]
+    sums = [sum(columns["log-ratio"]), sum(one["rewards"]), None, sum(one["deltas"]), None, None]
+    rows.append(("sum", ["" if value is None else number(value) for value in sums], ""))
+    asked = f"the trained policy’s answer to “{escape(one['prompt'])}”, with {settings}"
+    score = f"log-ratios, values and the score of {number(one['score'])} are recorded"
+    live = f"Computed in this page: rewards, surprises, advantages and returns; {score}."
+    return f'<div class="panel">{_bars(one, settings)}</div>{_table(asked, live, heads, rows)}'
+
+
+def _bars(one: Mapping[str, Any], settings: str) -> str:
+    """Surprise and advantage of each token, to the left or right of zero."""
+    zero, unit, step = 200.0, 128 / one["reach"], 34
+    height = step * len(one["words"]) + 26
+    looks = {"deltas": ("surprise δ", "muted"), "advantages": ("advantage", "ppo")}
+    parts = [
+        f'<rect class="fill-{colour}" x="{74 + 120 * place}" y="4" width="12" height="9"/>'
+        f'<text class="fill-{colour}" x="{91 + 120 * place}" y="13">{name}</text>'
+        for place, (name, colour) in enumerate(looks.values())
+    ]
+    parts.append(f'<line class="line-faint" x1="{zero}" x2="{zero}" y1="20" y2="{height}"/>')
+    for place, word in enumerate(one["words"]):
+        top = 26 + step * place
+        parts.append(
+            f'<text class="fill-ink" x="66" y="{top + 17}" text-anchor="end">{escape(word)}</text>'
+        )
+        for row, (name, (_, colour)) in enumerate(looks.items()):
+            value = one[name][place]
+            left, width = zero + min(0, unit * value), abs(unit * value)
+            parts.append(
+                f'<rect data-bar class="fill-{colour}" x="{left:.1f}" y="{top + 13 * row}" '
+                f'width="{width:.1f}" height="10"/>'
+            )
+    alt = "; ".join(
+        f"{escape(word)} {number(delta)} and {number(advantage)}"
+        for word, delta, advantage in zip(
+            one["words"], one["deltas"], one["advantages"], strict=True
+        )
+    )
+    live = "Computed in this page: the surprise and the advantage at each token, as in the table."
+    return (
+        '<p data-live="Computed in this page: surprise and advantage">'
+        f'Recorded: surprise and advantage</p><svg role="img" viewBox="0 0 340 {height}" data-scale="{zero} {unit}">'
+        f'<title data-live="{live}">Recorded, with {settings}: surprise and advantage at each '
+        f"token. {alt}.</title>{''.join(parts)}</svg>"
+    )
+
+
+_SCRIPTS = ("page", "sliders")
+FRONTIER = Kind("frontier", "Move β and n", frontier, _SCRIPTS, {"listed": listed})
+CREDIT = Kind("credit", "Move β, γ and λ", credit, _SCRIPTS, {"credited": credited})
+KINDS = (FRONTIER, CREDIT)
