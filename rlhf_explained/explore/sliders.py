@@ -199,7 +199,7 @@ def credited(run: Run) -> dict[str, Any]:
         one it `start`s at.
     """
     one = told.answer(run)
-    given = {name: one[name] for name in ("logprobs", "ref_logprobs", "values", "score")}
+    given = {name: one[name] for name in ("logprobs", "ref_logprobs", "values", "score", "gamma")}
     start = {name: some.index(one[name]) for name, some in told.CREDIT.items()}
     return {**given, **told.CREDIT, "start": start}
 
@@ -222,7 +222,7 @@ def credit(run: Run, options: Mapping[str, str]) -> str:
         "log-ratio": [a - b for a, b in zip(one["logprobs"], one["ref_logprobs"], strict=True)],
         "reward": one["rewards"],
         "value": one["values"],
-        "surprise δ": one["deltas"],
+        "δ": one["deltas"],
         "advantage": one["advantages"],
         "return": one["returns"],
     }
@@ -271,7 +271,8 @@ def _bars(one: Mapping[str, Any], settings: str) -> str:
     live = "Computed in this page: the surprise and the advantage at each token, as in the table."
     return (
         '<p data-live="Computed in this page: surprise and advantage">'
-        f'Recorded: surprise and advantage</p><svg role="img" viewBox="0 0 340 {height}" data-scale="{zero} {unit}">'
+        f'Recorded: surprise and advantage</p><svg role="img" viewBox="0 0 340 {height}" '
+        f'data-scale="{zero} {unit}">'
         f'<title data-live="{live}">Recorded, with {settings}: surprise and advantage at each '
         f"token. {alt}.</title>{''.join(parts)}</svg>"
     )
@@ -279,5 +280,5 @@ def _bars(one: Mapping[str, Any], settings: str) -> str:
 
 _SCRIPTS = ("page", "sliders")
 FRONTIER = Kind("frontier", "Move β and n", frontier, _SCRIPTS, {"listed": listed})
-CREDIT = Kind("credit", "Move β, γ and λ", credit, _SCRIPTS, {"credited": credited})
+CREDIT = Kind("credit", "Move β and λ", credit, _SCRIPTS, {"credited": credited})
 KINDS = (FRONTIER, CREDIT)

@@ -23,10 +23,10 @@ COUNTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
 """How many answers best-of-n draws."""
 CREDIT = {
     "beta": [step / 20 for step in range(21)],
-    "gamma": [step / 100 for step in range(90, 101)],
     "lambda": [step / 20 for step in range(21)],
 }
-"""The penalty's weight, the discount and the mixing weight that sliders have."""
+"""Weights of the penalty, and the mixing weights, that sliders have. The discount stays the run's:
+for another one the critic has not learned to guess."""
 
 
 def world() -> dict[str, Any]:
@@ -160,9 +160,11 @@ def _answer(seed: int) -> dict[str, Any]:
         )
         values = response_values(shown.policy("critic"), batch)
         scores = score(shown.policy("reward_model"), batch)
+    config = PPOConfig()
+    gamma = config.gamma
     given = {"logprobs": logprobs, "ref_logprobs": ref_logprobs, "values": values}
 
-    def credit(beta: float, gamma: float, gae_lambda: float) -> dict[str, list[float]]:
+    def credit(beta: float, gae_lambda: float) -> dict[str, list[float]]:
         mask = batch.response_mask
         rewards = kl_shaped_rewards(scores, logprobs, ref_logprobs, mask, kl_coef=beta)
         deltas, _ = gae(rewards, values, mask, gamma=gamma, gae_lambda=0)
@@ -170,15 +172,16 @@ def _answer(seed: int) -> dict[str, Any]:
         made = {"rewards": rewards, "deltas": deltas, "advantages": advantages, "returns": returns}
         return {name: numbers[0].tolist() for name, numbers in made.items()}
 
-    corners = product(*((some[0], some[-1]) for some in CREDIT.values()))
-    ends = [credit(*corner) for corner in corners]
-    config = PPOConfig()
-    settings = config.kl_coef, config.gamma, config.gae_lambda
+    ends = [
+        credit(*corner) for corner in product(*((some[0], some[-1]) for some in CREDIT.values()))
+    ]
+    settings = config.kl_coef, config.gae_lambda
     return {
         "prompt": one["prompt"],
         "words": [*one["response"].split(), "<eos>"],
         **{name: [round(x, 7) for x in numbers[0].tolist()] for name, numbers in given.items()},
         "score": round(scores.item(), 7),
+        "gamma": gamma,
         **dict(zip(CREDIT, settings, strict=True)),
         **credit(*settings),
         "reach": max(abs(x) for end in ends for x in end["deltas"] + end["advantages"]),

@@ -10,7 +10,8 @@ import pytest
 from tests.site.conftest import SITE, node, not_run, soup
 
 KINDS = ("", "guide/ppo/", "guide/quiz/", "notebooks/01_what_is_rlhf/", "reference/glossary/")
-KINDS += ("reference/api/formulas/kl/", "404.html", "guide/over-optimisation/")
+WITH_EXPLORABLES = ("guide/over-optimisation/", "guide/methods/", "guide/ppo-by-hand/")
+KINDS += ("reference/api/formulas/kl/", "404.html", *WITH_EXPLORABLES)
 
 
 def seen(*addresses: str) -> list[dict[str, Any]]:
@@ -39,12 +40,12 @@ def test_pages_of_each_kind(address: str) -> None:
                 if not math.find_parent("details")
             ]
             assert len(page["formulas"]) == len(shown) > 0
-        if page["address"] in (address, f"{address}guide/over-optimisation/"):
+        if page["address"] in (address + name for name in ("", *WITH_EXPLORABLES)):
             assert page["explorables"]
 
 
 def test_a_page_in_a_folder() -> None:
-    names = ("", "guide/ppo/", "guide/over-optimisation/")
+    names = ("", "guide/ppo/", *WITH_EXPLORABLES)
     for page in seen(*(f"{SITE.as_uri()}/{name}index.html" for name in names)):
         assert page["wrong"] == []
         assert all(page["figures"] + page["formulas"] + page["explorables"])

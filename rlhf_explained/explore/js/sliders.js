@@ -53,10 +53,10 @@ const LOOK = `
 .md-typeset .live .sliders input { width: auto; flex: 1 1 5rem; }
 .md-typeset .live .sliders span { min-width: 4.5em; }
 .live .computed .numbers { font-size: .86em; }
-.live .computed .numbers :is(th, td) { padding-inline: .4em; }
+.live .computed .numbers :is(th, td) { padding-inline: .25em; }
 .live .computed .numbers thead th { min-width: 0; }
 `
-const SIGNS = { beta: "β", gamma: "γ", lambda: "λ", n: "n" }
+const SIGNS = { beta: "β", lambda: "λ", n: "n" }
 
 // Sliders above the recorded result, whose numbers `changed` rewrites. It gets the settings by name,
 // and returns a sentence, which a screen reader is told when the sliders have come to rest.
@@ -116,7 +116,7 @@ explore.kinds.frontier = figure => {
 }
 
 /** The reward of each token of an answer, the critic's surprise at it, its advantage and return. */
-explore.credit = ({ logprobs, ref_logprobs, values, score }, { beta, gamma, lambda }) => {
+explore.credit = ({ logprobs, ref_logprobs, values, score, gamma }, { beta, lambda }) => {
   const last = values.length - 1, advantages = []
   const rewards = values.map((_, t) => beta * (ref_logprobs[t] - logprobs[t]) + (t === last ? score : 0))
   const deltas = rewards.map((reward, t) => reward + gamma * (values[t + 1] ?? 0) - values[t])
@@ -126,7 +126,7 @@ explore.credit = ({ logprobs, ref_logprobs, values, score }, { beta, gamma, lamb
 
 explore.kinds.credit = figure => {
   const { start, ...given } = explore.data.credited
-  const asked = [["beta", "Price of a nat"], ["gamma", "Discount"], ["lambda", "Look-ahead"]]
+  const asked = [["beta", "Price of a nat"], ["lambda", "Look-ahead"]]
   play(figure, asked.map(([name, label]) => ({ name, label, values: given[name], start: start[name] })), (settings, part) => {
     const { rewards, deltas, advantages, returns } = explore.credit(given, settings)
     const rows = part.querySelector("tbody").rows, bars = part.querySelectorAll("[data-bar]")
@@ -139,8 +139,8 @@ explore.kinds.credit = figure => {
       bars[2 * t + i].setAttribute("x", zero + Math.min(0, unit * value))
       bars[2 * t + i].setAttribute("width", Math.abs(unit * value))
     }))
-    const { beta, gamma, lambda } = settings, name = rows[0].cells[0].textContent
-    return `Computed: with β = ${beta}, γ = ${gamma} and λ = ${lambda} the rewards sum to ${number(sum(rewards))}, and the first token, “${name}”, has an advantage of ${number(advantages[0])}.`
+    const { beta, lambda } = settings, name = rows[0].cells[0].textContent
+    return `Computed: with β = ${beta} and λ = ${lambda} the rewards sum to ${number(sum(rewards))}, and the first token, “${name}”, has an advantage of ${number(advantages[0])}.`
   })
 }
 }
