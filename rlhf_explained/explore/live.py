@@ -59,7 +59,7 @@ ASK = Kind(
     "ask",
     "Ask it yourself",
     None,
-    ("engine", "page", "ask"),
+    ("engine", "page", "words", "ask"),
     {"world": world, **{name: partial(_model, name=name) for name in MODELS}},
     ("policies", "typical", "commonest", "kinds", "layout"),
 )

@@ -4,7 +4,6 @@
 explore.kinds.ask = async figure => {
   const { make, sum, signed, percent, data, NAMES } = explore
   const FURTHER = 20, ROOM = 840, POLICIES = Object.keys(NAMES)
-  const KINDS = { capital: "Capitals", sum: "Sums", make: "Recipes", learn: "Skills", joke: "Jokes", haiku: "Haiku", harm: "Harmful requests" }
   const stage = policy => `stage-${policy.replace("ppo_no_kl", "nokl")}`
 
   const world = new explore.World(data.world), models = {}
@@ -17,45 +16,18 @@ explore.kinds.ask = async figure => {
 
   // The questions, chosen or typed
 
-  const first = figure.querySelector(".prompt > :last-child")?.textContent
-  const option = question => make("option", { value: question.text, selected: question.text === first }, question.text)
-  const groups = Object.entries(KINDS).map(([kind, label]) => make("optgroup", { label }, world.questions.filter(question => question.kind === kind).map(option)))
-  const list = make("datalist", { id: `${figure.id}-words` })
-  const wrong = make("p", { class: "wrong", role: "alert" })
-  const select = make("select", { onchange: () => { typed.value = ""; ask() } }, groups)
-  const typed = make("input", { type: "text", list: list.id, autocomplete: "off", spellcheck: "false", oninput: () => complete() })
+  const { read, select, fields, wrong } = explore.question(figure, world, models.base.context, () => ask())
   const degree = make("output", {}, "1.0")
   const warmth = make("input", { type: "range", min: 0, max: 2, step: 0.1, value: 1, oninput: () => degree.textContent = (+warmth.value).toFixed(1), onchange: () => ask() })
   const seed = make("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 })
   const again = () => { seed.value = (seed.valueAsNumber || 0) + 1; ask() }
   const form = make("form", { onsubmit: event => { event.preventDefault(); ask() } },
-    make("div", { class: "row" },
-      make("label", { class: "wide" }, "Choose a question", select),
-      make("label", { class: "wide" }, "or type one, in the student’s words", typed, list)),
-    wrong,
+    fields, wrong,
     make("div", { class: "row" },
       make("label", {}, "Temperature ", warmth, " ", degree),
       make("label", {}, "Seed", seed),
       make("button", { class: "md-button md-button--primary" }, "Ask"),
       make("button", { type: "button", class: "md-button", onclick: again }, "Ask again")))
-
-  const split = text => text.toLowerCase().replace(/[?.,!:]/g, " $& ").split(/\s+/).filter(Boolean)
-
-  const complete = () => { // the last word, from the words there are
-    const words = split(typed.value), begun = /\s$|^$/.test(typed.value) ? "" : words.pop()
-    const fitting = world.words.slice(2).filter(word => word.startsWith(begun))
-    list.replaceChildren(...fitting.slice(0, 12).map(word => make("option", { value: [...words, word].join(" ") })))
-  }
-
-  const read = () => { // the question in words, or null
-    const words = typed.value.trim() ? split(typed.value) : split(select.value)
-    const unknown = words.find(word => !world.tokenOf.has(word))
-    const room = models.base.context - world.limit
-    if (unknown) wrong.textContent = `The student does not know the word “${unknown}”. It knows ${world.words.length - 2} words, and a list of them opens while you type.`
-    else if (words.length > room) wrong.textContent = `The student has room for a question of ${room} words.`
-    else wrong.textContent = ""
-    return wrong.textContent ? null : words.join(" ")
-  }
 
   // The answers
 
@@ -66,7 +38,7 @@ explore.kinds.ask = async figure => {
 
   const ask = async () => {
     const text = read(), number = ++latest
-    if (!text) { typed.focus(); return }
+    if (!text) return
     cards.setAttribute("aria-busy", "true")
     const question = world.asked.get(text), tokens = world.encode(text), found = {}
     for (const [i, policy] of POLICIES.entries()) {
@@ -105,7 +77,7 @@ explore.kinds.ask = async figure => {
     return result
   }
 
-  const word = token => token === 1 ? "⏎" : world.words[token]
+  const word = token => explore.word(world, token)
 
   const card = policy => {
     const answer = answers[policy], ratio = explore.logRatio(models[policy], models.sft, answer)
@@ -146,18 +118,7 @@ explore.kinds.ask = async figure => {
       ppo_no_kl: `This model was trained without the KL penalty, which with β = ${world.kl_coef} ${change} for such a word.`,
     }[policy]
     const ratioText = policy === "sft" ? "" : `${NAMES[policy]} finds the word ${likelier} SFT does: a log-ratio of ${signed(ratio)} nats. `
-    const tables = POLICIES.map(name => {
-      const from = node * models[name].vocabulary
-      const likely = models[name].logprobs.subarray(from, from + models[name].vocabulary)
-      const best = Array.from(likely.keys()).sort((a, b) => likely[b] - likely[a]).slice(0, 5)
-      const rows = (best.includes(token) ? best : [...best, token]).map(one => {
-        const bar = make("span", { class: "bar", "aria-hidden": "true" })
-        bar.style.inlineSize = `${(4 * Math.exp(likely[one])).toFixed(2)}em`
-        const name = one === 1 ? "⏎ (end)" : word(one)
-        return make("tr", { class: one === token && "chosen" }, make("th", { scope: "row" }, name), make("td", {}, bar, percent(Math.exp(likely[one]))))
-      })
-      return make("div", { class: `card ${stage(name)}` }, make("table", {}, make("caption", {}, NAMES[name]), make("tbody", {}, rows)))
-    })
+    const tables = POLICIES.map(name => make("div", { class: `card ${stage(name)}` }, explore.chances(world, models[name], node, NAMES[name], token)))
     detail.replaceChildren(
       make("p", {}, "After ", make("q", {}, said), ` ${NAMES[policy]} said `, make("strong", {}, token === 1 ? "nothing more" : `“${word(token)}”`), `. ${ratioText}${effect}`),
       make("div", { class: "cards" }, tables))
@@ -166,7 +127,6 @@ explore.kinds.ask = async figure => {
   }
 
   explore.replace(figure, form, make("div", { class: "answers" }, asked, cards, detail), status)
-  complete()
   await ask()
   select.focus()
 }

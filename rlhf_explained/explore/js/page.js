@@ -74,7 +74,6 @@ const LOOK = `
 .md-typeset .live table:not([class]) caption { text-align: start; font-weight: 600; color: var(--stage, inherit); caption-side: top; }
 .md-typeset .live table:not([class]) :is(th, td) { padding: .15em .3em; border: 0; min-width: 0; text-align: start; vertical-align: middle; background: none; font-weight: 400; }
 .md-typeset .live table:not([class]) .chosen { font-weight: 700; }
-.md-typeset .live .bar { display: inline-block; height: .7em; background: var(--stage, var(--accent)); vertical-align: baseline; margin-inline-end: .3em; }
 .md-typeset .live .answers .choice { display: block; text-align: start; cursor: pointer; color: inherit; border-top: 4px solid var(--accent); }
 .live .numbers { overflow-x: auto; margin: 1em 0; }
 .md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }

@@ -1,0 +1,79 @@
+"""What a run's models say of a few questions and answers, computed by PyTorch once and remembered.
+
+For the first held-out question of each kind: which first words are likeliest, and what labeler and
+judge make of one answer and of changes to it. The site's process imports no torch, so another
+process computes it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rlhf_explained import memo
+from rlhf_explained.pipeline import Run, RunConfig
+
+_ROOMS = ("world", "models", "rollout")
+STUDENTS = ("base", "sft", "ppo")
+"""Whose first words are told."""
+LIKELIEST = 5
+"""How many of them."""
+
+
+@cache
+def computed(run: Run) -> dict[str, Any]:
+    """Recall it, or let another process compute it.
+
+    Args:
+        run: Whose models.
+
+    Returns:
+        By kind of question: the `prompt`, and `first`, by policy the likeliest first words with
+        their probabilities.
+
+    Raises:
+        DiskError: If the memo cannot be written.
+    """
+    source = memo.source_digest(memo.sources_of(Path(__file__), _ROOMS))
+
+    def make(folder: Path) -> None:
+        call = f"from {__name__} import tell; tell({run.key!r}, {str(run.folder)!r})"
+        command = [sys.executable, "-c", call]
+        told = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+        (folder / "computed.json").write_text(told.stdout, encoding="utf-8")
+
+    folder = memo.entry("computed", memo.key(run=run.key, source=source), make)
+    return json.loads((folder / "computed.json").read_text(encoding="utf-8"))
+
+
+def tell(key: str, folder: str) -> None:
+    """Compute it, and print it as JSON."""
+    import torch
+
+    from rlhf_explained.world.questions import KIND_SHARES, questions
+    from rlhf_explained.world.tokenizer import world_tokenizer
+
+    run, tokenizer = Run(RunConfig(), key, Path(folder)), world_tokenizer()
+    models = {name: run.policy(name) for name in STUDENTS}
+    held_out = [question for question in questions() if question.held_out]
+    first = {kind: next(one for one in held_out if one.kind == kind) for kind in KIND_SHARES}
+
+    def words(name: str, prompt: str) -> dict[str, float]:
+        logits = models[name](torch.tensor([tokenizer.encode(prompt)]))[0, -1]
+        likely = logits.softmax(-1).topk(LIKELIEST)
+        best = [tokenizer.words[token] for token in likely.indices.tolist()]
+        return dict(zip(best, likely.values.tolist(), strict=True))
+
+    with torch.no_grad():
+        told = {
+            kind: {
+                "prompt": question.text,
+                "first": {name: words(name, question.text) for name in STUDENTS},
+            }
+            for kind, question in first.items()
+        }
+    print(json.dumps(told))
