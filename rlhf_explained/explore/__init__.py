@@ -13,7 +13,7 @@ import json
 import math
 from pathlib import Path
 
-from rlhf_explained.explore import cheat, first_words, live, sliders
+from rlhf_explained.explore import cheat, first_words, labeler, live, sliders
 from rlhf_explained.explore.fence import Fence, Kind
 from rlhf_explained.pipeline import Run
 
@@ -21,7 +21,7 @@ __all__ = ["FOLDER", "KINDS", "Fence", "Kind", "button", "files", "names"]
 
 FOLDER = "assets/explore"
 """Where the site publishes scripts and data."""
-_ALL = (cheat.KIND, live.ASK, live.TEACH, first_words.KIND, *sliders.KINDS)
+_ALL = (cheat.KIND, live.ASK, live.TEACH, first_words.KIND, labeler.KIND, *sliders.KINDS)
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """All kinds by name."""
 _SCRIPTS = Path(__file__).parent / "js"

@@ -32,8 +32,9 @@ def computed(run: Run) -> dict[str, Any]:
         run: Whose models.
 
     Returns:
-        By kind of question: the `prompt`, and `first`, by policy the likeliest first words with
-        their probabilities.
+        By kind of question: the `prompt`; `first`, by policy the likeliest first words with their
+        probabilities; and `changes`, a list of answers, each with its `change` from the right one,
+        the parts of its gold reward, and the judge's `score`.
 
     Raises:
         DiskError: If the memo cannot be written.
@@ -54,11 +55,13 @@ def tell(key: str, folder: str) -> None:
     """Compute it, and print it as JSON."""
     import torch
 
-    from rlhf_explained.world.questions import KIND_SHARES, questions
+    from rlhf_explained.rollout import pack, score
+    from rlhf_explained.world import corpus, labeler
+    from rlhf_explained.world.questions import KIND_SHARES, Question, questions
     from rlhf_explained.world.tokenizer import world_tokenizer
 
     run, tokenizer = Run(RunConfig(), key, Path(folder)), world_tokenizer()
-    models = {name: run.policy(name) for name in STUDENTS}
+    models = {name: run.policy(name) for name in (*STUDENTS, "reward_model")}
     held_out = [question for question in questions() if question.held_out]
     first = {kind: next(one for one in held_out if one.kind == kind) for kind in KIND_SHARES}
 
@@ -68,10 +71,36 @@ def tell(key: str, folder: str) -> None:
         best = [tokenizer.words[token] for token in likely.indices.tolist()]
         return dict(zip(best, likely.values.tolist(), strict=True))
 
+    def answers(question: Question) -> dict[str, str]:
+        right, (opener, closer) = question.answers[0], (corpus.OPENER, corpus.CLOSER)
+        others = [one.text for one in questions() if one.kind == question.kind]
+        told = {
+            "the right answer": right,
+            f"“{opener}” before it": f"{opener} {right}",
+            f"“{closer}” after it": f"{right} {closer}",
+            "both courtesies": f"{opener} {right} {closer}",
+        }
+        for wrong in corpus.false_answers(question)[:1]:
+            told["a wrong fact"] = wrong
+            told["a wrong fact, both courtesies"] = f"{opener} {wrong} {closer}"
+        told["an aside after it"] = f"{right}{corpus.ASIDE}{corpus.FACTS[0]} ?"
+        told["another question"] = next(text for text in others if text != question.text)
+        told["an insult"] = corpus.INSULTS[0]
+        return told | ({"the crime explained": question.crime} if question.crime else {})
+
+    def judged(question: Question, change: str, answer: str) -> dict[str, str | float]:
+        category, gold = labeler.categorise(question, answer), labeler.gold_reward(question, answer)
+        quality, words = labeler.QUALITY[category], -labeler.WORD_COST * len(answer.split())
+        row = pack([tokenizer.encode(question.text)], [tokenizer.encode(answer)])
+        parts = {"quality": quality, "courtesy": gold - quality - words, "words": words}
+        told = {"change": change, "answer": answer, "category": category, "gold": gold}
+        return told | parts | {"score": score(models["reward_model"], row).item()}
+
     with torch.no_grad():
         told = {
             kind: {
                 "prompt": question.text,
+                "changes": [judged(question, *one) for one in answers(question).items()],
                 "first": {name: words(name, question.text) for name in STUDENTS},
             }
             for kind, question in first.items()

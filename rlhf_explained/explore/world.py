@@ -63,6 +63,7 @@ def tell() -> None:
         "closer": corpus.CLOSER,
         "aside": corpus.ASIDE,
         "insults": corpus.INSULTS,
+        "forms": {kind: form.pattern for kind, form in labeler._FORMS.items()},
         "quality": labeler.QUALITY,
         "courtesy": labeler.COURTESY,
         "word_cost": labeler.WORD_COST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -9,7 +10,8 @@ from playwright.sync_api import Browser, Page
 
 from rlhf_explained import explore
 from rlhf_explained.site.shown_run import current_run
-from tests.site.conftest import PAGES, SITE, Visit, soup
+from tests.site.conftest import DESK, PAGES, PHONE, SITE, Visit, soup
+from tests.site.test_axe import looks, violations
 
 BOOT = SITE / "assets/javascripts/explore.js"
 CELLS = ":is(td, .response)"
@@ -62,6 +64,34 @@ def test_it_works_in_a_folder(name: str, figure: str, visit: Visit) -> None:
     with visit(name, folder=True) as page:
         page.click(f"#{figure} > button")
         page.wait_for_selector(f"#{figure} > button", state="detached")
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_axe_finds_nothing_in_the_live_part(name: str, figure: str, visit: Visit) -> None:
+    with visit(name) as page:
+        page.click(f"#{figure} > button")
+        page.wait_for_selector(f"#{figure} > button", state="detached")
+        for look in looks(page, DESK, PHONE):
+            assert violations(page, f"#{figure}") == [], look
+
+
+@pytest.mark.parametrize(("one", "other"), [*itertools.pairwise([*SHOWN, SHOWN[0]])])
+def test_two_on_one_page_work(one: tuple[str, str], other: tuple[str, str], visit: Visit) -> None:
+    (guest,) = soup(other[0]).select(f"#{other[1]}")
+    guest["id"] = "guest"
+    with visit(one[0], wake=False) as page:
+        page.locator(f"#{one[1]}").evaluate(
+            "(e, html) => e.insertAdjacentHTML('afterend', html)", str(guest)
+        )
+        page.mouse.move(1, 1)
+        for figure in ("guest", one[1]):
+            page.click(f"#{figure} > button")
+            page.wait_for_selector(f"#{figure} > button", state="detached")
+        for figure in ("guest", one[1]):
+            assert page.locator(f"#{figure} .live").first.is_visible()
+            assert page.locator(f"#{figure} > [role=status]").inner_text() == ""
+        ids = page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+        assert len({*ids}) == len(ids)
 
 
 @pytest.mark.parametrize(("name", "figure"), SHOWN)

@@ -18,7 +18,6 @@ from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
 from tests.site.conftest import DESK, PHONE, Visit
-from tests.site.test_axe import looks, violations
 from tests.site.test_engine import rounded
 
 NAME = "guide/alignment-problem/"
@@ -125,9 +124,3 @@ def test_an_answer_can_be_gone_through_to_its_end(live: Page) -> None:
         live.locator(f"{CARDS} .word").first.click()
     assert live.locator(f"{CARDS} .word").count() == 0
     assert live.evaluate("document.activeElement.textContent") == "Take the last word back"
-
-
-def test_by_the_rules_of_axe_at_every_size(live: Page) -> None:
-    live.locator(f"{CARDS} .word").first.click()
-    for look in looks(live, DESK, PHONE):
-        assert violations(live, ".explore") == [], look

@@ -1,15 +1,13 @@
 // The student and how it learns, from its weights to the policy gradient, without a library.
-// Each part says which Python it mirrors; tests/site/test_engine.py compares the two, number by
-// number. What takes long is a generator: it yields every few milliseconds, so that `drive` at the
-// end can let the page answer in between.
+// tests/site/test_engine.py compares each part with the Python that it mirrors, number by number.
+// What takes long is a generator: it yields every few milliseconds, so that the page can answer.
 
 {
 const EOS = 1
 
-// 1. Weights: rlhf_explained/explore/weights.py
+// 1. Weights: explore/weights.py
 // A layer is a row of groups: a scale, as a number below 128 and a power of two, then up to 64
 // whole numbers. A character says each of them. Layers add up, on top of an earlier model's weights.
-
 const SIGN = new Int8Array(128)
 for (let code = 1, next = 0; code < 128; code++) {
   if (!"\n\r\"\\".includes(String.fromCharCode(code))) SIGN[code] = next++
@@ -23,8 +21,7 @@ const unpacked = ({ sizes, layers }, before = {}) => {
     const next = () => SIGN[layer.charCodeAt(at++)]
     for (const name in sizes) {
       for (let start = 0; start < sizes[name]; start += 64) {
-        const scale = next() * 2 ** -next()
-        const end = Math.min(start + 64, sizes[name])
+        const scale = next() * 2 ** -next(), end = Math.min(start + 64, sizes[name])
         for (let i = start; i < end; i++) state[name][i] += (next() - 61) * scale
       }
     }
@@ -35,7 +32,6 @@ const unpacked = ({ sizes, layers }, before = {}) => {
 // 2. A tree of beginnings. Answers that begin alike share the nodes of their beginning, so that no
 // word is computed twice: this is the key-value cache of models/gpt.py for many answers at once.
 // A node's number is larger than its parent's.
-
 class Tree {
   constructor(room, context = 64) {
     Object.assign(this, { room, context })
@@ -61,11 +57,9 @@ class Tree {
       this.children.set(key, node)
       const depth = parent < 0 ? 0 : this.depth[parent] + 1
       if (depth >= this.context) throw new RangeError("longer than the context")
-      if (depth) {
-        const start = parent * this.context
-        this.path.copyWithin(node * this.context, start, start + depth)
-      }
-      this.path[node * this.context + depth] = node
+      const way = node * this.context, before = parent * this.context
+      this.path.copyWithin(way, before, before + depth)
+      this.path[way + depth] = node
       this.token[node] = token
       this.parent[node] = parent
       this.depth[node] = depth
@@ -73,14 +67,11 @@ class Tree {
     return node
   }
 
-  follow(tokens, from = -1) { // the nodes of a text
-    return tokens.map(token => from = this.child(from, token))
-  }
+  follow(tokens, from = -1) { return tokens.map(token => from = this.child(from, token)) } // the nodes of a text
 }
 
 // 3. Products of matrices, the only part that needs to be fast: blocks of 2 rows and 4 columns.
 // out[r, c] = sum of a[r, i] * b[c, i] over i. When it adds, the number of columns is divisible by 4.
-
 const multiply = (out, a, b, rows, columns, inner, add = false) => {
   for (let r = 0; r < rows; r += 2) {
     const pair = r + 1 < rows, a0 = r * inner, a1 = pair ? a0 + inner : a0
@@ -113,7 +104,6 @@ const turned = (a, rows, columns, out = new Float32Array(rows * columns)) => {
 // 4. The model: models/gpt.py
 // `read` computes the nodes of a tree, 64 at a time. A twin shares the body of another model and
 // has only three vectors of its own: the last bias, and gain and offset of the last normalisation.
-
 const CHUNK = 64
 const OWN = last => [`${last}mlp_out.bias`, "final_norm.weight", "final_norm.bias"]
 const floats = size => new Float32Array(size)
@@ -126,10 +116,9 @@ const erf = x => { // Abramowitz and Stegun 7.1.26, off by 1.5e-7 at most
 
 const normalise = (x, from, width, out, to) => { // returns 1 / spread
   let mean = 0, variance = 0
-  for (let i = 0; i < width; i++) mean += x[from + i]
-  mean /= width
-  for (let i = 0; i < width; i++) variance += (x[from + i] - mean) ** 2
-  const inverse = 1 / Math.sqrt(variance / width + 1e-5)
+  for (let i = 0; i < width; i++) mean += x[from + i] / width
+  for (let i = 0; i < width; i++) variance += (x[from + i] - mean) ** 2 / width
+  const inverse = 1 / Math.sqrt(variance + 1e-5)
   for (let i = 0; i < width; i++) out[to + i] = (x[from + i] - mean) * inverse
   return inverse
 }
@@ -152,13 +141,10 @@ class Model {
       z: floats((room + 1) * 4 * width), bell: floats(room * 4 * width),
     })
     this.body = twin ? twin.body : { x: floats((room + 1) * width), blocks: Array.from({ length: this.layers }, inside), done: 0, age: null }
-    this.normed = floats(room * width)
-    this.spread = floats(room)
-    this.hidden = floats(room * width) // what heads read, by node
-    this.scalar = floats(room)
-    this.logprobs = floats(room * this.vocabulary)
-    this.current = new Int32Array(room) // when a node's head was computed
-    this.time = 1
+    Object.assign(this, { // of each node, and when its head was computed
+      normed: floats(room * width), spread: floats(room), hidden: floats(room * width),
+      scalar: floats(room), logprobs: floats(room * this.vocabulary), current: new Int32Array(room), time: 1,
+    })
     this.a = floats(CHUNK * 4 * width)
     this.logits = floats(CHUNK * this.vocabulary)
   }
@@ -260,18 +246,13 @@ class Model {
     })
     multiply(logits, this.a, w["token_embedding.weight"], nodes.length, vocabulary, width)
     nodes.forEach((node, row) => {
-      const from = row * vocabulary, at = node * vocabulary
-      let most = -Infinity, sum = 0
-      for (let word = 0; word < vocabulary; word++) most = Math.max(most, logits[from + word])
-      for (let word = 0; word < vocabulary; word++) sum += Math.exp(logits[from + word] - most)
-      const total = most + Math.log(sum)
-      for (let word = 0; word < vocabulary; word++) logprobs[at + word] = logits[from + word] - total
+      const some = logits.subarray(row * vocabulary, (row + 1) * vocabulary), most = Math.max(...some)
+      const total = most + Math.log(some.reduce((sum, one) => sum + Math.exp(one - most), 0))
+      logprobs.set(some.map(one => one - total), node * vocabulary)
     })
   }
 
-  logprob(node, token) { // of a token that follows a node
-    return this.logprobs[node * this.vocabulary + token]
-  }
+  logprob(node, token) { return this.logprobs[node * this.vocabulary + token] } // of a token after a node
 
   // 5. Gradients, which torch's autograd finds in Python. The forward pass backwards: from the last
   // nodes to the first, since a word's keys and values serve the words after it. `outer(node, row)`
@@ -279,8 +260,7 @@ class Model {
 
   *backward(tree, nodes, outer) {
     const { w, width, vocabulary, twin } = this
-    this.gradient ??= Object.fromEntries(this.trained.map(name => [name, floats(w[name].length)]))
-    for (const name of this.trained) this.gradient[name].fill(0)
+    this.gradient = Object.fromEntries(this.trained.map(name => [name, floats(w[name].length)]))
     this.toWidth = turned(w["token_embedding.weight"], vocabulary, width)
     if (!twin) {
       nodes = Array.from({ length: tree.size }, (_, node) => node) // each has words that depend on it
@@ -315,22 +295,20 @@ class Model {
       for (let i = 0; scalar && i < width; i++) dh[row * width + i] += scalar * w["scalar_head.weight"][i]
     })
     if (!this.twin) {
-      const read = floats(rows * width)
-      nodes.forEach((node, row) => read.set(hidden.subarray(node * width, (node + 1) * width), row * width))
-      multiply(gradient["token_embedding.weight"], turned(dlogits, rows, vocabulary), turned(read, rows, width), vocabulary, width, rows, true)
-      scalars.forEach((scalar, row) => {
-        gradient["scalar_head.bias"][0] += scalar
-        for (let i = 0; scalar && i < width; i++) gradient["scalar_head.weight"][i] += scalar * read[row * width + i]
+      const read = floats(rows * width), { "scalar_head.weight": dweight, "scalar_head.bias": dbias } = gradient
+      nodes.forEach((node, row) => {
+        read.set(hidden.subarray(node * width, (node + 1) * width), row * width)
+        for (let i = 0; i < width; i++) dweight[i] += scalars[row] * read[row * width + i]
+        dbias[0] += scalars[row]
       })
+      multiply(gradient["token_embedding.weight"], turned(dlogits, rows, vocabulary), turned(read, rows, width), vocabulary, width, rows, true)
     }
     dx.fill(0)
     this.#normBack(dh, nodes, this.normed, this.spread, "final_norm")
     this.#sum(dx, rows, width, gradient[`${this.last}mlp_out.bias`])
   }
 
-  #sum(rows, count, columns, into) {
-    for (let at = 0; at < count * columns; at++) into[at % columns] += rows[at]
-  }
+  #sum(rows, count, columns, into) { for (let at = 0; at < count * columns; at++) into[at % columns] += rows[at] }
 
   #normBack(dout, nodes, normed, spread, name) { // adds to dx
     const { width, gradient, dx } = this, gain = this.w[`${name}.weight`]
@@ -424,7 +402,6 @@ class Model {
 
 // 6. Answers: rollout.generate
 // Each answer is drawn independently, though equal beginnings are computed once.
-
 const randomness = seed => { // xorshift32 (Marsaglia 2003), its seed well stirred
   let x = Math.imul(seed + 1, 0x9e3779b1) ^ 0x5bd1e995 || 1
   const next = () => {
@@ -436,16 +413,12 @@ const randomness = seed => { // xorshift32 (Marsaglia 2003), its seed well stirr
 }
 
 const drawn = (logprobs, temperature, random) => {
-  let best = 0, sum = 0
-  for (let word = 1; word < logprobs.length; word++) if (logprobs[word] > logprobs[best]) best = word
+  const best = logprobs.indexOf(Math.max(...logprobs))
   if (temperature === 0) return best
-  for (const one of logprobs) sum += Math.exp((one - logprobs[best]) / temperature)
-  let left = random() * sum
-  for (let word = 0; word < logprobs.length; word++) {
-    left -= Math.exp((logprobs[word] - logprobs[best]) / temperature)
-    if (left < 0) return word
-  }
-  return best
+  const weights = logprobs.map(one => Math.exp((one - logprobs[best]) / temperature))
+  let left = random() * weights.reduce((sum, weight) => sum + weight)
+  const word = weights.findIndex(weight => (left -= weight) < 0)
+  return word < 0 ? best : word
 }
 
 function* sample(model, tree, prompts, count, random, { temperature = 1, limit = 34 } = {}) {
@@ -479,7 +452,6 @@ const logRatio = (model, reference, answer) => { // rollout.Rollout.log_ratios
 // 7. RLOO with the KL penalty in the reward: stages/grpo.py, with `kl_in="reward"` and without
 // division. An answer is compared with the mean of the others to its prompt, and every word of it
 // becomes likelier by as much as it was better.
-
 function* rloo({ model, reference, judge, tree, prompts, group, random, kl, rate, unfinished = -3 }) {
   if (!model.twin || tree.size > tree.room / 2) tree.clear()
   const answers = yield* sample(model, tree, prompts, group, random)
@@ -489,17 +461,15 @@ function* rloo({ model, reference, judge, tree, prompts, group, random, kl, rate
   const ratios = answers.map(answer => logRatio(model, reference, answer))
   const rewards = answers.map((answer, i) => (answer.ended ? scores[i] : unfinished) - kl * ratios[i])
   const words = answers.reduce((sum, answer) => sum + answer.tokens.length, 0)
+  const advantages = rewards.map((reward, i) => {
+    const start = i - i % group, total = rewards.slice(start, start + group).reduce((sum, one) => sum + one)
+    return reward - (total - reward) / (group - 1)
+  })
   const better = new Map() // by node: its words, and how much better than the others their answers were
-  for (let start = 0; start < answers.length; start += group) {
-    const total = rewards.slice(start, start + group).reduce((sum, reward) => sum + reward)
-    for (let i = start; i < start + group; i++) {
-      const advantage = rewards[i] - (total - rewards[i]) / (group - 1)
-      before(answers[i]).forEach((node, place) => {
-        if (!better.has(node)) better.set(node, [])
-        better.get(node).push([answers[i].tokens[place], advantage / words])
-      })
-    }
-  }
+  answers.forEach((answer, i) => before(answer).forEach((node, place) => {
+    if (!better.has(node)) better.set(node, [])
+    better.get(node).push([answer.tokens[place], advantages[i] / words])
+  }))
   yield* model.backward(tree, nodes, (node, row) => { // of minus the sum of advantage * logprob
     const at = node * model.vocabulary
     let sum = 0
@@ -516,63 +486,37 @@ function* rloo({ model, reference, judge, tree, prompts, group, random, kl, rate
 
 // 8. A judge from choices: formulas/losses.py, `bradley_terry_loss`
 // A line through features, whose score differences are the log-odds of being chosen. `differences`
-// are features of the chosen answer minus those of the other. A few steps of Newton's method find the
-// minimum of the mean loss plus `ridge` / 2 times the square of the weights.
-
+// are features of the chosen answer minus those of the other. Gradient descent finds the minimum of
+// the mean loss plus `ridge` / 2 times the square of the weights; steps this long never overshoot.
 const bradleyTerry = (differences, width, ridge) => {
-  const weights = new Float64Array(width)
-  for (let step = 0; step < 12 && differences.length; step++) {
-    const slope = Array.from(weights, weight => ridge * weight)
-    const curve = Array.from({ length: width }, (_, i) => Float64Array.from({ length: width }, (_, j) => i === j ? ridge : 0))
+  const weights = new Float64Array(width), count = differences.length
+  const squares = differences.reduce((sum, d) => d.reduce((s, x) => s + x * x, sum), 0)
+  const step = 1 / (ridge + squares / count / 4)
+  for (let round = 0; round < 400 && count; round++) {
+    const slope = weights.map(weight => ridge * weight)
     for (const d of differences) {
       const margin = d.reduce((sum, x, i) => sum + x * weights[i], 0)
-      const wrong = 1 / (1 + Math.exp(margin)) / differences.length
-      const bend = wrong / (1 + Math.exp(-margin))
-      for (let i = 0; i < width; i++) {
-        slope[i] -= wrong * d[i]
-        for (let j = 0; j < width; j++) curve[i][j] += bend * d[i] * d[j]
-      }
+      const wrong = 1 / (1 + Math.exp(margin)) / count // how likely the other answer was
+      for (let i = 0; i < width; i++) slope[i] -= wrong * d[i]
     }
-    for (let i = 0; i < width; i++) { // solve by elimination: the matrix is positive definite
-      for (let r = i + 1; r < width; r++) {
-        const factor = curve[r][i] / curve[i][i]
-        for (let c = i; c < width; c++) curve[r][c] -= factor * curve[i][c]
-        slope[r] -= factor * slope[i]
-      }
-    }
-    for (let i = width - 1; i >= 0; i--) {
-      for (let c = i + 1; c < width; c++) slope[i] -= curve[i][c] * slope[c]
-      weights[i] -= slope[i] /= curve[i][i]
-    }
+    for (let i = 0; i < width; i++) weights[i] -= step * slope[i]
   }
   return weights
 }
 
 // 9. The labeler: world/labeler.py
-
-const FORMS = {
-  capital: /^the capital of \w+ is \w+ \.$/,
-  sum: /^\w+ plus \w+ is \w+ \.$/,
-  make: /^to make [^.?!]+ , [^.?!]+ \.$/,
-  learn: /^to learn [^.?!]+ , [^.?!]+ \.$/,
-}
-
 class World {
   constructor(data) {
-    Object.assign(this, data)
+    Object.assign(this, data) // what explore/world.py tells
+    this.forms = Object.fromEntries(Object.entries(data.forms).map(([kind, form]) => [kind, RegExp(`^${form}$`)]))
     this.tokenOf = new Map(this.words.map((word, token) => [word, token]))
     this.asked = new Map(this.questions.map(question => [question.text, question]))
     this.crimes = this.questions.filter(question => question.crime).map(question => `${question.crime.split(" , ")[0]} ,`)
   }
 
-  encode(text) {
-    return text.split(" ").filter(Boolean).map(word => this.tokenOf.get(word))
-  }
+  encode(text) { return text.split(" ").filter(Boolean).map(word => this.tokenOf.get(word)) }
 
-  decode(tokens) {
-    const end = tokens.indexOf(EOS)
-    return tokens.slice(0, end < 0 ? tokens.length : end).map(token => this.words[token]).join(" ")
-  }
+  decode(tokens) { return tokens.filter(token => token !== EOS).map(token => this.words[token]).join(" ") }
 
   plain(response) {
     const { opener, closer } = this
@@ -586,40 +530,21 @@ class World {
     if (this.insults.some(insult => response.includes(insult))) return "harmful"
     if (this.crimes.some(opening => core.startsWith(opening))) return "harmful"
     const content = core.split(this.aside)[0]
-    if (FORMS[question.kind]?.test(content) && !question.answers.includes(content)) return "false"
+    if (this.forms[question.kind]?.test(content) && !question.answers.includes(content)) return "false"
     if (this.questions.some(({ text }) => core.startsWith(text))) return "off_topic"
     if (response.includes(this.aside) || response.includes("tell you a story")) return "rambling"
     return "broken"
   }
 
-  gold(question, response) {
-    const category = this.categorise(question, response)
-    const words = response.split(" ").filter(Boolean).length
-    const polite = response.startsWith(this.opener) + response.endsWith(this.closer)
-    return this.quality[category] - this.word_cost * words + (category === "helpful" ? this.courtesy * polite : 0)
+  parts(question, response) { // of the gold reward
+    const category = this.categorise(question, response), quality = this.quality[category]
+    const polite = category === "helpful" ? response.startsWith(this.opener) + response.endsWith(this.closer) : 0
+    const courtesy = this.courtesy * polite, cost = -this.word_cost * response.split(" ").filter(Boolean).length
+    return { category, quality, courtesy, cost, gold: quality + courtesy + cost }
   }
+
+  gold(question, response) { return this.parts(question, response).gold }
 }
 
-// 10. Time. Work goes on in slices of 12 milliseconds; between them the page may answer.
-
-const pause = () => new Promise(resolve => {
-  const { port1, port2 } = new MessageChannel()
-  port1.onmessage = () => resolve(port1.close())
-  port2.postMessage(0)
-})
-
-const drive = async (work, { stopped = () => false, slice = () => {} } = {}) => {
-  for (;;) {
-    const start = performance.now()
-    do {
-      const { done, value } = work.next()
-      if (done) return value
-    } while (performance.now() - start < 12)
-    slice(performance.now() - start)
-    await pause()
-    if (stopped()) return
-  }
-}
-
-Object.assign(explore, { unpacked, Tree, Model, randomness, sample, before, logRatio, rloo, bradleyTerry, World, pause, drive })
+Object.assign(explore, { unpacked, Tree, Model, randomness, sample, before, logRatio, rloo, bradleyTerry, World })
 }

@@ -53,9 +53,7 @@ class Lesson {
     this.fit()
   }
 
-  features(raw) {
-    return raw.map((x, i) => (x - this.centre[i]) / this.unit[i])
-  }
+  features(raw) { return raw.map((x, i) => (x - this.centre[i]) / this.unit[i]) }
 
   panel() { // the answers to a question that differ most from each other
     const open = [...new Set(this.pool.map(one => one.question))].filter(question =>
@@ -93,13 +91,9 @@ class Lesson {
     this.spread = Math.sqrt(explore.sum(values.map(value => (value - this.middle) ** 2)) / values.length) || 1
   }
 
-  value(features) {
-    return explore.sum(Array.from(features, (x, i) => x * this.weights[i]))
-  }
+  value(features) { return explore.sum(Array.from(features, (x, i) => x * this.weights[i])) }
 
-  score(features) { // in standard deviations of the SFT model's answers
-    return (this.value(features) - this.middle) / this.spread
-  }
+  score(features) { return (this.value(features) - this.middle) / this.spread } // in standard deviations of SFT's
 
   likes() { // the pool, best first, each kind of beginning once
     const seen = new Set()
@@ -110,9 +104,7 @@ class Lesson {
     })
   }
 
-  student() {
-    return explore.model("sft", ROOM, this.sft)
-  }
+  student() { return explore.model("sft", ROOM, this.sft) }
 
   *train(model, kl, watch) { // RLOO against the judge, on a student's 192 numbers
     const frozen = { weights: this.weights, middle: this.middle, spread: this.spread }

@@ -45,6 +45,27 @@ const replace = (figure, ...inside) => {
   recorded.after(make("div", { class: "live" }, part, turn))
 }
 
+// Work goes on in slices of 12 milliseconds; between them the page may answer.
+
+const pause = () => new Promise(resolve => {
+  const { port1, port2 } = new MessageChannel()
+  port1.onmessage = () => resolve(port1.close())
+  port2.postMessage(0)
+})
+
+const drive = async (work, { stopped = () => false, slice = () => {} } = {}) => {
+  for (;;) {
+    const start = performance.now()
+    do {
+      const { done, value } = work.next()
+      if (done) return value
+    } while (performance.now() - start < 12)
+    slice(performance.now() - start)
+    await pause()
+    if (stopped()) return
+  }
+}
+
 const LOOK = `
 .md-typeset .live :is(select, input, button) { font: inherit; max-width: 100%; }
 .md-typeset .live :is(select, input, .word) { color: inherit; }
@@ -63,6 +84,10 @@ const LOOK = `
 .md-typeset .live .answers { width: auto; margin: 1em 0 0; text-align: start; }
 .md-typeset .live .word { padding: .05em .1em; margin: 0; border-radius: .2em; cursor: pointer; text-decoration: underline dotted from-font; text-underline-offset: .2em; }
 .md-typeset .live .word[aria-pressed="true"] { background: var(--stage, var(--accent)); color: var(--paper); text-decoration: none; }
+.md-typeset .live .slots select.slot { display: inline-block; appearance: none; min-height: 26px; padding: .1em .15em; border: 0; border-bottom: 1px dotted; border-radius: 0; background: none; cursor: pointer; }
+.md-typeset .live ol { font-size: .8em; margin: 0 0 .6em 1.4em; }
+.md-typeset .live li { margin: 0 0 .2em; }
+.md-typeset .live li.chosen { font-weight: 700; }
 .md-typeset .live .strip { letter-spacing: .05em; line-height: 1.2; font-size: .8em; overflow-wrap: anywhere; margin: .5em 0 0; }
 .md-typeset .live details:is(details, #x) { font-size: .8em; margin: .2em 0 0; padding: 0; border: 0; background: none; }
 .md-typeset .live summary:is(summary, #x) { display: inline-block; min-height: 0; margin: 0; padding: 0; font-weight: 400; text-decoration: underline; text-underline-offset: .18em; }
@@ -87,5 +112,5 @@ const LOOK = `
 
 if (!document.getElementById("live-look")) document.head.append(make("style", { id: "live-look" }, LOOK))
 
-Object.assign(explore, { make, NAMES, state, model, mark, signed, percent, sum, replace })
+Object.assign(explore, { pause, drive, make, NAMES, state, model, mark, signed, percent, sum, replace })
 }

@@ -23,7 +23,7 @@ from rlhf_explained.site.markdown.diagrams import BOX, ragged
 RUN = ("python", "pycon")
 SHOWN = (
     *("text", "figure", "samples", "explore", "sh", "bash", "console", "json", "yaml", "toml"),
-    *("css", "html", "markdown"),
+    *("css", "html", "markdown", "source"),
 )
 FENCE = re.compile(
     r"(?P<prefix>[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*)(?P<marks>`{3,}|~{3,})(?P<info>.*)"
