@@ -54,7 +54,7 @@ def _block(line: str) -> str:
     code = escape("\n\n".join(known[part] for part in wanted), quote=False)
     code = _COMMENT[language].sub(r'<span class="c1">\g<0></span>', code)
     return (
-        f'<div class="language-{language} highlight" data-search-exclude>'
+        f'<div class="language-{language} highlight source" data-search-exclude>'
         f'<span class="filename">{name}</span><pre><span></span><code>{code}\n</code></pre></div>'
     )
 
