@@ -53,7 +53,7 @@ def _card(name: str, words: dict[str, float]) -> str:
     """One model's likeliest words."""
     rows = "".join(
         f'<tr><th scope="row">{escape(word)}</th><td><span class="bar" '
-        f'style="inline-size:{4 * likely:.2f}em"></span>{share(likely)}</td></tr>'
+        f'style="inline-size:{4 * likely:.2f}em"></span>{escape(share(likely))}</td></tr>'
         for word, likely in words.items()
     )
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from html import escape
 
 import pytest
 import torch
@@ -69,7 +70,7 @@ def test_what_was_recorded_is_what_the_models_say() -> None:
             for word, value in told["first"][name].items():
                 (token,) = world_tokenizer().encode(word)
                 assert value == pytest.approx(likely(name, question.text)[token].item(), abs=1e-3)
-                assert f"{share(value)}</td>" in page
+                assert f"{escape(share(value))}</td>" in page
 
 
 def test_a_kind_that_there_is_not_is_refused() -> None:

@@ -22,7 +22,10 @@ from rlhf_explained.site.faults import nearest
 
 _PACKAGE = Path(__file__).parents[2]
 _HEADING = re.compile(r"^ *// (\d+)\. ", re.M)
-_COMMENT = {"javascript": re.compile(r"(?<![:\w])//.*"), "python": re.compile(r"(?<!\S)# .*")}
+_COMMENT = {
+    "javascript": re.compile(r"(?<![:\w])//.*(?:\n *//.*)*"),
+    "python": re.compile(r"(?<!\S)# .*(?:\n *# .*)*"),
+}
 
 
 def fence(
@@ -55,7 +58,7 @@ def _block(line: str) -> str:
     code = _COMMENT[language].sub(r'<span class="c1">\g<0></span>', code)
     return (
         f'<div class="language-{language} highlight source" data-search-exclude>'
-        f'<span class="filename">{name}</span><pre><span></span><code>{code}\n</code></pre></div>'
+        f'<span class="filename">{name}</span><pre><code>{code}\n</code></pre></div>'
     )
 
 
