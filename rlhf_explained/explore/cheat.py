@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
-from rlhf_explained.explore import recordings
+from rlhf_explained.explore import recordings, weights
 from rlhf_explained.explore.fence import Kind
+from rlhf_explained.explore.world import world
 from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
@@ -248,3 +250,49 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
 
 
 KIND = Kind("cheat", "Place your bet", recorded, ("cheat",), {"rounds": rounds})
+
+
+def ends(run: Run, options: Mapping[str, str]) -> str:
+    """What both PPO runs measured before the first and after the last round.
+
+    Args:
+        run: Whose rounds.
+        options: None.
+
+    Returns:
+        HTML.
+    """
+    kept = recordings.recorded(run)
+    held, free = kept["ppo"], kept["ppo_no_kl"]
+    rows = {
+        "SFT": held[0],
+        "with the penalty": held[-1],
+        "without it": free[-1],
+    }
+    title = (
+        f"Recorded: SFT, and PPO after {_rounds(held[-1])}, means of {held[0]['responses']} "
+        "answers to held-out questions"
+    )
+    heads = "".join(f'<th scope="col">{text}</th>' for text in HEADS)
+    body = "".join(
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{text}</td>" for text in _texts(row))}</tr>'
+        for name, row in rows.items()
+    )
+    return (
+        '<div class="numbers" role="region" aria-label="Recorded ends" tabindex="0">'
+        f'<table class="plain"><caption>{title}, run seed {run.config.seed}.</caption>'
+        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+LEASH = Kind(
+    "leash",
+    "Cut the leash",
+    ends,
+    ("engine", "page", "lesson", "leash"),
+    {
+        "world": world,
+        **{name: partial(weights.packed, name=name) for name in ("base", "sft", "reward_model")},
+        "rounds": rounds,
+    },
+)

@@ -14,8 +14,8 @@ from tests.site.conftest import DESK, PAGES, PHONE, Visit, soup
 from tests.site.test_axe import looks, violations
 
 (NAME,) = [name for name in PAGES if soup(name).select('.explore > button[name="cheat"]')]
-FIGURE = '.explore:has(> [name="cheat"]), .explore:has(> .recorded > .live)'
-LIVE = ".explore .live"
+FIGURE = "#explore-1"
+LIVE = "#explore-1 .live"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def told() -> dict[str, Any]:
 
 def begin(page: Page) -> None:
     """Press the button, and wait for the bet."""
-    page.click('.explore > button[name="cheat"]')
+    page.click('#explore-1 > button[name="cheat"]')
     page.wait_for_selector(f"{LIVE} form")
 
 
@@ -72,14 +72,14 @@ def test_each_round_shows_what_was_recorded(
             assert said(page) == expected
             x = page.eval_on_selector_all(f"{FIGURE} svg", "all => all.map(s => s.dataset.x)")
             lines = page.eval_on_selector_all(
-                ".explore svg .line-ink", "all => all.map(l => l.getAttribute('x1'))"
+                "#explore-1 svg .line-ink", "all => all.map(l => l.getAttribute('x1'))"
             )
             assert lines == [one.split()[place] for one in x]
 
 
 def test_the_true_reward_is_not_seen_before_the_bet(visit: Visit, told: dict[str, Any]) -> None:
     with visit(NAME) as page:
-        drawings = page.locator(".explore svg")
+        drawings = page.locator("#explore-1 svg")
         assert [drawing.is_visible() for drawing in drawings.all()] == [True, False]
         begin(page)
         assert [drawing.is_visible() for drawing in drawings.all()] == [True, False]
@@ -103,8 +103,8 @@ def test_a_wrong_bet_is_not_called_right(visit: Visit, told: dict[str, Any]) -> 
 def test_the_keyboard_does_all_of_it(folder: bool, visit: Visit, told: dict[str, Any]) -> None:
     with visit(NAME, wake=False, folder=folder) as page:
         page.keyboard.press("Tab")
-        page.locator('.explore > button[name="cheat"]').wait_for()
-        page.locator(".explore summary").focus()
+        page.locator('#explore-1 > button[name="cheat"]').wait_for()
+        page.locator("#explore-1 summary").focus()
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.name") == "cheat"
         page.keyboard.press("Enter")
@@ -126,7 +126,7 @@ def test_results_are_told_once_not_at_each_step(visit: Visit) -> None:
     """Nothing that a screen reader watches changes while a reader scrubs."""
     with visit(NAME) as page:
         begin(page)
-        watched = ".explore :is([role=status], [role=alert], [role=log], [aria-live], output)"
+        watched = "#explore-1 :is([role=status], [role=alert], [role=log], [aria-live], output)"
         page.evaluate(
             """selector => {
               window.told = []
@@ -151,18 +151,18 @@ def test_axe_finds_nothing_in_any_look(visit: Visit) -> None:
         for step in (lambda: None, lambda: begin(page), lambda: bet(page, 3)):
             step()
             for look in looks(page, DESK, PHONE):
-                found += [f"{look}: {one}" for one in violations(page, ".explore")]
+                found += [f"{look}: {one}" for one in violations(page, "#explore-1")]
     assert found == []
 
 
 def test_axe_would_find_something(visit: Visit) -> None:
     with visit(NAME) as page:
         begin(page)
-        page.evaluate("document.querySelector('.explore .live label').replaceWith('?')")
+        page.evaluate("document.querySelector('#explore-1 .live label').replaceWith('?')")
         page.evaluate(
-            "document.querySelector('.explore form').prepend(document.createElement('input'))"
+            "document.querySelector('#explore-1 form').prepend(document.createElement('input'))"
         )
-        assert violations(page, ".explore")
+        assert violations(page, "#explore-1")
 
 
 def test_every_number_is_called_recorded(visit: Visit) -> None:
@@ -170,9 +170,9 @@ def test_every_number_is_called_recorded(visit: Visit) -> None:
     with visit(NAME) as page:
         begin(page)
         bet(page, 3)
-        page.click(".explore summary")
+        page.click("#explore-1 summary")
         without = page.eval_on_selector_all(
-            ".explore .panel, .explore table, .explore p:not(.panel p, td p, .controls)",
+            "#explore-1 .panel, #explore-1 table, #explore-1 p:not(.panel p, td p, .controls)",
             """all => all.filter(e => /\\d/.test(e.textContent)).filter(e =>
                  !/recorded/i.test(e.textContent + (e.parentNode.ariaLabel ?? "")))
                .map(e => e.outerHTML.slice(0, 200))""",
@@ -183,16 +183,16 @@ def test_every_number_is_called_recorded(visit: Visit) -> None:
 def test_on_paper_and_without_scripts_all_of_it_is_open(visit: Visit) -> None:
     with visit(NAME) as page:
         page.emulate_media(media="print")
-        assert page.locator(".explore .outcome svg").is_visible()
-        assert page.locator(".explore .outcome table").first.is_visible()
-        assert not page.locator(".explore > button").is_visible()
+        assert page.locator("#explore-1 .outcome svg").is_visible()
+        assert page.locator("#explore-1 .outcome table").first.is_visible()
+        assert not page.locator("#explore-1 > button").is_visible()
         page.emulate_media(media="screen")
-        assert not page.locator(".explore .outcome svg").is_visible()
+        assert not page.locator("#explore-1 .outcome svg").is_visible()
         page.emulate_media(media=None)
     with visit(NAME, java_script_enabled=False) as page:
-        assert page.locator(".explore .outcome svg").is_visible()
-        assert page.locator(".explore .outcome table").first.is_visible()
-        assert not page.locator(".explore > button").is_visible()
+        assert page.locator("#explore-1 .outcome svg").is_visible()
+        assert page.locator("#explore-1 .outcome table").first.is_visible()
+        assert not page.locator("#explore-1 > button").is_visible()
 
 
 def test_coming_back_works(visit: Visit) -> None:

@@ -6,11 +6,11 @@ const PANEL = 4, SAMPLES = 16, QUESTIONS = 24, GROUP = 16, PROMPTS = 8, ROUNDS =
 const ROOM = 4096
 
 class Lesson {
-  constructor(world, seed = 1) {
+  constructor(world, seed = 1, room = ROOM) {
     this.world = world
     this.random = explore.randomness(seed)
-    this.tree = new explore.Tree(ROOM)
-    this.sft = explore.model("sft", ROOM)
+    this.tree = new explore.Tree(room)
+    this.sft = explore.model("sft", room)
     this.choices = []
     this.differences = []
     this.shown = new Set()
@@ -119,15 +119,15 @@ class Lesson {
     yield* this.practise(model, kl, judge, watch)
   }
 
-  *practise(model, kl, judge, watch) {
+  *practise(model, kl, judge, watch, { rounds = ROUNDS, rate = RATE, ...settings } = {}) { // `watch` may have work, too
     this.tree.clear()
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < rounds; round++) {
       const prompts = this.questions(PROMPTS).map(question => this.world.encode(question.text))
       const { score, kl: distance } = yield* explore.rloo({
         model, reference: this.sft, judge, tree: this.tree, prompts, group: GROUP,
-        random: this.random, kl, rate: RATE * (1 - 0.8 * round / ROUNDS),
+        random: this.random, kl, rate: rate * (1 - 0.8 * round / rounds), ...settings,
       })
-      watch({ round: round + 1, rounds: ROUNDS, score, kl: distance })
+      yield* watch({ round: round + 1, rounds, score, kl: distance }) ?? []
       yield
     }
   }

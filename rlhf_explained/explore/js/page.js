@@ -76,6 +76,7 @@ const LOOK = `
 .md-typeset .live .row { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: end; margin: .6em 0; }
 .md-typeset .live .row > .wide { flex: 1 1 14rem; min-width: 0; }
 .md-typeset .live .md-button { padding: .4em 1em; cursor: pointer; }
+.md-typeset .live [hidden] { display: none; }
 .md-typeset .live .md-button[disabled] { opacity: .55; cursor: default; }
 .md-typeset .live .turn { margin-top: .6em; text-decoration: underline; cursor: pointer; color: var(--accent); font-size: .86em; }
 .md-typeset .live .fine { font-size: .8em; color: var(--md-default-fg-color--light); margin: .4em 0; }
