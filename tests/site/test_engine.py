@@ -38,7 +38,9 @@ const drain = work => { for (;;) { const { done, value } = work.next(); if (done
 const { data } = explore, world = new explore.World(data.world), states = {}
 for (const [name, before] of BEFORE) states[name] = explore.unpacked(data[name], states[before])
 const { heads } = data.world
-const model = (name, twin) => new explore.Model(states[name], { heads, room: 2048, twin })
+const model = (name, twin, frozen) => {
+  return new explore.Model(states[name], { heads, room: 2048, twin, frozen })
+}
 const answered = (tree, prompt, tokens) => {
   const start = tree.follow(prompt).at(-1)
   return { start, tokens, nodes: tree.follow(tokens, start), ended: tokens.at(-1) === 1 }
@@ -124,25 +126,40 @@ def test_rounding_moves_a_model_by_a_millionth_of_a_nat(name: str, shown: Run) -
     assert max(scores) <= 0.03
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_words_and_scores_are_as_likely_and_as_high(name: str, evaluate: Evaluate) -> None:
+def test_words_and_scores_are_as_likely_and_as_high(
+    name: str, frozen: bool, evaluate: Evaluate
+) -> None:
+    """Logits, log-probabilities and scores, of a tree that grows in between."""
     rows = [[*prompt, *answer, 1] for prompt, answer in recorded(6)]
     told = evaluate(
-        """([name, rows]) => {
-          const one = model(name), tree = new explore.Tree(2048)
-          const nodes = rows.map(row => tree.follow(row))
-          drain(one.read(tree, every(tree)))
-          const words = n => one.logprobs.subarray(n * one.vocabulary, (n + 1) * one.vocabulary)
-          return nodes.map(row => row.map(n => [one.scalar[n], ...words(n)]))
+        """([name, rows, frozen]) => {
+          const one = model(name, null, frozen), tree = new explore.Tree(2048), logits = []
+          const nodes = rows.map(row => {
+            const some = tree.follow(row)
+            drain(one.read(tree, some.slice(0, 1)))
+            return some
+          })
+          const words = (numbers, n) => {
+            return numbers.subarray(n * one.vocabulary, (n + 1) * one.vocabulary)
+          }
+          for (const n of every(tree).slice(1)) { // of the last nodes it keeps the logits
+            drain(one.read(tree, [n]))
+            logits[n] = [...words(one.logits, 0)]
+          }
+          return nodes.map(row => row.slice(1).map(n => {
+            return [one.scalar[n], ...words(one.logprobs, n), ...logits[n]]
+          }))
         }""",
-        [name, rows],
+        [name, rows, frozen],
     )
     with torch.no_grad():
         for row, numbers in zip(rows, told, strict=True):
             hidden = rounded(name).hidden(torch.tensor([row]))
-            scalar, logprobs = rounded(name).scalar(hidden), rounded(name).logits(hidden)
-            expected = torch.cat([scalar[..., None], logprobs.log_softmax(-1)], -1)[0]
-            assert (torch.tensor(numbers) - expected).abs().max() <= 1e-4
+            scalar, logits = rounded(name).scalar(hidden), rounded(name).logits(hidden)
+            expected = torch.cat([scalar[..., None], logits.log_softmax(-1), logits], -1)[0]
+            assert (torch.tensor(numbers) - expected[1:]).abs().max() <= 1e-4
 
 
 def test_log_ratios_are_as_large(evaluate: Evaluate) -> None:

@@ -16,6 +16,7 @@ from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.stages.ppo import PPOConfig
 from tests.site.conftest import DESK, PAGES, PHONE, ROOT, Visit, soup
 from tests.site.test_axe import looks, violations
+from tests.site.test_teach import kept
 
 (NAME,) = [name for name in PAGES if soup(name).select('.explore > button[name="leash"]')]
 FIGURE = "#explore-2"
@@ -97,6 +98,7 @@ def test_with_a_penalty_it_can_be_trained_again_beside_the_first(live: Page) -> 
     page.keyboard.press("Enter")  # on Stop
     assert finished(page).startswith("Stopped. Live, β = 0.5: after ")
     assert set(numbers(page)) == {"0", "0.5"}
+    assert 5 < kept(page) <= 80
     assert page.evaluate("document.activeElement.textContent") == "Train again"
 
 

@@ -104,6 +104,7 @@ const turned = (a, rows, columns, out = new Float32Array(rows * columns)) => {
 // 4. The model: models/gpt.py
 // `read` computes the nodes of a tree, 64 at a time. A twin shares the body of another model and
 // has only three vectors of its own: the last bias, and gain and offset of the last normalisation.
+// A frozen model learns nothing itself, and keeps of each node only what later words and heads need.
 const CHUNK = 64
 const OWN = last => [`${last}mlp_out.bias`, "final_norm.weight", "final_norm.bias"]
 const floats = size => new Float32Array(size)
@@ -124,21 +125,22 @@ const normalise = (x, from, width, out, to) => { // returns 1 / spread
 }
 
 class Model {
-  constructor(state, { heads, room, twin = null }) {
+  constructor(state, { heads, room, twin = null, frozen = false }) {
     const w = this.w = { ...(twin?.w ?? state) }
     const width = this.width = w["final_norm.weight"].length
     this.vocabulary = w["token_embedding.weight"].length / width
     this.layers = Object.keys(w).filter(name => name.endsWith("mlp_in.bias")).length
     this.context = w["position_embedding.weight"].length / width
     this.last = `blocks.${this.layers - 1}.`
-    Object.assign(this, { heads, room, twin })
+    Object.assign(this, { heads, room, twin, frozen: twin?.frozen ?? frozen })
     this.trained = twin ? OWN(this.last) : Object.keys(w)
     for (const name of this.trained) w[name] = state[name].slice()
+    const kept = frozen ? CHUNK : room
     const inside = () => ({
-      normed: floats(room * width), spread: floats(room), qkv: floats((room + 1) * 3 * width),
-      seen: floats(room * heads * this.context), mixed: floats((room + 1) * width),
-      normed2: floats(room * width), spread2: floats(room),
-      z: floats((room + 1) * 4 * width), bell: floats(room * 4 * width),
+      normed: floats(kept * width), spread: floats(kept), qkv: floats((room + 1) * 3 * width),
+      seen: floats(kept * heads * this.context), mixed: floats((kept + 1) * width),
+      normed2: floats(kept * width), spread2: floats(kept),
+      z: floats((kept + 1) * 4 * width), bell: floats(kept * 4 * width),
     })
     this.body = twin ? twin.body : { x: floats((room + 1) * width), blocks: Array.from({ length: this.layers }, inside), done: 0, age: null }
     Object.assign(this, { // of each node, and when its head was computed
@@ -186,15 +188,16 @@ class Model {
     const { w, width, heads, context, body: { x } } = this
     const block = this.body.blocks[layer], name = `blocks.${layer}.`, rows = to - from
     const { normed, spread, qkv, seen, mixed, normed2, spread2, z, bell } = block
-    const own = (array, columns) => array.subarray(from * columns, to * columns)
-    for (let node = from; node < to; node++) spread[node] = normalise(x, node * width, width, normed, node * width)
-    this.#gained(normed, from, rows, `${name}attention_norm`)
+    const first = this.frozen ? from : 0, start = from - first // of what is kept of a node
+    const own = (array, columns, at = from) => array.subarray(at * columns, (at + rows) * columns)
+    for (let node = from; node < to; node++) spread[node - first] = normalise(x, node * width, width, normed, (node - first) * width)
+    this.#gained(normed, start, rows, `${name}attention_norm`)
     multiply(own(qkv, 3 * width), this.a, w[`${name}query_key_value.weight`], rows, 3 * width, width)
     const size = width / heads, scale = 1 / Math.sqrt(size)
     for (let node = from; node < to; node++) {
       const length = tree.depth[node] + 1, way = node * context
       for (let head = 0; head < heads; head++) {
-        const query = node * 3 * width + head * size, at = (node * heads + head) * context
+        const query = node * 3 * width + head * size, at = ((node - first) * heads + head) * context
         let most = -Infinity, sum = 0
         for (let s = 0; s < length; s++) {
           const key = (tree.path[way + s] * 3 + 1) * width + head * size
@@ -203,7 +206,7 @@ class Model {
           most = Math.max(most, seen[at + s] = dot * scale)
         }
         for (let s = 0; s < length; s++) sum += seen[at + s] = Math.exp(seen[at + s] - most)
-        const out = node * width + head * size
+        const out = (node - first) * width + head * size
         mixed.fill(0, out, out + size)
         for (let s = 0; s < length; s++) {
           const share = seen[at + s] /= sum
@@ -212,12 +215,12 @@ class Model {
         }
       }
     }
-    multiply(own(x, width), own(mixed, width), w[`${name}attention_out.weight`], rows, width, width, true)
-    for (let node = from; node < to; node++) spread2[node] = normalise(x, node * width, width, normed2, node * width)
-    this.#gained(normed2, from, rows, `${name}mlp_norm`)
-    multiply(own(z, 4 * width), this.a, w[`${name}mlp_in.weight`], rows, 4 * width, width)
+    multiply(own(x, width), own(mixed, width, start), w[`${name}attention_out.weight`], rows, width, width, true)
+    for (let node = from; node < to; node++) spread2[node - first] = normalise(x, node * width, width, normed2, (node - first) * width)
+    this.#gained(normed2, start, rows, `${name}mlp_norm`)
+    multiply(own(z, 4 * width, start), this.a, w[`${name}mlp_in.weight`], rows, 4 * width, width)
     const bias = w[`${name}mlp_in.bias`]
-    for (let r = 0, at = from * 4 * width; r < rows * 4 * width; r++, at++) {
+    for (let r = 0, at = start * 4 * width; r < rows * 4 * width; r++, at++) {
       z[at] += bias[r % (4 * width)]
       bell[at] = 0.5 + 0.5 * erf(z[at] * Math.SQRT1_2) // GELU(z) = z * bell
       this.a[r] = z[at] * bell[at]

@@ -92,7 +92,7 @@ explore.kinds.leash = figure => {
   const draw = () => charts.replaceChildren(...Object.entries(MEASURED).map(([what, title]) => chart(what, title)))
 
   const train = async () => {
-    const beta = +leash.value, rows = [], model = explore.model("sft", ROOM), stopped = () => stop
+    const beta = +leash.value, rows = [], model = explore.model("sft", ROOM, null, false), stopped = () => stop
     runs = [...runs.filter(one => one.beta !== beta), { beta, rows }].slice(-KEPT)
     stop = false
     go.disabled = leash.disabled = true

@@ -22,7 +22,7 @@ const states = {}
 
 const state = name => states[name] ??= explore.unpacked(explore.data[name], BEFORE[name] && state(BEFORE[name]))
 
-const model = (name, room, twin) => new explore.Model(twin ? twin.w : state(name), { heads: explore.data.world.heads, room, twin })
+const model = (name, room, twin, frozen = true) => new explore.Model(twin ? twin.w : state(name), { heads: explore.data.world.heads, room, twin, frozen })
 
 const mark = category => {
   const helpful = category === "helpful", name = category.replace("_", "-")
