@@ -27,6 +27,23 @@ const explored = async page => {
   return come
 }
 
+// Where answers can be chosen: eight choices and a training, by keyboard; what was said and shown.
+const taught = async page => {
+  if (!await page.$(".live .choice")) return null
+  const text = selector => page.$eval(selector, e => e.textContent)
+  await page.waitForSelector(".live .choice:focus")
+  for (const key of "12341234") await page.keyboard.press(key)
+  const chosen = await text(".live [role=status]")
+  await page.focus(".live .md-button--primary")
+  await page.keyboard.press("Enter")
+  await page.waitForSelector(".live .numbers", { timeout: 300000 })
+  return {
+    chosen, trained: await text(".live [role=status]"),
+    shares: await page.$$eval(".live .numbers:first-of-type tbody tr", rows => rows.map(row => [...row.cells].map(cell => cell.textContent))),
+    curves: await page.$$eval(".live .chart polyline", all => all.map(e => e.getAttribute("points").split(" ").length)),
+  }
+}
+
 const main = async (executablePath, addresses) => {
   const browser = await launch({ browser: "firefox", executablePath, headless: true })
   const seen = []
@@ -41,7 +58,7 @@ const main = async (executablePath, addresses) => {
     await page.mouse.move(9, 9)
     await page.waitForSelector("html.js")
     const found = await page.evaluate(LOOK)
-    seen.push({ address, wrong, ...found, explorables: await explored(page) })
+    seen.push({ address, wrong, ...found, explorables: await explored(page), lesson: await taught(page) })
     await page.close()
   }
   await browser.close()

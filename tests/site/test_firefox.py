@@ -51,6 +51,22 @@ def test_a_page_in_a_folder() -> None:
         assert all(page["figures"] + page["formulas"] + page["explorables"])
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_lesson_of_eight_choices(folder: bool, address: str) -> None:
+    start = f"{SITE.as_uri()}/teach-it/index.html" if folder else f"{address}teach-it/"
+    (page,) = seen(start)
+    lesson = page["lesson"]
+    assert page["wrong"] == []
+    assert lesson["chosen"].startswith("8 choices.")
+    assert lesson["trained"].startswith("Trained on 8 choices.")
+    assert len(lesson["shares"]) == 7
+    assert any(before != after for _, before, after in lesson["shares"])
+    for _, *shares in lesson["shares"]:
+        assert all(share.endswith(" %") for share in shares)
+    assert len(lesson["curves"]) == 2
+    assert min(lesson["curves"]) >= 20
+
+
 @pytest.mark.parametrize(
     ("planted", "what"),
     [
