@@ -43,6 +43,29 @@ TAUGHT = """async ([wish, seed]) => {  // eight panels, each with an answer that
   return [lesson.choices.length, before, share(await explore.drive(lesson.examine(student)))]
 }"""
 
+WORK = """seed => {  // how often the exponential function is called, from one pause to the next
+  const lesson = new explore.Lesson(new explore.World(explore.data.world), seed)
+  const { exp } = Math
+  let count = 0
+  Math.exp = x => { count++; return exp(x) }
+  const steps = work => {
+    const counts = []
+    for (let done = false; !done;) {
+      count = 0
+      done = work.next().done
+      counts.push(count)
+    }
+    return counts
+  }
+  const prepared = steps(lesson.prepare())
+  for (let i = 0; i < 8; i++) lesson.choose(lesson.panel(), 0)
+  const student = lesson.student()
+  const found = { prepared, trained: steps(lesson.train(student, 0.2, () => {})) }
+  found.examined = steps(lesson.examine(student))
+  Math.exp = exp
+  return found
+}"""
+
 
 def opened(page: Page) -> None:
     """Press the button, and wait for the first four answers."""
@@ -107,6 +130,16 @@ def test_the_labeler_chooses_from_the_same_answers(live: Page) -> None:
     with live.expect_download() as download:
         live.get_by_text("Download your choices").click()
     assert len(preferences.read(Path(download.value.path()))) == 4 * 3  # the reader's still
+
+
+def test_work_is_cut_into_small_pieces(live: Page) -> None:
+    """Counted, not timed: 120 million calls of `exp` go with 5 s of processor time.
+
+    Between two pieces the page may answer, and it does so when 12 ms are over.
+    """
+    for name, counts in live.evaluate(WORK, 1).items():
+        assert max(counts) <= 150_000, name
+        assert 1_000_000 <= sum(counts) <= 300_000_000, name
 
 
 def kept(page: Page) -> float:

@@ -1,7 +1,11 @@
 // Cut the leash: all weights of the SFT model practise against the run's own judge, in the page, and
 // sit an exam on the way. What the run recorded stays beside it.
 
-explore.kinds.leash = figure => {
+explore.kinds.leash = async figure => {
+  for (const name of ["base", "sft", "reward_model"]) { // unpacked one by one, so that the page answers meanwhile
+    explore.state(name)
+    await explore.pause()
+  }
   const { make, mark, sum, percent, data } = explore
   const ROOM = 2048, RATE = 0.002, ANSWERS = 2, KEPT = 2
   const UNFINISHED = -6 // the score of an answer that was cut off, as in PPOConfig of stages/ppo.py

@@ -105,6 +105,7 @@ const LOOK = `
 .md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }
 .live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem; }
 .md-typeset .live figure.chart { width: auto; max-width: none; margin: 1em 0; display: block; text-align: start; }
+.live .charts > details { grid-column: 1 / -1; }
 .live .chart svg { width: 100%; height: auto; font-size: 12px; }
 .live .chart text { fill: var(--md-default-fg-color--light); }
 .live .chart polyline { fill: none; stroke-width: 2.5; }

@@ -4,6 +4,8 @@
 explore.kinds.teach = async figure => {
   const { make, sum, signed, percent, data } = explore
   const ENOUGH = 8, FEW = 3, LIMIT = 10
+  explore.state("base")
+  await explore.pause() // before the next is unpacked
   const world = new explore.World(data.world), lesson = new explore.Lesson(world, Date.now() % 100000)
   const LABELS = {
     helpful: "helpful, by the site’s rules", rambling: "tells a story or adds a fact", off_topic: "asks a question back",
@@ -91,6 +93,11 @@ explore.kinds.teach = async figure => {
       make("figcaption", {}, make("p", {}, `Live: ${name}`)))
   }
 
+  const numbers = (rows, name) => make("details", {}, make("summary", {}, "The numbers of the curves"), make("div", { class: "numbers", role: "region", tabindex: 0, "aria-label": "Live: numbers of the curves" }, make("table", {},
+    make("caption", {}, "Live: round by round"),
+    make("thead", {}, make("tr", {}, ["round", `score of ${name}`, "distance from the SFT model, in nats"].map(head => make("th", { scope: "col" }, head)))),
+    make("tbody", {}, rows.map(row => make("tr", {}, make("th", { scope: "row" }, row.round), make("td", {}, signed(row.score)), make("td", {}, row.kl.toFixed(2).replace("-", "−"))))))))
+
   const shares = given => { // as the run's evaluation counts: every answer alike
     const share = is => given.filter(is).length / given.length
     const rows = Object.entries(LABELS).map(([kind, label]) => [label, share(one => world.categorise(one.question, one.text) === kind)])
@@ -132,6 +139,7 @@ explore.kinds.teach = async figure => {
     if (!stop) await explore.drive(lesson.train(model, +leash.value, watch), { stopped })
     const given = stop ? null : await explore.drive(lesson.examine(model), { stopped })
     busy = false
+    if (rows.length) chart.append(numbers(rows, name))
     go.disabled = chosen < FEW
     others.disabled = false
     halt.hidden = progress.hidden = true
