@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright
+from playwright.sync_api import BrowserContext, Page, Playwright, ViewportSize
 
 from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched
 from tests.site.test_axe import KINDS
+from tests.site.test_explore_fence import SHOWN
 
 # Where the focus is, and what is wrong with how it shows.
 FOCUS = """() => {
@@ -132,6 +133,8 @@ CUT = """() => [...document.querySelectorAll("body *")].filter(e => {
   return hidden(look.overflowX) && e.scrollWidth > e.clientWidth + 1
       || hidden(look.overflowY) && e.scrollHeight > e.clientHeight + 3
 }).map(e => e.outerHTML.slice(0, 150))"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll(".live :not(svg, svg *)")]
+  .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -161,6 +164,34 @@ def test_text_at_twice_the_size(
     small = [(text, size) for text, size in grown if size < 1.9 * before.get(text, 0)]
     assert grown
     assert (small, cut, sideways) == ([], [], 0)
+
+
+@pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_live_parts_at_twice_the_size(
+    name: str, figure: str, window: ViewportSize, large: BrowserContext, address: str
+) -> None:
+    page = large.new_page()
+    page.set_default_timeout(180_000)
+    page.set_viewport_size(window)
+    page.goto(address + name)
+    page.mouse.move(1, 1)
+    page.click(f"#{figure} > button")
+    page.wait_for_selector(f"#{figure} > button", state="detached")
+    if page.locator(".live .choice").count():
+        for key in "123":
+            page.keyboard.press(key)
+        page.click(".live .md-button--primary")
+    if (stop := page.locator(".live button", has_text="Stop")).count():
+        page.locator(".live .chart polyline:not([stroke-dasharray])").first.wait_for()
+        stop.click()
+        page.locator(".live .md-button--primary:not([disabled])").wait_for()
+    page.evaluate("document.querySelectorAll('.live details').forEach(d => d.open = true)")
+    cut = page.evaluate(CUT.replace("body *", ".explore *"))
+    smallest, sideways = page.evaluate(SMALLEST), page.evaluate(SIDEWAYS)
+    page.close()
+    assert smallest >= 16  # pixels
+    assert (cut, sideways) == ([], 0)
 
 
 def test_what_does_not_fit_is_noticed(visit: Visit) -> None:

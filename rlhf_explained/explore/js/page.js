@@ -95,7 +95,7 @@ const LOOK = `
 .md-typeset .live summary:is(summary, #x)::before { content: "▸ "; display: inline; position: static; background: none !important; mask: none; }
 .md-typeset .live [open] > summary:is(summary, #x)::before { content: "▾ "; }
 .md-typeset .live summary:is(summary, #x)::after { display: none; }
-.live .answers .cards { grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); }
+.live .answers .cards { grid-template-columns: repeat(auto-fit, minmax(min(11rem, 100%), 1fr)); }
 .md-typeset .live table:not([class]) { display: table; width: 100%; font-size: .8em; border: 0; background: none; box-shadow: none; }
 .md-typeset .live table:not([class]) caption { text-align: start; font-weight: 600; color: var(--stage, inherit); caption-side: top; }
 .md-typeset .live table:not([class]) :is(th, td) { padding: .15em .3em; border: 0; min-width: 0; text-align: start; vertical-align: middle; background: none; font-weight: 400; }
@@ -103,7 +103,7 @@ const LOOK = `
 .md-typeset .live .answers .choice { display: block; text-align: start; cursor: pointer; color: inherit; border-top: 4px solid var(--accent); }
 .live .numbers { overflow-x: auto; margin: 1em 0; }
 .md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }
-.live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem; }
+.live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, 100%), 1fr)); gap: 0 1rem; }
 .md-typeset .live figure.chart { width: auto; max-width: none; margin: 1em 0; display: block; text-align: start; }
 .live .charts > details { grid-column: 1 / -1; }
 .live .chart svg { width: 100%; height: auto; font-size: 12px; }
