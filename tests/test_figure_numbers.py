@@ -283,8 +283,8 @@ def beta_sweep(figure: Figure, table: Table) -> Pairs:
 
 
 @compares("demonstrations-preferences")
-def demonstrations_preferences(figure: Figure, table: Table) -> Pairs:
-    axes = figure.axes[0]
+def demonstrations_preferences(asked: Figure, counted: Figure, table: Table) -> Pairs:
+    axes = counted.axes[0]
     grid = [line.get_xdata()[0] for line in axes.lines if line.get_color() == FAINT]
     decade = grid[1] - grid[0]  # the first line stands at a hundred
     marks = [line for line in axes.lines if line.get_color() != FAINT]

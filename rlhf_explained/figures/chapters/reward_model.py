@@ -8,7 +8,7 @@ from collections import Counter
 from statistics import fmean
 
 from rlhf_explained.figures import colours, draw, labels
-from rlhf_explained.figures.colours import FAINT, INK, MUTED, REWARD, SFT
+from rlhf_explained.figures.colours import INK, MUTED, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured import verdicts
@@ -29,49 +29,47 @@ SMALL: draw.Manner = {"size": draw.SMALL}
     "response and gives one score; it is trained so that the preferred answer scores higher. "
     "The scores 7.2 and 3.1 are illustrative.",
 )
-def preference_and_reward_model(run: Run) -> draw.Figure:
+def preference_and_reward_model(run: Run) -> tuple[draw.Figure, draw.Figure]:
     """One comparison by a person, and the model that learns to predict such comparisons."""
-    figure, axes = draw.page(474)
+    (first, axes), (second, below) = draw.page(246), draw.page(246)
     middle, wide = draw.WIDTH / 2, draw.WIDTH - 80
     bold: draw.Manner = {"bold": True}
-    small: draw.Manner = {"size": draw.SMALL}
-    remark: draw.Manner = {**small, "ha": "center", "style": "italic"}
+    remark: draw.Manner = {**SMALL, "ha": "center", "style": "italic"}
 
     draw.words(axes, 4, 15, "Step 1: collect human preferences", size=draw.TITLE, bold=True)
-    draw.box(axes, (40, 26, wide, 32), MUTED, ("“How do I learn Python?”", bold))
+    draw.box(axes, (40, 28, wide, 32), MUTED, ("“How do I learn Python?”", bold))
     answers = (
         (4.0, REWARD, "Response A", ("“Start with basics", "like variables and", "loops …”")),
         (168.0, MUTED, "Response B", ("“Python is a", "programming language", "used for …”")),
     )
     for left, colour, name, text in answers:
-        lines = [(name, {**bold, "colour": colour}), *((line, small) for line in text)]
+        lines = [(name, {**bold, "colour": colour}), *((line, SMALL) for line in text)]
         dash = colours.DASHED if colour == MUTED else "-"
-        draw.box(axes, (left, 82, 152, 78), colour, *lines, gap=16, linestyle=dash)
-        draw.arrow(axes, (left + 76, 58), (left + 76, 82))
-    draw.words(axes, 80, 179, "✓ preferred", REWARD, bold=True, ha="center")
-    draw.words(axes, middle + 82, 179, "not preferred", MUTED, ha="center")
-    draw.words(axes, middle, 202, "A person: “A is better. It says how to begin.”", **remark)
-    axes.plot([4, draw.WIDTH - 4], [218, 218], color=FAINT, linewidth=1)
+        draw.box(axes, (left, 92, 152, 84), colour, *lines, gap=16, linestyle=dash)
+        draw.arrow(axes, (left + 76, 60), (left + 76, 92))
+    draw.words(axes, 80, 196, "✓ preferred", REWARD, bold=True, ha="center")
+    draw.words(axes, middle + 82, 196, "not preferred", MUTED, ha="center")
+    draw.words(axes, middle, 221, "A person: “A is better. It says how to begin.”", **remark)
 
-    draw.words(axes, 4, 243, "Step 2: train the reward model", size=draw.TITLE, bold=True)
-    draw.box(axes, (4, 256, 134, 32), MUTED, "the prompt")
-    draw.box(axes, (186, 256, 134, 32), MUTED, "one response")
+    draw.words(below, 4, 15, "Step 2: train the reward model", size=draw.TITLE, bold=True)
+    draw.box(below, (4, 28, 134, 32), MUTED, "the prompt")
+    draw.box(below, (186, 28, 134, 32), MUTED, "one response")
     name = ("REWARD MODEL", {**bold, "colour": REWARD})
     task = "RM(prompt, response) → score"
-    draw.box(axes, (40, 316, wide, 52), REWARD, name, task, gap=18, linewidth=2)
-    draw.arrow(axes, (71, 288), (71, 316))
-    draw.arrow(axes, (253, 288), (253, 316))
+    draw.box(below, (40, 88, wide, 52), REWARD, name, task, gap=18, linewidth=2)
+    draw.arrow(below, (71, 60), (71, 88))
+    draw.arrow(below, (253, 60), (253, 88))
     better, worse = ILLUSTRATIVE_SCORES
-    draw.arrow(axes, (71, 368), (71, 392), colour=REWARD)
-    draw.arrow(axes, (253, 368), (253, 392), linestyle=colours.DASHED)
-    draw.words(axes, 71, 407, f"score(A) = {better}", REWARD, ha="center", bold=True)
-    draw.words(axes, 253, 407, f"score(B) = {worse}", MUTED, ha="center", bold=True)
+    draw.arrow(below, (71, 140), (71, 164), colour=REWARD)
+    draw.arrow(below, (253, 140), (253, 164), linestyle=colours.DASHED)
+    draw.words(below, 71, 179, f"score(A) = {better}", REWARD, ha="center", bold=True)
+    draw.words(below, 253, 179, f"score(B) = {worse}", MUTED, ha="center", bold=True)
     loss = -math.log(1 / (1 + math.exp(worse - better)))
     sum_ = f"loss = −log σ({better} − {worse}) = {loss:.3f}"
-    draw.words(axes, middle, 430, sum_, REWARD, ha="center")
-    draw.words(axes, middle, 449, "Only the difference counts, not the scores.", **remark)
-    draw.notes(figure, "scores illustrative")
-    return figure
+    draw.words(below, middle, 202, sum_, REWARD, ha="center")
+    draw.words(below, middle, 221, "Only the difference counts, not the scores.", **remark)
+    draw.notes(second, "scores illustrative")
+    return first, second
 
 
 def fit(run: Run) -> tuple[Table, Table]:

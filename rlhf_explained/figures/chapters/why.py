@@ -49,9 +49,9 @@ def collected(run: Run) -> Table:
     "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
     "demonstrations and 1,418,091 comparisons.",
 )
-def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
+def demonstrations_preferences(run: Run, table: Table) -> tuple[draw.Figure, draw.Figure]:
     """The two kinds of human data: what one item costs, and how many have been collected."""
-    figure, axes = draw.page(472)
+    (asked, axes), (counted, below) = draw.page(224), draw.page(292)
     half = draw.WIDTH / 2
     small: draw.Manner = {"size": draw.SMALL}
     cards = (
@@ -62,45 +62,45 @@ def demonstrations_preferences(run: Run, table: Table) -> draw.Figure:
         centre, bold = left + (half - 8) / 2, {"bold": True}
         draw.words(axes, centre, 16, title, colour, size=draw.TITLE, bold=True, ha="center")
         for place, line in enumerate(saying):
-            draw.words(axes, centre, 34 + 15 * place, line, style="italic", ha="center")
+            draw.words(axes, centre, 38 + 15 * place, line, style="italic", ha="center")
         lines = [
             (text, bold if not at else small) for time in times for at, text in enumerate(time)
         ]
         edge = DASHED if colour == REWARD else "-"
-        draw.box(axes, (left, 60, half - 8, 104), colour, *lines, gap=20, linestyle=edge)
+        draw.box(axes, (left, 70, half - 8, 130), colour, *lines, gap=22, linestyle=edge)
 
-    draw.words(axes, 4, 198, "How many were collected", size=draw.TITLE, bold=True)
+    draw.words(below, 4, 16, "How many were collected", size=draw.TITLE, bold=True)
     left, right, low, high = 116.0, draw.WIDTH - 8, 2.0, 7.0
 
     def x(count: draw.Real) -> float:
         return left + (right - left) * (log10(count) - low) / (high - low)
 
     for exponent in range(2, 8):
-        axes.plot([x(10**exponent)] * 2, [208, 416], color=FAINT, linewidth=0.8)
+        below.plot([x(10**exponent)] * 2, [26, 234], color=FAINT, linewidth=0.8)
     for count in (100, 10_000, 1_000_000):
-        draw.words(axes, x(count), 432, f"{count:,}", ha="center", **small)
-    draw.words(axes, right, 449, "items, logarithmic scale", MUTED, ha="right", **small)
+        draw.words(below, x(count), 250, f"{count:,}", ha="center", **small)
+    draw.words(below, right, 267, "items, logarithmic scale", MUTED, ha="right", **small)
 
-    y = 221.0
+    y = 39.0
     for name, rows in groupby(table.rows, key=lambda row: row[0]):
-        draw.words(axes, 4, y, name, bold=True)
+        draw.words(below, 4, y, name, bold=True)
         for _, label, count, most in rows:
             y += 20
             mark, colour = ("o", SFT) if label == "demonstrations" else ("D", REWARD)
-            draw.words(axes, left - 8, y, label, ha="right", **small)
+            draw.words(below, left - 8, y, label, ha="right", **small)
             end = x(count)
             if most is not None:
                 look = {"color": colour, "linewidth": 3, "linestyle": (0, (2, 1))}
-                axes.plot([end, x(most)], [y - 4] * 2, **look)
+                below.plot([end, x(most)], [y - 4] * 2, **look)
                 text = f"{count / 1e6:.1f}–{most / 1e6:.1f} million"
             else:
-                axes.plot(end, y - 4, mark, color=colour, markersize=6)
+                below.plot(end, y - 4, mark, color=colour, markersize=6)
                 text = f"{count:,}"
             is_left = end < (left + right) / 2 + 12
             across, align = (end + 9, "left") if is_left else (end - 9, "right")
-            draw.words(axes, across, y, text, ha=align, **small)
+            draw.words(below, across, y, text, ha=align, **small)
         y += 26
     few, many = ANSWERS
     pairs = f"{few}–{many} answers make {comb(few, 2)}–{comb(many, 2)} pairs"
-    draw.notes(figure, f"{pairs} · seed {run.config.seed}")
-    return figure
+    draw.notes(counted, f"{pairs} · seed {run.config.seed}")
+    return asked, counted
