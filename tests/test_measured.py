@@ -450,7 +450,7 @@ def test_ppo_stands_above_below_or_level_with_others():
 
 
 def test_ppo_is_held_against_each_method_and_greedily_against_curated_ones():
-    warm, cold = of_studies.methods_verdict()[0].split(
+    warm, cold = of_studies.told("methods")[0].split(
         " If both always choose the most likely word, "
     )
     greedy, others = cold.split(" Among the methods that train ")
@@ -473,19 +473,21 @@ def test_the_frontiers_shares_stand_in_their_order():
     assert least < 95 < between < most <= 100
 
 
-@pytest.mark.parametrize(("place", "at", "gold"), [(0, "1.0", "gold"), (1, "0.0", "gold_greedy")])
-def test_ppo_is_held_against_what_needs_no_learning(place: int, at: str, gold: str):
-    text = of_studies.shortcuts_verdict()[0].split(" If both always")[place]
-    for name, words in of_studies.SHORTCUTS.items():
-        if name.endswith("likeliest") and at == "0.0":  # the most likely of several needs several
-            assert words not in text
-        else:
-            gap = of("methods", "ppo", gold) - of("shortcuts", f"{name}_{at}")
-            assert is_said(text, gap, words)
+def test_ppo_is_held_against_what_needs_no_learning():
+    said = of_studies.shortcuts_told()
+    for part, at, gold in (("warm", "1.0", "gold"), ("greedy", "0.0", "gold_greedy")):
+        leads = {
+            name: of("methods", "ppo", gold) - of("shortcuts", f"{name}_{at}")
+            for name in of_studies.SHORTCUTS
+            if at == "1.0" or not name.endswith("likeliest")  # of several; greedily there is one
+        }
+        assert min(leads, key=leads.__getitem__) == "sft_dressed"
+        assert f" {number(abs(leads['sft_dressed']))} ± " in said[part]
+        assert (leads["sft_dressed"] < 0) == ("trails the polite filter" in said[part])
 
 
 def test_early_stopping_is_told_with_its_numbers():
-    text = of_studies.early_stopping_verdict()[0]
+    text = of_studies.told("early-stopping")[0]
     for speed, rate in (("fast", "0.001"), ("slow", "0.0002")):
         stop, kl, end = (
             number(of("early_stopping", f"{speed}_{what}"[: -len(quantity) - 1], quantity))
@@ -509,8 +511,8 @@ def test_changes_of_gold_are_one_family_whichever_sentence_asks():
             {name: gap.p for name, gap in alone.items()}
         )
     sure = [name for name, gap in of_studies.gold_changes().items() if gap.p <= of_studies.ALPHA]
-    end = of_studies.ablations_verdict()[0].split(" Averaged over the whole training")[0]
-    lower, same = end.split(" No change has raised it. ")
+    said = of_studies.ablations_told()
+    lower, same = said["lower"], said["same"]
     for name, words in of_studies.CHANGES.items():
         assert re.search(
             rf"(: |, |and ){re.escape(words)}(,|\.| and)", lower if name in sure else same
@@ -539,7 +541,7 @@ def changes(text: str, name: str, gap: float, digits: int = 2) -> bool:
 
 
 def test_critics_and_mixes_are_told_with_their_numbers():
-    critics, mixes = of_studies.critic_verdict()[0], of_studies.mix_verdict()[0]
+    critics, mixes = of_studies.told("critic")[0], of_studies.told("mix")[0]
     for name in ("critic_from_sft", "critic_detached", "critic_shared"):
         gold, false = (fmean(of_studies.ablation(name, quantity)) for quantity in ("gold", "false"))
         explained = number(of("ablations", name, "late_explained_variance"))
@@ -566,7 +568,10 @@ def test_critics_and_mixes_are_told_with_their_numbers():
 
 @pytest.mark.parametrize(
     "verdict",
-    ["methods", "best-of-16", "facts-study", "early-stopping", "ablations", "mix", "curation"],
+    [
+        *("methods", "best-of-16", "shortcuts", "facts-study", "early-stopping"),
+        *("ablations", "mix", "curation"),
+    ],
 )
 @pytest.mark.parametrize("wrong", ["all is noise", "nothing is noise", "the signs are others"])
 def test_a_sentence_is_said_only_while_it_is_so(
@@ -585,6 +590,7 @@ def test_a_sentence_is_said_only_while_it_is_so(
 
 
 STILL_SO = {
+    ("shortcuts", "nothing is noise"),
     ("facts-study", "all is noise"),
     ("facts-study", "the signs are others"),
     ("mix", "nothing is noise"),

@@ -188,7 +188,7 @@ def _against(gaps: Mapping[str, Interval], *names: str) -> str:
     """PPO compared with others, in words: what it beats, what it trails, and what is close."""
     said: dict[str, list[str]] = {"beats": [], "trails": [], "shows no clear difference from": []}
     for name in names:
-        gap, about = gaps[name], (IN_WORDS | SHORTCUTS)[name.removeprefix("greedy/")]
+        gap, about = gaps[name], IN_WORDS[name.removeprefix("greedy/")]
         if gap.p > ALPHA:
             said["shows no clear difference from"].append(f"{about} ({within(gap)})")
         else:
@@ -197,8 +197,8 @@ def _against(gaps: Mapping[str, Interval], *names: str) -> str:
     return "PPO " + ". It ".join(f"{verb} {listed(them)}" for verb, them in said.items() if them)
 
 
-def methods_verdict() -> tuple[str, str]:
-    """Does PPO beat imitation, the best trained method, and the trivial rivals?"""
+def methods_told() -> dict[str, str]:
+    """Does PPO beat imitation, the trivial rivals, and the other trained methods?"""
     gaps = leads()
     against = partial(_against, gaps)
     assert gaps["rloo"].mean == min(0, *(gaps[name].mean for name in ("dpo", "grpo", "rloo")))
@@ -208,14 +208,14 @@ def methods_verdict() -> tuple[str, str]:
     greedy = (f"greedy/{name}" for name in CURATED)
     simpler = (*CURATED, "rejection_sampling", "best_of_16")
     close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
-    text = (
-        f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}. Four simpler methods "
-        f"show no clear difference from PPO (in brackets: PPO’s lead): {listed(close)}. If both "
-        f"always choose the most likely word, {against(*greedy)}. Among the methods that train on "
-        f"the comparisons, {against('dpo', 'grpo', 'rloo')}. Of these four "
-        "methods, RLOO has the highest mean."
-    )
-    return text, f"gold reward, {stored('methods').origin}; {_NOISE}"
+    return {
+        "imitation": f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}.",
+        "simpler": "Four simpler methods show no clear difference from PPO (in brackets: PPO’s "
+        f"lead): {listed(close)}.",
+        "greedy": f"If both always choose the most likely word, {against(*greedy)}.",
+        "comparisons": "Among the methods that train on the comparisons, "
+        f"{against('dpo', 'grpo', 'rloo')}. Of these four methods, RLOO has the highest mean.",
+    }
 
 
 def best_of_16_verdict() -> tuple[str, str]:
@@ -265,22 +265,17 @@ def facts_verdict() -> tuple[str, str]:
     return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
 
 
-SHORTCUTS = {
-    "base_likeliest": "the most likely of 16 answers by the pretrained model",
-    "sft_likeliest": "the most likely of 16 answers by SFT",
-    "base_begun": "the pretrained model primed with “sure !”",
-    "sft_begun": "SFT primed the same way",
-    "sft_cut": "SFT with asides removed",
-    "sft_dressed": "SFT with asides removed and polite words added",
-}
-"""What needs no learning; as a sentence names it."""
+SHORTCUTS = (
+    *("base_likeliest", "sft_likeliest", "base_begun", "sft_begun"),
+    *("sft_cut", "sft_dressed"),
+)
+"""What needs no learning: the likeliest of 16 answers, priming with “sure !”, and two filters."""
 
 
-def shortcuts_verdict() -> tuple[str, str]:
+def shortcuts_told() -> dict[str, str]:
     """Is PPO above what needs no learning, at temperature 1 and greedily?"""
     results = stored("shortcuts")
     ppo = {"1.0": method("ppo", "gold"), "0.0": method("ppo", "gold_greedy")}
-    when = {"1.0": "At temperature 1", "0.0": "If both always choose the most likely word"}
     found = corrected(
         {
             (at, name): _gap(golds, results.values(f"{name}_{at}", "gold"))
@@ -289,19 +284,22 @@ def shortcuts_verdict() -> tuple[str, str]:
             if f"{name}_{at}" in results.config  # the most likely of several needs several
         }
     )
-    polite = found["0.0", "sft_dressed"]
-    assert polite.p <= ALPHA
-    assert polite.mean < 0
-    text = []
-    for at in ppo:
-        mine = {name: gap for (where, name), gap in found.items() if where == at}
-        text.append(f"{when[at]}, {_against(mine, *mine)}.")
-    return " ".join(text), f"gold reward, {results.origin}; {_NOISE}"
+    assert all(gap.p <= ALPHA for gap in found.values())
+    assert [key for key, gap in found.items() if gap.mean < 0] == [("0.0", "sft_dressed")]
+    warm = {name: gap for (at, name), gap in found.items() if at == "1.0"}
+    assert min(warm, key=lambda name: warm[name].mean) == "sft_dressed"
+    return {
+        "warm": "At temperature 1, PPO beats all of these shortcuts: the most likely of 16 "
+        "answers, priming and both filters. Its smallest lead, over the polite filter, is "
+        f"{within(warm['sft_dressed'])}.",
+        "greedy": "If both always choose the most likely word, PPO beats priming and the plain "
+        f"filter, but trails the polite filter by {within(_size(found['0.0', 'sft_dressed']))}.",
+    }
 
 
-def early_stopping_verdict() -> tuple[str, str]:
+def early_stopping_told() -> dict[str, str]:
     """Does the KL penalty end above the run without it, stopped at its best moment?"""
-    results, gaps, text = stored("early_stopping"), {}, []
+    results, gaps, text = stored("early_stopping"), {}, {}
     for speed in SPEEDS:
         held, free = (
             results.values(f"{speed}_{setting}", f"{when}_gold")
@@ -322,14 +320,12 @@ def early_stopping_verdict() -> tuple[str, str]:
             for kind, when in (("free", "stop"), ("held", "end"))
             for quantity in ("gold", "kl")
         )
-        text.append(
+        text[speed] = (
             f"At a learning rate of {rate:g}, the run without the penalty is stopped at a gold "
             f"reward of {number(stop)} and a KL of {nats(spent)}; the run with the penalty ends at "
             f"{number(held)} and {nats(paid)}. {conclusion.format(within(gaps[speed]))}"
         )
-    return " ".join(text), (
-        f"held-out questions; the stop is chosen on practised ones; {results.origin}; {_NOISE}"
-    )
+    return text
 
 
 def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
@@ -344,7 +340,7 @@ def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
     return corrected({setting: _change(setting, quantity) for setting in ABLATIONS})
 
 
-def ablations_verdict() -> tuple[str, str]:
+def ablations_told() -> dict[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
     lower = {}
     for quantity in ("gold", "gold_on_the_way"):
@@ -358,17 +354,14 @@ def ablations_verdict() -> tuple[str, str]:
     def named(settings: Iterable[str]) -> str:
         return listed([CHANGES[name] for name in settings])
 
-    text = (
-        f"At the end of training, these changes have lowered gold reward: {named(end)}. No change "
-        "has raised it. The others show no clear effect: "
-        f"{named(name for name in CHANGES if name not in end)}. Averaged over the whole training, "
-        "the same changes lower gold reward, except for these, whose effect is then within the "
-        f"noise: {named(name for name in end if name not in way)}."
-    )
-    return text, (
-        f"{stored('ablations').origin}; against PPO as shipped, the last of all against 8 epochs "
-        f"with the clip; {_NOISE}"
-    )
+    return {
+        "lower": f"At the end of training, these changes lower gold reward: {named(end)}.",
+        "same": "No change raises it. The others show no clear effect: "
+        f"{named(name for name in CHANGES if name not in end)}.",
+        "way": "Averaged over the whole training, the same changes lower gold reward, except for "
+        "these, whose effect is then within the noise: "
+        f"{named(name for name in end if name not in way)}.",
+    }
 
 
 def parts_verdict() -> tuple[str, str]:
@@ -408,7 +401,7 @@ def _changes(gold: Interval, about: str, other: Interval) -> str:
     )
 
 
-def critic_verdict() -> tuple[str, str]:
+def critic_told() -> dict[str, str]:
     """What each kind of critic explains, and its effect on gold reward and false answers."""
     results = stored("ablations")
     kinds = {
@@ -422,37 +415,37 @@ def critic_verdict() -> tuple[str, str]:
         name: within(results.interval(name, "late_explained_variance")) for name in CRITICS
     }
     least = min(results.values("ppo", "least_explained_variance"))
-    text = (
-        "Over the last ten iterations, a separate critic network initialised from the reward model "
-        f"explains {explained['ppo']} of the variance of the returns, and never less than "
-        f"{number(least)} in any of these iterations on any seed. The others "
-        "are compared with it."
-    )
+    text = {
+        "ours": "Over the last ten iterations, a separate critic network initialised from the "
+        f"reward model explains {explained['ppo']} of the variance of the returns, and never less "
+        f"than {number(least)} in any of these iterations on any seed. The others are compared "
+        "with it."
+    }
     for name, about in kinds.items():
         changes = _changes(gold[name], "the share of false answers", false[name])
-        text += f" A {about} explains {explained[name]}. It {changes}."
-    return text, f"{results.origin}; {_NOISE}"
+        text[name.removeprefix("critic_")] = f"A {about} explains {explained[name]}. It {changes}."
+    return text
 
 
-def mix_verdict() -> tuple[str, str]:
+def mix_told() -> dict[str, str]:
     """What pretraining's documents protect, with the evaluation's answers in them or not."""
     mixes = {
         "mix_practised": "only documents about practised questions",
         "mix_all": "documents from the whole web",
     }
-    results, gold, text = stored("ablations"), gold_changes(), []
+    results, gold, text = stored("ablations"), gold_changes(), {}
     gaps = {name: _change(name, "accuracy") for name in mixes}
     gaps = corrected(gaps | {"leak": results.difference("mix_all", "mix_practised", "accuracy")})
     assert gaps["leak"].p <= ALPHA
     for name, about in mixes.items():
         changes = _changes(gold[name], "the accuracy of stated facts", gaps[name])
-        text.append(f"Mixing in {about} {changes}.")
+        text[name.removeprefix("mix_")] = f"Mixing in {about} {changes}."
     place = "higher" if gaps["leak"].mean > 0 else "lower"
-    text.append(
+    text["leak"] = (
         f"With the second mix, accuracy is {within(_size(gaps['leak']), points)} {place} than with "
         "the first, which is more than the noise."
     )
-    return " ".join(text), f"{results.origin}; {_NOISE}"
+    return text
 
 
 def curation_verdict() -> tuple[str, str]:
@@ -607,17 +600,59 @@ def _named(*parts: str) -> str:
     return "-".join(parts).replace("_", "-").replace(".", "-")
 
 
+TOLD: dict[str, tuple[Callable[[], dict[str, str]], tuple[str, ...], str, str]] = {
+    "methods": (
+        methods_told,
+        ("imitation", "simpler", "greedy", "comparisons"),
+        "methods",
+        "gold reward, ",
+    ),
+    "shortcuts": (shortcuts_told, ("warm", "greedy"), "shortcuts", "gold reward, "),
+    "early-stopping": (
+        early_stopping_told,
+        SPEEDS,
+        "early_stopping",
+        "held-out questions; the stop is chosen on practised ones; ",
+    ),
+    "ablations": (
+        ablations_told,
+        ("lower", "same", "way"),
+        "ablations",
+        "against PPO as shipped, the last of all against 8 epochs with the clip; ",
+    ),
+    "critic": (critic_told, ("ours", "from_sft", "detached", "shared"), "ablations", ""),
+    "mix": (mix_told, ("practised", "all", "leak"), "ablations", ""),
+}
+"""Conclusions that a page can show part by part: what tells them, the parts, the study, a note."""
+
+
+def told(name: str, *parts: str) -> tuple[str, str]:
+    """Some parts of a conclusion, or all of it.
+
+    Args:
+        name: One of `TOLD`.
+        parts: Those to tell; all if none is named.
+
+    Returns:
+        The sentences, and what they are.
+    """
+    tell, every, study, note = TOLD[name]
+    said = tell()
+    text = " ".join(said[part] for part in parts or every)
+    return text, f"{note}{stored(study).origin}; {_NOISE}"
+
+
 VALUES: dict[str, _Entry] = {
-    "methods-verdict": methods_verdict,
     "best-of-16-verdict": best_of_16_verdict,
-    "shortcuts-verdict": shortcuts_verdict,
     "facts-study-verdict": facts_verdict,
-    "early-stopping-verdict": early_stopping_verdict,
-    "ablations-verdict": ablations_verdict,
     "parts-verdict": parts_verdict,
-    "critic-verdict": critic_verdict,
-    "mix-verdict": mix_verdict,
     "curation-verdict": curation_verdict,
+}
+VALUES |= {f"{name}-verdict": partial(told, name) for name in TOLD}
+VALUES |= {
+    _named(name, part, "verdict"): partial(told, name, part)
+    for name, (_, parts, *_) in TOLD.items()
+    for part in parts
 }
 VALUES |= {
     _named("frontier", setting): partial(frontier_share, setting)
