@@ -201,7 +201,6 @@ def methods_told() -> dict[str, str]:
     """Does PPO beat imitation, the trivial rivals, and the other trained methods?"""
     gaps = leads()
     against = partial(_against, gaps)
-    assert gaps["rloo"].mean == min(0, *(gaps[name].mean for name in ("dpo", "grpo", "rloo")))
     above = {name for name, gap in gaps.items() if gap.p <= ALPHA}
     assert above == {"sft_1.0", "sft_best", "dpo", "grpo", "ppo_no_kl"}
     assert all(gaps[name].mean > 0 for name in above)
@@ -214,7 +213,7 @@ def methods_told() -> dict[str, str]:
         f"lead): {listed(close)}.",
         "greedy": f"If both always choose the most likely word, {against(*greedy)}.",
         "comparisons": "Among the methods that train on the comparisons, "
-        f"{against('dpo', 'grpo', 'rloo')}. Of these four methods, RLOO has the highest mean.",
+        f"{against('dpo', 'grpo', 'rloo')}.",
     }
 
 

@@ -66,7 +66,7 @@ def shares(run: Run) -> tuple[Table, Table]:
         Table.of("verifiable", right, ("policy", "seed", "right (%) .1"), rows),
         Table.of(
             "verifiable-attempts",
-            "Questions with a right answer among so many attempts",
+            "Questions answered right at least once in so many attempts",
             ("policy", "attempts", "solved (%) .1", "± solved (%) .1"),
             tries,
         ),
