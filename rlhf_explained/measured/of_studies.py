@@ -630,7 +630,7 @@ def told(name: str, *parts: str) -> tuple[str, str]:
 
     Args:
         name: One of `TOLD`.
-        parts: Those to tell; all if none is named.
+        *parts: Those to tell; all if none is named.
 
     Returns:
         The sentences, and what they are.
