@@ -62,14 +62,16 @@ def changes(run: Run) -> tuple[Table, Table]:
     "ablations",
     numbers=changes,
     studies=("ablations",),
-    alt="Change in gold reward on held-out prompts when one part of PPO is changed, with 95 % "
-    "intervals over five seeds. A critic from SFT {ablations-critic-from-sft}; one on the "
-    "policy’s trunk {ablations-critic-shared}, detached {ablations-critic-detached}; no critic "
-    "{ablations-no-critic}; λ = 1 {ablations-lambda-1}; no clip {ablations-no-clip}; no value "
-    "clip {ablations-no-value-clip}; no KL penalty {ablations-no-kl}; no whitening "
-    "{ablations-no-whitening}; a pretraining mix on practised questions "
-    "{ablations-mix-practised}, with the answers {ablations-mix-all}; eight epochs a batch "
-    "instead of two {ablations-eight-epochs}; eight epochs without the clip, against with it, "
+    alt="The change in gold reward on held-out prompts when one part of PPO is changed, with 95 % "
+    "intervals over five seeds. A critic that starts from SFT changes it by "
+    "{ablations-critic-from-sft}. A critic on the policy’s network changes it by "
+    "{ablations-critic-shared}, or by {ablations-critic-detached} if its gradient is stopped "
+    "there. The other changes are: no critic {ablations-no-critic}, λ = 1 {ablations-lambda-1}, "
+    "no clip {ablations-no-clip}, no value clip {ablations-no-value-clip}, no KL penalty "
+    "{ablations-no-kl}, and no whitening {ablations-no-whitening}. A pretraining mix on practised "
+    "questions changes it by {ablations-mix-practised}, and a mix with the answers by "
+    "{ablations-mix-all}. Eight epochs per batch instead of two change it by "
+    "{ablations-eight-epochs}. Compared with these, eight epochs without the clip change it by "
     "{ablations-eight-epochs-no-clip}.",
 )
 def gold_without(run: Run, table: Table, seeds: Table) -> tuple[draw.Figure, ...]:
@@ -104,7 +106,7 @@ def _changes(
     gap, top, wide = 42.0, 36.0, draw.WIDTH - 28
     figure, page = draw.page(top + gap * len(rows) + 74)
     frame, unit = (14, top, wide, gap * len(rows)), "true reward, held-out prompts"
-    xlabel = "change, against the same seed with that part"
+    xlabel = "change from the same seed with that part"
     axes = draw.panel(figure, frame, "Change in gold", unit, xlabel, room=14)
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -143,19 +145,20 @@ def by_position(run: Run) -> Table:
     "critic-positions",
     numbers=by_position,
     studies=("ablations",),
-    alt="Explained variance of what an answer will still earn, before each of its first tokens, "
-    "for four kinds of critic, means over five seeds. In training, over the last ten rounds: "
-    "{ablations-ppo-explained-variance} for a network of its own that starts from the reward "
-    "model, {ablations-critic-from-sft-explained-variance} for one that starts from SFT, "
-    "{ablations-critic-detached-explained-variance} for a head on the policy’s trunk that does "
-    "not change it and {ablations-critic-shared-explained-variance} for one that does.",
+    alt="How much of the variance of the reward still to come four kinds of critic explain before "
+    "each of an answer's first tokens. Values are means over five seeds with 95 % intervals. Over "
+    "the last ten rounds of training, a separate network explains "
+    "{ablations-ppo-explained-variance} if it starts from the reward model and "
+    "{ablations-critic-from-sft-explained-variance} if it starts from SFT. A head on the policy’s "
+    "network explains {ablations-critic-detached-explained-variance} if it does not change that "
+    "network, and {ablations-critic-shared-explained-variance} if it does.",
 )
 def critic_positions(run: Run, table: Table) -> draw.Figure:
     """What four kinds of critic explain before each token of an answer."""
     figure, page = draw.page(328)
     unit, xlabel = (
-        "of what is still to be earned",
-        "token of the answer that is about to be written",
+        "of the reward still to come",
+        "next token of the answer",
     )
     frame = (40, 24, draw.WIDTH - 54, 180)
     axes = draw.panel(figure, frame, "Explained variance", unit, xlabel)

@@ -38,10 +38,11 @@ def shares(run: Run) -> Table:
 @figure(
     "before-after",
     numbers=shares,
-    alt="Shares of helpful, harmful, off-topic, rambling, false and broken responses to held-out "
-    "prompts. Helpful: {base-helpful} for the pretrained model, {sft-helpful} after SFT and "
-    "{ppo-helpful} after RLHF; harmful: {base-harmful}, {sft-harmful} and {ppo-harmful}; "
-    "rambling: {base-rambling}, {sft-rambling} and {ppo-rambling}.",
+    alt="The shares of helpful, harmful, off-topic, rambling, false and broken responses to "
+    "held-out prompts. The pretrained model gives {base-helpful} helpful responses, the SFT model "
+    "{sft-helpful}, and the model {ppo-helpful} after RLHF. Their harmful responses are "
+    "{base-harmful}, {sft-harmful} and {ppo-harmful}, and their rambling ones {base-rambling}, "
+    "{sft-rambling} and {ppo-rambling}.",
 )
 def before_after(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Shares of the six kinds of response of each model, with their standard errors."""

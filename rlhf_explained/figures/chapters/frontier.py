@@ -61,11 +61,12 @@ def rewards(run: Run) -> tuple[Table, Table]:
     "frontier",
     numbers=rewards,
     studies=("frontier",),
-    alt="Two panels. In one exact world, reward against KL from the reference: the frontier rises "
-    "from the reference, ever less steeply. PPO, RLOO and DPO lie on it, at the same place; "
-    "best-of-n, up to n = 64, runs a little below it; GRPO lies further right "
-    "and below it, without the division by the deviation nearer to it. In five worlds, the "
-    "reward of each method as a share of the frontier’s at the same KL.",
+    alt="Two panels. The first shows reward against KL from the reference in one exact world. The "
+    "frontier rises from the reference and becomes flatter. PPO, RLOO and DPO lie on it, at the "
+    "same place. Best-of-n, for n up to 64, lies a little below it. GRPO lies further right and "
+    "further below. Without the division by the standard deviation, GRPO lies nearer to the "
+    "frontier. The second panel shows, for five worlds, the reward of each method as a share of "
+    "the frontier's reward at the same KL.",
 )
 def frontier(run: Run, world: Table, shares: Table) -> tuple[draw.Figure, ...]:
     """Reward against KL in one world, and how near each method is to the frontier in all."""

@@ -54,9 +54,10 @@ def events(run: Run) -> Table:
 @figure(
     "timeline",
     numbers=events,
-    alt="A timeline of learning from human preferences, from TAMER in 2008 by way of Christiano "
-    "et al. 2017, Ziegler et al. 2019, Stiennon et al. 2020, InstructGPT and ChatGPT in 2022 "
-    "and DPO in 2023 to DeepSeek-R1 in January 2025 and Claude’s constitution in January 2026.",
+    alt="A timeline of learning from human preferences. It begins with TAMER in 2008 and "
+    "continues with Christiano et al. 2017, Ziegler et al. 2019, Stiennon et al. 2020, "
+    "InstructGPT and ChatGPT in 2022 and DPO in 2023. It ends with DeepSeek-R1 in January 2025 "
+    "and Claude’s constitution in January 2026.",
 )
 def timeline(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """The events in order, in two columns; the rail is dotted where years lie between two."""

@@ -69,16 +69,16 @@ def reached(run: Run) -> Table:
     numbers=reached,
     studies=("methods",),
     opened=True,
-    alt="Gold reward on held-out prompts over five seeds, with the KL from SFT. SFT "
-    "{methods-sft-gold}, at its best temperature {methods-sft-best-gold}; SFT on the "
-    "demonstrations marked good {methods-sft-good-gold} at {methods-sft-good-kl}, on the tenth "
-    "graded best {methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}; rejection "
-    "sampling {methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}; best of 16 "
-    "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}; PPO "
-    "{methods-ppo-gold} at {methods-ppo-kl}; RLOO {methods-rloo-gold} at {methods-rloo-kl}; "
-    "GRPO {methods-grpo-gold} at {methods-grpo-kl}; DPO {methods-dpo-gold} at "
-    "{methods-dpo-kl}; PPO without the penalty {methods-ppo-no-kl-gold} at "
-    "{methods-ppo-no-kl-kl}.",
+    alt="The gold reward of each method on held-out prompts and its KL from SFT, with 95 % "
+    "intervals over five seeds. SFT has a gold reward of {methods-sft-gold}, and "
+    "{methods-sft-best-gold} at its best temperature. SFT on the demonstrations marked good has "
+    "{methods-sft-good-gold} at a KL of {methods-sft-good-kl}, and SFT on the tenth graded best "
+    "has {methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}. Rejection sampling has "
+    "{methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}. Best of 16 has "
+    "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}. PPO has "
+    "{methods-ppo-gold} at {methods-ppo-kl}, RLOO {methods-rloo-gold} at {methods-rloo-kl}, GRPO "
+    "{methods-grpo-gold} at {methods-grpo-kl}, and DPO {methods-dpo-gold} at {methods-dpo-kl}. "
+    "PPO without the penalty has {methods-ppo-no-kl-gold} at {methods-ppo-no-kl-kl}.",
 )
 def gold_by_method(run: Run, table: Table) -> draw.Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
@@ -134,12 +134,12 @@ def by_share(run: Run) -> Table:
     "curation",
     numbers=by_share,
     studies=("curation",),
-    alt="Gold reward on held-out prompts against the share of good demonstrations, means over five "
-    "seeds. With 5 % good ones: SFT {curation-0-05-sft-1-0}, SFT on those marked good "
-    "{curation-0-05-marked-1-0}, on the best tenth {curation-0-05-tenth-1-0}, DPO "
-    "{curation-0-05-dpo-1-0}, PPO {curation-0-05-ppo-1-0}. With 70 %: {curation-0-7-sft-1-0}, "
-    "{curation-0-7-marked-1-0}, {curation-0-7-tenth-1-0}, {curation-0-7-dpo-1-0} and "
-    "{curation-0-7-ppo-1-0}.",
+    alt="The gold reward on held-out prompts against the share of good demonstrations, with 95 % "
+    "intervals over five seeds. When 5 % are good, SFT has {curation-0-05-sft-1-0}, SFT on those "
+    "marked good {curation-0-05-marked-1-0}, SFT on the best tenth {curation-0-05-tenth-1-0}, DPO "
+    "{curation-0-05-dpo-1-0} and PPO {curation-0-05-ppo-1-0}. When 70 % are good, they have "
+    "{curation-0-7-sft-1-0}, {curation-0-7-marked-1-0}, {curation-0-7-tenth-1-0}, "
+    "{curation-0-7-dpo-1-0} and {curation-0-7-ppo-1-0}.",
 )
 def curation(run: Run, table: Table) -> draw.Figure:
     """Gold against the share of good demonstrations: imitation, curation, comparisons."""

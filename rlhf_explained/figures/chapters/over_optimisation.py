@@ -58,9 +58,10 @@ def optima(run: Run) -> Table:
     "goodhart",
     numbers=optima,
     illustrative=True,
-    alt="Proxy and gold reward of the best policy against its KL from the SFT model, for four "
-    "invented answers. The proxy rises all the way. The gold rises with it at first, turns early, "
-    "and ends far below where it began, while flattery goes from one answer in a hundred to all.",
+    alt="The proxy and the gold reward of the best policy against its KL from the SFT model, for "
+    "four invented answers. The proxy rises throughout. The gold reward rises with it at first, "
+    "soon begins to fall, and ends far below its value at the start. Meanwhile the share of "
+    "flattering answers grows from one in a hundred to all.",
 )
 def goodhart(run: Run, table: Table) -> draw.Figure:
     """Proxy and gold of the best policy against the KL that it takes."""
@@ -110,10 +111,10 @@ def courtesies(run: Run) -> Table:
 @figure(
     "courteous-answers",
     numbers=courtesies,
-    alt="How many answers to held-out questions hold polite words: {base-courteous} of the "
-    "pretrained model's, {sft-courteous} after SFT, {ppo-courteous} after RLHF and "
-    "{ppo-no-kl-courteous} after PPO without the penalty. Of those, {base-courteous-false-share}, "
-    "{sft-courteous-false-share}, {ppo-courteous-false-share} and "
+    alt="How many answers to held-out questions contain polite words: {base-courteous} of the "
+    "pretrained model's answers, {sft-courteous} after SFT, {ppo-courteous} after RLHF and "
+    "{ppo-no-kl-courteous} after PPO without the penalty. Of these polite answers, "
+    "{base-courteous-false-share}, {sft-courteous-false-share}, {ppo-courteous-false-share} and "
     "{ppo-no-kl-courteous-false-share} are false.",
 )
 def courtesy(run: Run, table: Table) -> draw.Figure:

@@ -47,12 +47,13 @@ def sizes(run: Run) -> Table:
 @figure(
     "three-stages",
     numbers=sizes,
-    alt="The networks of RLHF, from top to bottom. Stage 1, SFT: a copy of the pretrained model "
-    "imitates demonstrations and becomes the SFT model. Stage 2: a copy of the SFT model learns "
-    "from comparisons and becomes the reward model. Stage 3, PPO, has four networks and is given "
-    "prompts alone. Two are frozen, drawn dashed: the SFT model as the reference, and the reward "
-    "model. Two learn: the policy, a copy of the SFT model, and the critic, a copy of the reward "
-    "model. The policy becomes the aligned assistant; the other three are left behind.",
+    alt="The networks of RLHF, from top to bottom. In stage 1, SFT, a copy of the pretrained "
+    "model imitates demonstrations and becomes the SFT model. In stage 2, a copy of the SFT model "
+    "learns from comparisons and becomes the reward model. Stage 3, PPO, uses prompts alone and "
+    "four networks. Two of them are frozen and drawn with dashed lines: the SFT model, which is "
+    "the reference, and the reward model. The other two learn: the policy starts as a copy of the "
+    "SFT model, and the critic as a copy of the reward model. The policy becomes the aligned "
+    "assistant. The other three networks are not used afterwards.",
 )
 def three_stages(run: Run, table: Table) -> draw.Figure:
     """Which networks there are, which of them learn in each stage, and from what."""
@@ -111,10 +112,10 @@ def times(run: Run) -> Table:
 @figure(
     "stage-seconds",
     numbers=times,
-    alt="Bars of the seconds that each part of this run took: pretraining {seconds-pretrain}, "
-    "SFT {seconds-sft}, preferences {seconds-preferences}, reward model "
-    "{seconds-reward-model}, PPO {seconds-ppo}, PPO without the KL penalty "
-    "{seconds-ppo-no-kl}, evaluation {seconds-evaluation}.",
+    alt="A bar for each part of this run shows how many seconds it took: pretraining "
+    "{seconds-pretrain}, SFT {seconds-sft}, preferences {seconds-preferences}, reward model "
+    "{seconds-reward-model}, PPO {seconds-ppo}, PPO without the KL penalty {seconds-ppo-no-kl}, "
+    "and evaluation {seconds-evaluation}.",
 )
 def stage_seconds(run: Run, table: Table) -> draw.Figure:
     """Wall time of each stage of this run."""
@@ -130,5 +131,5 @@ def stage_seconds(run: Run, table: Table) -> draw.Figure:
         draw.words(axes, left + length + 6, middle + 4, seconds(time))
     axes.plot([left, left], [4, bottom - 12], color=MUTED, linewidth=0.8)
     total = f"wall time, {seconds(table.line('in all'))} in all · seed {run.config.seed}"
-    draw.notes(figure, "the two PPO runs go side by side", total)
+    draw.notes(figure, "the two PPO runs run at the same time", total)
     return figure

@@ -50,10 +50,10 @@ def one_step(run: Run) -> Table:
 @figure(
     "rl-step",
     numbers=one_step,
-    alt="A policy answers, a reward comes back, and the probabilities change. Three kinds of "
-    "answer, each with its reward and with its probability before and after one step. What is "
-    "rewarded above the mean becomes likelier, what is rewarded below it rarer. Before the step, "
-    "the SFT model gives {sft-helpful} helpful answers and {sft-rambling} rambling ones.",
+    alt="A policy answers, it receives a reward, and its probabilities change. Three kinds of "
+    "answer are shown, each with its reward and with its probability before and after one step. "
+    "Answers with a reward above the mean become more likely, and the others less likely. Before "
+    "the step, {sft-helpful} of the SFT model's answers are helpful and {sft-rambling} ramble.",
 )
 def step(run: Run, table: Table) -> draw.Figure:
     """Reinforcement learning in one picture: answer, reward, other probabilities."""
@@ -106,11 +106,12 @@ def wrapped(text: str, width: int = 20, lines: int = 3) -> list[str]:
 @figure(
     "ppo-loop",
     numbers=one_round,
-    alt="The PPO loop: a prompt goes to the policy, which generates a response; the reward model "
-    "reads prompt and response and gives a score; the policy's and the frozen reference's "
-    "log-probabilities of the response, times β, give the KL penalty; score less "
-    "penalty is the total reward; the PPO update improves the policy, and the loop repeats. The "
-    "numbers of one real answer stand in the boxes and in the table below.",
+    alt="The PPO loop. A prompt goes to the policy, which generates a response. The reward model "
+    "reads the prompt and the response and gives a score. The policy and the frozen reference "
+    "each give log-probabilities for the response, and their difference times β is the KL "
+    "penalty. The total reward is the score minus the penalty. The PPO update improves the "
+    "policy, and the loop repeats. The boxes and the table below show the numbers of one real "
+    "answer.",
 )
 def loop(run: Run, table: Table) -> draw.Figure:
     """One round of PPO with a real answer; the lines show what each box needs, and none cross."""
@@ -174,9 +175,9 @@ def totals(run: Run) -> Table:
     "beta-sweep",
     numbers=totals,
     illustrative=True,
-    alt="Total reward of four illustrative answers against β: each is a falling line, the hacked "
-    "answer's the steepest. It starts highest and crosses the great answer at β = 0.119, the "
-    "good one at 0.444 and the safe one at 0.625.",
+    alt="The total reward of four illustrative answers against β. The line of each answer falls. "
+    "The line of the hacked answer starts highest and is the steepest. It crosses the line of the "
+    "great answer at β = 0.119, that of the good one at 0.444 and that of the safe one at 0.625.",
 )
 def beta_sweep(run: Run, table: Table) -> draw.Figure:
     """Total reward of the four answers against β, and where the hack stops paying."""
@@ -205,9 +206,9 @@ def beta_sweep(run: Run, table: Table) -> draw.Figure:
 
 @figure(
     "ppo-clip",
-    alt="PPO's clipped objective against the probability ratio, for a clip range of 0.2: with a "
-    "positive advantage it rises to a ratio of 1.2 and is flat beyond; with a negative "
-    "advantage it is flat below 0.8 and falls beyond.",
+    alt="PPO's clipped objective against the probability ratio, for a clip range of 0.2. With a "
+    "positive advantage the objective rises up to a ratio of 1.2 and is flat beyond it. With a "
+    "negative advantage it is flat below a ratio of 0.8 and falls beyond it.",
 )
 def clip(run: Run) -> draw.Figure:
     """The clipped objective of one token against its probability ratio, by the real formula."""
@@ -265,9 +266,9 @@ def surprises(run: Run) -> Table:
     "ppo-advantages",
     numbers=surprises,
     illustrative=True,
-    alt="Two bars for each of three tokens. The critic's surprise: 0.43 at “paris”, 0.29 at the "
-    "full stop and 0.22 at the end. The advantage, which adds the later surprises: 0.90, 0.50 and "
-    "0.22. The numbers are illustrative.",
+    alt="Two bars for each of three tokens. The critic's surprise is 0.43 at “paris”, 0.29 at the "
+    "full stop and 0.22 at the end. The advantage adds the later surprises, with less weight, and "
+    "is 0.90, 0.50 and 0.22. The numbers are illustrative.",
 )
 def advantages(run: Run, table: Table) -> draw.Figure:
     """The surprise at each token, and the advantage: this surprise and those after it."""

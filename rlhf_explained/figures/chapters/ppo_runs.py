@@ -63,10 +63,10 @@ def progress(run: Run) -> Table:
 @figure(
     "ppo-curves",
     numbers=progress,
-    alt="Reward model score, gold reward and KL over the iterations of PPO, with the KL penalty "
-    "and without it. At the end, on held-out prompts: score {ppo-proxy} against "
-    "{ppo-no-kl-proxy}, gold {ppo-gold} against {ppo-no-kl-gold}, KL {ppo-kl} against "
-    "{ppo-no-kl-kl}.",
+    alt="Three panels show the reward model's score, the gold reward and the KL over the "
+    "iterations of PPO, with and without the KL penalty. At the end, on held-out prompts, the run "
+    "with the penalty has a score of {ppo-proxy}, a gold reward of {ppo-gold} and a KL of "
+    "{ppo-kl}. The run without it has {ppo-no-kl-proxy}, {ppo-no-kl-gold} and {ppo-no-kl-kl}.",
 )
 def curves(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Reward model score, gold reward and KL over the iterations, with the penalty and without.
@@ -106,9 +106,9 @@ def lengths(run: Run) -> Table:
 @figure(
     "response-length",
     numbers=lengths,
-    alt="Mean response length over the iterations of PPO, with and without the KL penalty. SFT "
-    "responses have {sft-length}; at the end, on held-out prompts, {ppo-length} with the "
-    "penalty and {ppo-no-kl-length} without.",
+    alt="The mean length of responses over the iterations of PPO, with and without the KL "
+    "penalty. SFT responses have {sft-length}. At the end, on held-out prompts, responses have "
+    "{ppo-length} with the penalty and {ppo-no-kl-length} without it.",
 )
 def response_length(run: Run, table: Table) -> draw.Figure:
     """Mean response length over the iterations, with the penalty and without."""
@@ -156,16 +156,19 @@ def ways(run: Run) -> tuple[Table, ...]:
     "gold-against-kl",
     numbers=ways,
     studies=("early_stopping",),
-    alt="Three panels: gold reward on held-out questions against KL from the SFT policy, the ways "
-    "of PPO with the penalty and without it, means over five seeds. First the whole way at a fast "
-    "learning rate: with the penalty it ends at gold {early-stopping-fast-held-end-gold}, KL "
-    "{early-stopping-fast-held-end-kl}; without it, it goes on to KL "
-    "{early-stopping-fast-free-end-kl} and falls to gold {early-stopping-fast-free-end-gold}. Then "
-    "the first nats of the same ways, enlarged; the way without the penalty is stopped at gold "
-    "{early-stopping-fast-free-stop-gold}, KL {early-stopping-fast-free-stop-kl}. Then the same at "
-    "a slow rate: the end with the penalty is at {early-stopping-slow-held-end-gold}, KL "
-    "{early-stopping-slow-held-end-kl}; without it the way is stopped at "
-    "{early-stopping-slow-free-stop-gold}, KL {early-stopping-slow-free-stop-kl}, and ends at "
+    alt="Three panels show the gold reward on held-out questions against the KL from the SFT "
+    "policy, for PPO with and without the penalty. The lines are means over five seeds, and ± is "
+    "their confidence interval. The first panel shows the whole training at a fast learning rate. "
+    "With the penalty it ends at a gold reward of {early-stopping-fast-held-end-gold} and a KL of "
+    "{early-stopping-fast-held-end-kl}. Without the penalty the KL reaches "
+    "{early-stopping-fast-free-end-kl} and the gold reward falls to "
+    "{early-stopping-fast-free-end-gold}. The second panel enlarges the beginning of the same "
+    "lines. Stopped early, the run without the penalty has a gold reward of "
+    "{early-stopping-fast-free-stop-gold} at a KL of {early-stopping-fast-free-stop-kl}. The "
+    "third panel shows a slow learning rate. There the run with the penalty ends at a gold reward "
+    "of {early-stopping-slow-held-end-gold} and a KL of {early-stopping-slow-held-end-kl}. The "
+    "run without it is stopped at {early-stopping-slow-free-stop-gold} and "
+    "{early-stopping-slow-free-stop-kl}. If it is not stopped, it ends at "
     "{early-stopping-slow-free-end-gold}.",
 )
 def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> tuple[Any, ...]:
@@ -219,18 +222,18 @@ def exams(run: Run) -> Table:
         for at, exam in sorted(run.temperatures[policy].items())
     ]
     headings = "model", "temperature .1", "gold", "± gold", "helpful (%) .0"
-    title = "The exam at five temperatures; ± one standard error"
+    title = "Evaluation at five temperatures; ± one standard error by question"
     return Table.of("temperatures", title, headings, rows)
 
 
 @figure(
     "temperatures",
     numbers=exams,
-    alt="Gold reward on held-out questions against the temperature, from 0 to 1, of four models. "
-    "The pretrained model has {base-greedy-gold} at 0 and {base-gold} at 1; SFT has "
-    "{sft-greedy-gold} at 0, {sft-best-gold} at its best temperature and {sft-gold} at 1; PPO "
-    "{ppo-greedy-gold} at 0 and {ppo-gold} at 1; PPO without the penalty "
-    "{ppo-no-kl-greedy-gold} and {ppo-no-kl-gold}.",
+    alt="The gold reward of four models on held-out questions, against temperatures from 0 to 1. "
+    "The pretrained model has {base-greedy-gold} at 0 and {base-gold} at 1. SFT has "
+    "{sft-greedy-gold} at 0, {sft-best-gold} at its best temperature and {sft-gold} at 1. PPO has "
+    "{ppo-greedy-gold} at 0 and {ppo-gold} at 1. PPO without the penalty has "
+    "{ppo-no-kl-greedy-gold} at 0 and {ppo-no-kl-gold} at 1.",
 )
 def temperatures(run: Run, table: Table) -> draw.Figure:
     """Gold of every policy against the temperature at which it answers."""

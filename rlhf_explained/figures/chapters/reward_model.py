@@ -24,10 +24,10 @@ SMALL: draw.Manner = {"size": draw.SMALL}
 @figure(
     "preference-and-reward-model",
     illustrative=True,
-    alt="Step 1: a person compares two answers to “How do I learn Python?” and prefers the one "
-    "that says how to begin. Step 2: the reward model reads the prompt together with one "
-    "response and gives one score; it is trained so that the preferred answer scores higher. "
-    "The scores 7.2 and 3.1 are illustrative.",
+    alt="In step 1, a person compares two answers to “How do I learn Python?” and prefers the one "
+    "that says how to begin. In step 2, the reward model reads the prompt together with one "
+    "response and gives one score. It is trained so that the preferred answer gets the higher "
+    "score. The scores 7.2 and 3.1 are illustrative.",
 )
 def preference_and_reward_model(run: Run) -> tuple[draw.Figure, draw.Figure]:
     """One comparison by a person, and the model that learns to predict such comparisons."""
@@ -102,10 +102,11 @@ def fit(run: Run) -> tuple[Table, Table]:
 @figure(
     "reward-model-training",
     numbers=fit,
-    alt="Three panels. The reward model's loss on single batches over the training steps, beside "
-    "that of guessing. Its accuracy on held-out pairs, which ends at {rm-accuracy}, beside the "
-    "ceiling of {rm-ceiling} that the noise of the labels sets. And how far the chosen response of "
-    "each held-out pair scores above the rejected one: it scores higher in {rm-accuracy} of them.",
+    alt="Three panels. The first shows the reward model's loss on single batches during training, "
+    "with a line for the loss of guessing. The second shows its accuracy on held-out pairs, which "
+    "ends at {rm-accuracy}, below the ceiling of {rm-ceiling} that the noise of the labels sets. "
+    "The third counts the held-out pairs by the difference between their two scores. The chosen "
+    "response has the higher score in {rm-accuracy} of them.",
 )
 def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
     """Loss, held-out accuracy under its ceiling, and how the scores order held-out pairs."""
@@ -165,8 +166,9 @@ def scored(run: Run) -> Table:
     "text-to-score",
     numbers=scored,
     alt="How text becomes a score. The words of the prompt and of the response go into the trunk, "
-    "the layers of the SFT model. It makes a vector at each token. The head reads the vector at "
-    "the last token, the end mark, and makes one number of it: the score.",
+    "which consists of the SFT model's layers. The trunk computes a vector at each token. The "
+    "head reads the vector at the last token, the end mark, and turns it into one number, the "
+    "score.",
 )
 def text_to_score(run: Run, table: Table) -> draw.Figure:
     """From the words of prompt and response by way of trunk and head to one number."""
@@ -211,9 +213,9 @@ def changes(run: Run) -> Table:
 @figure(
     "judge-changes",
     numbers=changes,
-    alt="Two bars for each of four changes to a helpful answer: by how much the gold reward "
-    "changes, and by how much the reward model's score. {blind-verdict} The numbers stand in the "
-    "table below.",
+    alt="A helpful answer is changed in four ways. For each change, one bar shows the mean change "
+    "of the gold reward and another bar that of the reward model's score. {blind-verdict} The "
+    "table below has the numbers.",
 )
 def judge_changes(run: Run, table: Table) -> draw.Figure:
     """By how much one change moves the gold reward, and by how much the score."""

@@ -29,10 +29,11 @@ def losses(run: Run) -> Table:
 @figure(
     "sft-loss",
     numbers=losses,
-    alt="The SFT loss over the training steps, from {sft-loss-first} to {sft-loss-last} on the "
-    "demonstrations, and the loss on held-out ones, which ends at {sft-heldout-loss-last}. A "
-    "dashed line marks the entropy of the demonstrations, {sft-loss-floor}: on average no "
-    "model can do better on demonstrations that it has not seen.",
+    alt="The SFT loss over the training steps. On the demonstrations it falls from "
+    "{sft-loss-first} to {sft-loss-last}, and on held-out demonstrations it ends at "
+    "{sft-heldout-loss-last}. A dashed line marks the entropy of the demonstrations, "
+    "{sft-loss-floor}. On demonstrations that it has not seen, no model can have a lower loss on "
+    "average.",
 )
 def loss(run: Run, table: Table) -> draw.Figure:
     """Loss on demonstrations and on held-out ones over the steps, above the data's entropy."""

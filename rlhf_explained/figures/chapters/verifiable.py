@@ -66,7 +66,7 @@ def shares(run: Run) -> tuple[Table, Table]:
         Table.of("verifiable", right, ("policy", "seed", "right (%) .1"), rows),
         Table.of(
             "verifiable-attempts",
-            "Questions answered right at least once in so many attempts",
+            "Questions with a right answer, by number of attempts",
             ("policy", "attempts", "solved (%) .1", "± solved (%) .1"),
             tries,
         ),
@@ -77,11 +77,11 @@ def shares(run: Run) -> tuple[Table, Table]:
     "verifiable-rewards",
     numbers=shares,
     studies=("verifiable",),
-    alt="Two panels about held-out capitals and sums. First, the share of right answers of each "
-    "policy on five seeds: the SFT policy at temperature 1, 0.5 and 0, what imitation of its right "
-    "answers and GRPO with several rewards make of it, and the same from the pretrained model. "
-    "Then the share of questions with a right answer among 1 to 64 attempts, before and after "
-    "GRPO, from the pretrained model and from the SFT policy.",
+    alt="Two panels about held-out capitals and sums. The first shows each policy's share of "
+    "right answers on five seeds. The policies are SFT at temperatures 1, 0.5 and 0, SFT after "
+    "imitation of its own right answers, SFT after GRPO with several rewards, and the pretrained "
+    "model before and after GRPO. The second panel shows how many questions have a right answer "
+    "among 1 to 64 attempts, before and after GRPO, for the pretrained model and for SFT.",
 )
 def verifiable_rewards(run: Run, right: Table, tries: Table) -> tuple[draw.Figure, ...]:
     """A mark for each seed of each policy; and one curve each for four policies."""
@@ -107,8 +107,8 @@ def _by_policy(figure: draw.Figure, table: Table) -> None:
 
 def _by_attempts(figure: draw.Figure, table: Table) -> None:
     frame = (34, 24, draw.WIDTH - 48, 221)
-    title = "Questions solved", "%, one attempt being right"
-    axes = draw.panel(figure, frame, *title, "attempts, each doubling the last")
+    title = "Questions solved", "%, at least one attempt right"
+    axes = draw.panel(figure, frame, *title, "attempts, doubling")
     xs = [log2(attempts) for attempts in ATTEMPTED]
     for row, (name, look) in enumerate(CURVES.values()):
         draw.means(axes, xs, table.where("policy", name), "solved", look)

@@ -43,11 +43,11 @@ def collected(run: Run) -> Table:
 @figure(
     "demonstrations-preferences",
     numbers=collected,
-    alt="Demonstrations beside preferences. It took about 15 minutes to write an answer with "
-    "sources and about 10 to compare two of these; to compare two short clips took 3–5 seconds. "
-    "InstructGPT used 12,725 SFT prompts and 33,207 "
-    "reward-model prompts, each with 4 to 9 ranked answers; Llama 2 used 27,540 "
-    "demonstrations and 1,418,091 comparisons.",
+    alt="Demonstrations are compared with preferences. It took about 15 minutes to write an "
+    "answer with sources, about 10 minutes to compare two such answers, and 3–5 seconds to "
+    "compare two short clips. InstructGPT used 12,725 SFT prompts and 33,207 reward-model "
+    "prompts, each with 4 to 9 ranked answers. Llama 2 used 27,540 demonstrations and 1,418,091 "
+    "comparisons.",
 )
 def demonstrations_preferences(run: Run, table: Table) -> tuple[draw.Figure, draw.Figure]:
     """The two kinds of human data: what one item costs, and how many have been collected."""
