@@ -35,8 +35,7 @@
 # **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
 #
 # **Time:** about 20 minutes to read. The three loops take less than a minute together. The next
-# cell loads the run that this site shows; if it was never trained on your machine, that takes a
-# minute or two.
+# cell loads the run that this site shows. If it must train the run first, it takes a minute or two.
 
 # %%
 import torch
@@ -105,7 +104,8 @@ seed {run-seed}.
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
 # Let us ask our own model, which has only been pretrained. Answers are sampled, so we ask a hundred
-# times. The list counts each kind of answer and shows its most frequent one.
+# times. For each kind of answer, the list gives the number and the most frequent example. In the
+# figure, ± is one standard error over the questions.
 
 # %%
 from collections import Counter
@@ -191,8 +191,8 @@ figure("three-stages")
 #
 # </details>
 #
-# The data are prompts with responses that people wrote. Here is the idea with three examples, and a
-# tiny model that knows nothing else. One epoch in its log is ten steps on all three.
+# The data are prompts with responses that people wrote. Here is the idea with three examples and a
+# tiny model that has seen nothing else. One epoch is ten steps on all three.
 
 # %%
 from rlhf_explained import SimpleSFTModel
@@ -221,9 +221,8 @@ toy.train(epochs=3)
 # %% [markdown]
 # The loss falls to almost nothing: the toy has learned three answers by heart.
 #
-# Now the real thing. The experts in our world are usually right and often verbose, like the one who
-# wrote about Paris. Three of their
-# demonstrations:
+# Now we train the real model. The experts in our world are usually right and often verbose, like the
+# one who wrote about Paris. Here are three of their demonstrations:
 
 # %%
 for prompt, response in lesson.shown[:3]:
@@ -235,7 +234,8 @@ for prompt, response in lesson.shown[:3]:
 #
 # $$\mathcal{L}_\text{SFT} = -\frac{1}{|y|} \sum_t \log \pi_\theta(y_t \mid x, y_{<t})$$
 #
-# $x$ is the prompt, $y_1, \dots, y_{|y|}$ are the response's tokens, $\pi_\theta$ is the model.
+# Here $x$ is the prompt, $y_1, \dots, y_{|y|}$ are the response's tokens, and $\pi_\theta$ is the
+# model.
 
 # %%
 import copy
@@ -275,8 +275,8 @@ On new demonstrations the loss soon stops falling. No model can get below
 The model now answers the question, and often it goes on talking, as the
 experts do. In the site's run, harmful answers went from **{base-harmful}** to
 **{sft-harmful}**, but helpful ones only from **{base-helpful}** to
-**{sft-helpful}**. Imitation makes a model like its teachers, faults included:
-nobody has told it which demonstrations are good.
+**{sft-helpful}**. Imitation makes a model like its teachers, including their
+faults, because nobody tells it which demonstrations are good.
 """)
 
 # %% [markdown]
@@ -311,9 +311,9 @@ figure("preference-and-reward-model")
 #
 # $$P(A \succ B) = \sigma(s_A - s_B)$$
 #
-# The reward model's loss is the negative log-likelihood of what they chose. First the comparisons:
-# our SFT model answers each prompt twice, and a simulated labeler chooses one of the two. The
-# labeler's true taste is the *gold reward*, but it sometimes errs.
+# The reward model's loss is the negative log-likelihood of the choices. We first collect
+# comparisons: our SFT model answers each prompt twice, and a simulated labeler chooses one answer.
+# The labeler's true taste is the *gold reward*, but the labeler sometimes errs.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -342,8 +342,8 @@ for name in ("chosen", "rejected"):
     )
 
 # %% [markdown]
-# The reward model is a copy of the SFT model. Instead of words it predicts one number, read at the
-# last token. The loop raises the score of the chosen answer above that of the rejected one:
+# The reward model is a copy of the SFT model. Instead of words it predicts one number, which is read
+# at the last token. The loop raises the chosen answer's score above the rejected answer's score:
 
 # %%
 from rlhf_explained.formulas import bradley_terry_loss
@@ -370,8 +370,8 @@ assert unseen > 0.6
 
 # %% [markdown]
 # The reward model (the judge) agrees with the labeler on most of the pairs that it has never seen.
-# Even a perfect judge could not reach 100 %, because the labeler errs. Now you can ask the judge.
-# Only differences between scores mean anything.
+# Even a perfect judge could not reach 100 %, because the labeler errs. Now let us ask the judge.
+# Only the differences between its scores mean anything.
 
 # %%
 from rlhf_explained.rollout import pack
@@ -394,8 +394,8 @@ The rambling answer scores low. The false answer does not, because it looks
 like a helpful one. In the site's run, the judge scores a plain right
 answer above a courteous false one in only {rm-hard-negatives} of cases.
 The labeler likes courtesy in helpful answers, and the judge has learned
-that. It cannot see whether a fact is right, so it rewards courtesy around
-a false fact too.
+this taste. The judge cannot see whether a fact is right, so it also rewards
+courtesy around a false fact.
 """)
 right, courteous, rambling = scores
 assert min(right, courteous) > rambling
@@ -432,8 +432,8 @@ assert min(right, courteous) > rambling
 figure("ppo-loop")
 
 # %% [markdown]
-# First the reward, on four invented answers. At β = 0.1 the penalty is subtracted, and the hacked
-# answer still has the highest reward:
+# We start with the reward, for four invented answers. With β = 0.1, the hacked answer still has the
+# highest reward after the penalty is subtracted:
 
 # %%
 from rlhf_explained import calculate_rlhf_reward
@@ -462,9 +462,9 @@ figure("beta-sweep")
 # - generate nonsensical but high-scoring text,
 # - drift away from coherent language.
 #
-# Now the loop. The reward model scores each answer, the penalty is subtracted at every token, and a
-# *critic* estimates the expected reward. Tokens that led to more reward than expected become more
-# likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains every line).
+# Now comes the loop. The reward model scores each answer, the penalty is subtracted at every token,
+# and a *critic* estimates the expected reward. Tokens that led to more reward than expected become
+# more likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains every line).
 
 # %%
 from rlhf_explained.formulas import (
@@ -548,8 +548,8 @@ ask(policy, "what is the capital of france ?")
 
 # %% [markdown]
 # The score rises within a few rounds, and the KL stays small. How good are your three models on
-# questions that no stage has practised? *Gold* is the labeler's true reward, which PPO never saw.
-# Each model answers each question five times.
+# questions that no stage has practised? *Gold* is the gold reward, which PPO never saw. Each model
+# answers each question five times.
 
 # %%
 helpful, false = {}, {}
@@ -582,10 +582,10 @@ say("{hack-verdict}")
 ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 
 # %% [markdown]
-# *Proxy* is the reward model's score. A *false* answer has the right form and the wrong content,
-# and a *broken* one is of no known kind. Without the penalty the policy finds answers that the
-# judge likes and the labeler does not. [The guide](../guide/over-optimisation.md) shows what it
-# learned to say, and asks whether one could [stop early](../guide/ppo.md) or use
+# *Proxy* is the reward model's score. A *false* answer has the right form but the wrong content,
+# and a *broken* answer fits no other kind. Without the penalty, the policy finds answers that the
+# judge likes and the labeler does not. [The guide](../guide/over-optimisation.md) shows what this
+# policy learned to say. It also asks whether one could [stop early](../guide/ppo.md) or use
 # [something simpler](../guide/methods.md) instead.
 
 # %% [markdown]
