@@ -26,7 +26,7 @@
 # ## What you'll learn
 #
 # - Bradley–Terry, as a model of how people choose and as a loss
-# - How a language model becomes a judge: what is copied, what is new, where the score is read
+# - How to turn a language model into a judge, and where to read its score
 # - How good a judge can be, and which mistakes remain
 #
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
@@ -62,8 +62,8 @@ def say(text):
 # ---
 # ## From comparisons to scores
 #
-# Here are five answers to one question. Our simulated labeler's true taste, the gold reward, shows
-# only in its choices. It compares each pair of answers 40 times, with mistakes.
+# Here are five answers to one question. Our simulated labeler's true taste is the gold reward, but
+# we see only the labeler's choices. It compares each pair of answers 40 times, and sometimes errs.
 
 # %%
 from rlhf_explained.world.labeler import gold_reward, prefers_first
@@ -129,7 +129,7 @@ for i in range(5):
 assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %% [markdown]
-# The scores recover the labeler's taste, up to the noise of 40 choices a pair. (The mean of the
+# The scores recover the labeler's taste, up to the noise of 40 choices per pair. (The mean of the
 # gold rewards is subtracted.) The last two columns show what maximum likelihood does: training ends
 # where every answer is expected to win as often as it did.
 #
@@ -153,9 +153,9 @@ assert torch.allclose(high - 100, scores, atol=1e-6)
 # %% [markdown]
 # The loss depends only on differences, so nothing ever moves the mean of the scores. A score of 3
 # means nothing by itself, a negative score is not a bad sign, and the scores of two judges cannot
-# be compared. Our stage shifts its judge so that the training answers average 0. The *scale* does
-# mean something: it says how sure the judge is. The held-out pairs show whether it is right as
-# often as it claims.
+# be compared. Our stage shifts the scores so that those of the training answers have a mean of 0.
+# The *scale* does mean something: it says how sure the judge is. The held-out pairs show whether
+# the judge is right as often as it claims.
 
 # %%
 chosen, rejected = (
@@ -168,11 +168,11 @@ for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
     if len(there):
         says = torch.sigmoid(there.abs()).mean()
         right = (there > 0).float().mean()
-        print(f"lead {low:3} to {high:3}: sure to {says:3.0%}", end=", ")
+        print(f"lead {low:3} to {high:3}: {says:3.0%} sure", end=", ")
         print(f"right in {right:4.0%} of {len(there)}")
 says = torch.sigmoid(lead.abs()).mean().item()
 right = (lead > 0).float().mean().item()
-say(f"On average it is sure to {share(says)} and right in {share(right)}.")
+say(f"On average it is {share(says)} sure, and right in {share(right)}.")
 
 # %% [markdown]
 # ---
@@ -203,9 +203,9 @@ say(f"On average it is sure to {share(says)} and right in {share(right)}.")
 #
 # A language model becomes a judge. The tokens of the prompt, "… ?", and of the answer, "the capital
 # of france is paris .", and the `<eos>` after it all go into the trunk: embeddings and layers,
-# copied from the SFT model. Above it the language model head, which predicts the next word at each
-# place, goes unused. The reward head, 64 weights and a bias, is read here only: at the last token,
-# `<eos>`. It gives the score.
+# copied from the SFT model. The language model head above it, which predicts the next word, is not
+# used. The reward head has 64 weights and a bias. It is read only at the last token, `<eos>`, where
+# it gives the score.
 #
 # </details>
 
@@ -234,10 +234,11 @@ print(f"scores {fresh.tolist()}, loss {loss:.4f}")
 
 
 # %% [markdown]
-# A head of zeros scores everything 0, so **the loss starts at log 2 = 0.6931**, a coin toss.
+# A head of zeros gives every answer the score 0, so **the loss starts at log 2 = 0.6931**, as for a
+# coin toss.
 #
 # Why is the score read at the last token? What the model computes at a place depends only on the
-# words up to it. Here is the run's judge, read at every place of two answers:
+# words up to this place. Here are the scores of the run's judge at every place of two answers:
 
 # %%
 france = "what is the capital of france ?"
@@ -258,12 +259,12 @@ with torch.no_grad():
     assert torch.allclose(places[0, :city], places[1, :city], atol=1e-5)
 
 # %% [markdown]
-# Up to the word that differs, the two answers get the same score. A judge that is read before that,
-# for instance at the end of the prompt, cannot tell them apart, and its loss stays at log 2. At
-# `<eos>` it has seen everything. It was not trained to mean anything at any other place.
+# The two answers get the same score up to the word that differs. If the score is read before this
+# word, the judge cannot tell the answers apart, and its loss stays at log 2. At `<eos>` the judge
+# has read everything. At other places its scores mean nothing, because it was not trained there.
 #
-# The two scores at `<eos>` hardly differ. We will come back to whether this judge *knows* the
-# capital of France.
+# The two scores at `<eos>` hardly differ. Later we ask whether this judge *knows* the capital of
+# France.
 #
 # ---
 # ## Train one
@@ -317,7 +318,7 @@ for epoch in range(1, 9):
 
 # %% [markdown]
 # The judge keeps improving on its training pairs because it memorises their noise. On the held-out
-# pairs it soon hardly improves.
+# pairs the improvement soon becomes small.
 #
 # ---
 # ## Held-out accuracy and its ceiling
@@ -341,8 +342,8 @@ Ceiling: **{share(ceiling)}**. This judge, with 400 pairs:
 # For people, $p$ is unknown, but two of them can label the same pairs. If they agree on a fraction
 # $a$, the ceiling is at least $a$ (if they agree on some pairs and guess on the rest) and at most
 # $(1 + \sqrt{2a - 1})/2$ (if all pairs are equally hard). InstructGPT's labelers agreed with each
-# other on 72.6 %, and judges with the labelers they had learned from on 72.4 % ([Ouyang et al.
-# 2022](../reference/bibliography.md#ouyang2022)), though not necessarily on the same pairs.
+# other on 72.6 % of pairs, and its judges agreed with their labelers on 72.4 % ([Ouyang et al.
+# 2022](../reference/bibliography.md#ouyang2022)). The pairs may not be the same.
 
 
 # %%
@@ -360,8 +361,8 @@ between {least} and {highest}. InstructGPT's lies between 73 % and
 """)
 
 # %% [markdown]
-# Which mistakes remain? The run's evaluation has many answers by the SFT model to each held-out
-# prompt, each with its kind, its gold reward and its score. Take any two answers to one prompt. How
+# Which mistakes remain? In the run's evaluation, the SFT model answered each held-out prompt many
+# times. Each answer has a kind, a gold reward and a score. Take any two answers to one prompt. How
 # often does the judge rank them as the gold reward does?
 
 # %%
@@ -427,18 +428,18 @@ The judge ranks helpful answers above rambling ones in
 {within(right["helpful", "harmful"])}, but above *false* ones in only
 **{within(right["helpful", "false"])}**. The labeler likes rambling answers
 better than false ones, but the judge ranks them higher in only
-{within(right["rambling", "false"])}. (± one standard error, clustered by
-prompt; seed 0 alone.)
+{within(right["rambling", "false"])}. (± is one standard error, clustered
+by prompt, for seed 0 alone.)
 
-Of the {len(false_ones)} false answers, {asides} also ramble, and rambling
-is easy to see.
+Of the {len(false_ones)} false answers, {asides} also ramble, which is easy
+to see.
 """)
 
 # %% [markdown]
 # A false answer that does not ramble looks like a helpful one. Only its content is wrong. So what
-# does the judge use? Take every held-out fact, its right answer, and every false answer of the same
-# form. Write each of them plainly or courteously, with "sure !" before and "happy to help !" after
-# it. The false one also comes with a remark added, which makes it no better.
+# does the judge look at? We take every held-out fact, its right answer, and every false answer of
+# the same form. Each is written plainly or courteously (with "sure !" before it and "happy to help !"
+# after it). The false one is also tried with an added remark, which does not improve it.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -474,7 +475,7 @@ alike = [first[dress, dress] for dress in ("plain", "courteous")]
 better = any(mean - 0.5 > 3 * error for mean, error in alike)
 than = "does better than" if better else "does no better than"
 say(f"""
-Where both are written alike, only the content differs, and the judge
+Where both are written alike, only the content differs. There the judge
 {than} chance, within the noise.
 """)
 
@@ -517,11 +518,11 @@ answers.
 """)
 
 # %% [markdown]
-# Across all pairs, courtesy says nothing about which answer is better. Between helpful answers it
-# does, and the judge has learned this. It has not learned which facts are right. A false answer
-# looks like a helpful one, so the judge rewards courtesy there too. **We planted the taste for
-# courtesy. We did not plant the blindness.** The accuracy shows neither. To find both, make pairs
-# in which the wrong answer is the courteous one.
+# Across all pairs, courtesy does not show which answer is better. Between helpful answers it does,
+# and the judge has learned this. The judge has not learned which facts are right. A false answer
+# looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its taste
+# for courtesy. We did not make the judge blind to facts.** The accuracy shows neither. To find both,
+# make pairs in which the wrong answer is the courteous one.
 
 # %% [markdown]
 # ---
@@ -560,12 +561,12 @@ assert fit_noisy(0.0).std() < scores.std() / 2
 assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown] tags=["solution"]
-# The order stays the same, and all scores shrink: the judge is just less sure. A loss that takes
+# The order stays the same, and all scores shrink, because the judge is less sure. A loss that takes
 # the reversed choices into account restores the scale.
 
 # %% [markdown]
 # **2.** How good is a trivial judge? Use `compared` with a judge that likes short answers, and with
-# one that only counts courtesies. How often is each right across all pairs?
+# one that only counts courtesies. How often is each of them right across all pairs?
 
 # %% tags=["solution"]
 trivial = {
