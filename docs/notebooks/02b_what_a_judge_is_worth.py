@@ -23,14 +23,14 @@
 # # What a judge is worth: data, noise, blind spots
 #
 # A reward model is quickly trained, but is it any good? Here we train reward models on 50 to 12,800
-# comparisons, made by careful and by careless labelers, and use them to choose answers. Then one of
+# comparisons by careful and careless labelers, and use the models to choose answers. Then one of
 # them scores answers of a kind that nobody compared.
 #
 # ## What you'll learn
 #
 # - How many comparisons a judge needs, and how harmful a labeler's mistakes are
-# - What it looks at, and what it cannot see
-# - When it is good enough
+# - What a judge looks at, and what it cannot see
+# - When a judge is good enough
 # - How to learn from rankings of several answers
 #
 # **Prerequisites:** [Reward modeling](02_reward_modeling.py).
@@ -77,9 +77,9 @@ def figure(name):
 # ---
 # ## How many comparisons does it take?
 #
-# A study compared nine sizes of training set, each on the same seeds. The run's labeler, whom we
-# call careful, made the choices. All pairs of a set are used equally often, at least twice. A small
-# set is repeated more often, so that there are enough steps.
+# A study compared nine sizes of training set, all on the same seeds. The run's labeler, whom we
+# call careful, made the choices. All pairs of a set are used equally often, at least twice. Small
+# sets are repeated more often, so that there are enough steps.
 
 # %%
 figure("reward-data")
@@ -121,12 +121,12 @@ for name, about in MEASURES.items():
     print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
-# *Gold order* says how many pairs of answers to one prompt the judge orders as the gold reward
-# does. *Helpful before false* counts only pairs of a helpful and a false answer. Many false answers
-# ramble, too, which is easy to see. [*Hard
-# negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) are a plain right answer
-# against a courteous false one. The 95 % intervals show variation across seeds; *noise* marks what
-# may be chance after Holm's correction for the number of comparisons.
+# *Gold order* is the share of pairs of answers to one prompt that the judge orders as the gold
+# reward does. *Helpful before false* counts only pairs of a helpful and a false answer. Many false
+# answers also ramble, which is easy to see. [*Hard
+# negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) compare a plain right answer
+# with a courteous false one. ± is a 95 % interval over seeds. *Noise* marks changes that may be due
+# to chance, after Holm's correction for the number of comparisons.
 
 # %%
 for name in ("helpful_over_false", "hard_negative_accuracy"):
@@ -146,21 +146,22 @@ short = [
 ]
 size = f"{max(short):,} pairs are still" if short else "no size is"
 say(f"""
-In gold order, {size} clearly behind 12,800, and no larger set is
+In gold order, {size} clearly behind 12,800. No larger set is
 ({study.origin}).
 """)
 
 # %% [markdown]
-# So here a few comparisons teach most of what comparisons can teach: what a good answer looks like.
-# Adding more does not teach the judge which answers to new prompts are correct: pairs about one
-# country do not tell it the capital of another. Nor do more pairs stop the judge from rewarding
-# courtesy around a false answer. In best-of-16, 50 pairs show no clear difference from 12,800.
+# So a few comparisons teach what a good answer looks like, which is most of what comparisons can
+# teach here. More comparisons do not teach the judge which answers to new prompts are correct,
+# because pairs about one country do not tell it the capital of another. More pairs also do not stop
+# the judge from rewarding courtesy around a false answer. In best-of-16, 50 pairs are not clearly
+# worse than 12,800.
 #
-# Small differences show only on a large held-out set. With ten pairs, the standard error of an
-# accuracy of 75 % is 14 points, and with a hundred it is 4.
+# Small differences are visible only on a large held-out set. With ten pairs, the standard error of
+# an accuracy of 75 % is 14 points, and with a hundred it is 4.
 #
-# What about longer training? The judge in the last row has seen each of its 12,800 pairs twice, the
-# one above only once.
+# Does longer training help? The judge in the last row has seen each of its 12,800 pairs twice, and
+# the judge in the row above it only once.
 
 # %%
 print("gold order, on prompts:        practised          new")
@@ -184,23 +185,24 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 """)
 
 # %% [markdown]
-# The left column has *new answers to prompts that the judge practised*. So a held-out set that
-# shares its prompts with the training set flatters the judge.
+# The left column is for *new answers to prompts that the judge practised*. So the judge looks too
+# good on a held-out set that shares its prompts with the training set.
 
 # %% [markdown]
 # ---
 # ## Label noise costs data
 #
-# Two more labelers have the same taste. The **distracted** one reverses 30 % of its choices,
-# whatever the answers are. The **hesitant** one has a `decisiveness` of 0.45 and so errs most where
-# the two answers are almost equally good. Both agree with the gold reward about equally often.
+# Two more labelers have the same taste. The **distracted** labeler reverses 30 % of its choices,
+# whatever the answers are. The **hesitant** labeler has a `decisiveness` of 0.45, so it errs most
+# where the two answers are almost equally good. Both agree with the gold reward about equally often.
 
 # %%
 figure("label-noise")
 
 # %% [markdown]
-# How many careful pairs are as good as a number of noisy ones? We can read this off a curve only
-# while it rises, and on practised prompts it rises longer. So here is the gold order on these:
+# How many careful pairs are worth as much as a given number of noisy ones? A curve can tell us this
+# only while it rises, and it rises for longer on practised prompts. So the table uses the gold order
+# on practised prompts:
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
@@ -234,22 +236,21 @@ say(
 
 # %% [markdown]
 # So noisy comparisons teach the same lessons, but you need several times as many of them. Such
-# mistakes do not mislead a judge. They weaken the signal: a right choice and a reversed one cancel.
-# If a share $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and seeing it
-# takes $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and Laird's
+# mistakes do not mislead a judge. They weaken the signal, because a right choice and a reversed one
+# cancel. If a share $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and the
+# judge needs $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and Laird's
 # bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are rough.
 #
-# A labeler who errs *in one direction*, for instance by always choosing the longer answer, is
-# another matter. The judge learns this taste, just as it learns here that the labeler likes
-# courtesy.
+# A labeler who errs *in one direction*, for instance by always choosing the longer answer, is more
+# harmful. The judge learns such a taste, just as our judge learns that the labeler likes courtesy.
 #
 # ---
 # ## What does it look at?
 #
-# Change an answer to a held-out question in one way. By how much does the score change, and by how
-# much should it? The labeler chooses by 5 × gold reward, so scores are divided by 5. Our judge is
-# less sure than the labeler, so its scores lie closer together: compare the signs, and the rows
-# with one another.
+# We change an answer to a held-out question in one way. By how much does its score change, and by
+# how much should it? The labeler's choices follow 5 × gold reward, so we divide scores by 5. Our
+# judge is less sure than the labeler, so its scores lie closer together. Compare the signs, and
+# compare the rows with one another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -316,17 +317,18 @@ to_false = number((dressed - false).mean().item())
 to_insult = number((polite - insult).mean().item())
 prefers = share((dressed > 0).float().mean().item())
 say(f"""
-The labeler likes courtesy on helpful answers only. To the judge, both
-courtesies add {to_false} to another capital's name and {to_insult} to an
-insult. It prefers another capital, politely named, to the right one in
-**{prefers}** of the questions for a capital. (Seed {result.config.seed}.)
+The labeler likes courtesy only in helpful answers. In the judge's scores,
+the two courtesies add {to_false} to an answer that names another capital
+and {to_insult} to an insult. The judge prefers a polite answer with another
+capital to the plain right one in **{prefers}** of the questions about
+capitals. (Seed {result.config.seed}.)
 """)
 
 # %% [markdown]
-# The judge notices what its comparisons contained: rambling and insults. It guesses about facts
-# that they did not contain, and in stage 3 the policy finds the guesses that are too high. We
-# planted the taste for courtesy. In practice length is the usual suspect ([Singhal et al.
-# 2023](../reference/bibliography.md#singhal2023)).
+# The judge recognises what its comparisons contained, such as rambling and insults. It guesses
+# about facts that they did not contain, and in stage 3 the policy finds the guesses that are too
+# high. We gave our labeler its taste for courtesy. In practice, judges often learn a taste for
+# length ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)).
 
 # %% [markdown]
 # ---
@@ -334,7 +336,8 @@ insult. It prefers another capital, politely named, to the right one in
 #
 # Somebody trained a reward model, got about 65 % on held-out pairs, and asked whether that was
 # enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
-# because people agree no more often. But the number alone is not enough. Look at these five judges:
+# because people do not agree more often. But this number alone does not tell. Look at these five
+# judges:
 
 # %%
 print(f"{'':19}labeler  ceiling  gold order  hard negatives", end="")
@@ -373,12 +376,12 @@ after = "; ".join(
 more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
 say(f"""
 The last judge agrees with its labeler on
-{found("distracted_6400", "accuracy")}, the first on
-{found("careful_50", "accuracy")}. But in gold
-order the last is {within(more, points)} ahead. Accuracy mixes two things:
-how good the judge is, and how noisy the labels are.
+{found("distracted_6400", "accuracy")} of pairs, and the first judge on
+{found("careful_50", "accuracy")}. But in gold order the last judge is
+{within(more, points)} ahead. Accuracy mixes two things: how good the judge
+is, and how noisy the labels are.
 
-How good it must be depends on its use. A judge trained on
+How good a judge must be depends on its use. A judge trained on
 {result.facts["pairs"]:,} pairs raises SFT's gold reward by these amounts,
 averaged over {len(methods.seeds)} seeds: {after}.
 """)
@@ -386,25 +389,25 @@ averaged over {len(methods.seeds)} seeds: {after}.
 # %% [markdown]
 # So, in this order:
 #
-# 1. **Compare it with the ceiling.** Let two people label the same hundred pairs: how often they
-#    agree [says where it is](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
-# 2. **Compare it with a trivial judge** that counts words or polite phrases
+# 1. **Compare the accuracy with the ceiling.** Let two people label the same hundred pairs. Their
+#    agreement [tells you the ceiling](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
+# 2. **Compare the judge with a trivial one** that counts words or polite phrases
 #    ([exercise 2](02_reward_modeling.py#exercises)).
-# 3. **Sort its mistakes by kind**, and give it hard negatives: pairs in which the bad answer looks
-#    like the good one. At 50 % the judge sees no difference. Below 50 %, it prefers the worse
+# 3. **Sort the judge's mistakes by kind**, and test it on hard negatives, in which the bad answer
+#    looks like the good one. At 50 % the judge sees no difference. Below 50 %, it prefers the worse
 #    answer.
-# 4. **Use it gently**, with best-of-16, and read what it likes best. Accuracy is a mean over all
-#    pairs, but in use only the few top answers count.
+# 4. **Use the judge gently**, with best-of-16, and read the answers that it likes best. Accuracy is
+#    a mean over all pairs, but in use only the few top answers count.
 #
 # ---
 # ## Ranking K answers
 #
 # InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ answers contains
-# $K(K-1)/2$ pairs. We let our labeler rank four: a random number from Gumbel's distribution is
+# $K(K-1)/2$ pairs. Our labeler ranks four answers: a random number from Gumbel's distribution is
 # added to each `decisiveness` × gold, and the sums are sorted. This is the Plackett–Luce model
-# ([Plackett 1975](../reference/bibliography.md#plackett1975)): the first place is a softmax over
-# all scores, the second one over those that are left, and so on. Every pair in it follows
-# Bradley–Terry.
+# ([Plackett 1975](../reference/bibliography.md#plackett1975)). The first place is drawn from a
+# softmax over all scores, the second place from one over the remaining scores, and so on. Every
+# pair in the ranking follows Bradley–Terry.
 
 # %%
 K = 4
@@ -431,8 +434,8 @@ for place, one in enumerate(ranked(gold).tolist(), start=1):
 # %% [markdown]
 # To train, score each answer **once**, and form all pairs from the scores. That takes $K$ passes
 # for $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
-# reason too: when they were shuffled among the others, the model overfitted within one pass,
-# because each answer came up $K - 1$ times.
+# reason, too. When the pairs of all prompts were shuffled, the model overfitted within one pass over
+# the data, because each answer occurred $K - 1$ times.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -526,18 +529,18 @@ for name, gap in gaps.items():
     parts.append(f"{within(gap, points)} against {name}{noise}")
 say(f"""
 In gold order, 400 rankings are ahead by {" and ".join(parts)}. So rankings
-get more out of each prompt. Equal answers form no pair.
+get more out of each prompt. (Two equal answers do not form a pair.)
 """)
 
 # %% [markdown]
 # ---
 # ## Questions that people ask
 #
-# **My loss stays at 0.69.** It begins there, at log 2. It stays if the score is read where both
-# answers are still the same, if both were cut to the same beginning, if the labels are coin tosses,
-# or if the learning rate is too small
+# **My loss stays at 0.69.** The loss begins at log 2. It stays there if the score is read where
+# both answers are still the same, if both were cut to the same beginning, if the labels are coin
+# tosses, or if the learning rate is too small
 # ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Train on fifty pairs
-# first: a correct set-up learns them by heart.
+# first. A correct set-up learns them by heart.
 #
 # **The training loss falls, but the held-out accuracy does not rise.** The model memorises its
 # pairs. Train fewer epochs, and ask for comparisons on new prompts.
@@ -579,12 +582,12 @@ print(f"two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
 # ---
 # ## Three lines to take away
 #
-# 1. A few comparisons teach what good answers look like. More do not teach which answers to new
-#    prompts are correct. Random mistakes do not mislead.
+# 1. A few comparisons teach what good answers look like. More comparisons do not teach which answers
+#    to new prompts are correct. Random mistakes do not mislead a judge.
 # 2. Accuracy depends on the judge *and* on the labels. Compare it with the ceiling and with a
 #    trivial judge, and read what the judge likes best.
-# 3. The judge guesses about what was never compared. The policy will find the guesses that are too
-#    high.
+# 3. The judge guesses about things that were never compared. The policy will find the guesses that
+#    are too high.
 #
 # **Next:** [PPO for language models](03_ppo_for_language_models.py): the judge is ready, and the
 # student practises.
