@@ -61,12 +61,12 @@ def figure(name):
 # ---
 # ## From zero: a policy with 25 possible answers
 #
-# An answer has two words, and each is one of five. So there are 25 answers, and each has a fixed
-# reward. The policy is a table of logits: one row for the first word, and five rows for the second
-# word, one for each possible first word ([the code](../reference/api/essays.md) calls the answers
-# essays and the policies students). Every answer can be listed, so we can compare an estimated
-# gradient with the exact one. To average out luck, a hundred policies learn in parallel. Each
-# learns in twenty rounds, from four sampled answers a round.
+# An answer has two words, and each word is one of five. So there are 25 answers, and each has a
+# fixed reward. The policy is a table of logits: one row for the first word, and five rows for the
+# second word, one for each possible first word ([the code](../reference/api/essays.md) calls the
+# answers essays and the policies students). Every answer can be listed, so we can compare an
+# estimated gradient with the exact one. To average out luck, a hundred policies learn in parallel.
+# Each learns in twenty rounds, from four sampled answers per round.
 #
 # ### Step 1: REINFORCE
 #
@@ -125,9 +125,9 @@ def train(advantage, objective=plain, epochs=1):
 # %% [markdown]
 # `measure` prints two numbers for a method. *Noise* is the standard deviation of the first
 # estimated gradient. *Reward* is the mean over all policies after training. Both are means over
-# twenty seeds, with a 95 % interval. The last column compares the reward with an earlier method's.
-# We test six changes, so a change counts only if its p-value is below a sixth of 5 % (Bonferroni's
-# correction). Any other may be chance.
+# twenty seeds, and ± is their 95 % interval. The last column compares the reward with that of an
+# earlier method. We test six changes, so a change counts only if its p-value is below a sixth of 5 %
+# (Bonferroni's correction). Any other change may be chance.
 
 # %%
 reward_of, change = {}, {}
@@ -174,9 +174,9 @@ assert torch.allclose(estimate, exact, atol=1e-5)
 #
 # ### Step 2: a baseline
 #
-# All rewards are positive, so every sampled answer becomes more likely, even a bad one. Subtract
-# the expected reward, here the mean of the other three answers ($4/3$ makes the mean of all four
-# that of the others), and only the answers above it become more likely:
+# All rewards are positive, so every sampled answer becomes more likely, even a bad one. If we
+# subtract the expected reward, only answers above it become more likely. Here the expected reward is
+# the mean of the other three answers. (The factor $4/3$ corrects the mean of all four.)
 
 
 # %%
@@ -196,8 +196,8 @@ assert change["baseline"].mean > 0.5
 # The expected reward changes with every word: it is higher after a good first word. Before each
 # word, a *critic* estimates the answer's reward, $V_t$. The *advantage* of a word is the reward
 # minus this estimate, $A_t = r - V_t$. Here the critic is exact, because every answer can be
-# listed. The *TD error* looks only one word ahead: by how much did this word change the critic's
-# estimate? It is $V_{t+1} - V_t$, and $r - V_t$ at the last word.
+# listed. The *TD error* looks only one word ahead, and measures by how much this word changed the
+# critic's estimate. It is $V_{t+1} - V_t$, or $r - V_t$ at the last word.
 
 
 # %%
@@ -217,14 +217,14 @@ assert change["critic"].mean > 0.05
 
 # %% [markdown]
 # An exact critic is a better baseline than the mean of three rewards. The TD error has the least
-# noise of all, but the reward hardly changes further.
+# noise of all, but the reward hardly changes.
 #
 # ### Step 4: the ratio
 #
 # Sampling is slow, so we want to take several steps on the same answers, here eight (*epochs*).
 # After the first step, these answers come from an older policy. The ratio $\rho_t = \pi(y_t) /
-# \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since. Once the
-# policy has moved on, how wrong is its gradient with and without the ratio?
+# \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since then. How
+# wrong is the gradient of the new policy with and without the ratio?
 
 
 # %%
@@ -249,8 +249,8 @@ measure("ratio, 8 epochs", critic, ratio, 8, since="critic, 8 epochs")
 assert change["critic, 8 epochs"].mean < 0
 
 # %% [markdown]
-# Eight epochs do harm without the ratio: the reward is lower than after one. The ratio removes most
-# of the gradient's error, but recovers only part of the lost reward.
+# Without the ratio, eight epochs do harm: the reward is lower than after one epoch. The ratio
+# removes most of the gradient's error, but recovers only part of the lost reward.
 #
 # ### Step 5: the clip
 #
@@ -279,7 +279,7 @@ assert torch.isclose(clip(new, old, factor).mean(), -loss)
 assert change["clip, 8 epochs"].mean > 0.05
 
 # %% [markdown]
-# With the clip, eight epochs on the same answers are better than one. These are all the parts of
+# With the clip, eight epochs on the same answers are better than one. We now have all the parts of
 # PPO: a policy gradient, an advantage from a critic, a ratio and a clip.
 #
 # ---
@@ -365,7 +365,7 @@ reward[-1] += final_score
 # - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
 # - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on;
 #   each step further on, the weight is multiplied by λ.
-# - **return** is advantage plus value: what the critic should have said.
+# - **return** is advantage plus value. This is what the critic should have estimated.
 
 # %%
 value = [read(value_model, t)[1] for t in range(T)] + [0.0]
@@ -401,17 +401,17 @@ print("sum of all δ", number(sum(delta)))
 forced = [t for t in range(T - 1) if logprob[t] > -0.01]
 largest = max(forced, key=lambda t: abs(delta[t]))
 say(f"""
-Not counting the last token, {len(forced)} of the {T} were written with a
-probability above 0.99. The policy had no choice there, so these tokens
-say nothing new, and an exact critic's δ would be about 0. This critic's δ
-reaches {number(delta[largest])}, at “{words[largest]}”. This is the
-critic's noise and says nothing about the token.
+Not counting the last token, {len(forced)} of the {T} tokens were written
+with a probability above 0.99. The policy had no choice there, so these
+tokens give no new information, and an exact critic's δ would be about 0.
+This critic's δ reaches {number(delta[largest])}, at “{words[largest]}”.
+This number is the critic's noise, and does not judge the token.
 """)
 
 # %% [markdown]
 # The TD errors add up to the sum of the rewards minus the critic's first estimate. So their sum is
-# reliable, but a single error is noisy. Do not read one answer's advantages as “the word that
-# caused the score”. Over many answers the noise averages out, while real differences remain. The
+# reliable, but a single error is noisy. A high advantage in one answer does not show that this word
+# caused the score. Over many answers the noise averages out, while real differences remain. The
 # next notebook measures [how large the errors
 # are](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
@@ -459,22 +459,23 @@ in the last ten {share(late)}. The rest goes into the advantages as noise.
 """)
 
 # %% [markdown]
-# These are the questions that the critic learned from. The next notebook tests it [on
+# These numbers are for questions that the critic learned from. The next notebook tests it [on
 # others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # ### Where the critic lives
 #
-# The value head can also sit on the policy's network, which saves a copy. But then the critic's
+# The value head can also be part of the policy's network, which saves memory. But then the critic's
 # loss changes the layers that produce the words. Stiennon et al.
 # ([2020](../reference/bibliography.md#stiennon2020)) therefore give the critic its own network,
-# initialised from the reward model. We compared four kinds of critic on several seeds:
+# initialised from the reward model. We compared four kinds of critic on several seeds. From here on,
+# ± is a 95 % interval over seeds.
 
 # %%
 figure("critic-positions")
 say("{critic-verdict}")
 
 # %% [markdown]
-# So the shared network is the worst choice here: it explains less, and its loss damages the policy.
+# So a shared network is the worst choice here. It explains less, and its loss damages the policy.
 #
 # ## The loop
 #
@@ -551,11 +552,11 @@ for network, other in zip(networks, theirs, strict=True):
 #
 # ## Take one part away
 #
-# Which parts does our model need? We changed one at a time and trained again, on several seeds. *No
-# critic* changes two things: no values are estimated, so λ must be 1 as well; the row *λ = 1*
-# changes only λ. *No clip* concerns the policy's ratio, and *no value clip* the critic. *No
-# whitening* uses the advantages as GAE gives them. The verdict corrects for the number of
-# comparisons (Holm's procedure).
+# Which parts does our model need? We changed one part at a time and trained again, on several seeds.
+# *No critic* changes two things: no values are estimated, so λ must be 1 as well. The row *λ = 1*
+# changes only λ. *No clip* removes the clip of the policy's ratio, and *no value clip* that of the
+# critic's loss. *No whitening* uses the advantages as GAE gives them. The conclusion is corrected
+# for the number of comparisons (Holm's procedure).
 
 # %%
 figure("ablations")
@@ -571,8 +572,8 @@ assert gold["no_kl"].mean < -1
 
 # %% [markdown]
 # The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
-# noise: our answers are short, so the score itself is a good enough guide for every token. This is
-# a result about a small model, short answers and fresh batches. Other models may need a critic.
+# noise. Our answers are short, so the score itself guides every token well enough. This result is
+# for a small model, short answers and fresh batches. Other models may need a critic.
 #
 # The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
 # mixed into the loss, so that the model keeps what it knew. [The
@@ -582,8 +583,8 @@ assert gold["no_kl"].mean < -1
 # ---
 # ## Exercise
 #
-# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Is `critic` (λ = 1)
-# or `td_error` (λ = 0) still right on average?
+# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Which advantage is
+# still right on average, `critic` (λ = 1) or `td_error` (λ = 0)?
 
 # %% tags=["solution"]
 frequency, old_logprob, value = all_answers
@@ -596,18 +597,19 @@ for advantage in (critic, td_error):
     print(f"{advantage.__name__:8} error {error_now}")
 
 # %% [markdown] tags=["solution"]
-# With λ = 1 a wrong critic adds noise but no error: an error that depends only on the state cancels
-# on average. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
+# With λ = 1 a wrong critic adds noise but no error, because an error that depends only on the state
+# cancels on average. With λ = 0 the policy learns the critic's errors. A λ in between is a
+# compromise.
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. The baseline and the critic reduce noise. The ratio keeps answers of an older policy usable,
-#    and the clip stops pushing words that have moved far enough.
+# 1. The baseline and the critic reduce noise. The ratio keeps an older policy's answers usable, and
+#    the clip stops pushing words that have moved far enough.
 # 2. The score becomes rewards per token, the rewards become TD errors, and these become advantages.
 #    A single advantage contains the critic's error too, so watch the explained variance.
 # 3. Which parts of PPO are needed depends on the model: remove parts and measure.
 #
-# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py): a negative KL, a KL that
-# explodes, a reward that does not rise.
+# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py) explains a negative KL, a KL
+# that explodes and a reward that does not rise.
