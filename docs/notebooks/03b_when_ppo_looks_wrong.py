@@ -25,15 +25,15 @@
 # %% [markdown]
 # # When PPO's numbers look wrong
 #
-# PPO prints a log, and the log looks odd: a KL below zero, a KL before anything was learned, a
-# reward that does not move. This notebook causes each symptom on purpose, with the run's own
+# PPO's log sometimes looks odd. The KL may be negative, or above zero before anything was learned,
+# or the reward may not move. This notebook causes each symptom on purpose, with the run's own
 # models, so that you will recognise it.
 #
 # ## What you'll learn
 #
 # - Why a KL is negative, not zero at the first step, or exploding
 # - How to tell whether a reward that does not rise is broken or only noisy
-# - What to log, how the log of a healthy run looks, and how much the critic knows
+# - What to log, what the log of a healthy run looks like, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
@@ -104,9 +104,10 @@ def report(name, sums):
 # ---
 # ## Why is my KL negative?
 #
-# The log shows not the KL but a sampled estimate: the sum of $k_1 = \log\pi - \log\pi_\mathrm{ref}$
-# over the tokens of each answer. For one answer the estimate can have either sign. Its *mean* over
-# the policy's own answers is the KL, which cannot be negative.
+# The log does not show the KL itself but an estimate from samples: the sum of
+# $k_1 = \log\pi - \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer the estimate
+# can have either sign. Its *mean* over the policy's own answers is the KL, which cannot be negative.
+# In the lines below, ± is two standard errors, clustered by question.
 
 # %%
 own = sample(policy)
@@ -114,7 +115,7 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 
 # %% [markdown]
 # A few single answers are below 0, but the mean is well above 0. If the mean of a batch is slightly
-# below 0, that is chance. If the mean *stays* below 0, the answers are not the policy's own: the
+# below 0, this is chance. If the mean *stays* below 0, the answers are not the policy's own: their
 # tokens were drawn with other probabilities than the policy's (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#615](https://github.com/huggingface/trl/issues/615),
@@ -122,7 +123,7 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
 # [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Here are four ways to draw answers
-# that are not the policy's own. Each biases the estimate in one direction or the other:
+# that are not the policy's own. Each of them biases the estimate, upwards or downwards:
 
 
 # %%
@@ -147,15 +148,15 @@ report(
 )
 
 # %% [markdown]
-# The row of the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. This happens
+# The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. This happens
 # when an older policy, or another program, writes the answers. The other rows can have either sign,
-# and are wrong either way ([an example](../guide/over-optimisation.md#questions-that-people-ask)).
+# and are wrong in both cases ([an example](../guide/over-optimisation.md#questions-that-people-ask)).
 # Where the mean is negative, the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
-# At the first step policy and reference are the same model, so every log-ratio is exactly 0. If
-# yours are not, the two models do not run in the same way:
+# At the first step the policy and the reference are the same model, so every log-ratio is exactly 0.
+# If yours are not 0, the two models do not run in the same way. Here are three such differences:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -180,14 +181,14 @@ assert not log_ratios(sft, sft, start).any()
 
 # %% [markdown]
 # Only the first row is 0 everywhere. Rounding gives a small KL of either sign, because rounded
-# log-probabilities do not form a distribution. Dropout and padding give a large KL.
+# probabilities do not add up to exactly 1. Dropout and padding give a large KL.
 #
 # ## My KL explodes
 #
 # The KL grows as long as the score rises by more than the penalty subtracts (TRL
-# [#204](https://github.com/huggingface/trl/issues/204)). Here is the largest KL of any round, and
-# the gold reward at the end, in the study of
-# [PPO without its parts](03_ppo_for_language_models.py#take-one-part-away):
+# [#204](https://github.com/huggingface/trl/issues/204)). The study of
+# [PPO without its parts](03_ppo_for_language_models.py#take-one-part-away) has examples. Here is the
+# largest KL of any round, and the gold reward at the end:
 
 # %%
 study = stored("ablations")
@@ -211,13 +212,13 @@ assert {*sorted(gold, key=gold.get)[:2]} == {
 # %% [markdown]
 # Where the KL explodes (no penalty; eight epochs without the clip), the gold reward is lowest. If
 # yours explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
-# learning rate, one at a time. Also rule out the causes above: what looks like an explosion may be
-# a wrong measurement.
+# learning rate, one at a time. Also rule out the causes above, because the KL may only be measured
+# wrongly.
 #
 # ## My reward does not rise: broken or noisy?
 #
-# First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the
-# standard deviation of single scores, divided by the square root of the batch size (TRL
+# First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$. This is
+# the standard deviation of single scores, divided by the square root of the batch size (TRL
 # [#41](https://github.com/huggingface/trl/issues/41),
 # [#1098](https://github.com/huggingface/trl/issues/1098)). A difference between two batches may be
 # only noise if it is smaller than about three of these standard errors:
@@ -240,18 +241,19 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # Early in the run a rise is easy to see. Late in the run the score has levelled off, which is not a
 # fault. If you expect a rise and see none, ask in this order:
 #
-# 1. Can the reward model tell good answers from bad ([held-out
+# 1. Can the reward model tell good answers from bad ones ([held-out
 #    accuracy](../guide/reward-model.md))?
 # 2. Are answers being cut off before they end (see `finished`) and penalised for it? Then
 #    `trained_score` is below `proxy`.
 # 3. Is β so large that the penalty outweighs any rise in the score?
-# 4. Does nothing move? Then the clip fraction and the KL are both 0 from the start: the steps are
-#    too small, or the weights are frozen. Or is the entropy 0, so that all answers are the same?
+# 4. Are the clip fraction and the KL both 0 from the start? Then the steps are too small, or the
+#    weights are frozen.
+# 5. Is the entropy 0? Then all answers to a prompt are the same.
 #
 # ## What to log
 #
-# Here is the run's own log: each number with its formula and its course in this healthy run.
-# Losses, entropy and clip fraction are means over all steps of a round.
+# Here is the log of the site's own run, which is healthy. Each line has a number's name, its formula,
+# and its values during the run. Losses, entropy and clip fraction are means over all steps of a round.
 
 # %%
 LOG = {
@@ -279,27 +281,26 @@ for name, formula in LOG.items():
     )
 
 # %% [markdown]
-# Worry when
+# These are warning signs:
 #
-# - the proxy rises and the answers get odd: read them, on held-out questions,
-# - fewer answers finish, and proxy and trained score differ,
-# - the KL grows without end, or is not 0 in the first round,
-# - the length grows: a reward model may like long answers,
-# - the entropy falls to 0: the policy no longer tries anything new,
-# - the clip fraction grows from round to round: the steps get too large,
-# - the explained variance stays at 0 or below it: the critic predicts no better than the mean.
+# - The proxy rises and the answers become odd. Read answers to held-out questions.
+# - Fewer answers finish, so the proxy and the trained score differ.
+# - The KL grows without end, or is not 0 in the first round.
+# - The length grows. A reward model may like long answers.
+# - The entropy falls to 0, so the policy no longer tries anything new.
+# - The clip fraction grows from round to round, which means that the steps become too large.
+# - The explained variance stays at 0 or below, so the critic predicts no better than the mean.
 #
-# In the first rounds a low explained variance is normal: the critic has just begun. A falling value
-# error proves little, because it also falls when the scores become more alike.
-# [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) divides by their
-# variance. The policy loss says little too: with whitened advantages it stays near 0 whatever is
-# learned.
+# In the first rounds a low explained variance is normal, because the critic has just begun to learn.
+# A falling value error proves little, because it also falls when the scores become more alike.
+# [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) corrects for this. The
+# policy loss also says little. With whitened advantages it stays near 0, whatever is learned.
 #
 # ## How much does the critic know?
 #
-# The log measures this on the questions that the critic learned from. Here is the same measure on
-# questions that the critic never met, those of the evaluation. The reward is summed to the end of
-# each answer (λ = 1), so that no critic influences it.
+# The log measures the explained variance on the questions that the critic learned from. Here it is
+# measured on the evaluation's questions, which the critic has never seen. The reward is summed to the
+# end of each answer (λ = 1), so that the critic does not influence it.
 
 # %%
 from rlhf_explained.formulas import gae, kl_shaped_rewards
@@ -341,11 +342,11 @@ for name, model, critic in (before, after):
     print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
 
 # %% [markdown]
-# Before the first word nobody can know what will be written, only how such questions usually go. So
-# a low number in the first column is not a fault. Before PPO the critic is the reward model, whose
-# output was trained only at the last token.
+# Before the first word, the critic does not know what will be written. It can know only how well the
+# policy usually answers such a question. So a low number in the first column is not a fault. Before
+# PPO the critic is the reward model, whose output was trained only at the last token.
 #
-# How wrong is a single TD error δ? Leave out each last token, and compare the tokens of which the
+# How wrong is a single TD error δ? We leave out each last token, and compare the tokens of which the
 # policy was sure with the others:
 
 # %%
@@ -368,15 +369,15 @@ for name, which in (
     )
 
 # %% [markdown]
-# Tokens that the policy was sure of say nothing new, so the first line is almost entirely the
-# critic's noise. It is about as large as the second. So one answer cannot show which of its words
-# caused the score, and PPO needs many answers.
+# Tokens that the policy was sure of give no new information, so the first line is almost entirely the
+# critic's noise. It is about as large as the second line. So one answer cannot show which of its
+# words caused the score, and PPO needs many answers.
 #
 # ## Same seed, different numbers?
 #
 # On one machine, a seed reproduces this run bit for bit. Another processor adds numbers in another
-# order. The last digits differ, some token is drawn differently, and everything after it changes
-# ([details](../guide/over-optimisation.md#questions-that-people-ask)).
+# order, so the last digits differ. Sooner or later another token is drawn, and everything after it
+# changes ([details](../guide/over-optimisation.md#questions-that-people-ask)).
 #
 # ---
 # ## Exercise
@@ -403,16 +404,16 @@ for name, answers in (("own", own), ("SFT's", start)):
 
 # %% [markdown] tags=["solution"]
 # $k_3$ can never be negative, so it cannot warn you that the answers are not the policy's own. For
-# PPO's own answers it comes out lower than $k_1$: part of its mean comes from rare tokens, which a
+# PPO's own answers it is lower than $k_1$, because part of its mean comes from rare tokens, which a
 # sample of this size misses. Log $k_1$, whatever you train with.
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. A mean KL that stays below zero, or any KL at step 0, is a wrong measurement.
+# 1. If the mean KL stays below zero, or is not 0 at the first step, it is measured wrongly.
 # 2. Compare a change in reward with its standard error before you call the reward flat.
 # 3. Every number in a log has a formula. If you do not know the formula, do not trust the number.
 #
-# **Next:** [Over-optimisation](../guide/over-optimisation.md): what the policy
-# without the penalty learned to say.
+# **Next:** [Over-optimisation](../guide/over-optimisation.md) shows what the policy without the
+# penalty learned to say.
