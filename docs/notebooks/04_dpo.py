@@ -28,15 +28,15 @@
 #
 # Direct preference optimisation (DPO) learns from comparisons alone, as a reward model does, but
 # the result is a policy. It needs no reward model, no sampling and no PPO. This notebook trains our
-# model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that a
-# number can check every step.
+# model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that every
+# step can be checked by computing it.
 #
 # ## What you'll learn
 #
 # - DPO's training loop, written out
 # - Why DPO's loss starts at 0.6931, and why the reward of the *chosen* answers falls
 # - How the best policy turns into a loss on pairs, in five steps
-# - What a larger β does, and which KL divergence is meant
+# - What a larger β does, and in which direction the KL divergence is measured
 # - Where DPO, PPO, GRPO and best-of-n lie on one frontier, and what IPO and KTO change
 #
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
@@ -145,15 +145,15 @@ assert gold > before + 0.5
 assert (log[-30:].mean(0)[1:] < 0).all()
 
 # %% [markdown]
-# Each line is a mean of 30 steps. The loss falls, and the answers get much better as measured by
-# gold reward. *Chosen* and *rejected* are the policy's [implicit
+# Each line is a mean of 30 steps. The loss falls, and the gold reward shows that the answers become
+# much better. *Chosen* and *rejected* are the policy's [implicit
 # rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin between them
 # grows, yet in the end even the chosen answers are *less* likely than under the reference. A
 # smaller world shows why, and where the loss comes from.
 #
 # ## A world where the answer is known
 #
-# Our model has more answers than anyone can list. In this world there are 8 tokens, an answer has
+# Our model has more answers than anyone can list. The small world has only 8 tokens, an answer has
 # at most 4 of them, and its reward depends on neighbouring tokens. So a policy is a list of
 # log-probabilities, and a mean is a sum. We keep the 400 most likely answers, so that all pairs of
 # them fit into a matrix. Letters are tokens, and the dot ends an answer.
@@ -191,8 +191,8 @@ say(f"The 400 answers have {kept:.1%} of the reference's probability.")
 #
 # $$\pi^*(y) = \frac{\pi_\mathrm{ref}(y)\, e^{r(y)/\beta}}{Z}$$
 #
-# *r* is the reward of an answer *y*, and *Z* makes the sum 1. The best objective is β log *Z*, and
-# any other policy π falls short by β KL(π ‖ π*).
+# *r* is the reward of an answer *y*, and *Z* makes the probabilities sum to 1. The best policy's
+# objective is β log *Z*, and any other policy π falls short of it by β KL(π ‖ π*).
 
 # %%
 best = exact.tilted(reference, rewards, beta=BETA)
@@ -251,8 +251,8 @@ assert torch.allclose(differences(implicit).sigmoid(), preference)  # 4
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
 #
-# The mean loss over all pairs that the reference writes, and over the labeler's choices, is a sum
-# over a matrix. It is convex in the logits, so its minimum is where the gradient is zero:
+# The mean of this loss, over all pairs that the reference writes and over the labeler's choices, is
+# a sum over a matrix. It is convex in the logits, so it is smallest where the gradient is zero:
 
 # %%
 occurs = 2 * reference.exp().outer(reference.exp())  # in either order
@@ -282,8 +282,8 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 # ## Why the loss starts at 0.6931, and when it stays there
 #
 # At the start, policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
-# log 2 = 0.6931: a coin toss. The loss cannot reach 0, because the labels are uncertain (0.642 is
-# the minimum above). A loss that *stays* at exactly 0.6931 has margins of 0, for one of four
+# log 2 = 0.6931, that of a coin toss. The loss cannot reach 0, because the labels are uncertain (the
+# minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0, for one of four
 # reasons:
 #
 # - Nothing is trained: the weights are frozen, or the steps are far too small.
@@ -292,8 +292,8 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 #   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
 # - β is almost 0.
 #
-# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses, for which the
-# reference is the best policy:
+# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses. The best policy
+# for such labels is the reference:
 
 # %%
 coin = torch.full_like(preference, 0.5)
@@ -306,11 +306,11 @@ assert steepest(reference, BETA, coin) < 1e-12
 # Many took this for a bug (DPO
 # [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
-# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss sees only the margin. Both
-# answers of a pair were written by the reference. Averaged over answers by the reference, log
-# π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
-# middle of a pair falls, and the chosen answer rises only if half the margin outweighs this. Here
-# are both for the best policy, without any training:
+# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin.
+# The reference wrote both answers of a pair. Averaged over its answers, log π/π<sub>ref</sub> is
+# −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the *middle* of a pair, the
+# mean of its two log-ratios, falls. The chosen answer rises only if half the margin is larger than
+# this fall. Here are the numbers for the best policy, without any training:
 
 # %%
 labeled = occurs * preference  # how often one is chosen, another rejected
@@ -325,25 +325,25 @@ assert torch.isclose((up + down) / 2, middle)
 assert up < 0 < 1 < times
 
 # %% [markdown]
-# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* says how
-# many times as likely chosen answers became on average: above 1 at every β. But the reward is a
-# mean of logarithms, dominated by answers that have lost almost all their probability. So a falling
-# reward alone does not prove a fault.
+# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* is the
+# factor by which chosen answers became more likely, on average. It is above 1 at every β. But the
+# reward is a mean of logarithms, dominated by answers that have lost almost all their probability.
+# So a falling reward alone does not prove a fault.
 #
-# It can still be a warning. Our derivation assumes the best policy and pairs written by the
-# reference, which most data sets lack. Otherwise the lost probability may go to answers that nobody
-# compared, even to the opposite of the chosen ones. Razin et al.
-# ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*: trained by
-# DPO on pairs of refusals, Llama-3-8B-Instruct went from refusing 74.4 % of unsafe requests to 33.4
-# %. The loss does not show where the probability goes, but new samples do.
+# A falling reward can still be a warning. Our derivation assumes the best policy, and pairs that the
+# reference wrote; most data sets have other pairs. Then the lost probability may go to answers that
+# nobody compared, even to the opposite of the chosen ones. Razin et al.
+# ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*. They trained
+# Llama-3-8B-Instruct by DPO on pairs of refusals, and it then refused 33.4 % of unsafe requests
+# instead of 74.4 %. New samples show where the probability went; the loss does not.
 #
 # ## Which way round β and the KL
 #
 # A **large β keeps the policy closer** to the reference. This has been explained backwards
 # ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has the
 # KL's direction ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). The penalty is
-# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π), a
-# different policy is best (on the right), and DPO's gradient is not zero there:
+# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π),
+# another policy is best (the last two columns), and DPO's gradient is not zero there:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
@@ -358,8 +358,8 @@ assert steepest(forward, beta) < 1e-12 < steepest(reverse, beta)
 
 # %% [markdown]
 # From top to bottom, β falls, and KL and reward grow. At β = 1 and below, the policy on the right
-# goes much further: KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on few
-# answers.
+# goes much further, because KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on
+# few answers.
 #
 # ## A decisive labeler makes β smaller
 #
@@ -383,9 +383,9 @@ assert steepest(best, 5 * BETA, decisive) < 1e-12
 # %% [markdown]
 # ## Too small a β over-optimises
 #
-# Here is DPO on our model's pairs at four β, on five seeds, after all steps. *Gold* is the gold
-# reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw. *Chosen* and
-# *rejected* are log-ratios in nats.
+# Here is DPO on our model's pairs with four values of β, as means over five seeds. *Gold* is the
+# gold reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw. *Chosen*
+# and *rejected* are log-ratios in nats. From here on, ± is a 95 % interval over seeds.
 
 # %%
 study = stored("frontier")
@@ -405,8 +405,8 @@ say(
 assert change.mean < -change.reach
 
 # %% [markdown]
-# The smaller β, the wider the margin and the larger the KL. At the smallest β, gold reward falls,
-# while the margin is widest. This is
+# As β becomes smaller, the margin and the KL grow. At the smallest β, the margin is widest, but the
+# gold reward has fallen. This is
 # [over-optimisation](../reference/glossary.md#over-optimisation), although there is no reward model
 # to exploit. Use a larger β, stop earlier, or have new samples compared.
 #
@@ -414,8 +414,8 @@ assert change.mean < -change.reach
 #
 # We return to small worlds in which every answer is listed. Each policy is a point, given by its KL
 # from the reference and its gain in reward. The best policies, one for each β, form the frontier,
-# and no policy lies above it. We trained every method with the same β in five worlds, the seeds 5
-# to 9. Best-of-n needs no training and is computed.
+# and no policy lies above it. We trained every method with the same β in five worlds (seeds 5 to 9).
+# Best-of-n needs no training, so we computed its points.
 
 # %%
 display(HTML(as_html("frontier", result)))
@@ -439,18 +439,17 @@ assert all(share[name].mean > 0.97 for name in ("PPO", "RLOO", "DPO"))
 assert all(share[name].mean < 0.9 for name in ("GRPO", "no std"))
 
 # %% [markdown]
-# *Share* says what fraction of the possible gain in the objective (reward minus β KL) a method
-# reached: 1 is the best policy, 0 the reference, and below 0 is worse than the reference. **PPO**
-# and **RLOO** (group advantages, KL in the reward) reach the best policy, and **DPO** nearly does,
-# from a million pairs.
+# *Share* is the fraction of the possible gain in the objective (reward minus β KL) that a method
+# reached. It is 1 for the best policy and 0 for the reference. **PPO** and **RLOO** (group
+# advantages, KL in the reward) reach the best policy, and **DPO** nearly does, from a million pairs.
 #
-# **GRPO** as published reaches much less, and its share varies between worlds. It differs in two
-# ways. It subtracts the KL in the loss, by the estimator k₃, whose gradient at each token is that
-# of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
-# 2025](../reference/bibliography.md#tang2025)). And it divides the advantages by the spread of the
-# group, which changes how much weight the penalty carries. So GRPO has a different optimum: the
-# policy at which its own gradient is zero. In these worlds we can compute this optimum. Each line
-# is one world:
+# **GRPO** as published reaches much less, and its share varies between worlds. GRPO differs in two
+# ways. First, it subtracts the KL in the loss, by the estimator k₃. At each token, the gradient of
+# k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
+# 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread of
+# the group, which changes the weight of the penalty. So GRPO has a different optimum: the policy at
+# which its own gradient is zero. In these worlds we can compute this optimum. Each line is one
+# world:
 
 # %%
 table(("world", "reached", "optimum", "to own", "to best"))
@@ -468,23 +467,23 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
 # *Reached* is GRPO's share when training stopped. *Optimum* is the share of its own optimum. The
-# last two columns are distances in nats from where it stopped to its own optimum and to the best
-# policy. In every world GRPO stops much nearer to its own optimum, so more training would lead it
-# there and not to the best policy. In practice: put the KL into the reward (RLOO here;
+# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to the
+# best policy. In every world GRPO stops much nearer to its own optimum, so more training would lead
+# it there and not to the best policy. In practice, put the KL into the reward (RLOO here;
 # `RLOOTrainer` in TRL).
 #
-# In the table above, *no std* leaves out the division alone, as [Dr.
+# In the table of shares, *no std* only leaves out the division, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
-# correct the direction of the KL. They still ignore how a token changes the KL of later tokens,
-# which a KL in the reward includes. **Best-of-n** is mostly nearer to the frontier than GRPO, but
-# samples n answers for each one ([more results](../reference/experiments.md)).
+# correct the direction of the KL. Unlike a KL in the reward, they still ignore how a token changes
+# the KL of later tokens. **Best-of-n** is mostly nearer to the frontier than GRPO, but it samples n
+# answers for each one that it returns ([more results](../reference/experiments.md)).
 #
 # ## IPO and KTO: two other losses
 #
-# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)). If all labels of a pair
-# agree, DPO's best margin is infinite. IPO sets a target for the difference of the log-ratios,
-# 1/2β, and too wide a margin is penalised as much as one that is too narrow. With noisy labels, IPO
-# reweights the reference by the *win rate* instead of the reward:
+# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)) limits the margin. If all labels
+# of a pair agree, DPO's best margin is infinite. IPO sets a target of 1/2β for the difference of the
+# log-ratios, and penalises a margin that is too wide as much as one that is too narrow. With noisy
+# labels, IPO reweights the reference by the *win rate* instead of the reward:
 
 # %%
 winner = exact.tilted(reference, preference @ reference.exp(), beta=BETA)
@@ -498,12 +497,12 @@ reference, DPO's {kl_exact(best, reference):.2f}.
 assert logits.grad.abs().max() < 1e-12
 
 # %% [markdown]
-# Win rates lie between 0 and 1, so no two of IPO's log-ratios differ by more than 1/β, and IPO
-# stays closer.
+# Win rates lie between 0 and 1, so IPO's log-ratios differ by at most 1/β, and IPO stays closer to
+# the reference.
 #
-# **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs:
-# answers are marked good or bad, one by one. Its loss uses the sigmoid itself instead of the
-# logarithm. How hard does each loss push a good answer up, at each log-ratio?
+# **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs.
+# Single answers are marked good or bad. KTO's loss uses the sigmoid itself instead of its logarithm.
+# How hard does each loss push a good answer up, at different log-ratios?
 
 # %%
 zero, good = torch.zeros(1), torch.tensor([True])
@@ -522,7 +521,7 @@ for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
 
 # %% [markdown]
 # DPO pushes hardest where the policy is wrong, and IPO pushes back beyond its target. KTO hardly
-# pushes answers far off on either side, such as those with a wrong label.
+# pushes answers whose log-ratio is far from 0, such as answers with a wrong label.
 #
 # ## Exercise
 #
@@ -541,8 +540,8 @@ print(f"below {beta:.3f}")
 # ## Three lines to take away
 #
 # 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
-# 2. A loss of 0.6931 is a coin toss. Watch the margin more than the chosen reward, and above all
-#    read new samples.
+# 2. A loss of 0.6931 is that of a coin toss. Watch the margin more than the chosen reward, and above
+#    all read new samples.
 # 3. A large β keeps the policy closer. For a labeler five times as decisive, use five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).
