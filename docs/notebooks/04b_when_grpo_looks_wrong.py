@@ -38,7 +38,7 @@
 #
 # - Which odd numbers are normal, and which show a fault
 # - How many answers to a prompt are needed until the groups carry a signal
-# - What happens when another program, or another temperature, writes the answers
+# - What happens when the answers are written by another program or at another temperature
 #
 # **Prerequisites:** [GRPO](../guide/methods.md#grade-against-your-own-drafts).
 #
@@ -180,19 +180,19 @@ def by_tens(name, *quantities):
 # does by default. TRL's defaults differ in two other places: its `beta` is 0 where ours is 0.3, and
 # its KL is $k_3$ times the probability ratio.
 #
-# `outcome` shows the result of training with another setting. *Gold* is the gold reward, KL from
+# `outcome` shows the result of training with other settings. *Gold* is the gold reward, KL from
 # the SFT policy is in nats per answer, and length is in tokens. Each change is a mean over five
-# seeds with its 95 % interval. Changes that may be noise after Holm's correction for their number
-# on this page are marked. Five seeds show only large effects: “may be noise” does not mean that
-# there is no effect.
+# seeds, and ± is its 95 % interval. “May be noise” marks a change that is not significant after
+# Holm's correction for the number of changes on this page. Five seeds show only large effects, so
+# this mark does not mean that there is no effect.
 #
 # ---
 # ## Why is the loss 0, and why does it rise?
 #
 # Before the first step on a round, the policy has just written the answers. So each [probability
 # ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the mean of the
-# advantages. Within a group these sum to 0 by construction. The gradient does not vanish with the
-# loss, because every answer pushes in its own direction.
+# advantages. Within a group the advantages sum to 0 by construction. The gradient is not 0, because
+# every answer pushes the policy in its own direction.
 
 # %%
 rollout = answered(sft, reward)
@@ -203,11 +203,11 @@ for average in ("answer", "batch"):
 
 # %% [markdown]
 # If each answer is averaged first, the loss is 0 up to rounding. If all tokens count alike, as by
-# default in TRL, it is near 0, because longer answers have more tokens. The gradient is far from 0
-# in both cases. Later the loss rises, because it contains the KL penalty, and the KL grows while
-# the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
-# [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 it stays
-# near 0. Here is a run whose loss averages each answer first:
+# default in TRL, the loss is only near 0, because longer answers have more tokens. The gradient is
+# far from 0 in both cases. Later the loss rises, because it contains the KL penalty, and the KL grows
+# while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
+# [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 the loss
+# stays near 0. Here is a run whose loss averages each answer first:
 
 # %%
 by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
@@ -217,8 +217,8 @@ by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 #
 # ## The reward varies, and nothing is learned
 #
-# This reward varies within the batch but teaches nothing, because it only counts the words in the
-# *prompt*. All answers of one group get the same reward, so the group has nothing to compare (TRL
+# The next reward varies within the batch but teaches nothing, because it only counts the words in the
+# *prompt*. All answers of a group get the same reward, so there is nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
@@ -254,7 +254,7 @@ for beta in (0.0, USUAL.kl_coef):
 
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without any spread as
-# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and says nothing about
+# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and tells nothing about the
 # groups. (In TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
 #
 # The gradient in the last line is not a fault. A group without spread has no advantage, but the KL
@@ -264,12 +264,12 @@ for beta in (0.0, USUAL.kl_coef):
 # ## How many answers to each prompt?
 #
 # Suppose a reward is 1 for a right answer and 0 for others, and the policy is right with
-# probability $p$. A group of $G$ answers has no spread if all are right or none is:
+# probability $p$. A group of $G$ answers has no spread, or is *silent*, if all are right or none is:
 #
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
-# Our SFT policy answers the practised capitals and sums, 64 times each. *Law* needs only the share
-# of right answers to each question. *Seen* counts the silent groups among these answers.
+# Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* follows from
+# the share of right answers to each question. *Seen* is the measured share of silent groups.
 
 # %%
 practised = asked(held_out=False)
@@ -302,25 +302,26 @@ for size in (2, 4, 8, 16, 32):
 # %% [markdown]
 # The law fits. Where right answers are rare, about $0.7/p$ answers are needed until half of the
 # groups have a signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). This
-# does not make large groups better. Of 128 answers, more small groups have a signal, but a large
-# group gives a better estimate of the mean and the spread.
+# does not make large groups better. If 128 answers form small groups, more groups have a signal; if
+# they form large ones, each group gives a better estimate of the mean and the spread.
 #
 # A learned reward gives equal scores only to equal answers and to answers that were cut off, so few
-# groups are silent. Here is training with our reward model on 128 answers a round, in groups of
-# two, eight and 32:
+# groups are silent. We trained with our reward model on 128 answers per round, in groups of two,
+# eight and 32:
 
 # %%
 outcome("group_2", "usual", "group_32")
 assert lower("group_2")
 
 # %% [markdown]
-# Two answers are too few here. With two, the division by the spread always gives the advantages
-# +0.71 and −0.71, whether the rewards differ much or little. From 8 to 32, no gain is visible.
+# Groups of two are too small here. With two answers, the division by the spread always gives the
+# advantages +0.71 and −0.71, whether the rewards differ much or little. Groups of 32 show no gain
+# over groups of 8.
 #
 # ## Why is the clip ratio always 0?
 #
 # A ratio of exactly 1 never leaves $1 \pm \varepsilon$. As long as each round is used for one step
-# (`num_iterations=1`, and the steps per generation not raised), nothing can be clipped (TRL
+# (`num_iterations=1`, with the default steps per generation), nothing can be clipped (TRL
 # [#3120](https://github.com/huggingface/trl/issues/3120),
 # [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps per round, some tokens
 # are:
@@ -336,11 +337,12 @@ outcome("usual", "epochs_2", "epochs_4")
 #
 # ## All answers are cut off
 #
-# A limit that is too short for the answers (`max_completion_length`) cuts them off. An answer
+# Answers are cut off if the limit (`max_completion_length`) is too short for them. An answer
 # without an end gets no reward or a bad one, and if all are cut off, the policy sees no other
 # reward (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
-# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. Answers that
-# were cut off are penalised, or left out of the loss (TRL: “mask truncated completions”):
+# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. The first run
+# penalises answers that were cut off; the second leaves them out of the loss (in TRL, “mask
+# truncated completions”):
 
 # %%
 by_tens("limit_10", "cut_off", "tokens", "reward")
@@ -351,19 +353,19 @@ outcome("usual", "limit_10", "limit_10_left_out")
 assert lower("limit_10", "limit_10_left_out")
 
 # %% [markdown]
-# The policy learns to be short, and its gold reward falls. Leaving out the answers that were cut
-# off does not help. Raise the limit: *usual* has 34 tokens. Before a long run, check the share of
-# answers cut off in the first round.
+# The policy learns to write short answers, and its gold reward falls. Leaving out the answers that
+# were cut off does not help. A higher limit does (*usual* has 34 tokens). Before a long run, check how
+# many answers are cut off in the first round.
 #
 # ## Does the average make answers longer?
 #
-# The loss can average within each answer first, so that a token of a long answer counts less (the
-# first paper of GRPO, `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`).
+# The loss can average within each answer first, so that a token of a long answer counts less (as in
+# GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`).
 # Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`; [Liu, Z. et al.
-# 2025](../reference/bibliography.md#liuz2025)). Averaging within answers penalises a bad answer
-# less when it is long, and so may lengthen bad answers (TRL
-# [#3138](https://github.com/huggingface/trl/issues/3138)). The division by the spread is another
-# matter: `loss_type="dr_grpo"` keeps it, and Dr. GRPO needs `scale_rewards="none"` as well.
+# 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises a
+# long bad answer less than a short one, and so may lengthen bad answers (TRL
+# [#3138](https://github.com/huggingface/trl/issues/3138)). `loss_type="dr_grpo"` still divides by the
+# spread. For Dr. GRPO, also set `scale_rewards="none"`.
 
 # %%
 outcome("usual", "by_answer", "by_constant")
@@ -375,10 +377,10 @@ assert not found("by_answer", "by_constant")
 #
 # ## The entropy falls
 #
-# While the policy learns, it becomes surer of its words and its entropy falls (verl
+# While the policy learns, it becomes more certain of its words and its entropy falls (verl
 # [#5953](https://github.com/verl-project/verl/issues/5953)). This is normal. It becomes a problem
 # when all answers of a group are alike and nothing is left to compare. An entropy bonus in the loss
-# counteracts the fall, and too large a bonus makes the entropy rise without end
+# counteracts the fall. If the bonus is too large, the entropy rises without end
 # ([#2738](https://github.com/verl-project/verl/issues/2738) asks about such a rise):
 
 # %%
@@ -394,7 +396,7 @@ assert not found("entropy_bonus")
 #
 # ## There is no KL in the log
 #
-# By default TRL's `beta` is 0 for GRPO. Then no reference model is loaded and no `kl` is logged
+# By default TRL's `beta` is 0 for GRPO, so no reference model is loaded and no `kl` is logged
 # (TRL [#4040](https://github.com/huggingface/trl/issues/4040),
 # [#2806](https://github.com/huggingface/trl/issues/2806)). With a *learned* reward, nothing then
 # keeps the policy from exploiting the reward model's errors:
@@ -408,22 +410,22 @@ for name in ("usual", "no_kl"):
     print(f"{name.replace('_', ' '):7} score {proxy:.2f}, gold {gold:.2f}")
 
 # %% [markdown]
-# The score is higher and the KL is three times as large. The gold reward is lower on average, but
-# varies so much between the five seeds that this may be noise. Where a rule gives the reward, β = 0
-# is usual, because there is no learned judge with errors to exploit. The policy can still exploit
-# what the rule does not check. [The chapter on such rewards](../guide/verifiable-rewards.md)
-# measures both.
+# Without a KL penalty, the score is higher and the KL is three times as large. The gold reward is
+# lower on average, but it varies so much between the five seeds that this may be noise. Where a rule
+# gives the reward, β = 0 is usual, because there is no learned judge with errors to exploit. The
+# policy can still exploit what the rule does not check. [The chapter on such
+# rewards](../guide/verifiable-rewards.md) measures both.
 #
 # ## Whose log-probabilities?
 #
 # If answers are drawn at a temperature other than 1, or only from the few most likely tokens, the
-# sampling probabilities differ from the policy's at temperature 1. TRL divides the policy's logits
-# by the temperature, so that both agree. With top-k and top-p they do not (TRL
-# [#6789](https://github.com/huggingface/trl/issues/6789)).
+# sampling probabilities differ from the policy's probabilities at temperature 1. TRL divides the
+# policy's logits by the temperature, so that the two agree. With top-k and top-p they do not agree
+# (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
 #
-# For each token, divide the policy's probability by the sampler's. This is the token's importance
-# weight, and it is 1 everywhere if policy and sampler agree. The last column estimates the KL of
-# the sampler from the policy.
+# A token's importance weight is the policy's probability of the token divided by the sampler's. It
+# is 1 everywhere if policy and sampler agree. The last column estimates the KL of the sampler from
+# the policy.
 
 # %%
 SAMPLERS = {
@@ -448,12 +450,12 @@ for name, setting in SAMPLERS.items():
     print(f"{name:28}{numbers}{apart:14.3f}")
 
 # %% [markdown]
-# A mean near 1 hides single weights far from 1. Now train with such samplers. `cold` draws at
-# temperature 0.5, and the loss reads the probabilities at temperature 1. `cold divided` divides the
-# logits in the loss too, as TRL does: it trains the policy that answers at 0.5. `cold weighted`
-# multiplies each token's advantage by its weight, cut off at 2. This corrects each token, but not
-# the words before it, which the colder sampler wrote. `top 2` draws one of the two most likely
-# tokens. No weight can bring back a token that is never drawn.
+# A mean near 1 can hide single weights far from 1. We also trained with such samplers. `cold` draws
+# at temperature 0.5, and the loss uses the probabilities at temperature 1. `cold divided` also
+# divides the logits in the loss, as TRL does, so it trains the policy that answers at 0.5. `cold
+# weighted` multiplies each token's advantage by its weight, with a maximum of 2. This corrects each
+# token, but not the words before it, which the colder sampler wrote. `top 2` draws one of the two
+# most likely tokens. No weight can correct for tokens that are never drawn.
 
 # %%
 outcome("usual", "cold", "cold_divided", "cold_weighted", "top_2")
@@ -468,23 +470,23 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
 
 # %% [markdown]
 # The colder sampler does no visible harm here, whether its tokens are weighted or not. Dividing the
-# logits trains another policy, the one that answers at 0.5. Its gold reward is lower at temperature
-# 1, but it should be judged at 0.5.
+# logits trains another policy, which is meant to answer at 0.5. Its gold reward is lower at
+# temperature 1, but it should be judged at 0.5.
 #
 # ## The sampler and the trainer disagree
 #
-# At large scale, another program such as vLLM writes the answers. Its weights may be a few rounds
+# For large models, another program such as vLLM writes the answers. Its weights may be a few rounds
 # out of date, and it computes in 16 bits, so its probabilities differ a little from the trainer's
 # (TRL [#3867](https://github.com/huggingface/trl/issues/3867),
 # [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not show
-# this: TRL computes the old log-probabilities again, with the trainer, so the ratio is still 1.
+# this, because TRL recomputes the old log-probabilities with the trainer, and so the ratio is still 1.
 # Look at `sampling/importance_sampling_ratio` instead.
 #
 # We measured two corrections. Truncated importance sampling multiplies each token's advantage by
-# its weight, cut off at 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
-# `weighted`). TRL's default uses one weight for the whole answer, and leaves out answers above 3
-# (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
-# than the policy, or computes in bfloat16:
+# its weight, with a maximum of 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
+# `weighted`). TRL's default uses one weight for the whole answer, and leaves out answers with a
+# weight above 3 (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight
+# rounds older than the policy, or computes in bfloat16:
 
 # %%
 outcome("usual", "older", "older_weighted", "older_masked", "bfloat16")
@@ -494,9 +496,9 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
-# Neither does visible harm here, with or without a correction. The older sampler's weights go far
-# below 1, and those of bfloat16 do not. Our answers have 15 tokens. In answers of hundreds of
-# tokens, many such weights multiply, so a mismatch may matter there.
+# Neither sampler does visible harm here, with or without a correction. The older sampler has weights
+# far below 1, and the sampler in bfloat16 does not. Our answers have about 15 tokens. In answers of
+# hundreds of tokens, many such weights multiply, so a mismatch may matter there.
 #
 # ---
 # ## Exercise
@@ -516,7 +518,7 @@ print(f"{size} answers to each prompt")
 #    the KL and the length instead.
 # 2. A group teaches only if its rewards differ. Log the share of groups without a spread, and the
 #    share of answers that were cut off.
-# 3. Know which probabilities the tokens were drawn with. If they are not the policy's, log the
+# 3. Find out which probabilities the tokens were drawn with. If these are not the policy's, log the
 #    importance weights.
 #
 # **Next:** [RLVR](../guide/verifiable-rewards.md), where a program checks the answers.
