@@ -34,14 +34,14 @@
 # - How to run all five trainers, offline, on one processor
 # - That TRL and this site train in the same way, up to rounding, if they get the same rows and
 #   random numbers
-# - Where PPO has gone
+# - Why TRL no longer has PPO
 #
 # **Prerequisites:** [the three stages as code](01_what_is_rlhf.py), and
 # [the methods side by side](../guide/methods.md).
 #
 # **Time:** about 25 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
-# or type `make trl` in a checkout of this site: it sets up an environment of more than one gigabyte
-# and runs the notebook, which takes some minutes, or longer on a busy machine.
+# or type `make trl` in a checkout of this site. This command installs more than one gigabyte and
+# runs the notebook, which takes some minutes, or longer on a busy machine.
 
 # %%
 import json
@@ -112,13 +112,13 @@ for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
 # %% [markdown]
 # ## One batch, before anything is trained
 #
-# Most mistakes in SFT are mistakes in the *mask*: the list that says which tokens the loss counts.
+# Most mistakes in SFT are mistakes in the *mask*, the list of the tokens that count in the loss.
 # So look at one batch first. A small module, [`hugging_face`](../reference/api/hugging_face.md),
 # converts our model and our words; the next section explains it. The rows have two text fields,
 # `prompt` and `completion`.
 #
-# The function `settings` holds what all trainers share. TRL's defaults are made for graphics cards
-# and for models ten thousand times as large, so here they are overridden.
+# The function `settings` holds what all trainers share. It overrides TRL's defaults, which are made
+# for graphics cards and for models ten thousand times as large.
 
 # %%
 hugging_face.save(hugging_face.exported(base), folder("base"))
@@ -189,8 +189,8 @@ for token, label in zip(*line, strict=True):
 
 # %% [markdown]
 # Check the same three things in your own data: the prompt does not count, the end token does, and
-# the padding does not. If the end token did not count, the model would never learn to stop. That
-# happens if padding token and end token are the same.
+# the padding does not. If the end token did not count, the model would never learn to stop. This
+# mistake occurs if the padding token is also the end token.
 
 # %%
 tokens, counts = batch["input_ids"], batch["labels"] != -100
@@ -209,7 +209,7 @@ for name, which in shares.items():
     print(f"{name:11}{which.sum():5} tokens, {counts[which].sum():4} in the loss")
 
 # %% [markdown]
-# GRPO and RLOO use another kind of batch. They start with prompts alone and pad them on the *left*,
+# GRPO and RLOO use another kind of batch. Their batches contain only prompts, padded on the *left*,
 # so that all answers begin in the same column:
 
 # %%
@@ -220,9 +220,9 @@ for tokens in tokenizer(prompts, padding=True)["input_ids"]:
 # %% [markdown]
 # ## Our student as a GPT-2
 #
-# GPT-2 has the architecture of our model, except for two extra biases in attention, which are held
-# at zero. All weights are copied, with linear layers transposed as GPT-2 stores them. The two
-# models then give the same logits. The difference is exactly zero:
+# GPT-2 has the architecture of our model, except for two extra biases in attention, which stay at
+# zero. All weights are copied, and linear layers are transposed, as GPT-2 stores them. The two
+# models then give the same logits, and the difference is exactly zero:
 
 # %%
 hugging_face.save(hugging_face.exported(sft), folder("sft"))
@@ -255,9 +255,9 @@ print(f"texts that become other tokens: {other} of {len(texts):,}")
 # ## Learn from demonstrations
 #
 # The first section set up the trainer. Its result can be compared with the run's own SFT policy,
-# which learned from the same demonstrations in the same order. We passed in an optimiser for one
-# reason: `transformers` applies no weight decay to biases and layer norms, and our stage applies it
-# to all weights. Otherwise, `learning_rate` and `weight_decay` would go into the settings.
+# which learned from the same demonstrations in the same order. We passed in an optimiser because
+# `transformers` applies no weight decay to biases and layer norms, and our stage applies it to all
+# weights. Otherwise, `learning_rate` and `weight_decay` would go into the settings.
 
 
 # %%
@@ -288,9 +288,9 @@ print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end"
 #
 # ## Learn to judge
 #
-# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. Our schedule ([one
-# cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the rest) has
-# no name in TRL, so we pass in the optimiser and the schedule.
+# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. TRL has no name for our schedule
+# ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the
+# rest), so we pass in the optimiser and the schedule.
 
 # %%
 comparison, randomness = lesson.comparison, lesson.generator("reward_model")
@@ -332,7 +332,7 @@ for name, one in (("TRL's", judge_by_trl), ("ours", judge)):
 # %% [markdown]
 # ## Learn from comparisons alone
 #
-# The same rows serve DPO. TRL loads the reference itself, from the model's folder.
+# DPO uses the same rows. TRL itself loads the reference from the model's folder.
 
 # %%
 config, randomness = dpo.DPOConfig(), lesson.generator("dpo")
@@ -366,10 +366,10 @@ apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 # %% [markdown]
 # ## A file of your own preferences
 #
-# Suppose that you like short answers. In this file the shorter of two answers is always the chosen
-# one, with one comparison a line. `python -m rlhf_explained train --preferences FILE` [reads this
-# file as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences), and TRL reads it
-# with a space added before each answer:
+# Suppose that you like short answers. Each line of this file is a comparison in which the shorter
+# answer is chosen. `python -m rlhf_explained train --preferences FILE` [reads this
+# file as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences). For TRL, a space is
+# added before each answer:
 
 # %%
 mine = work / "mine.jsonl"
@@ -407,8 +407,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file asks. Their gold reward rose as well, because the labeler
-# dislikes asides, and asides are long.
+# The answers became shorter, as the file demands. Their gold reward rose as well, because the labeler
+# dislikes asides, which are long.
 #
 # Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
 # TRL's command line uses, puts `None` where a field is missing, so the mistake is found later or
@@ -427,10 +427,10 @@ except ValueError as refusal:
 # %% [markdown]
 # ## Sample, score and compare
 #
-# GRPO and RLOO come next, with our reward model as the reward. Both sample answers while they
-# train, so TRL and our code must share random numbers as well as rows. We set the same seed before
-# each round. The reward is a *function* that TRL calls with the prompts and the sampled tokens;
-# ours asks the run's reward model.
+# Next we train with GRPO and RLOO. Both sample answers while they train, so TRL and our code must
+# share random numbers as well as rows. We set the same seed before each round. The reward is a
+# *function* that TRL calls with the prompts and the sampled tokens. Our function asks the run's
+# reward model.
 #
 # TRL's RLOO differs from ours in one place: it uses one probability ratio for a whole answer, and
 # ours uses one for each token. For the comparison our stage uses TRL's loss, `of_whole_answers`.
@@ -532,9 +532,9 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 # %% [markdown]
 # ## The held-out questions
 #
-# All of them answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
+# All policies answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
 # the reward model's score, and KL from the SFT policy is in nats per answer. The last column
-# compares the answers of TRL's policy with those of ours, word for word.
+# counts the answers that TRL's policy and ours have in common, word for word.
 
 
 # %%
@@ -562,9 +562,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# Besides the answers, we can compare the weights. All weights of a model form a point. How far is
-# TRL's point from ours, compared with how far training moved it? And where training sampled
-# answers, how many were the same, word for word?
+# Besides the answers, we can compare the weights. All weights of a model together form a point. The
+# table shows how far TRL's point is from ours, and how far training moved our point. For GRPO and
+# RLOO it also shows how many of the sampled answers were the same, word for word.
 
 # %%
 lines = []
@@ -576,29 +576,30 @@ for name, (distance, moved) in apart.items():
 table(("training", "apart", "moved", "same sampled answers"), *lines)
 
 # %% [markdown]
-# The remaining difference is rounding: the two programs add the same numbers in a different order.
-# On some processors this changes a sampled word, when a random number falls on the border between
-# two words. From then on the two policies learn from slightly different answers, and diverge.
+# The remaining difference is rounding, because the two programs add the same numbers in a different
+# order. On some processors this changes a sampled word, when a random number falls on the border
+# between two words. From then on the two policies learn from slightly different answers, and diverge.
 #
-# So wherever TRL's training and ours give clearly different results, they were given different
-# rows, random numbers or settings. Two runs of the *same* code also differ if their random numbers
-# do. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how much.
+# So if TRL's training and ours give clearly different results, they were given different rows,
+# random numbers or settings. Two runs of the *same* code also differ if their random numbers differ.
+# [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how much.
 #
 # ## Where is PPO?
 #
 # PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
-# 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)): it had not
-# been maintained for a year, it was the only trainer with another data format, and hardly anyone
-# used it. The reason was not the method. We build ours step by step in [PPO for language
-# models](03_ppo_for_language_models.py), and [its stage](../reference/api/stages/ppo.md) takes any
-# function that scores answers as its judge.
+# 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer had
+# not been maintained for a year, it was the only one with another data format, and hardly anyone
+# used it. These reasons do not concern the method itself. We build PPO step by step in [PPO for
+# language models](03_ppo_for_language_models.py), and [our stage](../reference/api/stages/ppo.md)
+# accepts any function that scores answers as its judge.
 #
 # ---
 # ## Three lines to take away
 #
-# 1. Look at one batch and its mask before you train, and at one answer after.
+# 1. Look at one batch and its mask before you train, and at one answer afterwards.
 # 2. Given the same rows and the same random numbers, TRL and this site train in the same way.
-# 3. So compare two implementations in that way. Otherwise a difference may be chance alone.
+# 3. Compare two implementations on the same rows and random numbers. Otherwise a difference may be
+#    due to chance alone.
 #
 # **Next:** [what TRL's arguments and metrics mean](05b_trl_names_and_traps.py), and what some of
 # its defaults do.
