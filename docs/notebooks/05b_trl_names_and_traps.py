@@ -23,14 +23,14 @@
 # %% [markdown]
 # # TRL's names and traps
 #
-# TRL has its own names for what this site explains: for arguments that you set, and for metrics
-# that it logs. This notebook shows each of them next to our name, with both values on one real
-# batch. Then come seven easy mistakes with TRL. None raises an error, so each is shown by a number.
-# At the end TRL trains many times with its own random numbers.
+# TRL has its own names for the arguments that you set and the metrics that it logs. This notebook
+# shows each of them next to our name, with both values on one real batch. Then come seven easy
+# mistakes with TRL. None of them raises an error, so a number shows the effect of each. At the end
+# TRL trains many times with its own random numbers.
 #
 # ## What you'll learn
 #
-# - Which of TRL's arguments means which of our settings, and its default
+# - Which of TRL's arguments means which of our settings, and what its default is
 # - The formula of each metric that TRL logs
 # - Seven traps, among them a default without a KL penalty and a judge that never sees the end token
 #
@@ -95,9 +95,9 @@ def table(headings, *rows):
 
 
 # %% [markdown]
-# Two functions set up all trainers below. `make` sets the arguments for a tiny model on a
-# processor. `online` makes a trainer that samples answers (GRPO or RLOO), with our reward model as
-# the reward and the SFT policy as the reference.
+# Two functions set up all trainers below. `make` sets the arguments for a tiny model on a CPU.
+# `online` makes a trainer that samples answers (GRPO or RLOO), with our reward model as the reward
+# and the SFT policy as the reference.
 
 # %%
 grpo_config = grpo.GRPOConfig(kl_coef=0.3)
@@ -157,8 +157,8 @@ def trained(trainer):
 # %% [markdown]
 # ## Which argument means what
 #
-# Each line below names a method, our setting and TRL's argument. The table shows both values: the
-# one used on this site, and TRL's default.
+# Each line below names a method, our setting and TRL's argument. The table shows the value used on
+# this site and TRL's default.
 
 # %%
 ARGUMENTS = """
@@ -200,7 +200,7 @@ for line in ARGUMENTS.split("\n")[1:-1]:
 table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 
 # %% [markdown]
-# Some of TRL's arguments set what is fixed in our stages:
+# Some of TRL's arguments have no counterpart among our settings, because our stages fix them:
 #
 # - `SFTConfig(completion_only_loss=…)`: our loss counts the response alone. The default, `None`,
 #   does the same if rows have a prompt and a completion.
@@ -215,9 +215,10 @@ table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 # ## Which metric means what
 #
 # Each trainer gets one real batch here and takes no step. TRL's number is the one that it logs, and
-# ours follows from the formula next to it. Means of tokens cover those that the mask counts, $r$ is
-# a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and $g$ stands for
-# log π − log π<sub>ref</sub>. DPO, GRPO and RLOO compare the run's PPO policy with its SFT policy.
+# ours follows from the formula next to it. Means over tokens include only tokens that the mask
+# counts. $r$ is a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and
+# $g$ is log π − log π<sub>ref</sub>. DPO, GRPO and RLOO compare the run's PPO policy with its SFT
+# policy.
 
 # %%
 METRICS = """
@@ -345,19 +346,19 @@ for line in METRICS.split("\n")[1:-1]:
 table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
-# Two of these names can mislead. `kl` is a mean over *tokens*, in GRPO of $k_3$ and in RLOO of
-# $k_1$. The KL on our pages is a sum over the answer, so it is larger by about the number of tokens
-# in an answer. And GRPO's `loss` does not show progress. The advantages of each group sum to 0, so
-# the first term is not 0 only because long answers have more tokens than short ones; the rest is
-# the KL penalty, which rises while the policy learns.
+# Two of these names can mislead. `kl` is a mean over *tokens*, of $k_3$ in GRPO and of $k_1$ in
+# RLOO. The KL on our pages is a sum over the answer, so it is larger by a factor of about the number
+# of tokens. And GRPO's `loss` does not show progress. The advantages of each group sum to 0, so its
+# first term differs from 0 only because answers differ in length. The rest is the KL penalty, which
+# rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
 # **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
 # the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a wrong position. Models with rotary positions are not affected. The same gap was reported
+# word at a wrong position. Models with rotary positions are not affected. The same fault was reported
 # for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
-# `hugging_face.count_positions` corrects this, and the reference needs it too.
+# `hugging_face.count_positions` corrects it. The reference needs the correction, too.
 
 # %%
 bare = transformers.AutoModelForCausalLM.from_pretrained("sft")
@@ -398,12 +399,12 @@ sampled = [*said]
 # %% [markdown]
 # **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
 # `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
-# on a batch the ratio is 1, so the *loss* is the same; its *gradient* differs, and in our
-# measurements [it is better](04_dpo.py#one-frontier-for-all-methods). Other switches change the
-# gradient as well. Below is one batch, from the policy just trained with a penalty. The first row
-# has the first paper's KL and the average over all tokens; this is our stage's loss (`make trl`
-# tests that to five digits). Each row shows the cosine between its gradient and the first row's,
-# and its length relative to the first row's.
+# on a batch the ratio is 1, so the *loss* is the same. Its *gradient* is different and, in our
+# measurements, [better](04_dpo.py#one-frontier-for-all-methods). Other switches also change the
+# gradient. We compare them on one batch, from the policy just trained with a penalty. The first row
+# has the first paper's KL and the average over all tokens, which is our stage's loss (`make trl`
+# tests this to five digits). *Cosine* is the cosine between a row's gradient and the first row's.
+# *Length* is the length of a row's gradient relative to the first row's.
 
 # %%
 priced = partial(online, "GRPO", grpo_config, f"beta_{grpo_config.kl_coef}", **still)
@@ -440,11 +441,11 @@ for name, switch in SWITCHES.items():
 table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 
 # %% [markdown]
-# `loss_type="grpo"` averages within each answer first, as GRPO's first paper does, and `"dr_grpo"`
+# `loss_type="grpo"` averages within each answer first, as GRPO's first paper does. `"dr_grpo"`
 # divides by the longest length allowed, so its gradient points the same way and is shorter.
 #
 # **4. A reward model given as a *model* does not see the end token.** If `reward_funcs` is a model
-# instead of a function, TRL decodes the answers to text, which drops `<eos>`, and scores the rest.
+# instead of a function, TRL decodes the answers to text without `<eos>`, and scores this text.
 # A reward model trained on finished answers then scores unfinished ones. (Chat messages get their
 # template again, which ends every answer, even those that were cut off.)
 
@@ -464,9 +465,9 @@ alike = torch.corrcoef(torch.stack([as_model, as_function]))[0, 1]
 print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 
 # %% [markdown]
-# **5. `accelerate launch --cpu --num_processes 2` starts one process**, without a warning. For
-# several on one machine without a graphics card, use `torchrun`. Here each process prints how many
-# there are:
+# **5. `accelerate launch --cpu --num_processes 2` starts one process**, without a warning. To start
+# several processes on a machine without a graphics card, use `torchrun`. Here each process prints how
+# many there are:
 
 # %%
 WHO = """
@@ -483,8 +484,8 @@ for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
     print(command[2].ljust(27), *lines, sep="  ")
 
 # %% [markdown]
-# **6. An unknown word silently becomes padding**, or whatever the tokenizer has for unknown words.
-# Our vocabulary is closed, so other words have no token. `check_words` rejects them by name:
+# **6. An unknown word silently becomes padding**, or another token that the tokenizer has for unknown
+# words. Our vocabulary is closed, so other words have no token. `check_words` names and rejects them:
 
 # %%
 unknown = {"prompt": "how do i learn physics ?"}
@@ -495,9 +496,9 @@ except ValueError as refusal:
     print(refusal)
 
 # %% [markdown]
-# **7. An empty answer.** Our answers begin with a space, because TRL joins prompt and answer as
-# strings. Before an empty answer the space becomes an unknown token. `completion` writes an empty
-# answer as an empty string. How often is an answer empty?
+# **7. An empty answer can become an unknown token.** Our answers begin with a space, because TRL
+# joins prompt and answer as strings. If the answer is empty, the space alone becomes an unknown
+# token. `completion` writes an empty answer as an empty string. How often is an answer empty?
 
 # %%
 for end in (" ", hugging_face.completion("")):
@@ -511,11 +512,12 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # ## Other draws, other starts
 #
 # With other random numbers, TRL's result would differ, and so would ours. TRL trained each method
-# five times from each of five starts; [our study of the
-# methods](../guide/methods.md#all-of-them-from-the-same-start) did so twice. The table shows mean
-# gold reward on held-out questions, the difference paired by start with its 95 % interval, and
-# standard deviations: of runs from one start, and of the starts' means. For RLOO the losses differ,
-# too: TRL's ratio is for whole answers, ours for single tokens.
+# five times from each of five starts, and [our study of the
+# methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows the
+# mean gold reward on held-out questions and the difference, paired by start (± is its 95 % interval).
+# It also shows two standard deviations: of runs from one start (*draws*), and of the starts' means
+# (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours for single
+# tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -534,18 +536,18 @@ columns = ("TRL", "ours", "difference", "draws, TRL", "ours", "starts, TRL", "ou
 table(("method", *columns), *lines)
 
 # %% [markdown]
-# Where the interval contains 0, these runs do not show that the two libraries differ. If you
-# compare two set-ups by one run each, a difference as small as these spreads may be chance.
+# If the interval contains 0, these runs do not show that the libraries differ. If you compare two
+# set-ups by one run each, a difference as small as these deviations may be chance.
 
 # %% [markdown]
 # ## Three lines to take away
 #
 # 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not that of
 #    GRPO's first paper.
-# 2. A metric's name is not its formula. TRL's `kl` is per token, and GRPO's `loss` shows no
-#    progress.
-# 3. These mistakes are silent: positions, the end token, unknown words. Look at one batch, and at
-#    one answer after training.
+# 2. A metric's name does not tell its formula. TRL's `kl` is per token, and GRPO's `loss` does not
+#    show progress.
+# 3. Mistakes with positions, the end token and unknown words raise no error. Look at one batch, and
+#    at one answer after training.
 #
-# **Next:** [several processes, LoRA and memory](05c_past_this_machine.py): what changes when the
-# model is larger than this one.
+# **Next:** [several processes, LoRA and memory](05c_past_this_machine.py), and what else changes for
+# a larger model.
