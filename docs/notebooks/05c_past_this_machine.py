@@ -27,16 +27,16 @@
 # # Past this machine
 #
 # Everything else on this site fits into one process on one processor. The models that people use
-# are ten thousand times as large as our student, or more. This notebook treats the student like
-# such a model: it trains on two processes, trains adapters instead of weights, and counts bytes.
-# What needs graphics cards is only described, with sources.
+# are ten thousand times as large as our model, or more. This notebook treats our model like such a
+# large one. It trains on two processes, trains adapters instead of weights, and counts bytes.
+# Methods that need graphics cards are only described, with sources.
 #
 # ## What you'll learn
 #
 # - How one script runs on several processes, and which results stay the same
 # - What LoRA saves, and how well it trains
-# - How much memory each model of PPO, GRPO and DPO needs: a formula checked on our student, and a
-#   table for models of 1 billion and 8 billion parameters
+# - How much memory PPO, GRPO and DPO need: a formula checked on our model, and a table for models
+#   of 1 billion and 8 billion parameters
 # - What vLLM, FSDP, DeepSpeed, OpenRLHF and verl do, and which settings change with size
 #
 # **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py).
@@ -102,10 +102,10 @@ def table(headings, *rows):
 # copies of the model stay the same.
 #
 # For DPO this takes four lines. `PartialState` comes first and tells each process its number and
-# how many there are. Each process gets its share of the batch. Only the first process saves. The
-# fourth line drops the last batch of an epoch if it is incomplete, because several processes would
-# fill it up with rows from the beginning, and so train on different rows from one process. The rest
-# of the script is as for one process:
+# the number of processes. Each process gets its share of the batch. Only the first process saves.
+# The fourth line drops the last batch of an epoch if it is incomplete. Otherwise several processes
+# would fill it with rows from the beginning, and so would not train on the same rows as one process.
+# The rest of the script is as for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -204,13 +204,13 @@ print(f"as far as training moved one:   {moved:.1e}")
 # The two models are the same up to rounding, because the mean of all gradients is the mean of the
 # two halves' means. This holds for DPO and for the reward model, whose losses are means over pairs.
 # SFT's loss is a mean over tokens, so the library must divide by the number of tokens on all
-# processes. This comparison is a good first test of any set-up with several processes: train a few
-# steps on one and on two, and compare the weights.
+# processes. This comparison is a good first test of any set-up with several processes. Train a few
+# steps on one process and on two, and compare the weights.
 #
 # GRPO and RLOO sample their batches. Each process needs its own random numbers, or both would write
-# the same answers. So a run on two processes draws other answers, and its weights can be compared
-# only if both runs are given the same answers. Here are thirty rounds of RLOO, with two seeds on
-# one process, and with the first seed on two:
+# the same answers. So a run on two processes draws other answers than a run on one, and their
+# weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one process, and with
+# the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -278,9 +278,9 @@ for processes, seed in ((1, 0), (1, 1), (2, 0)):
 table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 
 # %% [markdown]
-# The last column says how many answers in the evaluation are the same as in the first row. In these
-# three runs, another number of processes changed about as many answers as another seed. To compare
-# two set-ups by GRPO or RLOO, you therefore need several seeds of each.
+# The last column shows the share of evaluation answers that are the same as in the first row. In
+# these three runs, a second process changed about as many answers as another seed. To compare two
+# set-ups by GRPO or RLOO, you therefore need several seeds of each.
 #
 # ## Adapters in place of weights
 #
@@ -291,13 +291,13 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # $$W + \frac{\alpha}{r}\, B A ,$$
 #
 # where $A$ has $r$ rows, $B$ has $r$ columns, and only these two are trained. $r$ is called the
-# rank and α scales the sum. $B$ starts at zero, so training starts at the old model. DPO also needs
-# no separate reference: it is the same model with its adapters switched off.
+# rank, and α scales the product. $B$ starts at zero, so training starts at the old model. DPO then
+# needs no separate reference, because the reference is the same model with its adapters switched off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
 # as without LoRA. Schulman and Thinking Machines Lab
-# ([2025](https://thinkingmachines.ai/blog/lora/)) found this best for many models. Here is DPO on
-# the same pairs, both ways:
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here is DPO
+# on the same pairs, with all weights and with adapters:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
@@ -314,31 +314,31 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
 # LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The
-# results do not show which is better: each was trained once, with an untuned learning rate. They
-# show that a few numbers can be enough. The model itself remains in memory, so little is saved for
-# a small model. The next section says how much a large model saves.
+# results do not show which method is better, because each was trained once, with an untuned learning
+# rate. They show that a few numbers can be enough. The whole model must still be in memory, so LoRA
+# saves little here. The next section computes how much it saves for a large model.
 #
 # ## How much memory
 #
 # Four things take memory during training.
 #
 # - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
-#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision gives the
-#   same sum in other parts: weights and gradients in 16 bits, and Adam's moments with a copy of the
-#   weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-# - **Models that do not learn**: the reference, and the reward model. They have only weights, which
-#   take $2 N$ bytes in 16 bits.
-# - **Activations**: what a layer has computed and needs again for its gradients. These are, for
-#   each token, the inputs of the norms and matrices, and what attention reads (Korthikanti et al.
+#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
+#   $16 N$ bytes: its weights and gradients have 16 bits, and Adam's moments and a copy of the weights
+#   have 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+# - **Models that do not learn**, such as the reference and the reward model. They have only weights,
+#   which take $2 N$ bytes in 16 bits.
+# - **Activations.** A layer keeps the values that it needs again for its gradients. For each token,
+#   these are the inputs of the norms and matrices and of attention (Korthikanti et al.
 #   [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a layer keeps only
 #   its own input and computes the rest a second time, so only one layer at a time holds all its
 #   activations.
-# - **The [KV cache](../reference/glossary.md#kv-cache)**, while answers are written: a key and a
-#   value for each token in each layer.
+# - **The [KV cache](../reference/glossary.md#kv-cache).** While a model writes answers, it keeps a key
+#   and a value for each token in each layer.
 #
-# The last two depend on the shape of the model, so their formulas are clearest as code. Large
-# models let several heads share their keys and values, and their perceptrons have a gate, a third
-# matrix.
+# The last two depend on the shape of the model, so we write their formulas as code. In large
+# models, several heads share their keys and values, and the perceptrons have a third matrix, called
+# a gate.
 
 
 # %%
@@ -376,8 +376,8 @@ class Shape:
 
 
 # %% [markdown]
-# Do the formulas hold? Here we train our student for one step and count what is really allocated.
-# All numbers have 32 bits.
+# Are the formulas right? We train our model for one step and count the bytes that are really
+# allocated. All numbers have 32 bits.
 
 # %%
 ours = lesson.shape
@@ -433,8 +433,8 @@ table(("bytes", "by the formula", "allocated", "ratio"), *lines)
 print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 
 # %% [markdown]
-# The formula for activations leaves out small things, such as the mean and the spread that each
-# normalisation keeps. The adapters' formula gives exactly the number that the script trained.
+# The formula for activations leaves out small parts, such as the mean and the spread that each
+# normalisation keeps. The formula for adapters gives exactly the number that the script trained.
 #
 # Now we apply the formulas to Llama 3.2 with 1 billion parameters and Llama 3.1 with 8 billion.
 # Their shapes are in the code of torchtune ([1
@@ -442,8 +442,8 @@ print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 # [8
 # B](https://github.com/pytorch/torchtune/blob/main/torchtune/models/llama3_1/_model_builders.py)).
 # All numbers are in gigabytes of $10^9$ bytes, and nothing is split across cards. PPO trains a
-# policy and a critic and holds a reference and a reward model, all of the same size. A program such
-# as vLLM, which writes the answers, holds another copy of the policy.
+# policy and a critic and also holds a reference and a reward model, all of the same size. If a
+# program such as vLLM writes the answers, it holds another copy of the policy.
 
 # %%
 LLAMAS = {  # shape, vocabulary, and how often the embedding is stored
@@ -485,35 +485,35 @@ table(
 )
 
 # %% [markdown]
-# Read the table with a card of 80 GB in mind. All methods fit for 1 billion parameters. For 8
-# billion none fits if all weights are trained at 16 bytes each, not even with that model alone.
-# DPO with LoRA fits on one card, with much room left for activations and the cache. The logits
-# explain why libraries compute the loss in pieces: with a vocabulary of this size they take more
-# memory than all the activations that checkpointing keeps.
+# Suppose that your card has 80 GB. With 1 billion parameters, all methods fit. With 8 billion, no
+# method fits that trains all weights at 16 bytes each, not even with that model alone. DPO with LoRA
+# fits on one card, with much room left for activations and the cache. The logits explain why
+# libraries compute the loss in pieces. With a vocabulary of this size, the logits take more memory
+# than all the activations that checkpointing keeps.
 #
 # ## What other libraries take over
 #
 # - **vLLM** writes the answers. It keeps the KV cache in small blocks, like an operating system's
 #   pages, so that more answers fit at once ([Kwon et al.
 #   2023](../reference/bibliography.md#kwon2023)). TRL's GRPO and RLOO use it with `use_vllm=True`.
-# - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards; each
-#   holds its share and collects a layer's weights when needed (Zhao et al.
+# - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards. Each
+#   card holds its share and collects a layer's weights when needed (Zhao et al.
 #   [2023](https://arxiv.org/abs/2304.11277)).
-# - **DeepSpeed** divides the same things with ZeRO, in three stages: first the moments, then also
-#   the gradients, then also the weights ([Rajbhandari et al.
+# - **DeepSpeed** divides the same tensors with ZeRO. Stage 1 divides the moments, stage 2 also the
+#   gradients, and stage 3 also the weights ([Rajbhandari et al.
 #   2020](../reference/bibliography.md#rajbhandari2020)).
 # - **OpenRLHF** places PPO's models on different cards with Ray, trains them with DeepSpeed and
-#   lets vLLM write (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
-# - **verl** lets one program control all processes, and moves the policy's weights between the
-#   layouts that suit training and writing (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
+#   lets vLLM write the answers (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
+# - **verl** lets one program control all processes. It stores the policy's weights in one layout for
+#   training and another for writing (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
 #
 # ## What changes with size
 #
-# The learning rate falls, batches grow, and writing takes most of the time. The table compares our
-# student with the published commands of [Tülu 3](../reference/bibliography.md#lambert2024), which
-# trained models of 8 and 70 billion parameters in the same way
-# ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)). There the last
-# stage is PPO with verifiable rewards; ours here is GRPO.
+# Larger models have lower learning rates and larger batches, and writing takes most of the time. The
+# table compares our settings with the published commands of [Tülu
+# 3](../reference/bibliography.md#lambert2024), which trained models of 8 and 70 billion parameters in
+# the same way ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)). Its last
+# stage is PPO with verifiable rewards. We compare it with our GRPO.
 
 # %%
 imitation, pairwise, groups = lesson.imitation, dpo.DPOConfig(), grpo.GRPOConfig()
@@ -531,14 +531,14 @@ rows = [(name, *(f"{number:g}" for number in of)) for name, of in TULU.items()]
 table(("", "our student", "8 B", "70 B"), *rows)
 
 # %% [markdown]
-# The β of different papers cannot be compared directly. A β is in units of reward per nat, and
-# rewards have different scales: InstructGPT used 0.02 ([Ouyang et al.
+# The values of β in different papers cannot be compared directly. β is in units of reward per nat,
+# and rewards have different scales. InstructGPT used 0.02 ([Ouyang et al.
 # 2022](../reference/bibliography.md#ouyang2022)). Tülu 3 also divides DPO's log-probabilities by
 # the length of the answer. For an answer of 50 tokens its β of 5 is therefore 5/50 = 0.1 per nat,
 # the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
 #
 # How much of a round is spent on writing? An answer is written token by token, but read all at once
-# when the policy learns from it. Here is our student, with one thread:
+# when the policy learns from it. Here are the times of our model, with one thread:
 
 # %%
 prompts = lesson.tokens(asked[:128])
@@ -561,13 +561,13 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # While a model writes, it reads all its weights for each new token, but computes little with them.
 # When it learns, it computes with all tokens at once. OpenRLHF's authors report that writing takes
 # 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
-# 90 % where answers are long chains of thought (J. Hu et al.
-# [2024](https://arxiv.org/abs/2405.11143)). So faster writing, as with vLLM, saves most.
+# 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you save
+# most by writing faster, as with vLLM.
 #
 # ## The studies on several machines
 #
-# The studies of this site, such as [that of the methods](../guide/methods.md), are many small,
-# independent training runs. So joblib, which starts them, can spread them over a
+# This site's studies, such as [the comparison of methods](../guide/methods.md), consist of many
+# small, independent training runs. They are started by joblib, which can spread them over a
 # [Dask](https://www.dask.org/) cluster. Start the scheduler on one machine, workers with one thread
 # each on every machine, and then the studies:
 #
@@ -577,18 +577,18 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # $ make studies CLUSTER=tcp://ADDRESS:8786
 # ```
 #
-# `ADDRESS` is the first machine's. All machines need the same version of this site, which is
-# checked before the first measurement. A test compares the results of a cluster of two workers with
-# those of one process.
+# `ADDRESS` is the address of the first machine. All machines need the same version of this site. The
+# command checks this before the first measurement. A test compares the results of a cluster of two
+# workers with those of one process.
 #
 # ---
 # ## Three lines to take away
 #
 # 1. Several processes give the same result in DPO, but different draws in RLOO and GRPO. Test a new
 #    set-up with DPO.
-# 2. A model being trained needs 16 bytes per parameter, a frozen one 2. LoRA freezes most
-#    parameters.
-# 3. In larger models the learning rate is lower and writing takes most of the time, so you first
-#    need a library that writes quickly.
+# 2. A model needs 16 bytes per parameter while it is trained, and 2 bytes if it is frozen. LoRA
+#    freezes most parameters.
+# 3. In larger models the learning rate is lower and writing takes most of the time. So the first
+#    library to add is one that writes quickly.
 #
 # **Next:** [the methods side by side](../guide/methods.md), on five seeds.
