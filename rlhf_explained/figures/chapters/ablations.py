@@ -145,10 +145,10 @@ def by_position(run: Run) -> Table:
     "critic-positions",
     numbers=by_position,
     studies=("ablations",),
-    alt="How much of the variance of the reward still to come four kinds of critic explain before "
-    "each of an answer's first tokens. Values are means over five seeds with 95 % intervals. Over "
-    "the last ten rounds of training, a separate network explains "
-    "{ablations-ppo-explained-variance} if it starts from the reward model and "
+    alt="For four kinds of critic, the figure shows how much of the variance of the reward still "
+    "to come each of them explains, before each of an answer's first tokens. Values are means "
+    "over five seeds with 95 % intervals. Over the last ten rounds of training, a separate "
+    "network explains {ablations-ppo-explained-variance} if it starts from the reward model and "
     "{ablations-critic-from-sft-explained-variance} if it starts from SFT. A head on the policy’s "
     "network explains {ablations-critic-detached-explained-variance} if it does not change that "
     "network, and {ablations-critic-shared-explained-variance} if it does.",
