@@ -21,8 +21,7 @@
 #
 # Welcome to RLHF, reinforcement learning from human feedback: the technique that turned language
 # models into assistants like ChatGPT. In this notebook you train a tiny language model through all
-# three stages. The training loop of each stage is written out, so that you can read it, change it
-# and run it again.
+# three stages. The training loop of each stage is written out, for you to read and to change.
 #
 # ## What you'll learn
 #
@@ -93,8 +92,8 @@ seed {run-seed}.
 # The alignment problem, as a student analogy.
 # You ask: "What's the capital of France?"
 #
-# - Helpful is "The capital of France is Paris."
-# - Unhelpful are "What's the capital of Germany? Berlin...", "I'll tell you a story about
+# - A helpful answer is "The capital of France is Paris."
+# - Unhelpful answers are "What's the capital of Germany? Berlin...", "I'll tell you a story about
 #   France..." and "The capital of France is Paris. But did..."
 #
 # The problem: knowing everything is not the same as (≠) knowing how to help.
@@ -221,8 +220,8 @@ toy.train(epochs=3)
 # %% [markdown]
 # The loss falls to almost nothing: the toy has learned three answers by heart.
 #
-# Now we train the real model. The experts in our world are usually right and often verbose, like the
-# one who wrote about Paris. Here are three of their demonstrations:
+# Now we train the real model. The experts in our world are usually right and often verbose, like
+# the one who wrote about Paris. Here are three of their demonstrations:
 
 # %%
 for prompt, response in lesson.shown[:3]:
@@ -342,8 +341,9 @@ for name in ("chosen", "rejected"):
     )
 
 # %% [markdown]
-# The reward model is a copy of the SFT model. Instead of words it predicts one number, which is read
-# at the last token. The loop raises the chosen answer's score above the rejected answer's score:
+# The reward model is a copy of the SFT model. Instead of words it predicts one number, which is
+# read at the last token. The loop raises the chosen answer's score above the rejected answer's
+# score:
 
 # %%
 from rlhf_explained.formulas import bradley_terry_loss
@@ -370,7 +370,7 @@ assert unseen > 0.6
 
 # %% [markdown]
 # The reward model (the judge) agrees with the labeler on most of the pairs that it has never seen.
-# Even a perfect judge could not reach 100 %, because the labeler errs. Now let us ask the judge.
+# Even a perfect judge could not reach 100 %, because the labeler errs. Now we ask the judge.
 # Only the differences between its scores mean anything.
 
 # %%
