@@ -94,7 +94,7 @@ for row, answer in zip(wins.int().tolist(), answers, strict=True):
     print("  ".join(f"{count:2}" for count in row), " ", answer[:44])
 
 # %% [markdown]
-# Row 1, column 2 says how often the first answer beat the second. Nobody gave a score. Bradley and
+# Row 1, column 2 says how often the first answer beat the second. Nobody gave scores. Bradley and
 # Terry ([1952](../reference/bibliography.md#bradley1952)) assume that hidden scores guide the
 # choices: each answer has a score $s$, and
 #
@@ -172,7 +172,9 @@ for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
         print(f"right in {right:4.0%} of {len(there)}")
 says = torch.sigmoid(lead.abs()).mean().item()
 right = (lead > 0).float().mean().item()
-say(f"On average it is {share(says)} sure, and right in {share(right)}.")
+say(
+    f"On average it is {share(says)} sure and right in {share(right)} of pairs."
+)
 
 # %% [markdown]
 # ---
@@ -263,8 +265,7 @@ with torch.no_grad():
 # word, the judge cannot tell the answers apart, and its loss stays at log 2. At `<eos>` the judge
 # has read everything. At other places its scores mean nothing, because it was not trained there.
 #
-# The two scores at `<eos>` hardly differ. Later we ask whether this judge *knows* the capital of
-# France.
+# The two scores at `<eos>` hardly differ. Does this judge *know* the capital of France?
 #
 # ---
 # ## Train one
@@ -333,9 +334,9 @@ ceiling = torch.maximum(p, 1 - p).mean().item()
 assert abs(ceiling - heldout.ceiling) < 1e-6
 run_accuracy = result.reward_model["heldout_accuracy"]
 say(f"""
-Ceiling: **{share(ceiling)}**. This judge, with 400 pairs:
-**{share(accuracy(model, heldout))}**. The run's judge, with
-{result.facts["pairs"]:,} pairs: **{share(run_accuracy)}** on other pairs.
+The ceiling is **{share(ceiling)}**. This judge, trained on 400 pairs, has
+**{share(accuracy(model, heldout))}**. The run's judge, trained on
+{result.facts["pairs"]:,} pairs, has **{share(run_accuracy)}** on other ones.
 """)
 
 # %% [markdown]
@@ -438,8 +439,8 @@ to see.
 # %% [markdown]
 # A false answer that does not ramble looks like a helpful one. Only its content is wrong. So what
 # does the judge look at? We take every held-out fact, its right answer, and every false answer of
-# the same form. Each is written plainly or courteously (with "sure !" before it and "happy to help !"
-# after it). The false one is also tried with an added remark, which does not improve it.
+# the same form. Each is written plainly or courteously (with "sure !" before it and "happy to help
+# !" after it). The false one also comes with a remark, which does not improve it.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -521,14 +522,14 @@ answers.
 # Across all pairs, courtesy does not show which answer is better. Between helpful answers it does,
 # and the judge has learned this. The judge has not learned which facts are right. A false answer
 # looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its taste
-# for courtesy. We did not make the judge blind to facts.** The accuracy shows neither. To find both,
-# make pairs in which the wrong answer is the courteous one.
+# for courtesy. We did not make the judge blind to facts.** The accuracy shows neither. To find
+# both, make pairs in which the wrong answer is the courteous one.
 
 # %% [markdown]
 # ---
 # ## Exercises
 #
-# Each solution is hidden below; click to open.
+# Click to open a solution.
 #
 # **1.** Reverse 30 % of the first table's choices (mix each count with its opposite) and fit again.
 # What happens to the scores? Then fit with a loss that takes the 30 % into account.
