@@ -23,7 +23,7 @@
 # # What a judge is worth: data, noise, blind spots
 #
 # A reward model is quickly trained, but is it any good? Here we train reward models on 50 to 12,800
-# comparisons by careful and careless labelers, and use the models to choose answers. Then one of
+# comparisons by careful and careless labelers, and use them to choose answers. Then one of
 # them scores answers of a kind that nobody compared.
 #
 # ## What you'll learn
@@ -146,8 +146,8 @@ short = [
 ]
 size = f"{max(short):,} pairs are still" if short else "no size is"
 say(f"""
-In gold order, {size} clearly behind 12,800. No larger set is
-({study.origin}).
+In gold order ({study.origin}), {size} clearly behind 12,800. No
+larger set is.
 """)
 
 # %% [markdown]
@@ -194,15 +194,16 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 #
 # Two more labelers have the same taste. The **distracted** labeler reverses 30 % of its choices,
 # whatever the answers are. The **hesitant** labeler has a `decisiveness` of 0.45, so it errs most
-# where the two answers are almost equally good. Both agree with the gold reward about equally often.
+# where the two answers are almost equally good. Both agree with the gold reward about equally
+# often.
 
 # %%
 figure("label-noise")
 
 # %% [markdown]
 # How many careful pairs are worth as much as a given number of noisy ones? A curve can tell us this
-# only while it rises, and it rises for longer on practised prompts. So the table uses the gold order
-# on practised prompts:
+# only while it rises, and it rises for longer on practised prompts. So the table is for
+# practised prompts:
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
@@ -238,11 +239,12 @@ say(
 # So noisy comparisons teach the same lessons, but you need several times as many of them. Such
 # mistakes do not mislead a judge. They weaken the signal, because a right choice and a reversed one
 # cancel. If a share $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and the
-# judge needs $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and Laird's
-# bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are rough.
+# judge needs $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and
+# Laird's bound ([1988](../reference/bibliography.md#angluin1988)). The factors in the table are
+# rough.
 #
 # A labeler who errs *in one direction*, for instance by always choosing the longer answer, is more
-# harmful. The judge learns such a taste, just as our judge learns that the labeler likes courtesy.
+# harmful. The judge learns such a taste, just as ours learns a taste for courtesy.
 #
 # ---
 # ## What does it look at?
@@ -336,7 +338,7 @@ capitals. (Seed {result.config.seed}.)
 #
 # Somebody trained a reward model, got about 65 % on held-out pairs, and asked whether that was
 # enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
-# because people do not agree more often. But this number alone does not tell. Look at these five
+# because people do not agree more often. But accuracy alone is not enough. Look at these five
 # judges:
 
 # %%
@@ -366,7 +368,7 @@ for name, quantity in (
 
 # %%
 after = "; ".join(
-    f"{name}: {within(methods.difference(method, 'sft_1.0', 'gold'))}"
+    f"{within(methods.difference(method, 'sft_1.0', 'gold'))} by {name}"
     for method, name in (
         ("best_of_16", "best-of-16"),
         ("ppo", "PPO"),
@@ -382,12 +384,12 @@ The last judge agrees with its labeler on
 is, and how noisy the labels are.
 
 How good a judge must be depends on its use. A judge trained on
-{result.facts["pairs"]:,} pairs raises SFT's gold reward by these amounts,
+{result.facts["pairs"]:,} pairs changes SFT's gold reward by these amounts,
 averaged over {len(methods.seeds)} seeds: {after}.
 """)
 
 # %% [markdown]
-# So, in this order:
+# So take these steps in order:
 #
 # 1. **Compare the accuracy with the ceiling.** Let two people label the same hundred pairs. Their
 #    agreement [tells you the ceiling](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
@@ -434,8 +436,8 @@ for place, one in enumerate(ranked(gold).tolist(), start=1):
 # %% [markdown]
 # To train, score each answer **once**, and form all pairs from the scores. That takes $K$ passes
 # for $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
-# reason, too. When the pairs of all prompts were shuffled, the model overfitted within one pass over
-# the data, because each answer occurred $K - 1$ times.
+# reason, too. When the pairs of all prompts were shuffled, the model overfitted within one pass
+# over the data, because each answer occurred $K - 1$ times.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -497,8 +499,8 @@ heldout = collect_preferences(
 )
 reached = share(accuracy(model, heldout)), share(heldout.ceiling)
 say(f"""
-100 rankings of {K}: held-out accuracy **{reached[0]}**, with a ceiling of
-{reached[1]}.
+With 100 rankings of {K}, the held-out accuracy is **{reached[0]}**. The
+ceiling is {reached[1]}.
 """)
 
 # %%
@@ -556,7 +558,7 @@ get more out of each prompt. (Two equal answers do not form a pair.)
 # ## Exercise
 #
 # Write down the probability of a ranking under the Plackett–Luce model. Check that the
-# probabilities of all 24 rankings of four answers sum to 1, and that two answers give
+# probabilities of all 24 rankings of four answers sum to 1, and that for two answers the model is
 # Bradley–Terry.
 
 
@@ -582,8 +584,8 @@ print(f"two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
 # ---
 # ## Three lines to take away
 #
-# 1. A few comparisons teach what good answers look like. More comparisons do not teach which answers
-#    to new prompts are correct. Random mistakes do not mislead a judge.
+# 1. A few comparisons teach what good answers look like. More comparisons do not teach which
+#    answers to new prompts are correct. Random mistakes do not mislead a judge.
 # 2. Accuracy depends on the judge *and* on the labels. Compare it with the ceiling and with a
 #    trivial judge, and read what the judge likes best.
 # 3. The judge guesses about things that were never compared. The policy will find the guesses that
