@@ -126,8 +126,8 @@ def train(advantage, objective=plain, epochs=1):
 # `measure` prints two numbers for a method. *Noise* is the standard deviation of the first
 # estimated gradient. *Reward* is the mean over all policies after training. Both are means over
 # twenty seeds, and ± is their 95 % interval. The last column compares the reward with that of an
-# earlier method. We test six changes, so a change counts only if its p-value is below a sixth of 5 %
-# (Bonferroni's correction). Any other change may be chance.
+# earlier method. We test six changes, so a change counts only if its p-value is below a sixth of 5
+# % (Bonferroni's correction). Any other change may be chance.
 
 # %%
 reward_of, change = {}, {}
@@ -175,8 +175,8 @@ assert torch.allclose(estimate, exact, atol=1e-5)
 # ### Step 2: a baseline
 #
 # All rewards are positive, so every sampled answer becomes more likely, even a bad one. If we
-# subtract the expected reward, only answers above it become more likely. Here the expected reward is
-# the mean of the other three answers. (The factor $4/3$ corrects the mean of all four.)
+# subtract the expected reward, only answers above it become more likely. Here the expected reward
+# is the mean of the other three answers. (The factor $4/3$ corrects the mean of all four.)
 
 
 # %%
@@ -189,7 +189,7 @@ measure("baseline", baseline, since="REINFORCE")
 assert change["baseline"].mean > 0.5
 
 # %% [markdown]
-# Most of the noise is gone, and the policies end with a much higher reward.
+# Most of the noise is gone, and the reward is much higher.
 #
 # ### Step 3: an advantage for every word
 #
@@ -364,7 +364,7 @@ reward[-1] += final_score
 #   network, initialised from the reward model.
 # - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
 # - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on;
-#   each step further on, the weight is multiplied by λ.
+#   with each further step, the weight is multiplied by λ.
 # - **return** is advantage plus value. This is what the critic should have estimated.
 
 # %%
@@ -416,8 +416,8 @@ This number is the critic's noise, and does not judge the token.
 # are](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 the advantage is all reward still
-# to come minus the value (step 3's *critic*). Training computes the same table for a whole batch,
-# in `credit`, which also whitens the advantages to mean 0 and variance 1, so that the step does not
+# to come minus the value (step 3's *critic*). In training, `credit` computes the same table for a
+# whole batch. It also whitens the advantages to mean 0 and variance 1, so that the step does not
 # depend on the scale of the scores. Here is the check, with our one answer as the batch:
 
 # %%
@@ -467,8 +467,8 @@ in the last ten {share(late)}. The rest goes into the advantages as noise.
 # The value head can also be part of the policy's network, which saves memory. But then the critic's
 # loss changes the layers that produce the words. Stiennon et al.
 # ([2020](../reference/bibliography.md#stiennon2020)) therefore give the critic its own network,
-# initialised from the reward model. We compared four kinds of critic on several seeds. From here on,
-# ± is a 95 % interval over seeds.
+# initialised from the reward model. We compared four kinds of critic on several seeds. From here
+# on, ± is a 95 % interval over seeds.
 
 # %%
 figure("critic-positions")
@@ -552,11 +552,11 @@ for network, other in zip(networks, theirs, strict=True):
 #
 # ## Take one part away
 #
-# Which parts does our model need? We changed one part at a time and trained again, on several seeds.
-# *No critic* changes two things: no values are estimated, so λ must be 1 as well. The row *λ = 1*
-# changes only λ. *No clip* removes the clip of the policy's ratio, and *no value clip* that of the
-# critic's loss. *No whitening* uses the advantages as GAE gives them. The conclusion is corrected
-# for the number of comparisons (Holm's procedure).
+# Which parts does our model need? We changed one part at a time and trained again, on several
+# seeds. *No critic* changes two things: no values are estimated, so λ must be 1 as well. The row *λ
+# = 1* changes only λ. *No clip* removes the clip of the policy's ratio, and *no value clip* that of
+# the critic's loss. *No whitening* uses the advantages as GAE gives them. The conclusion is
+# corrected for the number of comparisons (Holm's procedure).
 
 # %%
 figure("ablations")
@@ -611,5 +611,5 @@ for advantage in (critic, td_error):
 #    A single advantage contains the critic's error too, so watch the explained variance.
 # 3. Which parts of PPO are needed depends on the model: remove parts and measure.
 #
-# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py) explains a negative KL, a KL
-# that explodes and a reward that does not rise.
+# **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py) explains a negative KL, a
+# KL that explodes and a reward that does not rise.
