@@ -104,10 +104,10 @@ def report(name, sums):
 # ---
 # ## Why is my KL negative?
 #
-# The log does not show the KL itself but an estimate from samples: the sum of
-# $k_1 = \log\pi - \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer the estimate
-# can have either sign. Its *mean* over the policy's own answers is the KL, which cannot be negative.
-# In the lines below, ± is two standard errors, clustered by question.
+# The log does not show the KL itself but an estimate from samples: the sum of $k_1 = \log\pi -
+# \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer the estimate can have either
+# sign. Its *mean* over the policy's own answers is the KL, which cannot be negative. In the lines
+# below, ± is two standard errors, clustered by question.
 
 # %%
 own = sample(policy)
@@ -150,13 +150,14 @@ report(
 # %% [markdown]
 # The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. This happens
 # when an older policy, or another program, writes the answers. The other rows can have either sign,
-# and are wrong in both cases ([an example](../guide/over-optimisation.md#questions-that-people-ask)).
-# Where the mean is negative, the penalty *rewards* the policy for leaving the reference.
+# and are wrong in both cases ([an
+# example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is negative,
+# the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
-# At the first step the policy and the reference are the same model, so every log-ratio is exactly 0.
-# If yours are not 0, the two models do not run in the same way. Here are three such differences:
+# At the first step the policy and the reference are the same model, so every log-ratio is exactly
+# 0. If yours are not, the two models do not run in the same way. Here are three such differences:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -186,9 +187,9 @@ assert not log_ratios(sft, sft, start).any()
 # ## My KL explodes
 #
 # The KL grows as long as the score rises by more than the penalty subtracts (TRL
-# [#204](https://github.com/huggingface/trl/issues/204)). The study of
-# [PPO without its parts](03_ppo_for_language_models.py#take-one-part-away) has examples. Here is the
-# largest KL of any round, and the gold reward at the end:
+# [#204](https://github.com/huggingface/trl/issues/204)). The study of [PPO without its
+# parts](03_ppo_for_language_models.py#take-one-part-away) has examples. Here is the largest KL of
+# any round, and the gold reward at the end:
 
 # %%
 study = stored("ablations")
@@ -252,8 +253,9 @@ display(Markdown(value("reward-rise-verdict", result).text))
 #
 # ## What to log
 #
-# Here is the log of the site's own run, which is healthy. Each line has a number's name, its formula,
-# and its values during the run. Losses, entropy and clip fraction are means over all steps of a round.
+# Here is the log of the site's own run, which is healthy. Each line has a number's name, its
+# formula, and its values during the run. Losses, entropy and clip fraction are means over all steps
+# of a round.
 
 # %%
 LOG = {
@@ -291,16 +293,17 @@ for name, formula in LOG.items():
 # - The clip fraction grows from round to round, which means that the steps become too large.
 # - The explained variance stays at 0 or below, so the critic predicts no better than the mean.
 #
-# In the first rounds a low explained variance is normal, because the critic has just begun to learn.
-# A falling value error proves little, because it also falls when the scores become more alike.
-# [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) corrects for this. The
-# policy loss also says little. With whitened advantages it stays near 0, whatever is learned.
+# In the first rounds a low explained variance is normal, because the critic has just begun to
+# learn. A falling value error proves little, because it also falls when the scores become more
+# alike. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) corrects for
+# this. The policy loss also says little. With whitened advantages it stays near 0, whatever is
+# learned.
 #
 # ## How much does the critic know?
 #
 # The log measures the explained variance on the questions that the critic learned from. Here it is
-# measured on the evaluation's questions, which the critic has never seen. The reward is summed to the
-# end of each answer (λ = 1), so that the critic does not influence it.
+# measured on the evaluation's questions, which the critic has never seen. The reward is summed to
+# the end of each answer (λ = 1), so that the critic does not influence it.
 
 # %%
 from rlhf_explained.formulas import gae, kl_shaped_rewards
@@ -342,12 +345,12 @@ for name, model, critic in (before, after):
     print(name.ljust(22), shown[0].rjust(13), shown[1].rjust(12))
 
 # %% [markdown]
-# Before the first word, the critic does not know what will be written. It can know only how well the
-# policy usually answers such a question. So a low number in the first column is not a fault. Before
-# PPO the critic is the reward model, whose output was trained only at the last token.
+# Before the first word, the critic does not know what will be written. It can know only how well
+# the policy usually answers such a question. So a low number in the first column is not a fault.
+# Before PPO the critic is the reward model, whose output was trained only at the last token.
 #
-# How wrong is a single TD error δ? We leave out each last token, and compare the tokens of which the
-# policy was sure with the others:
+# How wrong is a single TD error δ? We leave out each last token, and compare the tokens of which
+# the policy was sure with the others:
 
 # %%
 mask = rollout.sequences.response_mask
@@ -369,9 +372,9 @@ for name, which in (
     )
 
 # %% [markdown]
-# Tokens that the policy was sure of give no new information, so the first line is almost entirely the
-# critic's noise. It is about as large as the second line. So one answer cannot show which of its
-# words caused the score, and PPO needs many answers.
+# Tokens that the policy was sure of give no new information, so the first line is almost entirely
+# the critic's noise. It is about as large as the second line. So one answer cannot show which of
+# its words caused the score, and PPO needs many answers.
 #
 # ## Same seed, different numbers?
 #
