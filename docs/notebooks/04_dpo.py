@@ -282,9 +282,9 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 # ## Why the loss starts at 0.6931, and when it stays there
 #
 # At the start, policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
-# log 2 = 0.6931, that of a coin toss. The loss cannot reach 0, because the labels are uncertain (the
-# minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0, for one of four
-# reasons:
+# log 2 = 0.6931, that of a coin toss. The loss cannot reach 0, because the labels are uncertain
+# (the minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0, for one of
+# four reasons:
 #
 # - Nothing is trained: the weights are frozen, or the steps are far too small.
 # - Chosen and rejected are the same tokens, for instance because both were cut off early.
@@ -308,8 +308,8 @@ assert steepest(reference, BETA, coin) < 1e-12
 # [#32](https://github.com/eric-mitchell/direct-preference-optimization/issues/32),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin.
 # The reference wrote both answers of a pair. Averaged over its answers, log π/π<sub>ref</sub> is
-# −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the *middle* of a pair, the
-# mean of its two log-ratios, falls. The chosen answer rises only if half the margin is larger than
+# −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the mean of a pair's two
+# log-ratios (the *middle*) falls. The chosen answer rises only if half the margin is larger than
 # this fall. Here are the numbers for the best policy, without any training:
 
 # %%
@@ -330,9 +330,9 @@ assert up < 0 < 1 < times
 # reward is a mean of logarithms, dominated by answers that have lost almost all their probability.
 # So a falling reward alone does not prove a fault.
 #
-# A falling reward can still be a warning. Our derivation assumes the best policy, and pairs that the
-# reference wrote; most data sets have other pairs. Then the lost probability may go to answers that
-# nobody compared, even to the opposite of the chosen ones. Razin et al.
+# A falling reward can still be a warning. Our derivation assumes the best policy, and pairs that
+# the reference wrote; most data sets have other pairs. Then the lost probability may go to answers
+# that nobody compared, even to the opposite of the chosen ones. Razin et al.
 # ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*. They trained
 # Llama-3-8B-Instruct by DPO on pairs of refusals, and it then refused 33.4 % of unsafe requests
 # instead of 74.4 %. New samples show where the probability went; the loss does not.
@@ -374,9 +374,7 @@ table((1.0, BETA, BETA, kl_exact(best, reference)))
 table((5.0, BETA, BETA / 5, kl_exact(stronger, reference)))
 table((5.0, 5 * BETA, BETA, kl_exact(best, reference)))
 c = result.facts["decisiveness"]
-say(
-    f"Our labeler's c is {c:g}, so β = 1 in the loop above means {1 / c:g}."
-)
+say(f"Our labeler's c is {c:g}, so β = 1 in the loop acts like {1 / c:g}.")
 assert steepest(stronger, BETA, decisive) < 1e-9
 assert steepest(best, 5 * BETA, decisive) < 1e-12
 
@@ -384,8 +382,8 @@ assert steepest(best, 5 * BETA, decisive) < 1e-12
 # ## Too small a β over-optimises
 #
 # Here is DPO on our model's pairs with four values of β, as means over five seeds. *Gold* is the
-# gold reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw. *Chosen*
-# and *rejected* are log-ratios in nats. From here on, ± is a 95 % interval over seeds.
+# gold reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw.
+# *Chosen* and *rejected* are log-ratios in nats. From here on, ± is a 95 % interval over seeds.
 
 # %%
 study = stored("frontier")
@@ -414,8 +412,8 @@ assert change.mean < -change.reach
 #
 # We return to small worlds in which every answer is listed. Each policy is a point, given by its KL
 # from the reference and its gain in reward. The best policies, one for each β, form the frontier,
-# and no policy lies above it. We trained every method with the same β in five worlds (seeds 5 to 9).
-# Best-of-n needs no training, so we computed its points.
+# and no policy lies above it. We trained every method with the same β in five worlds (seeds 5 to
+# 9). Best-of-n needs no training, so we computed its points.
 
 # %%
 display(HTML(as_html("frontier", result)))
@@ -441,14 +439,15 @@ assert all(share[name].mean < 0.9 for name in ("GRPO", "no std"))
 # %% [markdown]
 # *Share* is the fraction of the possible gain in the objective (reward minus β KL) that a method
 # reached. It is 1 for the best policy and 0 for the reference. **PPO** and **RLOO** (group
-# advantages, KL in the reward) reach the best policy, and **DPO** nearly does, from a million pairs.
+# advantages, KL in the reward) reach the best policy, and **DPO** nearly does, from a million
+# pairs.
 #
 # **GRPO** as published reaches much less, and its share varies between worlds. GRPO differs in two
 # ways. First, it subtracts the KL in the loss, by the estimator k₃. At each token, the gradient of
 # k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
-# 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread of
-# the group, which changes the weight of the penalty. So GRPO has a different optimum: the policy at
-# which its own gradient is zero. In these worlds we can compute this optimum. Each line is one
+# 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread
+# of the group, which changes the weight of the penalty. So GRPO has a different optimum: the policy
+# at which its own gradient is zero. In these worlds we can compute this optimum. Each line is one
 # world:
 
 # %%
@@ -467,9 +466,9 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
 # *Reached* is GRPO's share when training stopped. *Optimum* is the share of its own optimum. The
-# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to the
-# best policy. In every world GRPO stops much nearer to its own optimum, so more training would lead
-# it there and not to the best policy. In practice, put the KL into the reward (RLOO here;
+# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to
+# the best policy. In every world GRPO stops much nearer to its own optimum, so more training would
+# lead it there and not to the best policy. In practice, put the KL into the reward (RLOO here;
 # `RLOOTrainer` in TRL).
 #
 # In the table of shares, *no std* only leaves out the division, as [Dr.
@@ -480,10 +479,10 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 #
 # ## IPO and KTO: two other losses
 #
-# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)) limits the margin. If all labels
-# of a pair agree, DPO's best margin is infinite. IPO sets a target of 1/2β for the difference of the
-# log-ratios, and penalises a margin that is too wide as much as one that is too narrow. With noisy
-# labels, IPO reweights the reference by the *win rate* instead of the reward:
+# **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)) limits the margin. If all
+# labels of a pair agree, DPO's best margin is infinite. IPO sets a target of 1/2β for the
+# difference of the log-ratios, and penalises a margin that is too wide as much as one that is too
+# narrow. With noisy labels, IPO reweights the reference by the *win rate* instead of the reward:
 
 # %%
 winner = exact.tilted(reference, preference @ reference.exp(), beta=BETA)
@@ -501,8 +500,8 @@ assert logits.grad.abs().max() < 1e-12
 # the reference.
 #
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs.
-# Single answers are marked good or bad. KTO's loss uses the sigmoid itself instead of its logarithm.
-# How hard does each loss push a good answer up, at different log-ratios?
+# Single answers are marked good or bad. KTO's loss uses the sigmoid itself instead of its
+# logarithm. How hard does each loss push a good answer up, at different log-ratios?
 
 # %%
 zero, good = torch.zeros(1), torch.tensor([True])
@@ -540,8 +539,8 @@ print(f"below {beta:.3f}")
 # ## Three lines to take away
 #
 # 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
-# 2. A loss of 0.6931 is that of a coin toss. Watch the margin more than the chosen reward, and above
-#    all read new samples.
+# 2. A loss of 0.6931 is that of a coin toss. Watch the margin more than the chosen reward, and
+#    above all read new samples.
 # 3. A large β keeps the policy closer. For a labeler five times as decisive, use five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).
