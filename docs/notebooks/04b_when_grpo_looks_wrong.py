@@ -30,9 +30,9 @@
 # # When GRPO's numbers look wrong
 #
 # You start training with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
-# nothing says whether the model learns. People often ask about these numbers. This notebook causes
+# nothing says whether the model learns. This notebook causes
 # each of them on purpose, with the run's models, and uses [TRL](05_practical_rlhf_with_trl.py)'s
-# names. Runs on five seeds show the effect on the result.
+# names. Training on five seeds shows what each one does to the result.
 #
 # ## What you'll learn
 #
@@ -204,8 +204,8 @@ for average in ("answer", "batch"):
 # %% [markdown]
 # If each answer is averaged first, the loss is 0 up to rounding. If all tokens count alike, as by
 # default in TRL, the loss is only near 0, because longer answers have more tokens. The gradient is
-# far from 0 in both cases. Later the loss rises, because it contains the KL penalty, and the KL grows
-# while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
+# far from 0 in both cases. Later the loss rises, because it contains the KL penalty, and the KL
+# grows while the policy learns (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
 # [#3452](https://github.com/huggingface/trl/issues/3452)). With TRL's default of β = 0 the loss
 # stays near 0. Here is a run whose loss averages each answer first:
 
@@ -217,8 +217,8 @@ by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 #
 # ## The reward varies, and nothing is learned
 #
-# The next reward varies within the batch but teaches nothing, because it only counts the words in the
-# *prompt*. All answers of a group get the same reward, so there is nothing to compare (TRL
+# The next reward varies within the batch but teaches nothing, because it only counts the words in
+# the *prompt*. All answers of a group get the same reward, so there is nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
@@ -264,12 +264,13 @@ for beta in (0.0, USUAL.kl_coef):
 # ## How many answers to each prompt?
 #
 # Suppose a reward is 1 for a right answer and 0 for others, and the policy is right with
-# probability $p$. A group of $G$ answers has no spread, or is *silent*, if all are right or none is:
+# probability $p$. A group of $G$ answers has no spread, or is *silent*, if all are right or none
+# is:
 #
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
-# Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* follows from
-# the share of right answers to each question. *Seen* is the measured share of silent groups.
+# Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* follows
+# from the share of right answers to each question. *Seen* is the measured share of silent groups.
 
 # %%
 practised = asked(held_out=False)
@@ -324,7 +325,7 @@ assert lower("group_2")
 # (`num_iterations=1`, with the default steps per generation), nothing can be clipped (TRL
 # [#3120](https://github.com/huggingface/trl/issues/3120),
 # [#3757](https://github.com/huggingface/trl/issues/3757)). With more steps per round, some tokens
-# are:
+# are clipped:
 
 # %%
 for setting in ("usual", "epochs_2", "epochs_4"):
@@ -333,7 +334,8 @@ print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
-# Few tokens are clipped, and fewer from round to round, because the learning rate falls.
+# Few tokens are clipped, and their share falls from round to round, because the learning rate
+# falls.
 #
 # ## All answers are cut off
 #
@@ -354,18 +356,18 @@ assert lower("limit_10", "limit_10_left_out")
 
 # %% [markdown]
 # The policy learns to write short answers, and its gold reward falls. Leaving out the answers that
-# were cut off does not help. A higher limit does (*usual* has 34 tokens). Before a long run, check how
-# many answers are cut off in the first round.
+# were cut off does not help. A higher limit does (*usual* has 34 tokens). Before a long run, check
+# how many answers are cut off in the first round.
 #
 # ## Does the average make answers longer?
 #
 # The loss can average within each answer first, so that a token of a long answer counts less (as in
-# GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`).
-# Or it can divide by a constant, the longest answer allowed (`"dr_grpo"`; [Liu, Z. et al.
+# GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`). Or
+# it can divide by a constant, the longest answer allowed (`"dr_grpo"`; [Liu, Z. et al.
 # 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises a
 # long bad answer less than a short one, and so may lengthen bad answers (TRL
-# [#3138](https://github.com/huggingface/trl/issues/3138)). `loss_type="dr_grpo"` still divides by the
-# spread. For Dr. GRPO, also set `scale_rewards="none"`.
+# [#3138](https://github.com/huggingface/trl/issues/3138)). `loss_type="dr_grpo"` still divides by
+# the spread. For Dr. GRPO, also set `scale_rewards="none"`.
 
 # %%
 outcome("usual", "by_answer", "by_constant")
@@ -411,9 +413,9 @@ for name in ("usual", "no_kl"):
 
 # %% [markdown]
 # Without a KL penalty, the score is higher and the KL is three times as large. The gold reward is
-# lower on average, but it varies so much between the five seeds that this may be noise. Where a rule
-# gives the reward, β = 0 is usual, because there is no learned judge with errors to exploit. The
-# policy can still exploit what the rule does not check. [The chapter on such
+# lower on average, but it varies so much between the five seeds that this may be noise. Where a
+# rule gives the reward, β = 0 is usual, because there is no learned judge with errors to exploit.
+# The policy can still exploit what the rule does not check. [The chapter on such
 # rewards](../guide/verifiable-rewards.md) measures both.
 #
 # ## Whose log-probabilities?
@@ -479,8 +481,8 @@ for name in ("usual", "cold", "cold_divided", "cold_weighted"):
 # out of date, and it computes in 16 bits, so its probabilities differ a little from the trainer's
 # (TRL [#3867](https://github.com/huggingface/trl/issues/3867),
 # [#4772](https://github.com/huggingface/trl/issues/4772)). The ratio in the loss does not show
-# this, because TRL recomputes the old log-probabilities with the trainer, and so the ratio is still 1.
-# Look at `sampling/importance_sampling_ratio` instead.
+# this, because TRL recomputes the old log-probabilities with the trainer, so the ratio remains
+# exactly 1. Look at `sampling/importance_sampling_ratio` instead.
 #
 # We measured two corrections. Truncated importance sampling multiplies each token's advantage by
 # its weight, with a maximum of 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
@@ -496,9 +498,9 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
-# Neither sampler does visible harm here, with or without a correction. The older sampler has weights
-# far below 1, and the sampler in bfloat16 does not. Our answers have about 15 tokens. In answers of
-# hundreds of tokens, many such weights multiply, so a mismatch may matter there.
+# Neither sampler does visible harm here, with or without a correction. The older sampler has
+# weights far below 1, and the sampler in bfloat16 does not. Our answers have about 15 tokens. In
+# answers of hundreds of tokens, many such weights multiply, so a mismatch may matter there.
 #
 # ---
 # ## Exercise
