@@ -288,9 +288,9 @@ print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end"
 #
 # ## Learn to judge
 #
-# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. TRL has no name for our schedule
-# ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster than the
-# rest), so we pass in the optimiser and the schedule.
+# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. TRL has no name for our
+# schedule ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster
+# than the rest), so we pass in the optimiser and the schedule.
 
 # %%
 comparison, randomness = lesson.comparison, lesson.generator("reward_model")
@@ -407,8 +407,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file demands. Their gold reward rose as well, because the labeler
-# dislikes asides, which are long.
+# The answers became shorter, as the file demands. Their gold reward rose as well, because the
+# labeler dislikes asides, which are long.
 #
 # Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
 # TRL's command line uses, puts `None` where a field is missing, so the mistake is found later or
@@ -578,20 +578,22 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 # %% [markdown]
 # The remaining difference is rounding, because the two programs add the same numbers in a different
 # order. On some processors this changes a sampled word, when a random number falls on the border
-# between two words. From then on the two policies learn from slightly different answers, and diverge.
+# between two words. From then on the two policies learn from slightly different answers, and
+# diverge.
 #
 # So if TRL's training and ours give clearly different results, they were given different rows,
-# random numbers or settings. Two runs of the *same* code also differ if their random numbers differ.
-# [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how much.
+# random numbers or settings. Two runs of the *same* code also differ if their random numbers
+# differ. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how
+# much.
 #
 # ## Where is PPO?
 #
 # PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
-# 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer had
-# not been maintained for a year, it was the only one with another data format, and hardly anyone
-# used it. These reasons do not concern the method itself. We build PPO step by step in [PPO for
-# language models](03_ppo_for_language_models.py), and [our stage](../reference/api/stages/ppo.md)
-# accepts any function that scores answers as its judge.
+# 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer
+# had not been maintained for a year, it was the only one with another data format, and hardly
+# anyone used it. These reasons do not concern the method itself. We build PPO step by step in [PPO
+# for language models](03_ppo_for_language_models.py), and [our
+# stage](../reference/api/stages/ppo.md) accepts any function that scores answers as its judge.
 #
 # ---
 # ## Three lines to take away
