@@ -200,7 +200,7 @@ for line in ARGUMENTS.split("\n")[1:-1]:
 table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 
 # %% [markdown]
-# Some of TRL's arguments have no counterpart among our settings, because our stages fix them:
+# Some of TRL's arguments set what is fixed in our stages:
 #
 # - `SFTConfig(completion_only_loss=…)`: our loss counts the response alone. The default, `None`,
 #   does the same if rows have a prompt and a completion.
@@ -347,17 +347,17 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
 # Two of these names can mislead. `kl` is a mean over *tokens*, of $k_3$ in GRPO and of $k_1$ in
-# RLOO. The KL on our pages is a sum over the answer, so it is larger by a factor of about the number
-# of tokens. And GRPO's `loss` does not show progress. The advantages of each group sum to 0, so its
-# first term differs from 0 only because answers differ in length. The rest is the KL penalty, which
-# rises while the policy learns.
+# RLOO. The KL on our pages is a sum over the answer, so it is larger by a factor of about the
+# number of tokens. And GRPO's `loss` does not show progress. The advantages of each group sum to 0,
+# so its first term differs from 0 only because answers differ in length. The rest is the KL
+# penalty, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
 # **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
 # the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a wrong position. Models with rotary positions are not affected. The same fault was reported
-# for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# word at a wrong position. Models with rotary positions are not affected. The same fault was
+# reported for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
 # `hugging_face.count_positions` corrects it. The reference needs the correction, too.
 
 # %%
@@ -375,8 +375,8 @@ assert (cured - right)[better.attended].abs().max() == 0
 
 # %% [markdown]
 # **2. GRPO's `beta` is 0 by default.** Without a KL penalty the policy is free to exploit the
-# reward model. As an example, here is one run with a penalty and one with the default. Gold is
-# the gold reward, proxy is the reward model's score, both on held-out questions:
+# reward model. Here is one run with a penalty and one with the default. Gold is the gold reward,
+# and proxy is the reward model's score, both on held-out questions:
 
 # %%
 rate = grpo_config.learning_rate
@@ -466,8 +466,8 @@ print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 
 # %% [markdown]
 # **5. `accelerate launch --cpu --num_processes 2` starts one process**, without a warning. To start
-# several processes on a machine without a graphics card, use `torchrun`. Here each process prints how
-# many there are:
+# several processes on a machine without a graphics card, use `torchrun`. Here each process prints
+# how many there are:
 
 # %%
 WHO = """
@@ -484,8 +484,9 @@ for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
     print(command[2].ljust(27), *lines, sep="  ")
 
 # %% [markdown]
-# **6. An unknown word silently becomes padding**, or another token that the tokenizer has for unknown
-# words. Our vocabulary is closed, so other words have no token. `check_words` names and rejects them:
+# **6. An unknown word silently becomes padding**, or another token that the tokenizer has for
+# unknown words. Our vocabulary is closed, so other words have no token. `check_words` names and
+# rejects them:
 
 # %%
 unknown = {"prompt": "how do i learn physics ?"}
@@ -513,11 +514,11 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 #
 # With other random numbers, TRL's result would differ, and so would ours. TRL trained each method
 # five times from each of five starts, and [our study of the
-# methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows the
-# mean gold reward on held-out questions and the difference, paired by start (± is its 95 % interval).
-# It also shows two standard deviations: of runs from one start (*draws*), and of the starts' means
-# (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours for single
-# tokens.
+# methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows
+# the mean gold reward on held-out questions and the difference, paired by start (± is its 95 %
+# interval). It also shows two standard deviations: of runs from one start (*draws*), and of the
+# starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours
+# for single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -544,10 +545,9 @@ table(("method", *columns), *lines)
 #
 # 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not that of
 #    GRPO's first paper.
-# 2. A metric's name does not tell its formula. TRL's `kl` is per token, and GRPO's `loss` does not
-#    show progress.
+# 2. A metric's name does not tell you its formula. TRL's `kl` is per token, and GRPO's `loss` does
+#    not show progress.
 # 3. Mistakes with positions, the end token and unknown words raise no error. Look at one batch, and
 #    at one answer after training.
 #
-# **Next:** [several processes, LoRA and memory](05c_past_this_machine.py), and what else changes for
-# a larger model.
+# **Next:** [several processes, LoRA and memory](05c_past_this_machine.py), for larger models.
