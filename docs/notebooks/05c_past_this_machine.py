@@ -104,8 +104,8 @@ def table(headings, *rows):
 # For DPO this takes four lines. `PartialState` comes first and tells each process its number and
 # the number of processes. Each process gets its share of the batch. Only the first process saves.
 # The fourth line drops the last batch of an epoch if it is incomplete. Otherwise several processes
-# would fill it with rows from the beginning, and so would not train on the same rows as one process.
-# The rest of the script is as for one process:
+# would fill it with rows from the beginning, and so would not train on the same rows as one
+# process. The rest of the script is as for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -209,8 +209,8 @@ print(f"as far as training moved one:   {moved:.1e}")
 #
 # GRPO and RLOO sample their batches. Each process needs its own random numbers, or both would write
 # the same answers. So a run on two processes draws other answers than a run on one, and their
-# weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one process, and with
-# the first seed on two:
+# weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one process, and
+# with the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -292,12 +292,13 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 #
 # where $A$ has $r$ rows, $B$ has $r$ columns, and only these two are trained. $r$ is called the
 # rank, and α scales the product. $B$ starts at zero, so training starts at the old model. DPO then
-# needs no separate reference, because the reference is the same model with its adapters switched off.
+# needs no separate reference, because the reference is the same model with its adapters switched
+# off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
 # as without LoRA. Schulman and Thinking Machines Lab
-# ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here is DPO
-# on the same pairs, with all weights and with adapters:
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here is
+# DPO on the same pairs, with all weights and with adapters:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
@@ -314,9 +315,9 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 
 # %% [markdown]
 # LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The
-# results do not show which method is better, because each was trained once, with an untuned learning
-# rate. They show that a few numbers can be enough. The whole model must still be in memory, so LoRA
-# saves little here. The next section computes how much it saves for a large model.
+# results do not show which method is better, because each was trained once, with an untuned
+# learning rate. They show that a few numbers can be enough. The whole model must still be in
+# memory, so LoRA saves little here. The next section computes how much it saves for a large model.
 #
 # ## How much memory
 #
@@ -324,17 +325,17 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 #
 # - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
 #   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
-#   $16 N$ bytes: its weights and gradients have 16 bits, and Adam's moments and a copy of the weights
-#   have 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-# - **Models that do not learn**, such as the reference and the reward model. They have only weights,
-#   which take $2 N$ bytes in 16 bits.
+#   $16 N$ bytes: its weights and gradients have 16 bits, and Adam's moments and a copy of the
+#   weights have 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+# - **Models that do not learn**, such as the reference and the reward model. They have only
+#   weights, which take $2 N$ bytes in 16 bits.
 # - **Activations.** A layer keeps the values that it needs again for its gradients. For each token,
 #   these are the inputs of the norms and matrices and of attention (Korthikanti et al.
 #   [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a layer keeps only
 #   its own input and computes the rest a second time, so only one layer at a time holds all its
 #   activations.
-# - **The [KV cache](../reference/glossary.md#kv-cache).** While a model writes answers, it keeps a key
-#   and a value for each token in each layer.
+# - **The [KV cache](../reference/glossary.md#kv-cache).** While a model writes answers, it keeps a
+#   key and a value for each token in each layer.
 #
 # The last two depend on the shape of the model, so we write their formulas as code. In large
 # models, several heads share their keys and values, and the perceptrons have a third matrix, called
@@ -485,8 +486,8 @@ table(
 )
 
 # %% [markdown]
-# Suppose that your card has 80 GB. With 1 billion parameters, all methods fit. With 8 billion, no
-# method fits that trains all weights at 16 bytes each, not even with that model alone. DPO with LoRA
+# Suppose that your card has 80 GB. With 1 billion parameters, all methods fit. With 8 billion,
+# training all weights at 16 bytes each does not fit, even without any other model. DPO with LoRA
 # fits on one card, with much room left for activations and the cache. The logits explain why
 # libraries compute the loss in pieces. With a vocabulary of this size, the logits take more memory
 # than all the activations that checkpointing keeps.
@@ -504,16 +505,16 @@ table(
 #   2020](../reference/bibliography.md#rajbhandari2020)).
 # - **OpenRLHF** places PPO's models on different cards with Ray, trains them with DeepSpeed and
 #   lets vLLM write the answers (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
-# - **verl** lets one program control all processes. It stores the policy's weights in one layout for
-#   training and another for writing (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
+# - **verl** lets one program control all processes. It stores the policy's weights in one layout
+#   for training and another for writing (Sheng et al. [2024](https://arxiv.org/abs/2409.19256)).
 #
 # ## What changes with size
 #
-# Larger models have lower learning rates and larger batches, and writing takes most of the time. The
-# table compares our settings with the published commands of [Tülu
-# 3](../reference/bibliography.md#lambert2024), which trained models of 8 and 70 billion parameters in
-# the same way ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)). Its last
-# stage is PPO with verifiable rewards. We compare it with our GRPO.
+# Larger models have lower learning rates and larger batches, and writing takes most of the time.
+# The table compares our settings with the published commands of [Tülu
+# 3](../reference/bibliography.md#lambert2024), which trained models of 8 and 70 billion parameters
+# in the same way ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)).
+# Its last stage is PPO with verifiable rewards. We compare it with our GRPO.
 
 # %%
 imitation, pairwise, groups = lesson.imitation, dpo.DPOConfig(), grpo.GRPOConfig()
@@ -561,8 +562,8 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # While a model writes, it reads all its weights for each new token, but computes little with them.
 # When it learns, it computes with all tokens at once. OpenRLHF's authors report that writing takes
 # 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
-# 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you save
-# most by writing faster, as with vLLM.
+# 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you
+# save most by writing faster, as with vLLM.
 #
 # ## The studies on several machines
 #
@@ -577,9 +578,9 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # $ make studies CLUSTER=tcp://ADDRESS:8786
 # ```
 #
-# `ADDRESS` is the address of the first machine. All machines need the same version of this site. The
-# command checks this before the first measurement. A test compares the results of a cluster of two
-# workers with those of one process.
+# `ADDRESS` is the address of the first machine. All machines need the same version of this site.
+# The command checks this before the first measurement. A test compares the results of a cluster of
+# two workers with those of one process.
 #
 # ---
 # ## Three lines to take away
