@@ -156,8 +156,8 @@ report(
 #
 # ## Why is it not zero at the first step?
 #
-# At the first step the policy and the reference are the same model, so every log-ratio is exactly
-# 0. If yours are not, the two models do not run in the same way. Here are three such differences:
+# At the first step the policy and the reference are the same model, so every log-ratio is zero.
+# If yours are not, the two models do not run in the same way. Here are three such differences:
 
 # %%
 dropping = copy.deepcopy(sft)
