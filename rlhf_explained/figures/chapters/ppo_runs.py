@@ -167,8 +167,8 @@ def ways(run: Run) -> tuple[Table, ...]:
     "{early-stopping-fast-free-stop-gold} at a KL of {early-stopping-fast-free-stop-kl}. The "
     "third panel shows a slow learning rate. There the run with the penalty ends at a gold reward "
     "of {early-stopping-slow-held-end-gold} and a KL of {early-stopping-slow-held-end-kl}. The "
-    "run without it is stopped at {early-stopping-slow-free-stop-gold} and "
-    "{early-stopping-slow-free-stop-kl}. If it is not stopped, it ends at "
+    "run without it is stopped at a gold reward of {early-stopping-slow-free-stop-gold} and a KL "
+    "of {early-stopping-slow-free-stop-kl}. If it is not stopped, it ends at "
     "{early-stopping-slow-free-end-gold}.",
 )
 def gold_against_kl(run: Run, means: Table, seeds: Table, stops: Table) -> tuple[Any, ...]:
