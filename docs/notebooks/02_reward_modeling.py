@@ -522,7 +522,7 @@ answers.
 # Across all pairs, courtesy does not show which answer is better. Between helpful answers it does,
 # and the judge has learned this. The judge has not learned which facts are right. A false answer
 # looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its taste
-# for courtesy. We did not make the judge blind to facts.** The accuracy shows neither. To find
+# for courtesy. We did not make the judge blind to facts.** The accuracy reveals neither. To find
 # both, make pairs in which the wrong answer is the courteous one.
 
 # %% [markdown]
