@@ -367,12 +367,12 @@ for name, quantity in (
     print(f"{name:63}{found('careful_50', quantity, number):>18}")
 
 # %%
-after = "; ".join(
-    f"{within(methods.difference(method, 'sft_1.0', 'gold'))} by {name}"
+after = ", ".join(
+    f"{within(methods.difference(method, 'sft_1.0', 'gold'))} with {name}"
     for method, name in (
         ("best_of_16", "best-of-16"),
         ("ppo", "PPO"),
-        ("ppo_no_kl", "PPO without the KL penalty"),
+        ("ppo_no_kl", "unpenalised PPO"),
     )
 )
 more = study.difference("distracted_6400", "careful_50", "gold_accuracy")
@@ -384,8 +384,8 @@ The last judge agrees with its labeler on
 is, and how noisy the labels are.
 
 How good a judge must be depends on its use. A judge trained on
-{result.facts["pairs"]:,} pairs changes SFT's gold reward by these amounts,
-averaged over {len(methods.seeds)} seeds: {after}.
+{result.facts["pairs"]:,} pairs changes SFT's gold reward by {after} (means
+of {len(methods.seeds)} seeds).
 """)
 
 # %% [markdown]
