@@ -213,8 +213,8 @@ assert {*sorted(gold, key=gold.get)[:2]} == {
 # %% [markdown]
 # Where the KL explodes (no penalty; eight epochs without the clip), the gold reward is lowest. If
 # yours explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
-# learning rate, one at a time. Also rule out the causes above, because the KL may only be measured
-# wrongly.
+# learning rate, one at a time. Also rule out the causes above, because the fault may be in the
+# measurement.
 #
 # ## My reward does not rise: broken or noisy?
 #
