@@ -465,11 +465,11 @@ share than GRPO had when training stopped.
 assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
-# *Reached* is GRPO's share when training stopped. *Optimum* is the share of its own optimum. The
-# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to
-# the best policy. In every world GRPO stops much nearer to its own optimum, so more training would
-# lead it there and not to the best policy. In practice, put the KL into the reward (RLOO here;
-# `RLOOTrainer` in TRL).
+# *Reached* is GRPO's share when training stopped. *Optimum* is the share that its own optimum has.
+# The last two columns are the distances in nats from the trained policy to GRPO's own optimum and
+# to the best policy. In every world GRPO stops much nearer to its own optimum, so more training
+# would lead it there and not to the best policy. In practice, put the KL into the reward (RLOO
+# here; `RLOOTrainer` in TRL).
 #
 # In the table of shares, *no std* only leaves out the division, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
