@@ -218,7 +218,7 @@ by_tens("by_answer", "loss", "kl_token", "grad_norm", "reward")
 # ## The reward varies, and nothing is learned
 #
 # The next reward varies within the batch but teaches nothing, because it only counts the words in
-# the *prompt*. All answers of a group get the same reward, so there is nothing to compare (TRL
+# the *prompt*. All answers of a group get the same reward, so the group has nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
@@ -254,7 +254,7 @@ for beta in (0.0, USUAL.kl_coef):
 
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without any spread as
-# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and tells nothing about the
+# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and says nothing about
 # groups. (In TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
 #
 # The gradient in the last line is not a fault. A group without spread has no advantage, but the KL

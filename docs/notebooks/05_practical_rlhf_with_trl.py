@@ -588,7 +588,7 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 #
 # ## Where is PPO?
 #
-# PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
+# PPO was removed from TRL. It was not in the stable part of version 1.0 (March 2026), and version
 # 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer
 # had not been maintained for a year, it was the only one with another data format, and hardly
 # anyone used it. These reasons do not concern the method itself. We build PPO step by step in [PPO
