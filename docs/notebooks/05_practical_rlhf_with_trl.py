@@ -14,7 +14,7 @@
 #       page: trl, trl tutorial, trl library, hugging face, transformers, practical rlhf
 #       one-batch-before-anything-is-trained: labels minus 100, padding token, eos token
 #       a-file-of-your-own-preferences: own data, jsonl, load_dataset, custom dataset
-#       where-is-ppo: ppo removed from trl
+#       where-is-ppo: trl ppo removed, no ppo
 # ---
 
 # %% tags=["install", "skip-execution"]
@@ -588,7 +588,7 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 #
 # ## Where is PPO?
 #
-# PPO was removed from TRL. It was not in the stable part of version 1.0 (March 2026), and version
+# PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
 # 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer
 # had not been maintained for a year, it was the only one with another data format, and hardly
 # anyone used it. These reasons do not concern the method itself. We build PPO step by step in [PPO
