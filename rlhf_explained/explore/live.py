@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from rlhf_explained import memo, names
+from rlhf_explained import names
 from rlhf_explained.explore.fence import Kind
+from rlhf_explained.explore.weights import MODELS, packed
 from rlhf_explained.explore.world import world
 from rlhf_explained.pipeline import Run
-
-MODELS = (*names.POLICIES, "reward_model")
 
 _LABELS = {
     "helpful": "helpful, by the site’s rules",
@@ -42,25 +40,12 @@ def _shares(run: Run, options: Mapping[str, str]) -> str:
     )
 
 
-def _model(run: Run, name: str) -> str:
-    """A model as `weights.packed` writes it: the memo keeps it, so that few builds need NumPy."""
-
-    def pack(folder: Path) -> None:
-        from rlhf_explained.explore import weights
-
-        (folder / "model.js").write_text(weights.packed(run, name), encoding="ascii")
-
-    source = memo.source_digest([Path(__file__).with_name("weights.py")])
-    key = memo.key(run=run.folder.name, name=name, source=source)
-    return (memo.entry("weights", key, pack) / "model.js").read_text(encoding="ascii")
-
-
 ASK = Kind(
     "ask",
     "Ask it yourself",
     None,
     ("engine", "page", "words", "ask"),
-    {"world": world, **{name: partial(_model, name=name) for name in MODELS}},
+    {"world": world, **{name: partial(packed, name=name) for name in MODELS}},
     ("policies", "typical", "commonest", "kinds", "layout"),
 )
 TEACH = Kind(
@@ -68,5 +53,5 @@ TEACH = Kind(
     "Teach it your taste",
     _shares,
     ("engine", "page", "lesson", "teach"),
-    {"world": world, **{name: partial(_model, name=name) for name in MODELS[:2]}},
+    {"world": world, **{name: partial(packed, name=name) for name in ("base", "sft")}},
 )

@@ -17,7 +17,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser
 
-from rlhf_explained.explore import weights
+from rlhf_explained.explore import rounding
 from rlhf_explained.explore.world import world
 from rlhf_explained.formulas import bradley_terry_loss, token_logprobs
 from rlhf_explained.models.gpt import GPT, GPTConfig
@@ -32,7 +32,7 @@ from rlhf_explained.world.tokenizer import world_tokenizer
 from tests.site.conftest import ROOT
 
 ENGINE = ROOT / "rlhf_explained" / "explore" / "js" / "engine.js"
-MODELS = tuple(weights.BEFORE)
+MODELS = tuple(rounding.BEFORE)
 TOOLS = """
 const drain = work => { for (;;) { const { done, value } = work.next(); if (done) return value } }
 const { data } = explore, world = new explore.World(data.world), states = {}
@@ -57,7 +57,7 @@ def rounded(name: str) -> GPT:
     run = current_run()
     shape = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))["shape"]
     model = GPT(GPTConfig(**shape), generator=torch.Generator())
-    state = weights.rounded(run, name)
+    state = rounding.rounded(run, name)
     model.load_state_dict({part: torch.from_numpy(numbers) for part, numbers in state.items()})
     return model
 
@@ -83,9 +83,9 @@ def shown() -> Run:
 def evaluate(browser: Browser, shown: Run) -> Iterator[Evaluate]:
     """Evaluate JavaScript in a page that has the engine, all models, and the tools above."""
     page = browser.new_page()
-    told = [f"explore.data.{name} = {weights.packed(shown, name)}" for name in MODELS]
+    told = [f"explore.data.{name} = {rounding.packed(shown, name)}" for name in MODELS]
     told += [f"explore.data.world = {json.dumps(world(shown))}"]
-    before = f"const BEFORE = {json.dumps(list(weights.BEFORE.items()))}"
+    before = f"const BEFORE = {json.dumps(list(rounding.BEFORE.items()))}"
     page.add_script_tag(content="window.explore = { data: {}, kinds: {} }")
     for script in (*told, ENGINE.read_text(encoding="utf-8"), before + TOOLS):
         page.add_script_tag(content=script)
@@ -106,7 +106,7 @@ def test_a_browser_unpacks_the_very_numbers(name: str, evaluate: Evaluate, shown
         })""",
         name,
     )
-    state = weights.rounded(shown, name)
+    state = rounding.rounded(shown, name)
     assert {part for part, _ in told} == set(state)
     for part, numbers in told:
         assert np.array_equal(np.frombuffer(base64.b64decode(numbers), "<f4"), state[part].ravel())

@@ -5,7 +5,7 @@
 {
 const EOS = 1
 
-// 1. Weights: explore/weights.py
+// 1. Weights: explore/rounding.py
 // A layer is a row of groups: a scale, as a number below 128 and a power of two, then up to 64
 // whole numbers. A character says each of them. Layers add up, on top of an earlier model's weights.
 const SIGN = new Int8Array(128)
