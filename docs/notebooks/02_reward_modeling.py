@@ -172,9 +172,9 @@ for low, high in ((0, 0.5), (0.5, 1), (1, 2), (2, 4), (4, 99)):
         print(f"right in {right:4.0%} of {len(there)}")
 says = torch.sigmoid(lead.abs()).mean().item()
 right = (lead > 0).float().mean().item()
-say(
-    f"On average it is {share(says)} sure and right in {share(right)} of pairs."
-)
+say(f"""
+On average it is {share(says)} sure and right in {share(right)} of pairs.
+""")
 
 # %% [markdown]
 # ---
@@ -205,9 +205,9 @@ say(
 #
 # A language model becomes a judge. The tokens of the prompt, "… ?", and of the answer, "the capital
 # of france is paris .", and the `<eos>` after it all go into the trunk: embeddings and layers,
-# copied from the SFT model. The language model head above it, which predicts the next word, is not
-# used. The reward head has 64 weights and a bias. It is read only at the last token, `<eos>`, where
-# it gives the score.
+# copied from the SFT model. The language model head above it predicts the next word at each place
+# and is unused. The reward head has 64 weights and a bias. It is read only here, at the last token,
+# `<eos>`, where it gives the score.
 #
 # </details>
 
