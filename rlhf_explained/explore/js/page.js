@@ -85,7 +85,7 @@ const LOOK = `
 .md-typeset .live .answers { width: auto; margin: 1em 0 0; text-align: start; }
 .md-typeset .live .word { padding: .05em .1em; margin: 0; border-radius: .2em; cursor: pointer; text-decoration: underline dotted from-font; text-underline-offset: .2em; }
 .md-typeset .live .word[aria-pressed="true"] { background: var(--stage, var(--accent)); color: var(--paper); text-decoration: none; }
-.md-typeset .live .slots select.slot { display: inline-block; appearance: none; min-height: 26px; padding: .1em .15em; border: 0; border-bottom: 1px dotted; border-radius: 0; background: none; cursor: pointer; }
+.md-typeset .live .slots select.slot { display: inline-block; appearance: none; min-width: 26px; min-height: 26px; padding: .1em .15em; border: 0; border-bottom: 1px dotted; border-radius: 0; background: none; cursor: pointer; }
 .md-typeset .live ol { font-size: .8em; margin: 0 0 .6em 1.4em; }
 .md-typeset .live li { margin: 0 0 .2em; }
 .md-typeset .live li.chosen { font-weight: 700; }
