@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from playwright.sync_api import Page
 from rlhf_explained import explore, preferences
 from rlhf_explained.site.shown_run import current_run
 from tests.site.conftest import DESK, PHONE, Visit
+from tests.site.test_ask import number
 from tests.site.test_axe import looks, violations
 
 NAME = "teach-it/"
@@ -112,6 +114,14 @@ def test_the_keyboard_alone_teaches(live: Page, tmp_path: Path) -> None:
     )
     assert "Trained on 8 choices" in live.locator(".live [role=status]").inner_text()
     assert live.locator(".live .chart svg").count() == 2
+    live.locator(".live .charts summary").press("Enter")
+    rounds = live.locator(".live .rounds tbody tr")
+    drawn = live.locator(".live polyline").first.get_attribute("points") or ""
+    assert rounds.count() == len(drawn.split())
+    said = live.locator(".live [role=status]").inner_text()
+    (end,) = re.findall(r"to ([+−][\d.]+)\.$", said)
+    last = rounds.last.locator("td").first.inner_text()
+    assert number(last) == pytest.approx(number(end), abs=0.06)
     for look in looks(live, DESK, PHONE):
         assert violations(live, ".explore") == [], look
     with live.expect_download() as download:

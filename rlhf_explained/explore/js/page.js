@@ -101,7 +101,7 @@ const LOOK = `
 .md-typeset .live table:not([class]) :is(th, td) { padding: .15em .3em; border: 0; min-width: 0; text-align: start; vertical-align: middle; background: none; font-weight: 400; }
 .md-typeset .live table:not([class]) .chosen { font-weight: 700; }
 .md-typeset .live .answers .choice { display: block; text-align: start; cursor: pointer; color: inherit; border-top: 4px solid var(--accent); }
-.live .numbers { overflow-x: auto; margin: 1em 0; }
+.live :is(.numbers, .rounds) { overflow-x: auto; margin: 1em 0; }
 .md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }
 .live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, 100%), 1fr)); gap: 0 1rem; }
 .md-typeset .live figure.chart { width: auto; max-width: none; margin: 1em 0; display: block; text-align: start; }

@@ -93,7 +93,7 @@ explore.kinds.teach = async figure => {
       make("figcaption", {}, make("p", {}, `Live: ${name}`)))
   }
 
-  const numbers = (rows, name) => make("details", {}, make("summary", {}, "The numbers of the curves"), make("div", { class: "numbers", role: "region", tabindex: 0, "aria-label": "Live: numbers of the curves" }, make("table", {},
+  const numbers = (rows, name) => make("details", {}, make("summary", {}, "The numbers of the curves"), make("div", { class: "rounds", role: "region", tabindex: 0, "aria-label": "Live: numbers of the curves" }, make("table", {},
     make("caption", {}, "Live: round by round"),
     make("thead", {}, make("tr", {}, ["round", `score of ${name}`, "distance from the SFT model, in nats"].map(head => make("th", { scope: "col" }, head)))),
     make("tbody", {}, rows.map(row => make("tr", {}, make("th", { scope: "row" }, row.round), make("td", {}, signed(row.score)), make("td", {}, row.kl.toFixed(2).replace("-", "−"))))))))
