@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
 
@@ -19,7 +20,17 @@ from rlhf_explained.measured.text import listed, nats, number, points, seconds, 
 from rlhf_explained.studies import Interval
 from rlhf_explained.studies.intervals import holm
 
-stored = cache(studies.stored)
+
+def stored(name: str) -> studies.Results:
+    """What a study measured, read once."""
+    return _read(name, studies.results_file(name))
+
+
+@cache
+def _read(name: str, file: Path) -> studies.Results:
+    """From this file; it is there for the cache."""
+    return studies.stored(name)
+
 
 METHODS = {
     "sft_1.0": "SFT",

@@ -146,9 +146,8 @@ class Model {
     Object.assign(this, { // of each node, and when its head was computed
       normed: floats(room * width), spread: floats(room), hidden: floats(room * width),
       scalar: floats(room), logprobs: floats(room * this.vocabulary), current: new Int32Array(room), time: 1,
+      a: floats(CHUNK * 4 * width), logits: floats(CHUNK * this.vocabulary), // of one piece of work
     })
-    this.a = floats(CHUNK * 4 * width)
-    this.logits = floats(CHUNK * this.vocabulary)
   }
 
   *read(tree, nodes) {
