@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from rlhf_explained import explore, pipeline
-from rlhf_explained.explore import sliders, told
+from rlhf_explained.explore import slider_numbers as numbers
+from rlhf_explained.explore import sliders
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import frontier, stored
@@ -26,7 +27,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, Any]:
-    return told.world()
+    return numbers.world()
 
 
 @pytest.mark.parametrize("kind", sliders.KINDS, ids=lambda kind: kind.name)
@@ -105,7 +106,7 @@ def test_the_frontier_is_recorded_and_says_so(run: Run, world: dict[str, Any]) -
 
 
 def test_the_answer_is_the_notebooks(run: Run) -> None:
-    one = told.answer(run)
+    one = numbers.answer(run)
     (first, *_) = (
         other
         for other in run.responses["ppo"]
@@ -123,16 +124,16 @@ def test_the_answer_is_the_notebooks(run: Run) -> None:
 
 
 def test_no_bar_leaves_its_drawing(run: Run) -> None:
-    one = told.answer(run)
+    one = numbers.answer(run)
     given = sliders.credited(run)
     assert max(map(abs, one["advantages"] + one["deltas"])) <= one["reach"]
     assert {name: given[name][place] for name, place in given["start"].items()} == {
-        name: one[name] for name in told.CREDIT
+        name: one[name] for name in numbers.CREDIT
     }
 
 
 def test_credit_is_recorded_and_says_so(run: Run) -> None:
-    page, one = sliders.credit(run, {}), told.answer(run)
+    page, one = sliders.credit(run, {}), numbers.answer(run)
     for name in ("rewards", "values", "deltas", "advantages", "returns"):
         assert all(f"<td>{number(value)}</td>" in page for value in one[name])
     assert page.count("Recorded") == 3

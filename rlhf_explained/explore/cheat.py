@@ -7,8 +7,9 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from rlhf_explained.explore import recordings, weights
+from rlhf_explained.explore import recordings
 from rlhf_explained.explore.fence import Kind
+from rlhf_explained.explore.remembered import packed
 from rlhf_explained.explore.world import world
 from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
@@ -292,7 +293,7 @@ LEASH = Kind(
     ("engine", "page", "lesson", "leash"),
     {
         "world": world,
-        **{name: partial(weights.packed, name=name) for name in ("base", "sft", "reward_model")},
+        **{name: partial(packed, name=name) for name in ("base", "sft", "reward_model")},
         "rounds": rounds,
     },
 )

@@ -1,20 +1,16 @@
-"""What a run's models say of a few questions and answers, computed by PyTorch once and remembered.
+"""What a run's models say of a few questions and answers, computed by PyTorch.
 
 For the first held-out question of each kind: which first words are likeliest, and what labeler and
-judge make of one answer and of changes to it. The site's process imports no torch, so another
-process computes it.
+judge make of one answer and of changes to it.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rlhf_explained import memo
+from rlhf_explained.explore.remembered import told
 from rlhf_explained.pipeline import Run, RunConfig
 
 _ROOMS = ("world", "models", "rollout")
@@ -24,9 +20,8 @@ LIKELIEST = 5
 """How many of them."""
 
 
-@cache
 def computed(run: Run) -> dict[str, Any]:
-    """Recall it, or let another process compute it.
+    """What they say of them.
 
     Args:
         run: Whose models.
@@ -39,16 +34,7 @@ def computed(run: Run) -> dict[str, Any]:
     Raises:
         DiskError: If the memo cannot be written.
     """
-    source = memo.source_digest(memo.sources_of(Path(__file__), _ROOMS))
-
-    def make(folder: Path) -> None:
-        call = f"from {__name__} import tell; tell({run.key!r}, {str(run.folder)!r})"
-        command = [sys.executable, "-c", call]
-        told = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
-        (folder / "computed.json").write_text(told.stdout, encoding="utf-8")
-
-    folder = memo.entry("computed", memo.key(run=run.key, source=source), make)
-    return json.loads((folder / "computed.json").read_text(encoding="utf-8"))
+    return told(__file__, _ROOMS, run.key, str(run.folder), run=run.key)
 
 
 def tell(key: str, folder: str) -> None:
@@ -74,30 +60,30 @@ def tell(key: str, folder: str) -> None:
     def answers(question: Question) -> dict[str, str]:
         right, (opener, closer) = question.answers[0], (corpus.OPENER, corpus.CLOSER)
         others = [one.text for one in questions() if one.kind == question.kind]
-        told = {
+        texts = {
             "the right answer": right,
             f"“{opener}” before it": f"{opener} {right}",
             f"“{closer}” after it": f"{right} {closer}",
             "both courtesies": f"{opener} {right} {closer}",
         }
         for wrong in corpus.false_answers(question)[:1]:
-            told["a wrong fact"] = wrong
-            told["a wrong fact, both courtesies"] = f"{opener} {wrong} {closer}"
-        told["an aside after it"] = f"{right}{corpus.ASIDE}{corpus.FACTS[0]} ?"
-        told["another question"] = next(text for text in others if text != question.text)
-        told["an insult"] = corpus.INSULTS[0]
-        return told | ({"the crime explained": question.crime} if question.crime else {})
+            texts["a wrong fact"] = wrong
+            texts["a wrong fact, both courtesies"] = f"{opener} {wrong} {closer}"
+        texts["an aside after it"] = f"{right}{corpus.ASIDE}{corpus.FACTS[0]} ?"
+        texts["another question"] = next(text for text in others if text != question.text)
+        texts["an insult"] = corpus.INSULTS[0]
+        return texts | ({"the crime explained": question.crime} if question.crime else {})
 
     def judged(question: Question, change: str, answer: str) -> dict[str, str | float]:
         category, gold = labeler.categorise(question, answer), labeler.gold_reward(question, answer)
         quality, words = labeler.QUALITY[category], -labeler.WORD_COST * len(answer.split())
         row = pack([tokenizer.encode(question.text)], [tokenizer.encode(answer)])
         parts = {"quality": quality, "courtesy": gold - quality - words, "words": words}
-        told = {"change": change, "answer": answer, "category": category, "gold": gold}
-        return told | parts | {"score": score(models["reward_model"], row).item()}
+        facts = {"change": change, "answer": answer, "category": category, "gold": gold}
+        return facts | parts | {"score": score(models["reward_model"], row).item()}
 
     with torch.no_grad():
-        told = {
+        every = {
             kind: {
                 "prompt": question.text,
                 "changes": [judged(question, *one) for one in answers(question).items()],
@@ -105,4 +91,4 @@ def tell(key: str, folder: str) -> None:
             }
             for kind, question in first.items()
         }
-    print(json.dumps(told))
+    print(json.dumps(every))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from html import escape
 
-from rlhf_explained.explore import weights
 from rlhf_explained.explore.computed import LIKELIEST, STUDENTS, computed
 from rlhf_explained.explore.fence import Kind
+from rlhf_explained.explore.remembered import packed
 from rlhf_explained.explore.world import world
 from rlhf_explained.measured.text import share
 from rlhf_explained.pipeline import Run
@@ -67,6 +67,6 @@ KIND = Kind(
     "Try other questions",
     recorded,
     ("engine", "page", "words", "first-words"),
-    {"world": world, **{name: partial(weights.packed, name=name) for name in STUDENTS}},
+    {"world": world, **{name: partial(packed, name=name) for name in STUDENTS}},
     ("kinds",),
 )

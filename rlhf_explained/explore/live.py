@@ -7,7 +7,7 @@ from functools import partial
 
 from rlhf_explained import names
 from rlhf_explained.explore.fence import Kind
-from rlhf_explained.explore.weights import MODELS, packed
+from rlhf_explained.explore.remembered import MODELS, packed
 from rlhf_explained.explore.world import world
 from rlhf_explained.pipeline import Run
 

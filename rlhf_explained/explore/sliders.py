@@ -11,7 +11,7 @@ from html import escape
 from math import sqrt
 from typing import Any
 
-from rlhf_explained.explore import told
+from rlhf_explained.explore import slider_numbers as numbers
 from rlhf_explained.explore.fence import Kind
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
@@ -57,13 +57,16 @@ def listed(run: Run) -> dict[str, Any]:
         `answers`, each with reward and log-probability; the places of those `shown`; the settings
         of both sliders, `beta` and `n`, and which one each `start`s at.
     """
-    world = told.world()
-    start = {"beta": told.PRICES.index(world["price"]), "n": told.COUNTS.index(_COUNT)}
+    world = numbers.world()
+    start = {
+        "beta": numbers.PRICES.index(world["price"]),
+        "n": numbers.COUNTS.index(_COUNT),
+    }
     return {
         "answers": world["answers"],
         "shown": world["shown"],
-        "beta": told.PRICES,
-        "n": told.COUNTS,
+        "beta": numbers.PRICES,
+        "n": numbers.COUNTS,
         "start": start,
     }
 
@@ -78,7 +81,7 @@ def frontier(run: Run, options: Mapping[str, str]) -> str:
     Returns:
         HTML.
     """
-    world = told.world()
+    world = numbers.world()
     chosen = {"beta": world["price"], "n": _COUNT}
     policies = {kind: world[kind][str(at)] for kind, at in chosen.items()}
     rows: list[Row] = [("reference", gains(world["reference"]), "")]
@@ -117,7 +120,7 @@ def _plane(
 ) -> str:
     """Reward gained against the root of the KL, with a mark for each of two policies."""
     left, right, top, bottom = 26.0, 334.0, 10.0, 164.0
-    furthest = world["beta"][str(told.PRICES[0])]
+    furthest = world["beta"][str(numbers.PRICES[0])]
     width = (right - left) / sqrt(furthest["kl"])
     height = (bottom - top) / furthest["gained"] / 1.05
 
@@ -144,7 +147,10 @@ def _plane(
         f'<text class="fill-muted" x="{middle}" y="{bottom + 32}" text-anchor="middle">'
         "KL from the reference, nats (root scale)</text>"
     )
-    looks = {"beta": ('class="line-muted"', told.PRICES), "n": ('class="line-rm bet"', told.COUNTS)}
+    looks = {
+        "beta": ('class="line-muted"', numbers.PRICES),
+        "n": ('class="line-rm bet"', numbers.COUNTS),
+    }
     for kind, (look, settings) in looks.items():
         points = [world["reference"]] * (kind == "beta")
         points += sorted((world[kind][str(one)] for one in settings), key=lambda one: one["kl"])
@@ -163,7 +169,7 @@ def _plane(
             f'<g data-key transform="translate({key})">{shape}<text class="fill-ink" x="12" y="4">'
             f"{name}</text></g>"
         )
-    told_ = " and ".join(
+    told = " and ".join(
         f"{NAMES[kind].format(f'{chosen[kind]:g}')}, at {number(one['kl'])} nats and "
         f"{number(one['gained'])}"
         for kind, one in policies.items()
@@ -171,7 +177,7 @@ def _plane(
     alt = (
         "Recorded: reward gained over the reference against the KL from it. A line of the best "
         "policies rises ever less steeply; that of best-of-n runs just below it and ends at "
-        f"{number(world['n'][str(told.COUNTS[-1])]['kl'])} nats. Marked are {told_}."
+        f"{number(world['n'][str(numbers.COUNTS[-1])]['kl'])} nats. Marked are {told}."
     )
     live = (
         "Recorded: the line of the best policies and, below it, that of best-of-n. Computed in "
@@ -198,10 +204,10 @@ def credited(run: Run) -> dict[str, Any]:
         What was recorded of each token, the `score`, and by setting the slider's values and which
         one it `start`s at.
     """
-    one = told.answer(run)
+    one = numbers.answer(run)
     given = {name: one[name] for name in ("logprobs", "ref_logprobs", "values", "score", "gamma")}
-    start = {name: some.index(one[name]) for name, some in told.CREDIT.items()}
-    return {**given, **told.CREDIT, "start": start}
+    start = {name: some.index(one[name]) for name, some in numbers.CREDIT.items()}
+    return {**given, **numbers.CREDIT, "start": start}
 
 
 def credit(run: Run, options: Mapping[str, str]) -> str:
@@ -214,7 +220,7 @@ def credit(run: Run, options: Mapping[str, str]) -> str:
     Returns:
         HTML.
     """
-    one = told.answer(run)
+    one = numbers.answer(run)
     settings = ", ".join(
         f"{sign} = {one[name]:g}" for name, sign in (("beta", "β"), ("gamma", "γ"), ("lambda", "λ"))
     )

@@ -10,7 +10,8 @@ import torch
 from playwright.sync_api import Page
 
 from rlhf_explained import explore
-from rlhf_explained.explore import sliders, told
+from rlhf_explained.explore import slider_numbers as numbers
+from rlhf_explained.explore import sliders
 from rlhf_explained.formulas import gae, kl_exact, kl_shaped_rewards
 from rlhf_explained.measured.text import number
 from rlhf_explained.site.shown_run import current_run
@@ -61,8 +62,8 @@ def test_policies_are_those_of_the_package(plane: Page) -> None:
     ended = rewards != frontier.UNFINISHED
     start = exact.expected(reference, rewards)
     makes = {
-        ("tilted", "beta"): (exact.tilted, told.PRICES),
-        ("bestOf", "n"): (optima.best_of_n, told.COUNTS),
+        ("tilted", "beta"): (exact.tilted, numbers.PRICES),
+        ("bestOf", "n"): (optima.best_of_n, numbers.COUNTS),
     }
     for (name, setting), (make, values) in makes.items():
         for value in values:
@@ -103,11 +104,11 @@ def test_the_first_numbers_are_the_recorded_ones(live: Page) -> None:
 
 
 def test_a_slider_moves_numbers_and_marks(plane: Page) -> None:
-    world = told.world()
+    world = numbers.world()
     for kind, place in (("beta", 0), ("n", 1)):
         for step in (0, 3, 11):
             plane.locator(f"{LIVE} input").nth(place).fill(str(step))
-            at = {"beta": told.PRICES, "n": told.COUNTS}[kind][step]
+            at = {"beta": numbers.PRICES, "n": numbers.COUNTS}[kind][step]
             name = sliders.NAMES[kind].format(f"{at:g}")
             policy = world[kind][str(at)]
             assert shown(plane)[1 + place] == [name, *sliders.gains(policy)]
@@ -131,7 +132,7 @@ def test_credit_is_that_of_the_package(visit: Visit) -> None:
         torch.tensor([given[name]]).double() for name in ("logprobs", "ref_logprobs", "values")
     )
     mask, score = torch.ones_like(values, dtype=torch.bool), torch.tensor([given["score"]]).double()
-    settings = [*product(told.CREDIT["beta"][::5], (0.9, 1.0), told.CREDIT["lambda"][::5])]
+    settings = [*product(numbers.CREDIT["beta"][::5], (0.9, 1.0), numbers.CREDIT["lambda"][::5])]
     with visit(page_of(sliders.CREDIT)) as page:
         begin(page, sliders.CREDIT)
         found = page.evaluate(
@@ -144,13 +145,13 @@ def test_credit_is_that_of_the_package(visit: Visit) -> None:
             both = gae(rewards, values, mask, gamma=gamma, gae_lambda=gae_lambda)
             surprises, _ = gae(rewards, values, mask, gamma=gamma, gae_lambda=0)
             names = ("rewards", "deltas", "advantages", "returns")
-            for name, numbers in zip(names, (rewards, surprises, *both), strict=True):
-                assert one[name] == pytest.approx(numbers[0].tolist(), abs=1e-6)
+            for name, row in zip(names, (rewards, surprises, *both), strict=True):
+                assert one[name] == pytest.approx(row[0].tolist(), abs=1e-6)
 
         at = {}
         for place, (name, step) in enumerate({"beta": 7, "lambda": 11}.items()):
             page.locator(f"{LIVE} input").nth(place).fill(str(step))
-            at[name] = told.CREDIT[name][step]
+            at[name] = numbers.CREDIT[name][step]
         one = page.evaluate("at => explore.credit(explore.data.credited, at)", at)
         *rows, total = shown(page)
         for column, name in ((2, "rewards"), (4, "deltas"), (5, "advantages"), (6, "returns")):

@@ -1,20 +1,12 @@
-"""What sliders compute with: a world in which every answer is listed, and an answer as PPO sees it.
-
-Both need torch, which the site's process does not import: another process tells them, and the memo
-keeps what it said.
-"""
+"""What sliders compute with: a world with all its answers, and one answer as PPO sees it."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from functools import cache
 from itertools import chain, product
-from pathlib import Path
 from typing import Any
 
-from rlhf_explained import memo
+from rlhf_explained.explore.remembered import told
 from rlhf_explained.pipeline import TRAINING, Run, numerics
 
 PRICES = [float(f"{10 ** (step / 20):.2g}") for step in range(-20, 21)]
@@ -40,7 +32,7 @@ def world() -> dict[str, Any]:
         "n", and setting what the policy is: the reward `gained` over the reference, the `kl` from
         it, the `part` of what can be gained with this KL, the `shares` of the answers shown.
     """
-    return _told("world", **numerics())
+    return told(__file__, TRAINING, "world", None, what="world", **numerics())
 
 
 def answer(run: Run) -> dict[str, Any]:
@@ -55,22 +47,7 @@ def answer(run: Run) -> dict[str, Any]:
         of it: `rewards`, `deltas`, `advantages` and `returns`; `reach`, the largest advantage or
         surprise at the ends of all sliders.
     """
-    return _told("answer", run=run.key, seed=run.config.seed)
-
-
-@cache
-def _told(what: str, **circumstances: Any) -> Any:
-    """What `tell` prints in another process; keyed on the circumstances."""
-    source = memo.source_digest(memo.sources_of(Path(__file__), TRAINING))
-    call = f"from {__name__} import tell; tell(*{[what, circumstances.get('seed')]})"
-
-    def ask(folder: Path) -> None:
-        command = [sys.executable, "-c", call]
-        done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
-        (folder / "told.json").write_text(done.stdout, encoding="utf-8")
-
-    folder = memo.entry("told", memo.key(what=what, source=source, **circumstances), ask)
-    return json.loads((folder / "told.json").read_text(encoding="utf-8"))
+    return told(__file__, TRAINING, "answer", run.config.seed, what="answer", run=run.key)
 
 
 def tell(what: str, seed: int | None) -> None:
