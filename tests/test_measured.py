@@ -237,6 +237,38 @@ def test_ppo_is_held_against_sft_at_its_best_temperature_and_greedy(
     assert f"SFT reaches 0.10 and PPO {number(0.1 + gap)}, {conclusion}" in text
 
 
+def test_a_difference_that_the_shown_numbers_do_not_give_is_named_one(tmp_path: Path):
+    run = made_up_run(tmp_path)
+    for temperature in run.temperatures["sft"]:
+        give(run, "sft", temperature, gold=-0.106)
+    give(run, "ppo", gold=2.368)  # 2.37 and 0.11 would be 2.48
+    give(run, "ppo", "0.0", gold=2.37)
+    text = measured.value("temperature-verdict", run).text
+    assert "PPO reaches 2.37 at temperature 1, which is 2.47 ± 0.07 higher (before rounding)." in text
+    assert "PPO 2.37, which is 2.48 ± 0.07 higher." in text
+    run.win_rates["ppo_no_kl"]["labeler"]["mean"] = 0.584
+    run.win_rates["ppo_no_kl"]["reward_model"]["mean"] = 0.866
+    text = measured.value("win-rate-verdict", run).text
+    assert "by 28 percentage points (before rounding)" in text
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"), [(9.0, "better than usual"), (-9.0, "worse than usual"), (None, "about as")]
+)
+def test_a_run_is_held_against_those_of_the_study(gold: float | None, said: str, tmp_path: Path):
+    run = made_up_run(tmp_path)
+    usual = fmean(of_studies.method("ppo_no_kl", "gold"))
+    give(run, "ppo_no_kl", gold=usual if gold is None else gold)
+    assert said in measured.value("usual-verdict", run).text
+
+
+def test_a_kl_is_also_told_as_a_factor(tmp_path: Path):
+    run = made_up_run(tmp_path)
+    for kl, said in ((math.log(2413), "2,400"), (math.log(4.23), "4.2")):
+        give(run, "ppo_no_kl", kl=kl)
+        assert measured.value("ppo-no-kl-kl-times", run).text == said
+
+
 @pytest.mark.parametrize(
     ("accuracies", "verbs"),
     [

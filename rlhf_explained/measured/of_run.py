@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from rlhf_explained.measured import verdicts
-from rlhf_explained.measured.text import nats, number, seconds, share, tokens
+from rlhf_explained.measured import of_studies, verdicts
+from rlhf_explained.measured.text import nats, number, seconds, share, tokens, within
 from rlhf_explained.names import CATEGORIES, POLICIES, STAGES
 from rlhf_explained.pipeline import Run
+from rlhf_explained.studies import Interval
 from rlhf_explained.world.questions import FACT_KINDS
 
 NAMES = verdicts.NAMES
@@ -69,6 +71,29 @@ def _wins(policy: str, judge: str) -> _Entry:
         return share(rate["mean"]), f"{note}, standard error by question {share(rate['stderr'])}"
 
     return entry
+
+
+def _times(policy: str) -> _Entry:
+    """e to the KL: how many times as likely the policy's answers are to it as to SFT."""
+
+    def entry(run: Run) -> tuple[str, str]:
+        times = float(f"{math.exp(run.evaluation[policy]['kl']):.1e}")
+        about = f"{NAMES[policy]}: e to its KL from SFT, to two digits; a geometric mean"
+        return f"{times:,.{0 if times >= 10 else 1}f}", about
+
+    return entry
+
+
+def usual_verdict(run: Run) -> tuple[str, str]:
+    """Does this run lose as much without the KL penalty as the five of the study do?"""
+    gold, text = run.evaluation["ppo_no_kl"]["gold"], "Without the penalty, this run does "
+    usual = Interval.of(of_studies.method("ppo_no_kl", "gold"))
+    if abs(gold - usual.mean) <= usual.reach:
+        text += "about as badly as usual"
+    else:
+        text += f"{'better' if gold > usual.mean else 'worse'} than usual"
+    text += f": it ends at {number(gold)}, and the mean of five seeds is {within(usual)}."
+    return text, f"gold reward; ± is a 95 % interval across the seeds; {of_studies.stored('methods').origin}"
 
 
 def _fact(name: str, about: str) -> _Entry:
@@ -197,6 +222,10 @@ VALUES: dict[str, _Entry] = {
         f"{run.evaluation['ppo']['responses']:,}",
         "held-out responses in the evaluation of each policy, at temperature 1",
     ),
+    "checkpoint-responses": lambda run: (
+        f"{run.checkpoints['ppo'][-1]['responses']:,}",
+        "held-out responses in each evaluation during PPO, at temperature 1",
+    ),
     "rm-accuracy": lambda run: (
         share(run.reward_model["heldout_accuracy"]),
         f"held-out pairs in which the chosen response scores higher, "
@@ -238,6 +267,7 @@ VALUES: dict[str, _Entry] = {
     "facts-verdict": verdicts.facts_verdict,
     "win-rate-verdict": verdicts.win_rate_verdict,
     "hack-verdict": verdicts.hack_verdict,
+    "usual-verdict": usual_verdict,
     "blind-verdict": verdicts.blind_verdict,
     "length-verdict": verdicts.length_verdict,
     "reward-rise-verdict": verdicts.reward_rise_verdict,
@@ -265,6 +295,7 @@ for _policy in POLICIES:
     if _policy != "sft":
         VALUES[f"{_own}-wins-labeler"] = _wins(_policy, "labeler")
         VALUES[f"{_own}-wins-reward-model"] = _wins(_policy, "reward model")
+    VALUES[f"{_own}-kl-times"] = _times(_policy)
     VALUES[f"{_own}-courteous"] = _courtesy(_policy)
     for _category in ("helpful", "false"):
         for _name in ("share", "proxy", "gold"):

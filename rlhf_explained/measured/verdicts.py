@@ -115,12 +115,17 @@ def _gap(one: dict[str, Any], other: dict[str, Any], name: str) -> tuple[float, 
     return one[name] - other[name], math.hypot(one["stderr"][name], other["stderr"][name])
 
 
-def _compared(gap: float, error: float, more: str, less: str, digits: int = 2) -> str:
-    """A difference in words: how much `more` or `less`, unless it is within the noise."""
+def _compared(
+    one: dict[str, Any], other: dict[str, Any], name: str, said: tuple[str, str], digits: int = 2
+) -> str:
+    """A difference in words, such as `said`, more or less, unless it is within the noise."""
+    gap, error = _gap(one, other, name)
     if not (sign := _sign(gap, error)):
         return "a difference within the noise"
     by = f"{number(abs(gap), digits)} ± {number(error, digits)}"
-    return f"which is {by} {more if sign > 0 else less}"
+    shown = round(one[name], digits) - round(other[name], digits)
+    apart = number(shown, digits) != number(gap, digits)  # a reader who subtracts would wonder
+    return f"which is {by} {said[sign < 0]}{' (before rounding)' * apart}"
 
 
 def _note(run: Run) -> str:
@@ -140,9 +145,9 @@ def temperature_verdict(run: Run) -> tuple[str, str]:
     text = (
         f"Of five temperatures, SFT does best at {float(at):g}, with a gold reward of "
         f"{number(cold['gold'])}. PPO reaches {number(warm['gold'])} at temperature 1, "
-        f"{_compared(*_gap(warm, cold, 'gold'), *said)}. If both always choose the most likely "
+        f"{_compared(warm, cold, 'gold', said)}. If both always choose the most likely "
         f"word, SFT reaches {number(sft['gold'])} and PPO {number(ppo['gold'])}, "
-        f"{_compared(*_gap(ppo, sft, 'gold'), *said)}."
+        f"{_compared(ppo, sft, 'gold', said)}."
     )
     return text, _note(run)
 
@@ -185,8 +190,10 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
         labeler, judge = (run.win_rates[policy][name] for name in ("labeler", "reward_model"))
         gap = judge["mean"] - labeler["mean"]
         by = f"the policy by {number(100 * abs(gap), 0)} percentage points"
+        apart = abs(round(100 * judge["mean"]) - round(100 * labeler["mean"]))
+        by += " (before rounding)" * (apart != round(100 * abs(gap)))
         found = (
-            "this single run shows no clear difference between the two",
+            "this single run shows no clear difference between the two judges",
             f"the reward model overrates {by}",
             f"the reward model underrates {by}",
         )[_sign(gap, math.hypot(judge["stderr"], labeler["stderr"]))]
@@ -257,8 +264,8 @@ def length_verdict(run: Run) -> tuple[str, str]:
 
     def change(policy: str) -> str:
         after = run.evaluation[policy]
-        gap = _gap(after, sft, "length")
-        return f"{number(after['length'], 1)}, {_compared(*gap, 'more', 'fewer', digits=1)}"
+        by = _compared(after, sft, "length", ("more", "fewer"), digits=1)
+        return f"{number(after['length'], 1)}, {by}"
 
     text = (
         f"An SFT response to a held-out prompt has {tokens(sft['length'])} on average. After PPO "
