@@ -244,7 +244,9 @@ def test_a_difference_that_the_shown_numbers_do_not_give_is_named_one(tmp_path: 
     give(run, "ppo", gold=2.368)  # 2.37 and 0.11 would be 2.48
     give(run, "ppo", "0.0", gold=2.37)
     text = measured.value("temperature-verdict", run).text
-    assert "PPO reaches 2.37 at temperature 1, which is 2.47 ± 0.07 higher (before rounding)." in text
+    assert (
+        "PPO reaches 2.37 at temperature 1, which is 2.47 ± 0.07 higher (before rounding)" in text
+    )
     assert "PPO 2.37, which is 2.48 ± 0.07 higher." in text
     run.win_rates["ppo_no_kl"]["labeler"]["mean"] = 0.584
     run.win_rates["ppo_no_kl"]["reward_model"]["mean"] = 0.866

@@ -74,7 +74,7 @@ def _wins(policy: str, judge: str) -> _Entry:
 
 
 def _times(policy: str) -> _Entry:
-    """e to the KL: how many times as likely the policy's answers are to it as to SFT."""
+    """How many times as likely the policy's answers are to it as to SFT: e to the KL."""
 
     def entry(run: Run) -> tuple[str, str]:
         times = float(f"{math.exp(run.evaluation[policy]['kl']):.1e}")
@@ -92,8 +92,12 @@ def usual_verdict(run: Run) -> tuple[str, str]:
         text += "about as badly as usual"
     else:
         text += f"{'better' if gold > usual.mean else 'worse'} than usual"
+    origin = of_studies.stored("methods").origin
     text += f": it ends at {number(gold)}, and the mean of five seeds is {within(usual)}."
-    return text, f"gold reward; ± is a 95 % interval across the seeds; {of_studies.stored('methods').origin}"
+    return (
+        text,
+        f"gold reward; ± is a 95 % interval across the seeds; {origin}",
+    )
 
 
 def _fact(name: str, about: str) -> _Entry:

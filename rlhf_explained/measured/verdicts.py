@@ -193,7 +193,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
         apart = abs(round(100 * judge["mean"]) - round(100 * labeler["mean"]))
         by += " (before rounding)" * (apart != round(100 * abs(gap)))
         found = (
-            "this single run shows no clear difference between the two judges",
+            "this single run shows no clear difference between labeler and reward model",
             f"the reward model overrates {by}",
             f"the reward model underrates {by}",
         )[_sign(gap, math.hypot(judge["stderr"], labeler["stderr"]))]
