@@ -83,7 +83,7 @@ ABLATIONS = {
 }
 CHANGES = {
     "critic_from_sft": "initialising the critic from the SFT model",
-    "critic_detached": "a critic that reads the policy’s network",
+    "critic_detached": "a critic that reads the policy’s network without training it",
     "critic_shared": "a critic that also trains the policy’s network",
     "no_critic": "removing the critic",
     "lambda_1": "setting λ to 1",
@@ -416,8 +416,8 @@ def critic_told() -> dict[str, str]:
     results = stored("ablations")
     kinds = {
         "critic_from_sft": "separate network initialised from the SFT model",
-        "critic_detached": "head on the policy’s trunk that does not train the trunk",
-        "critic_shared": "head that also trains the policy’s trunk",
+        "critic_detached": "critic that reads the policy’s network without training it",
+        "critic_shared": "critic that also trains the policy’s network",
     }
     gold = gold_changes()
     false = corrected({name: _change(name, "false") for name in kinds})

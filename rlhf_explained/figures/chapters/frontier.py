@@ -64,8 +64,8 @@ def rewards(run: Run) -> tuple[Table, Table]:
     alt="Two panels. The first shows reward against KL from the reference in one exact world. The "
     "frontier rises from the reference and becomes flatter. PPO, RLOO and DPO lie on it, at the "
     "same place. Best-of-n, for n up to 64, lies a little below it. GRPO lies further right and "
-    "further below. Without the division by the standard deviation, GRPO lies nearer to the "
-    "frontier. The second panel shows, for five worlds, the reward of each method as a share of "
+    "further below. Without the division by the standard deviation, GRPO lies less far right, and "
+    "also below. The second panel shows, for five worlds, the reward of each method as a share of "
     "the frontier's reward at the same KL.",
 )
 def frontier(run: Run, world: Table, shares: Table) -> tuple[draw.Figure, ...]:
