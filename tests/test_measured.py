@@ -501,6 +501,18 @@ def test_ppo_is_held_against_each_method_and_greedily_against_curated_ones():
     }
 
 
+def test_comparisons_are_held_against_curation_with_their_numbers():
+    text, gaps = of_studies.curation_verdict()[0], of_studies.curation_gaps()
+    sure = [case for case, gap in gaps.items() if gap.p <= of_studies.ALPHA]
+    assert f"Only {len(sure)} of these {len(gaps)} differences" in text
+    for learner, rival, good, at in sure:
+        setting = f"good_{good}"
+        gap = of("curation", setting, f"{learner}_{at}") - of("curation", setting, f"{rival}_{at}")
+        place = "above" if gap > 0 else "below"
+        said = rf"{learner.upper()} (is )?{number(abs(gap))} ± \S+ (and DPO \S+ ± \S+ )?{place}"
+        assert re.search(said, text)
+
+
 def test_the_frontiers_shares_stand_in_their_order():
     texts = [of_studies.frontier_share(name)[0] for name in ("group", "ratio_k3", "grpo")]
     most, between, least = (float(text.split()[0]) for text in texts)
