@@ -153,8 +153,8 @@ larger set is.
 # %% [markdown]
 # So a few comparisons teach what a good answer looks like, which is most of what comparisons can
 # teach here. More comparisons do not teach the judge which answers to new prompts are correct,
-# because pairs about one country do not tell it the capital of another. More pairs also do not stop
-# the judge from rewarding courtesy around a false answer. In best-of-16, 50 pairs are not clearly
+# because pairs about one country do not tell it the capital of another. Nor do more pairs stop the
+# judge from rewarding a false answer for being courteous. In best-of-16, 50 pairs are not clearly
 # worse than 12,800.
 #
 # Small differences are visible only on a large held-out set. With ten pairs, the standard error of
@@ -551,8 +551,9 @@ get more out of each prompt. (Two equal answers do not form a pair.)
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
 #
-# **More labels, or better ones?** In theory, halving the share of reversed choices from 30 % to 15
-# % is worth as much as tripling the pairs, $(0.7/0.4)^2$.
+# **More labels, or better ones?** In theory, halving the share $q$ of reversed choices from 30 % to
+# 15 % is worth as much as tripling the pairs. It raises $1 - 2q$ from 0.4 to 0.7, and
+# $(0.7/0.4)^2$ is about 3.
 #
 # ---
 # ## Exercise

@@ -571,9 +571,9 @@ assert gold["no_critic"].has_zero
 assert gold["no_kl"].mean < -1
 
 # %% [markdown]
-# The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
-# noise. Our answers are short, so the score itself guides every token well enough. This result is
-# for a small model, short answers and fresh batches. Other models may need a critic.
+# The KL penalty matters by far the most. Without a critic, PPO reaches the same gold reward within
+# the noise. Our answers are short, so the score itself guides every token well enough. This result
+# is for a small model, short answers and fresh batches. Other models may need a critic.
 #
 # The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
 # mixed into the loss, so that the model keeps what it knew. [The

@@ -25,9 +25,9 @@
 # %% [markdown]
 # # When PPO's numbers look wrong
 #
-# PPO's log sometimes looks odd. The KL may be negative, or above zero before anything was learned,
-# or the reward may not move. This notebook causes each symptom on purpose, with the run's own
-# models, so that you will recognise it.
+# PPO's log sometimes looks odd. The KL may be negative, or above zero before anything has been
+# learned, or the reward may not move. This notebook causes each symptom on purpose, with the run's
+# own models, so that you will recognise it.
 #
 # ## What you'll learn
 #
@@ -116,7 +116,7 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 # %% [markdown]
 # A few single answers are below 0, but the mean is well above 0. If the mean of a batch is slightly
 # below 0, this is chance. If the mean *stays* below 0, the answers are not the policy's own: their
-# tokens were drawn with other probabilities than the policy's (TRL
+# tokens were drawn with probabilities other than the policy's (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),

@@ -472,10 +472,11 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 # here; `RLOOTrainer` in TRL).
 #
 # In the table of shares, *no std* only leaves out the division, as [Dr.
-# GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL since 1.10) and *k2* also
-# correct the direction of the KL. Unlike a KL in the reward, they still ignore how a token changes
-# the KL of later tokens. **Best-of-n** is mostly nearer to the frontier than GRPO, but it samples n
-# answers for each one that it returns ([more results](../reference/experiments.md)).
+# GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL's form since version 1.10) and
+# *k2* also correct the direction of the KL. Unlike a KL in the reward, they still ignore how a
+# token changes the KL of later tokens. **Best-of-n** is mostly nearer to the frontier than GRPO,
+# but it samples n answers for each one that it returns ([more
+# results](../reference/experiments.md)).
 #
 # ## IPO and KTO: two other losses
 #

@@ -363,7 +363,7 @@ assert lower("limit_10", "limit_10_left_out")
 #
 # The loss can average within each answer first, so that a token of a long answer counts less (as in
 # GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`). Or
-# it can divide by a constant, the longest answer allowed (`"dr_grpo"`; [Liu, Z. et al.
+# it can divide by a constant, the maximum answer length (`"dr_grpo"`; [Liu, Z. et al.
 # 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises a
 # long bad answer less than a short one, and so may lengthen bad answers (TRL
 # [#3138](https://github.com/huggingface/trl/issues/3138)). `loss_type="dr_grpo"` still divides by

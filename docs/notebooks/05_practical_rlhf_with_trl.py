@@ -177,8 +177,9 @@ for tokens, labels in zip(batch["input_ids"][:4], batch["labels"][:4], strict=Tr
     print("".join(part(token, counts) for token, counts in marks))
 
 # %% [markdown]
-# Each line is a row: the prompt, the completion, the end token, and padding on the right. TRL marks
-# the tokens that the loss ignores with −100. Here is the shortest row of the batch, word by word:
+# Each line of the output is one row of the batch: the prompt, the completion, the end token, and
+# padding on the right. TRL marks the tokens that the loss ignores with −100. Here is the shortest
+# row, word by word:
 
 # %%
 shortest = batch["attention_mask"].sum(1).argmin()

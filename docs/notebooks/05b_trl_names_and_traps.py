@@ -442,10 +442,10 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 
 # %% [markdown]
 # `loss_type="grpo"` averages within each answer first, as GRPO's first paper does. `"dr_grpo"`
-# divides by the longest length allowed, so its gradient points the same way and is shorter.
+# divides by the maximum length, so its gradient points the same way and is shorter.
 #
-# **4. A reward model given as a *model* does not see the end token.** If `reward_funcs` is a model
-# instead of a function, TRL decodes the answers to text without `<eos>`, and scores this text.
+# **4. A reward model that is passed as a *model*, not as a function, does not see the end token.**
+# TRL then decodes the answers to text without `<eos>`, and scores this text.
 # A reward model trained on finished answers then scores unfinished ones. (Chat messages get their
 # template again, which ends every answer, even those that were cut off.)
 
@@ -516,9 +516,9 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # five times from each of five starts, and [our study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows
 # the mean gold reward on held-out questions and the difference, paired by start (± is its 95 %
-# interval). It also shows two standard deviations: of runs from one start (*draws*), and of the
-# starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours
-# for single tokens.
+# interval). It also shows two kinds of standard deviation: that of runs from the same start
+# (*draws*) and that of the starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio
+# is for whole answers, ours for single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []

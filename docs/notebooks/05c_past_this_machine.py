@@ -27,9 +27,9 @@
 # # Past this machine
 #
 # Everything else on this site fits into one process on one processor. The models that people use
-# are ten thousand times as large as our model, or more. This notebook treats our model like such a
-# large one. It trains on two processes, trains adapters instead of weights, and counts bytes.
-# Methods that need graphics cards are only described, with sources.
+# are ten thousand times as large as our model, or more. This notebook treats our model as if it
+# were one of those large models. It trains on two processes, trains adapters instead of weights,
+# and counts bytes. Methods that need graphics cards are only described, with sources.
 #
 # ## What you'll learn
 #
@@ -280,7 +280,7 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # The last column shows the share of evaluation answers that are the same as in the first row. In
 # these three runs, a second process changed about as many answers as another seed. To compare two
-# set-ups by GRPO or RLOO, you therefore need several seeds of each.
+# GRPO or RLOO set-ups, you therefore need several seeds of each.
 #
 # ## Adapters in place of weights
 #
@@ -377,7 +377,7 @@ class Shape:
 
 
 # %% [markdown]
-# Are the formulas right? We train our model for one step and count the bytes that are really
+# Are the formulas right? We train our model for one step and count the bytes that are actually
 # allocated. All numbers have 32 bits.
 
 # %%
@@ -500,8 +500,8 @@ table(
 # - **FSDP**, a part of PyTorch, divides weights, gradients and Adam's moments among the cards. Each
 #   card holds its share and collects a layer's weights when needed (Zhao et al.
 #   [2023](https://arxiv.org/abs/2304.11277)).
-# - **DeepSpeed** divides the same tensors with ZeRO. Stage 1 divides the moments, stage 2 also the
-#   gradients, and stage 3 also the weights ([Rajbhandari et al.
+# - **DeepSpeed** partitions the same tensors with ZeRO. Stage 1 divides the moments, stage 2 also
+#   the gradients, and stage 3 also the weights ([Rajbhandari et al.
 #   2020](../reference/bibliography.md#rajbhandari2020)).
 # - **OpenRLHF** places PPO's models on different cards with Ray, trains them with DeepSpeed and
 #   lets vLLM write the answers (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)).
