@@ -551,9 +551,8 @@ get more out of each prompt. (Two equal answers do not form a pair.)
 # choose a few hundred times, hold out a fifth of the prompts, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
 #
-# **More labels, or better ones?** In theory, halving the share $q$ of reversed choices from 30 % to
-# 15 % is worth as much as tripling the pairs. It raises $1 - 2q$ from 0.4 to 0.7, and
-# $(0.7/0.4)^2$ is about 3.
+# **More labels, or better ones?** In theory, halving the share of reversed choices from 30 % to 15
+# % is worth as much as tripling the pairs: 1 − 2 × share rises from 0.4 to 0.7, and (0.7/0.4)² ≈ 3.
 #
 # ---
 # ## Exercise

@@ -12,7 +12,8 @@
 #     terms:
 #       page: troubleshooting
 #       why-is-the-loss-0-and-why-does-it-rise: grpo loss is 0 and then rises, loss zero, grad_norm
-#       the-reward-varies-and-nothing-is-learned: gradient 0, reward_std, groups without spread
+#       the-reward-varies-and-nothing-is-learned: reward varies, loss and gradient 0, reward_std,
+#         groups without spread
 #       how-many-answers-to-each-prompt: answers per prompt, num_generations, group size, silent
 #       why-is-the-clip-ratio-always-0: clip ratio always 0, clip_ratio, num_iterations
 #       all-answers-are-cut-off: answers cut at the limit, max_completion_length, truncated
