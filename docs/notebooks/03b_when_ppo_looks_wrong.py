@@ -361,20 +361,22 @@ rewards = kl_shaped_rewards(
 )
 surprises, _ = gae(rewards, guesses, mask, gamma=1, gae_lambda=0)
 inside = mask & (torch.arange(mask.shape[1]) < last)
-sure = logprobs.exp() > 0.99
+sure, sizes = logprobs.exp() > 0.99, []
 for name, which in (
     ("sure, p > 0.99", inside & sure),
     ("not sure", inside & ~sure),
 ):
-    size = surprises[which].square().mean().sqrt().item()
-    print(
-        f"{name:15} {int(which.sum()):5,} tokens, δ: {number(size)} (RMS)"
-    )
+    sizes.append(surprises[which].square().mean().sqrt().item())
+    shown = number(sizes[-1])
+    print(f"{name:15} {int(which.sum()):5,} tokens, δ: {shown} (RMS)")
+share = (sizes[0] / sizes[1]) ** 2
+print(f"mean square of the first line: {share:.0%} of the second's")
 
 # %% [markdown]
 # Tokens that the policy was sure of give no new information, so the first line is almost entirely
-# the critic's noise. It is about as large as the second line. So one answer cannot show which of
-# its words caused the score, and PPO needs many answers.
+# the critic's noise. The second line is larger, because these tokens also change what can be
+# expected. If the noise is as large there, the last line is its share of the mean square. So a
+# single δ is a noisy sign of what its word did, and PPO averages over many answers.
 #
 # ## Same seed, different numbers?
 #
