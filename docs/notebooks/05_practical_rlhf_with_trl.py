@@ -535,7 +535,9 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 #
 # All policies answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
 # the reward model's score, and KL from the SFT policy is in nats per answer. The last column
-# counts the answers that TRL's policy and ours have in common, word for word.
+# counts the answers that TRL's policy and ours have in common, word for word. The outputs of this
+# page are stored. If another processor built the site, the guide's numbers differ a little
+# ([why](../guide/over-optimisation.md#questions-that-people-ask)).
 
 
 # %%
