@@ -346,11 +346,12 @@ for line in METRICS.split("\n")[1:-1]:
 table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
-# Two of these names can mislead. `kl` is a mean over *tokens*, of $k_3$ in GRPO and of $k_1$ in
-# RLOO. The KL on our pages is a sum over the answer, so it is larger by a factor of about the
-# number of tokens. And GRPO's `loss` does not show progress. The advantages of each group sum to 0,
-# so its first term differs from 0 only because answers differ in length. The rest is the KL
-# penalty, which rises while the policy learns.
+# Two of these names can mislead. `kl` is a mean over *tokens*, of k₃ in GRPO and of k₁ in RLOO. The
+# KL on our pages is the sum of k₁ over an answer, about RLOO's `kl` times the number of tokens.
+# GRPO's `kl` is less than half of RLOO's, for the same answers: part of k₃'s mean comes from rare
+# tokens, which a batch misses. And GRPO's `loss` does not show progress. The advantages of each
+# group sum to 0, so its first term differs from 0 only because answers differ in length. The rest
+# is the KL penalty, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
@@ -376,7 +377,9 @@ assert (cured - right)[better.attended].abs().max() == 0
 # %% [markdown]
 # **2. GRPO's `beta` is 0 by default.** Without a KL penalty the policy is free to exploit the
 # reward model. Here is one run with a penalty and one with the default. Gold is the gold reward,
-# and proxy is the reward model's score, both on held-out questions:
+# and proxy is the reward model's score, both on held-out questions. On [five
+# seeds](04b_when_grpo_looks_wrong.py#there-is-no-kl-in-the-log), proxy and KL rise again, but the
+# fall in gold may be noise.
 
 # %%
 rate = grpo_config.learning_rate
@@ -398,13 +401,13 @@ sampled = [*said]
 
 # %% [markdown]
 # **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
-# `use_bias_correction_kl=True` TRL multiplies $k_3$ by the probability ratio. Before the first step
-# on a batch the ratio is 1, so the *loss* is the same. Its *gradient* is different and, in our
-# measurements, [better](04_dpo.py#one-frontier-for-all-methods). Other switches also change the
-# gradient. We compare them on one batch, from the policy just trained with a penalty. The first row
-# has the first paper's KL and the average over all tokens, which is our stage's loss (`make trl`
-# tests this to five digits). *Cosine* is the cosine between a row's gradient and the first row's.
-# *Length* is the length of a row's gradient relative to the first row's.
+# `use_bias_correction_kl=True` TRL multiplies k₃ by the probability ratio. Before the first step on
+# a batch the ratio is 1, so the *loss* is the same. Its *gradient* is different, and better [in
+# small worlds](04_dpo.py#one-frontier-for-all-methods), where alone we measured it. Other switches
+# also change the gradient. We compare them on one batch, from the policy just trained with a
+# penalty. The first row has the first paper's KL and the average over all tokens, which is our
+# stage's loss. *Cosine* is the cosine between a row's gradient and the first row's. *Length* is the
+# length of a row's gradient relative to the first row's.
 
 # %%
 priced = partial(online, "GRPO", grpo_config, f"beta_{grpo_config.kl_coef}", **still)
