@@ -104,7 +104,7 @@ def train(seed: int, no_cache: bool, as_json: bool, preferences: Path | None) ->
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def data(seed: int, as_json: bool) -> None:
-    """Print what a run's stages after pretraining read, and the questions of its exam."""
+    """Print what a run's stages after pretraining read, and the questions of its evaluation."""
     from rlhf_explained.report import print_data, trained
 
     print_data(trained(seed), as_json=as_json)

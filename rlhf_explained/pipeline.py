@@ -109,12 +109,12 @@ class Run:
 
     @property
     def evaluation(self) -> dict[str, dict[str, Any]]:
-        """By policy: what its exam at temperature 1 gave (see `stages.evaluation.result`)."""
+        """By policy: what its evaluation at temperature 1 gave (see `stages.evaluation.result`)."""
         return self._report["evaluation"]
 
     @property
     def temperatures(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """By policy and temperature ("1.0" to "0.0"): what its exam gave."""
+        """By policy and temperature ("1.0" to "0.0"): what its evaluation gave."""
         return self._report["temperatures"]
 
     @property
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def checkpoints(self) -> dict[str, list[dict[str, Any]]]:
-        """By PPO run: short exams on the way, with their `iteration`."""
+        """By PPO run: short evaluations on the way, with their `iteration`."""
         return self._report["checkpoints"]
 
     @property

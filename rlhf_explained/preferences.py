@@ -2,7 +2,7 @@
 
 A file holds one comparison a line, as JSON: a prompt, the answer that was chosen, and the one that
 was rejected. From stage 2 on everything is done as in the run of the seed: a reward model learns
-from these comparisons, PPO practises with it, and every policy sits the exam.
+from these comparisons, PPO practises with it, and every policy is evaluated.
 """
 
 from __future__ import annotations
@@ -318,11 +318,12 @@ def keyed_on(lesson: Taught, outcome: training.Outcome) -> dict[str, Any]:
 
     Returns:
         `comparisons` and `heldout`, their numbers; `prompts`; `exam_prompts`, those of them that
-        the exam asks too; `accuracy`, on held-out comparisons, and `accuracy_stderr`, clustered by
-        prompt; `agreement`, in how many of the comparisons to which the labeler's reward is known
-        the labeler would choose alike (None if there are none). `traits`: of each, the number of
-        comparisons whose sides differ in it, `reader` and `reward_model`, in which share of them
-        the side with more of it is preferred, and `sft` and `ppo`, its mean in their answers.
+        the evaluation asks too; `accuracy`, on held-out comparisons, and `accuracy_stderr`,
+        clustered by prompt; `agreement`, in how many of the comparisons to which the labeler's
+        reward is known the labeler would choose alike (None if there are none). `traits`: of each,
+        the number of comparisons whose sides differ in it, `reader` and `reward_model`, in which
+        share of them the side with more of it is preferred, and `sft` and `ppo`, its mean in their
+        answers.
     """
     learned, heldout = lesson.sides
     both = [*learned, *heldout]

@@ -40,7 +40,7 @@ def progress_bars() -> Iterator[pipeline.Progress]:
         def show(stage: str, step: int, steps: int, loss: float) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=steps, loss="")
-            text = "" if loss != loss else f"loss {loss:.3f}"  # an exam has no loss: NaN
+            text = "" if loss != loss else f"loss {loss:.3f}"  # an evaluation has no loss: NaN
             bars.update(tasks[stage], completed=step, loss=text)
 
         yield show
@@ -139,7 +139,8 @@ def _print_preferences(own: dict[str, Any], console: Console) -> None:
     """What a reader preferred, what their reward model prefers, and what became of the answers."""
     console.print(
         f"your preferences: {own['comparisons']:,} comparisons learned from and {own['heldout']:,} "
-        f"held out, on {own['prompts']:,} prompts, of which the exam asks {own['exam_prompts']}"
+        f"held out, on {own['prompts']:,} prompts, "
+        f"of which the evaluation asks {own['exam_prompts']}"
     )
     if own["accuracy_stderr"] is not None:
         error = f" (standard error {own['accuracy_stderr']:.3f}, by prompt)"

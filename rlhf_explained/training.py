@@ -1,4 +1,4 @@
-"""Floor 4: the stages in their order, from random weights to policies that sat an exam.
+"""Floor 4: the stages in their order, from random weights to evaluated policies.
 
 Each method of `Lesson` is one stage with the world's data put in; `train` calls them in order and
 writes down what came out.
@@ -77,7 +77,7 @@ class Lesson:
 
     Args:
         seed: Source of all randomness.
-        effort: Share of each stage's steps, of the comparisons and of the exam.
+        effort: Share of each stage's steps, of the comparisons and of the evaluation.
         progress: Called after each step of each stage.
         experts: Who writes the demonstrations.
     """
@@ -257,10 +257,10 @@ class Lesson:
         temperature: float = 1.0,
         answers: int | None = None,
     ) -> list[Marked]:
-        """The exam: the same held-out questions for every policy.
+        """The evaluation: the same held-out questions for every policy.
 
         Args:
-            policy: Who sits it.
+            policy: What is evaluated.
             sft: The reference.
             reward_model: Gives the proxy.
             temperature: At which the policy answers.
@@ -284,7 +284,7 @@ class Lesson:
     def checkpoints(
         self, sft: GPT, reward_model: GPT
     ) -> tuple[Callable[[int, GPT], None], list[dict[str, Any]]]:
-        """A short exam at every few iterations: what `train_ppo` calls, and what it fills."""
+        """A short evaluation at every few iterations: what `train_ppo` calls, and what it fills."""
         taken: list[dict[str, Any]] = []
 
         def examine(iteration: int, policy: GPT) -> None:
@@ -308,8 +308,8 @@ class Outcome:
         rewarded: Stage 2.
         ppo: Stage 3.
         ppo_no_kl: The same without the penalty.
-        checkpoints: Short exams on the way, by policy.
-        answers: Of the exam, by policy and temperature.
+        checkpoints: Short evaluations on the way, by policy.
+        answers: Of the evaluation, by policy and temperature.
         seconds: Wall time, by stage.
     """
 
@@ -326,7 +326,7 @@ class Outcome:
 
     @property
     def policies(self) -> dict[str, GPT]:
-        """Who sat the exam."""
+        """The policies that were evaluated."""
         return {
             "base": self.pretrained.policy,
             "sft": self.fine_tuned.policy,
@@ -353,7 +353,7 @@ def one_thread() -> Iterator[None]:
 def go_through(lesson: Lesson) -> Outcome:
     """Take a student through all stages, in order.
 
-    The two PPO runs need nothing of each other, so they go side by side, as do the exams.
+    The two PPO runs need nothing of each other, so they go side by side, as do the evaluations.
     """
     seconds: dict[str, int | float] = {}
 
@@ -420,7 +420,7 @@ def train(seed: int, effort: float, folder: Path, progress: Progress) -> None:
 
     Args:
         seed: Source of all randomness.
-        effort: Share of each stage's steps, of the comparisons and of the exam.
+        effort: Share of each stage's steps, of the comparisons and of the evaluation.
         folder: Where to write `report.json`, `responses.json`, `by_question.json`, `data.json` and
             one file for each model.
         progress: Called after each step of each stage.
@@ -551,7 +551,7 @@ def pairs_in_words(
 
 
 def data(lesson: Lesson, outcome: Outcome) -> dict[str, Any]:
-    """Every text that the stages after pretraining read, and the questions of the exam."""
+    """Every text that the stages after pretraining read, and the questions of the evaluation."""
     known = {
         held_out: [
             {"prompt": q.text, "answers": list(q.answers), "kind": q.kind}

@@ -10,7 +10,7 @@ from rlhf_explained.explore.remembered import told
 from rlhf_explained.pipeline import TRAINING, Run, numerics
 
 PRICES = [float(f"{10 ** (step / 20):.2g}") for step in range(-20, 21)]
-"""Prices of a nat that a slider has."""
+"""The values of β, the KL penalty's coefficient, that a slider has."""
 COUNTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
 """How many answers best-of-n draws."""
 CREDIT = {
@@ -27,10 +27,10 @@ def world() -> dict[str, Any]:
     Returns:
         `answers`, each with its reward and its log-probability under the reference; those that were
         cut off all earn the same, so that no policy here tells them apart, and are one. `price`,
-        that of the study; `shown`, the places of the answers that are likeliest, three by each of
-        the reference and the best policies at this price and at the lowest. By kind, "beta" or
-        "n", and setting what the policy is: the reward `gained` over the reference, the `kl` from
-        it, the `part` of what can be gained with this KL, the `shares` of the answers shown.
+        the study's β; `shown`, the places of the answers that are likeliest, three by each of the
+        reference and the best policies at this β and at the lowest. By kind, "beta" or "n", and
+        setting what the policy is: the reward `gained` over the reference, the `kl` from it, the
+        `part` of what can be gained with this KL, the `shares` of the answers shown.
     """
     return told(__file__, TRAINING, "world", None, what="world", **numerics())
 

@@ -27,12 +27,12 @@ class Watch:
     """Examines a policy at checkpoints as `Lesson.checkpoints` does, and keeps all answers.
 
     Args:
-        exam: What gives a policy's answers.
+        exam: What gives a policy's answers to the evaluation.
 
     Attributes:
         taken: What the lesson makes of its checkpoints.
-        kept: By round the answers, or what will give them: an exam between two checkpoints is sat
-            when training is over, whose time is measured.
+        kept: By round the answers, or what will give them: an evaluation between two checkpoints is
+            made when training is over, whose time is measured.
     """
 
     def __init__(self, exam: Callable[[GPT], list[Marked]]) -> None:

@@ -16,7 +16,7 @@ def world(run: Run) -> dict[str, Any]:
     """What `World` in `js/engine.js` takes.
 
     Args:
-        run: Whose models read the words: how many heads they have, and the price of KL.
+        run: Whose models read the words: how many heads they have, and β of the KL penalty.
 
     Returns:
         What JSON can hold: `words` by their tokens, `questions`, the words of courtesy, insult and

@@ -271,7 +271,7 @@ def ipo_loss(
     - \log\frac{\pi(y_\mathrm{rejected})}{\pi_\mathrm{ref}(y_\mathrm{rejected})}
     - \frac{1}{2\beta} \right)^2\right]$$
 
-    DPO's margin grows for ever on a pair whose label never varies. Here it has a goal, and a margin
+    DPO's margin keeps growing on a pair whose label never varies. Here it has a goal, and a margin
     beyond it costs as much as one that falls short.
 
     Args:

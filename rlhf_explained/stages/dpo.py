@@ -1,8 +1,9 @@
 """Stage 3 without reinforcement: DPO learns from the preference pairs alone.
 
-At a price β per nat the best policy is π*(y) ∝ π_ref(y) exp(r(y)/β). Solved for the reward,
-r(y) = β log π*(y)/π_ref(y) + a constant: every policy is also a reward model. So train the policy
-as one, on the same pairs, by the same Bradley–Terry loss; nothing is sampled and nobody is scored.
+Under a KL penalty with coefficient β the best policy is π*(y) ∝ π_ref(y) exp(r(y)/β). Solved for
+the reward, r(y) = β log π*(y)/π_ref(y) + a constant: every policy is also a reward model. So train
+the policy as one, on the same pairs, by the same Bradley–Terry loss; nothing is sampled and nobody
+is scored.
 """
 
 import copy
@@ -24,7 +25,8 @@ class DPOConfig:
         steps: Optimiser steps.
         batch: Pairs per step.
         learning_rate: At the start; it falls linearly to a tenth.
-        beta: Price of a nat, in the unit of the reward by whose differences the pairs were judged.
+        beta: Coefficient of the KL penalty, in the unit of the reward by whose differences the
+            pairs were judged.
     """
 
     steps: int = 150

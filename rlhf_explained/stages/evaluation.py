@@ -1,4 +1,4 @@
-"""The exam: the same held-out questions for every policy, marked by a labeler without noise.
+"""The evaluation: the same held-out questions for every policy, marked by a labeler without noise.
 
 Nothing that was written for a stage after pretraining asks these questions, or states a fact that
 answers one, so what is measured is what was learned about answering, not about these facts. Jokes,

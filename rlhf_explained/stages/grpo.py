@@ -55,7 +55,7 @@ class GRPOConfig:
         group_size: Answers to each prompt.
         epochs: Times each round is learned from.
         learning_rate: At the start; it falls linearly to a tenth.
-        kl_coef: Price of one nat against the reference; 0 removes the penalty.
+        kl_coef: Coefficient of the KL penalty; 0 removes the penalty.
         kl_in: Where it is paid: in the `reward`, by the answer, as in PPO and RLOO; or in the
             loss, token by token, where no token pays for the divergence of later ones. There it is
             `loss` for k3, as published, which leads to another policy; `loss_ratio_k3` for k3 times

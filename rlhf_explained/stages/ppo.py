@@ -48,7 +48,7 @@ class PPOConfig:
         epochs: Times each answer is learned from.
         minibatches: Optimiser steps per epoch.
         learning_rate: At the start; it falls linearly to a tenth.
-        kl_coef: Price of one nat of log-ratio against the reference; 0 removes the penalty.
+        kl_coef: Coefficient of the KL penalty; 0 removes the penalty.
         gamma: Discount per token; 1, for an answer is worth what it is worth at its end.
         gae_lambda: GAE's trade of bias (0) against variance (1).
         clip_range: How far a token's probability ratio may usefully move per round.
@@ -119,8 +119,8 @@ def credit(
 ) -> Experience:
     """Spread each answer's score over its tokens.
 
-    The score arrives at the last token, the price of leaving the reference at every token; GAE then
-    asks of each token: was the answer worth more after it than the critic thought before it?
+    The score arrives at the last token, the KL penalty at every token; GAE then asks of each token:
+    was the answer worth more after it than the critic thought before it?
 
     Args:
         rollout: Sampled answers with their scores.
@@ -264,7 +264,7 @@ def train_ppo(
     history = []
     examine(0, policy)
     for iteration in range(1, config.iterations + 1):
-        # 1. Answer; the reward model scores, the reference prices, the critic guesses.
+        # 1. Answer; the reward model scores, the reference gives the penalty, the critic guesses.
         rollout = collect_rollout(
             policy,
             sft,

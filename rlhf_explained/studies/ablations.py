@@ -1,14 +1,14 @@
 """PPO as shipped, and with one part of it taken out or exchanged at a time.
 
 All settings of a seed start from the same SFT policy and reward model and draw the same prompts
-first; each policy sits the same exam. Four kinds of critic are compared: a network of its own that
+first; each policy is evaluated alike. Four kinds of critic are compared: a network of its own that
 starts from the reward model, as shipped; one that starts from the SFT policy; the policy's own
 scalar head, whose loss changes the trunk that both read; and the same head on a trunk that it may
 not change. Clipping is taken out with the two epochs that the run has and with eight, where each
 batch is learned from for longer.
 
 Two settings mix pretraining's documents into the loss (PPO-ptx): those of the web that are about
-practised questions, and the web as it is, which states the answers of the exam.
+practised questions, and the web as it is, which states the answers of the evaluation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ASKED = 1024  # prompts that it is looked at with
 
 
 def without_critic(rollout: Rollout, values: Tensor, config: PPOConfig) -> Experience:
-    """A token's credit is all that came after it: nobody guessed what was to be expected."""
+    """A token's credit is all that came after it: no critic guessed it beforehand."""
     return credit(rollout, torch.zeros_like(values), replace(config, gae_lambda=1.0))
 
 
@@ -93,18 +93,18 @@ SETTINGS: dict[str, Ablation] = {
 
 
 def measure(name: str, seed: int) -> dict[str, float | list[float]]:
-    """Train one of the settings and let its policy sit the exam.
+    """Train one of the settings and evaluate its policy.
 
     Args:
         name: Of the setting.
         seed: Of the run whose SFT policy and reward model it starts from.
 
     Returns:
-        Of the exam, mean gold, proxy and KL (k1) from SFT in nats, the shares of helpful, false and
-        broken answers, and the accuracy of stated facts. Of the training, the mean gold of all
-        answers on the way, the largest KL of an iteration; the explained variance early and late,
-        and after training by position of the token; the entropy and the share of clipped tokens
-        late in it.
+        Of the evaluation, mean gold, proxy and KL (k1) from SFT in nats, the shares of helpful,
+        false and broken answers, and the accuracy of stated facts. Of the training, the mean gold
+        of all answers on the way, the largest KL of an iteration; the explained variance early and
+        late, and after training by position of the token; the entropy and the share of clipped
+        tokens late in it.
     """
     start, setting = run(RunConfig(seed=seed)), SETTINGS[name]
     sft, reward_model = start.policy("sft"), start.policy("reward_model")

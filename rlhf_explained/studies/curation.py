@@ -78,7 +78,7 @@ def measure(name: str, seed: int) -> dict[str, float]:
 def golds(
     lesson: Lesson, policy: GPT, sft: GPT, judge: GPT, temperature: float
 ) -> dict[str, float]:
-    """Mean gold of a policy's exam at a temperature, with courtesies and without."""
+    """Mean gold of a policy's evaluation at a temperature, with courtesies and without."""
     answers = ANSWERS if temperature else 1
     exam = lesson.examine(policy, sft, judge, temperature=temperature, answers=answers)
     asked = {question.text: question for question in questions()}

@@ -5,10 +5,10 @@ write short strings; what a string is worth depends on its pairs of neighbours. 
 from the reference. PPO and GRPO are scored with the reward itself; DPO sees which of two of the
 reference's responses a labeler preferred, with probability σ(Δr). Then the distribution that was
 learned is listed, so nothing that is stored of it was estimated. Beside them stand policies that
-need no training: the frontier itself, `exact.tilted`, at several prices of a nat, and best-of-n.
+need no training: the frontier itself, `exact.tilted`, at several values of β, and best-of-n.
 
 In the miniature world no frontier is known, and DPO's pairs tell less than all. There DPO goes
-through the same prices.
+through the same values of β.
 """
 
 from __future__ import annotations
@@ -240,8 +240,8 @@ def in_the_exact_world(setting: Any, seed: int) -> dict[str, float]:
 
     Returns:
         Mean reward, and KL from the reference in nats; by how much the reward was raised, and the
-        most by which so many nats can raise it; the share of what can be gained at the price
-        `BETA`, and that of the policy at which the method stands still; nats to this policy and to
+        most by which so many nats can raise it; the share of what can be gained with `BETA`,
+        and that of the policy at which the method stands still; nats to this policy and to
         the best one.
     """
     here = world(seed)
@@ -292,9 +292,9 @@ def at_distance(
         rewards: Of each response.
 
     Returns:
-        Log-probabilities of the policy, `exact.tilted` by a price that halving an interval finds.
+        Log-probabilities of the policy, `exact.tilted` with a β that halving an interval finds.
     """
-    near, far = 1e3, 1e-3  # prices of a nat: the higher, the nearer to the reference
+    near, far = 1e3, 1e-3  # values of β: the higher, the nearer to the reference
     for _ in range(60):
         between = math.sqrt(near * far)
         spent = kl_exact(exact.tilted(reference, rewards, beta=between), reference)
@@ -303,10 +303,10 @@ def at_distance(
 
 
 def in_the_miniature(beta: float, seed: int) -> dict[str, float]:
-    """Let DPO learn from the run's own pairs, and its policy sit the exam.
+    """Let DPO learn from the run's own pairs, and evaluate its policy.
 
     Args:
-        beta: DPO's price of a nat.
+        beta: DPO's coefficient of the KL penalty.
         seed: Of the run, and of the order of pairs.
 
     Returns:

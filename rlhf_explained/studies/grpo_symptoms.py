@@ -107,15 +107,15 @@ SETTINGS: dict[str, Symptom] = {
 
 
 def measure(name: str, seed: int) -> dict[str, Any]:
-    """Train with one of the settings, and let the policy sit the exam.
+    """Train with one of the settings, and evaluate the policy.
 
     Args:
         name: Of the setting.
         seed: Of the run whose SFT policy and reward model it starts from.
 
     Returns:
-        Of the exam, mean gold, proxy, KL (k1) from SFT in nats and length, the share of helpful
-        answers, and the gold when it answers at the temperature at which it was sampled
+        Of the evaluation, mean gold, proxy, KL (k1) from SFT in nats and length, the share of
+        helpful answers, and the gold when it answers at the temperature at which it was sampled
         (`gold_as_sampled`). Of the log, lists with the mean of each ten rounds: see `learn`.
     """
     start, lesson = run(RunConfig(seed=seed)), Lesson(seed)
@@ -321,7 +321,7 @@ def one_step(
         rollout: Its answers, with the log-probabilities before the first step.
         better: The advantages.
         share: How much each token counts.
-        setting: Prices and temperature.
+        setting: Coefficient of the KL penalty, and temperature.
 
     Returns:
         The loss, and the log.

@@ -1,14 +1,14 @@
 """Every method from the same start, beside the simplest things that could explain its gain.
 
-All start from the run's SFT policy, its reward model and its preference pairs, and sit the same
-exam at temperature 1 and at 0. The trivial rivals are the SFT policy itself at colder temperatures,
-which learns nothing more, SFT on those demonstrations alone that were marked good, and SFT on the
-tenth of them that were graded best. What trains is trained twice from each start, with other draws,
-and the mean of both is stored.
+All start from the run's SFT policy, its reward model and its preference pairs, and are evaluated
+alike at temperature 1 and at 0. The trivial rivals are the SFT policy itself at colder
+temperatures, which learns nothing more, SFT on those demonstrations alone that were marked good,
+and SFT on the tenth of them that were graded best. What trains is trained twice from each start,
+with other draws, and the mean of both is stored.
 
 Seconds are those of one core, for what the method needs beside the SFT policy and the reward model;
-for best-of-n they are those of its answers to the exam. Labels are the human judgements that the
-method needs beside the 400 demonstrations: a mark or a grade for each, or the comparisons.
+for best-of-n they are those of its answers to the evaluation. Labels are the human judgements that
+the method needs beside the 400 demonstrations: a mark or a grade for each, or the comparisons.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def measure(name: str, seed: int) -> dict[str, float]:
-    """Let one method learn, and its policy sit the exam.
+    """Let one method learn, and evaluate its policy.
 
     Args:
         name: Of the setting.
@@ -114,7 +114,7 @@ class Start:
         return self.lesson.examine(policy, self.sft, self.reward_model, temperature=temperature)
 
     def colder(self, temperature: float) -> dict[str, Any]:
-        """The exam of the SFT policy at a temperature, with its KL from temperature 1."""
+        """The evaluation of the SFT policy at a temperature, with its KL from temperature 1."""
         if temperature == 0:
             return {**result(self.exam(self.sft, 0.0)), "kl": None}
         rollout, asked = self.answered(temperature)
@@ -126,7 +126,7 @@ class Start:
 
     @torch.no_grad()
     def answered(self, temperature: float) -> tuple[Rollout, list[Any]]:
-        """The SFT policy's answers to the exam at a temperature."""
+        """The SFT policy's answers to the evaluation at a temperature."""
         asked = evaluation_questions(self.lesson.answers)
         rollout = collect_rollout(
             self.sft,
@@ -213,7 +213,7 @@ def rehearsed(start: Start, randomness: torch.Generator) -> list[tuple[str, str]
 
 
 def picked(start: Start) -> dict[str, float]:
-    """Best-of-n's exam. Its KL is what it is at most."""
+    """Best-of-n's evaluation. Its KL is what it is at most."""
     lesson, asked = start.lesson, evaluation_questions(start.lesson.answers)
     prompts, randomness = (
         lesson.tokens([question.text for question in asked]),
@@ -230,7 +230,7 @@ def picked(start: Start) -> dict[str, float]:
 
 
 def row(exam: dict[str, Any], greedy: list[Marked] | None, **more: float) -> dict[str, float]:
-    """What is stored of an exam at temperature 1 and of one at 0."""
+    """What is stored of an evaluation at temperature 1 and of one at 0."""
     names = ("gold", "proxy", "length", "kl", *CATEGORIES, "accuracy", "facts_gold")
     stored = {name: exam[name] for name in names if exam[name] is not None}
     stored["gold_stderr"] = exam["stderr"]["gold"]

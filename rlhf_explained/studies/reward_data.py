@@ -237,7 +237,7 @@ class Answers:
 
 @lru_cache(maxsize=2)
 def answered(seed: int, *, held_out: bool) -> Answers:
-    """Let the SFT policy answer the exam, or prompts that reward models were trained on."""
+    """Let the SFT policy answer the evaluation's questions, or prompts of the reward models."""
     lesson, sft = start(seed)
     randomness = lesson.generator(f"reward data/answers/{held_out}")
     practised = draw_questions(120, held_out=False, generator=randomness)

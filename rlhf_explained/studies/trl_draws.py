@@ -1,9 +1,9 @@
-"""TRL's trainings from our starts, with random numbers of TRL's own: five draws on each seed.
+"""TRL's training runs from our starts, with random numbers of TRL's own: five draws on each seed.
 
 Notebook 05 gives both sides the same rows and the same random numbers, and they do the same
 training. Here nothing is shared but the start: TRL shuffles and samples as it likes. So what is
-stored says how far trainings of one method lie apart, by another draw from the same start and by
-another start. Ours stand in the study of the methods.
+stored says how far training runs of one method lie apart, by another draw from the same start and
+by another start. Ours stand in the study of the methods.
 
 It needs TRL, so `make trl` sets up the environment in which it is measured:
 

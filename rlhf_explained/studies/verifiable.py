@@ -2,8 +2,8 @@
 
 The policy practises capitals and sums alone, by GRPO, and is paid by a rule instead of a reward
 model: for the right content, for the right form, or for both. The rule reads what an answer states,
-as `labeler.states_the_fact` finds it; polite words and an aside do not matter to it. The exam has
-the held-out capitals and sums, whose facts only pretraining states.
+as `labeler.states_the_fact` finds it; polite words and an aside do not matter to it. The evaluation
+has the held-out capitals and sums, whose facts only pretraining states.
 
 Beside what RL learns stand the policies that it starts from, answering at temperature 1 and colder,
 and the simplest way to learn from the same rule: to imitate those of the start's own answers that
@@ -50,7 +50,7 @@ class Rule:
         start: The policy that it begins with, which is the reference too.
         correct: Reward of the right content.
         form: Reward of the right form, whatever the content.
-        kl_coef: Price of a nat against the start.
+        kl_coef: Coefficient of the KL penalty, measured from the start.
         by: How it is learned: by GRPO, by imitating the right ones of the start's own answers, or
             not at all.
     """

@@ -72,7 +72,7 @@ def objective(
     *,
     beta: float,
 ) -> Float[Tensor, ""]:
-    r"""What RLHF maximises, with a price $\beta$ for each nat away from the reference.
+    r"""What RLHF maximises: the expected reward less the KL penalty, whose coefficient is $\beta$.
 
     $$J(\pi) = \mathbb{E}_\pi[r] - \beta\,\mathrm{KL}(\pi\,\|\,\pi_\mathrm{ref})$$
 
@@ -80,7 +80,7 @@ def objective(
         logprobs: Of each response under the policy, in nats.
         ref_logprobs: The same under the reference.
         rewards: Of each response.
-        beta: Price of a nat, in the reward's unit.
+        beta: Coefficient of the KL penalty, in the reward's unit.
 
     Returns:
         A scalar, in the reward's unit.
@@ -91,7 +91,7 @@ def objective(
 
     Source:
         Ziegler et al. 2019, [Fine-tuning language models from human
-        preferences](https://arxiv.org/abs/1909.08593), equation 2, in the mean.
+        preferences](https://arxiv.org/abs/1909.08593), equation 2, on average.
     """
     check_positive(beta=beta)
     return expected(logprobs, rewards) - beta * kl_exact(logprobs, ref_logprobs)
@@ -103,7 +103,7 @@ def tilted(
     *,
     beta: float,
 ) -> Float[Tensor, " responses"]:
-    r"""The policy that no other one beats at this price of a nat.
+    r"""The policy that no other one beats under the KL penalty with this $\beta$.
 
     $$\pi_\beta(y) = \frac{\pi_\mathrm{ref}(y)\,e^{r(y)/\beta}}{Z},
     \qquad Z = \sum_y \pi_\mathrm{ref}(y)\,e^{r(y)/\beta}$$
@@ -114,7 +114,7 @@ def tilted(
     Args:
         ref_logprobs: Of each response under the reference, in nats.
         rewards: Of each response.
-        beta: Price of a nat, in the reward's unit.
+        beta: Coefficient of the KL penalty, in the reward's unit.
 
     Returns:
         Log-probabilities of the best policy.
@@ -143,7 +143,7 @@ def best_objective(
     Args:
         ref_logprobs: Of each response under the reference, in nats.
         rewards: Of each response.
-        beta: Price of a nat, in the reward's unit.
+        beta: Coefficient of the KL penalty, in the reward's unit.
 
     Returns:
         A scalar, in the reward's unit.
@@ -176,7 +176,7 @@ def share_of_best(
         logprobs: Of each response under the policy, in nats.
         ref_logprobs: The same under the reference.
         rewards: Of each response; not all the same, or there is nothing to gain.
-        beta: Price of a nat, in the reward's unit.
+        beta: Coefficient of the KL penalty, in the reward's unit.
 
     Returns:
         1 for the best policy, 0 for the reference, below 0 for a policy that is worse than it.

@@ -95,7 +95,7 @@ def reverse_tilted(
     Args:
         ref_logprobs: Of each response under the reference, in nats.
         rewards: Of each response.
-        beta: Price of a nat, in the reward's unit.
+        beta: Coefficient of the KL penalty, in the reward's unit.
 
     Returns:
         Log-probabilities.

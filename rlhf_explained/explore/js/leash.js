@@ -1,5 +1,5 @@
 // Cut the leash: all weights of the SFT model practise against the run's own judge, in the page, and
-// sit an exam on the way. What the run recorded stays beside it.
+// are evaluated on the way. What the run recorded stays beside it.
 
 explore.kinds.leash = async figure => {
   for (const name of ["base", "sft", "reward_model"]) { // unpacked one by one, so that the page answers meanwhile
@@ -25,7 +25,7 @@ explore.kinds.leash = async figure => {
     return ends.map(node => judge.scalar[node])
   }
 
-  function* examined(model, round) { // as the recorded exam, with fewer answers
+  function* examined(model, round) { // as the recorded evaluation, with fewer answers
     const random = explore.randomness(9), questions = []
     for (const question of heldOut) {
       lesson.tree.clear()
@@ -125,7 +125,7 @@ explore.kinds.leash = async figure => {
     if (runs.length) results.replaceChildren(numbers(), answers())
     const last = rows.at(-1), best = rows.reduce((one, other) => other.gold > one.gold ? other : one, rows[0])
     const came = last && `Live, ${penalty(beta)}: after ${last.round} rounds the judge’s score went from ${text(rows[0].score)} to ${text(last.score)}, and the true reward from ${text(rows[0].gold)} to ${text(last.gold)}. It was highest after ${best.round} rounds, at ${text(best.gold)}.`
-    status.textContent = `${failed}${stop ? "Stopped. " : ""}${came ?? "There was no time for an exam."}`
+    status.textContent = `${failed}${stop ? "Stopped. " : ""}${came ?? "There was no time for an evaluation."}`
     if (stop || failed) go.focus()
     else results.focus()
   }

@@ -7,7 +7,7 @@ const sum = numbers => numbers.reduce((total, number) => total + number, 0)
 const number = (value, digits = 2) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−")
 const percent = part => `${number(100 * part, 1)}\u00a0%`
 
-/** The best policy at a price of a nat: log-probabilities of all answers. */
+/** The best policy under the KL penalty with coefficient β: log-probabilities of all answers. */
 explore.tilted = (reference, rewards, beta) => {
   const raised = reference.map((one, i) => one + rewards[i] / beta)
   const most = Math.max(...raised)
@@ -93,7 +93,7 @@ const play = (figure, asked, changed) => {
 explore.kinds.frontier = figure => {
   const { answers, shown, start, ...values } = explore.data.listed
   const rewards = answers.map(([, reward]) => reward), reference = answers.map(([, , logprob]) => logprob)
-  const asked = [["beta", "Price of a nat"], ["n", "Answers drawn"]]
+  const asked = [["beta", "KL penalty"], ["n", "Answers drawn"]]
   play(figure, asked.map(([name, label]) => ({ name, label, values: values[name], start: start[name] })), ({ beta, n }, part) => {
     const policies = [explore.tilted(reference, rewards, beta), explore.bestOf(reference, rewards, n)]
     const names = [`best policy, β = ${beta}`, `best of ${n}`]
@@ -126,7 +126,7 @@ explore.credit = ({ logprobs, ref_logprobs, values, score, gamma }, { beta, lamb
 
 explore.kinds.credit = figure => {
   const { start, ...given } = explore.data.credited
-  const asked = [["beta", "Price of a nat"], ["lambda", "Look-ahead"]]
+  const asked = [["beta", "KL penalty"], ["lambda", "Look-ahead"]]
   play(figure, asked.map(([name, label]) => ({ name, label, values: given[name], start: start[name] })), (settings, part) => {
     const { rewards, deltas, advantages, returns } = explore.credit(given, settings)
     const rows = part.querySelector("tbody").rows, bars = part.querySelectorAll("[data-bar]")

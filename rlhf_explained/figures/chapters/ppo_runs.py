@@ -215,7 +215,7 @@ def _ways(
 
 
 def exams(run: Run) -> Table:
-    """Gold of each policy's exam at each temperature, with standard errors by question."""
+    """Gold of each policy's evaluation at each temperature, with standard errors by question."""
     rows = [
         (name, float(at), exam["gold"], exam["stderr"]["gold"], 100.0 * exam["helpful"])
         for policy, name in NAMES.items()
