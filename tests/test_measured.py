@@ -483,7 +483,7 @@ def test_ppo_stands_above_below_or_level_with_others():
     assert not is_said(f"{said}.", 0.5, "GRPO")
 
 
-def test_ppo_is_held_against_each_method_and_greedily_against_curated_ones():
+def test_ppo_is_held_against_each_method_and_greedily_against_trained_ones():
     warm, cold = of_studies.told("methods")[0].split(
         " If both always choose the most likely word, "
     )
@@ -493,11 +493,11 @@ def test_ppo_is_held_against_each_method_and_greedily_against_curated_ones():
         gap = of("methods", "ppo") - fmean(of_studies.method(name, "gold"))
         assert gaps[name].mean == pytest.approx(gap)
         assert is_said(f"{warm} {others}", gap, of_studies.IN_WORDS[name])
-    for name in of_studies.CURATED:
+    for name in of_studies.GREEDY:
         gap = of("methods", "ppo", "gold_greedy") - of("methods", name, "gold_greedy")
         assert is_said(greedy, gap, of_studies.IN_WORDS[name])
     assert gaps.keys() == of_studies.METHODS.keys() - {"ppo"} | {
-        f"greedy/{name}" for name in of_studies.CURATED
+        f"greedy/{name}" for name in of_studies.GREEDY
     }
 
 

@@ -58,6 +58,8 @@ IN_WORDS = METHODS | {
 }
 """Methods as a sentence names them."""
 CURATED = ("sft_good", "sft_best_tenth")
+GREEDY = (*CURATED, "dpo", "grpo", "rloo")
+"""What PPO is compared with where each always chooses the most likely word, too."""
 
 CRITICS = {
     "ppo": "own, from the reward model",
@@ -185,11 +187,11 @@ def leads() -> dict[str, Interval]:
     """By how much PPO's gold reward exceeds each other method's, seed by seed, corrected.
 
     Returns:
-        One difference for each of `METHODS` but PPO; and for those of `CURATED` another, after
+        One difference for each of `METHODS` but PPO; and for those of `GREEDY` another, after
         `greedy/`, where both always choose the most likely word.
     """
     pairs = {name: (name, "gold") for name in METHODS if name != "ppo"}
-    pairs |= {f"greedy/{name}": (name, "gold_greedy") for name in CURATED}
+    pairs |= {f"greedy/{name}": (name, "gold_greedy") for name in GREEDY}
     return corrected(
         {key: _gap(method("ppo", of), method(name, of)) for key, (name, of) in pairs.items()}
     )
@@ -215,7 +217,7 @@ def methods_told() -> dict[str, str]:
     above = {name for name, gap in gaps.items() if gap.p <= ALPHA}
     assert above == {"sft_1.0", "sft_best", "dpo", "grpo", "ppo_no_kl"}
     assert all(gaps[name].mean > 0 for name in above)
-    greedy = (f"greedy/{name}" for name in CURATED)
+    greedy = (f"greedy/{name}" for name in GREEDY)
     simpler = (*CURATED, "rejection_sampling", "best_of_16")
     close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
     return {
