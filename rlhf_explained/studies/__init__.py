@@ -2,7 +2,7 @@
 
 `make studies` measures every point, a setting with a seed, and stores the results in this package;
 pages only read them, which needs no torch. A stored result says how it came about, and whether the
-code has changed since. `make test` measures a point of each study again.
+code has changed since: then `make test` measures a point of the study again, else `make soak`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STUDIES = (
     "grpo_symptoms",
 )
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
-returns numbers by name; and `SAMPLE`, the setting that `make test` measures again."""
+returns numbers by name; and `SAMPLE`, the setting that is measured again."""
 
 OF_TRL = ("trl_draws",)
 """The same, but measured where TRL is installed, and only when asked for."""

@@ -68,7 +68,7 @@ explore.kinds.teach = async figure => {
   const drawJudge = () => {
     const ranked = lesson.likes()
     const table = (caption, some) => make("table", {}, make("caption", {}, caption), make("tbody", {}, some.map(one =>
-      make("tr", {}, make("th", { scope: "row" }, one.text), make("td", {}, signed(lesson.score(one.features), 1))))))
+      make("tr", {}, make("th", { scope: "row" }, one.text || "(nothing)"), make("td", {}, signed(lesson.score(one.features), 1))))))
     liked.replaceChildren(table("Your judge likes", ranked.slice(0, 3)), table("and dislikes", ranked.slice(-3).reverse()))
   }
 
