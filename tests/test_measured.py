@@ -655,7 +655,7 @@ def made(monkeypatch: pytest.MonkeyPatch):
             for seed, row in enumerate(zip(*quantities.values(), strict=True))
         ]
         results = Results(name, "2026-01-01", "", {key: {} for key in values}, rows)
-        monkeypatch.setattr(of_studies, "stored", {name: results}.__getitem__)
+        monkeypatch.setattr(of_studies, "_stored", {name: results}.__getitem__)
 
     return put
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
+from rlhf_explained import studies
 from rlhf_explained.measured import of_studies, verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens, within
 from rlhf_explained.names import CATEGORIES, POLICIES, STAGES
@@ -92,7 +93,7 @@ def usual_verdict(run: Run) -> tuple[str, str]:
         text += "about as badly as usual"
     else:
         text += f"{'better' if gold > usual.mean else 'worse'} than usual"
-    origin = of_studies.stored("methods").origin
+    origin = studies.stored("methods").origin
     text += f": it ends at {number(gold)}, and the mean of five seeds is {within(usual)}."
     return (
         text,

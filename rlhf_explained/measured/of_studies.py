@@ -21,7 +21,7 @@ from rlhf_explained.studies import Interval
 from rlhf_explained.studies.intervals import holm
 
 
-def stored(name: str) -> studies.Results:
+def _stored(name: str) -> studies.Results:
     """What a study measured, read once."""
     return _read(name, studies.results_file(name))
 
@@ -136,7 +136,7 @@ def method(name: str, quantity: str) -> list[float]:
     Returns:
         One number of each seed.
     """
-    results = stored("methods")
+    results = _stored("methods")
     if name != "sft_best":
         return results.values(name, quantity)
     golds = zip(*(results.values(setting, "gold") for setting in COLDER), strict=True)
@@ -161,7 +161,7 @@ def ablation(setting: str, quantity: str) -> list[float]:
         others with PPO as shipped.
     """
     other = "eight_epochs" if setting == "eight_epochs_no_clip" else "ppo"
-    values = (stored("ablations").values(name, quantity) for name in (setting, other))
+    values = (_stored("ablations").values(name, quantity) for name in (setting, other))
     return _paired(*values)
 
 
@@ -251,12 +251,12 @@ def best_of_16_verdict() -> tuple[str, str]:
         f"the penalty scores {number(fmean(proxy['ppo_no_kl']))}, and its gold reward is only "
         f"{number(fmean(gold['ppo_no_kl']))}."
     )
-    return text, f"{stored('methods').origin}; {_NOISE}"
+    return text, f"{_stored('methods').origin}; {_NOISE}"
 
 
 def frontier_share(setting: str) -> tuple[str, str]:
     """The fraction of the highest reward at its KL that a method gains in the exact worlds."""
-    results = stored("frontier")
+    results = _stored("frontier")
     found = (results.values(setting, quantity) for quantity in ("gained", "most"))
     shares = Interval.of([gained / most for gained, most in zip(*found, strict=True)])
     about = "fraction of the frontier's reward at the same KL"
@@ -274,7 +274,7 @@ def facts_verdict() -> tuple[str, str]:
         f"difference of {number(100 * gap.mean, 1)} ± {number(100 * gap.reach, 1)} percentage "
         "points is within the noise."
     )
-    return text, f"{stored('methods').origin}; 95 % interval of the paired difference"
+    return text, f"{_stored('methods').origin}; 95 % interval of the paired difference"
 
 
 SHORTCUTS = (
@@ -286,7 +286,7 @@ SHORTCUTS = (
 
 def shortcuts_told() -> dict[str, str]:
     """Is PPO above what needs no learning, at temperature 1 and greedily?"""
-    results = stored("shortcuts")
+    results = _stored("shortcuts")
     ppo = {"1.0": method("ppo", "gold"), "0.0": method("ppo", "gold_greedy")}
     found = corrected(
         {
@@ -311,7 +311,7 @@ def shortcuts_told() -> dict[str, str]:
 
 def early_stopping_told() -> dict[str, str]:
     """Does the KL penalty end above the run without it, stopped at its best moment?"""
-    results, gaps, text = stored("early_stopping"), {}, {}
+    results, gaps, text = _stored("early_stopping"), {}, {}
     for speed in SPEEDS:
         held, free = (
             results.values(f"{speed}_{setting}", f"{when}_gold")
@@ -391,7 +391,7 @@ def parts_verdict() -> tuple[str, str]:
         f"{within(_size(clip))}. With eight epochs per batch instead of two, removing the clip "
         f"lowers it by {within(_size(epochs))}."
     )
-    return text, f"{stored('ablations').origin}; {_NOISE}"
+    return text, f"{_stored('ablations').origin}; {_NOISE}"
 
 
 def _changes(gold: Interval, about: str, other: Interval) -> str:
@@ -415,7 +415,7 @@ def _changes(gold: Interval, about: str, other: Interval) -> str:
 
 def critic_told() -> dict[str, str]:
     """What each kind of critic explains, and its effect on gold reward and false answers."""
-    results = stored("ablations")
+    results = _stored("ablations")
     kinds = {
         "critic_from_sft": "separate network initialised from the SFT model",
         "critic_detached": "critic that reads the policy’s network without training it",
@@ -445,7 +445,7 @@ def mix_told() -> dict[str, str]:
         "mix_practised": "only documents about practised questions",
         "mix_all": "documents from the whole web",
     }
-    results, gold, text = stored("ablations"), gold_changes(), {}
+    results, gold, text = _stored("ablations"), gold_changes(), {}
     gaps = {name: _change(name, "accuracy") for name in mixes}
     gaps = corrected(gaps | {"leak": results.difference("mix_all", "mix_practised", "accuracy")})
     assert gaps["leak"].p <= ALPHA
@@ -466,7 +466,7 @@ def curation_gaps() -> dict[tuple[str, ...], Interval]:
     Returns:
         By learner, rival, share of good demonstrations and temperature.
     """
-    results = stored("curation")
+    results = _stored("curation")
     gaps = {}
     for case in product(("ppo", "dpo"), ("marked", "tenth"), SHARES, ("1.0", "0.0")):
         learner, rival, good, at = case
@@ -492,7 +492,7 @@ def curation_verdict() -> tuple[str, str]:
         f"ones. Where {share(float(SHARES[0]))} are good, DPO is {within(_size(lacking))} below "
         "SFT on the marked ones at temperature 1."
     )
-    return text, f"{stored('curation').origin}; {_NOISE}"
+    return text, f"{_stored('curation').origin}; {_NOISE}"
 
 
 RULE_GAPS = {
@@ -514,7 +514,7 @@ _MORE, _LESS = {"content", "form-kl", "no-sft"}, {"content-colder", "content-col
 
 def rule_gap(name: str) -> tuple[str, str]:
     """One of `RULE_GAPS` in percentage points; all of them are one family for Holm's procedure."""
-    results = stored("verifiable")
+    results = _stored("verifiable")
     gaps = corrected(
         {
             key: _gap(results.values(*one), results.values(*other))
@@ -537,7 +537,7 @@ DRIFT = {"before": "sft", "free": "correct", "held": "correct_kl", "pretrained":
 
 def extremes(setting: str, quantity: str) -> tuple[str, str]:
     """The lowest and the highest value that a rule led to on any seed."""
-    results = stored("verifiable")
+    results = _stored("verifiable")
     found, show = results.values(setting, quantity), _SHOWN.get(quantity, number)
     about = f"{RULES[setting]}: {quantity}, lowest and highest of {results.origin}"
     return f"{show(min(found))} to {show(max(found))}", about
@@ -545,7 +545,7 @@ def extremes(setting: str, quantity: str) -> tuple[str, str]:
 
 def pass_at(setting: str, attempts: int) -> tuple[str, str]:
     """The share of questions with a right answer among so many attempts."""
-    results, place = stored("verifiable"), ATTEMPTED.index(attempts)
+    results, place = _stored("verifiable"), ATTEMPTED.index(attempts)
     found = [float(row["pass_at"][place]) for row in results.rows if row["setting"] == setting]
     about = f"{RULES[setting]}: pass@{attempts}, mean of {results.origin}, 95 % interval"
     return _with_reach(Interval.of(found), share), about
@@ -557,17 +557,17 @@ def _change(setting: str, quantity: str) -> Interval:
 
 def _of_method(name: str, quantity: str) -> tuple[str, str]:
     found, show = Interval.of(method(name, quantity)), _SHOWN.get(quantity, number)
-    origin = stored("methods").origin
+    origin = _stored("methods").origin
     return _with_reach(found, show), f"{METHODS[name]}: {quantity}, mean of {origin}, 95 % interval"
 
 
 def _of_change(setting: str) -> tuple[str, str]:
-    about = f"change in gold reward, mean of {stored('ablations').origin}, 95 % interval"
+    about = f"change in gold reward, mean of {_stored('ablations').origin}, 95 % interval"
     return within(_change(setting, "gold")), about
 
 
 def _of(study: str, setting: str, quantity: str) -> tuple[str, str]:
-    results, show = stored(study), _SHOWN.get(quantity, number)
+    results, show = _stored(study), _SHOWN.get(quantity, number)
     about = f"{setting}: {quantity}, mean of {results.origin}, 95 % interval"
     return _with_reach(results.interval(setting, quantity), show), about
 
@@ -665,7 +665,7 @@ def told(name: str, *parts: str) -> tuple[str, str]:
     tell, every, study, note = TOLD[name]
     said = tell()
     text = " ".join(said[part] for part in parts or every)
-    return text, f"{note}{stored(study).origin}; {_NOISE}"
+    return text, f"{note}{_stored(study).origin}; {_NOISE}"
 
 
 VALUES: dict[str, _Entry] = {
