@@ -21,8 +21,8 @@ __all__ = ["FOLDER", "KINDS", "Fence", "Kind", "button", "files", "names"]
 
 FOLDER = "assets/explore"
 """Where the site publishes scripts and data."""
-_LIVE = (live.ASK, live.TEACH, cheat.LEASH, first_words.KIND, labeler.KIND)
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (cheat.KIND, *_LIVE, *sliders.KINDS)}
+_ALL = (cheat.KIND, first_words.KIND, labeler.KIND, *live.KINDS, *sliders.KINDS)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """All kinds by name."""
 _SCRIPTS = Path(__file__).parent / "js"
 

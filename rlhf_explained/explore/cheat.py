@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from html import escape
 from typing import Any
 
 from rlhf_explained.explore import recordings
-from rlhf_explained.explore.fence import Kind
-from rlhf_explained.explore.remembered import packed
-from rlhf_explained.explore.world import world
+from rlhf_explained.explore.fence import Kind, table
 from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
@@ -56,14 +53,14 @@ def rounds(run: Run) -> dict[str, Any]:
         "outcome": outcome(kept),
         "names": RUNS,
         "heads": [*HEADS],
-        "runs": {name: [_texts(row) for row in kept[name]] for name in RUNS},
+        "runs": {name: [texts(row) for row in kept[name]] for name in RUNS},
         "asked": [one["prompt"] for one in _first_answers(kept["ppo"][0]["answers"])],
         "said": [*said],
         "answers": answers,
     }
 
 
-def _texts(row: Recorded) -> list[str]:
+def texts(row: Recorded) -> list[str]:
     """What was measured in a round, as `HEADS` has it."""
     gold = f"{number(row['gold'])} ± {number(row['stderr']['gold'])}"
     return [number(row["proxy"]), gold, number(row["kl"]), share(row["helpful"])]
@@ -95,11 +92,11 @@ def outcome(kept: Mapping[str, Any]) -> str:
         told = f"Recorded: without the penalty the true reward rises to the last round, to {gold}"
     else:
         told = (
-            f"Recorded: without the penalty the true reward is highest after {_rounds(high)}, at "
-            f"{number(high['gold'])}. After {_rounds(last)} it is {gold}, and the judge’s score "
+            f"Recorded: without the penalty the true reward is highest after {count(high)}, at "
+            f"{number(high['gold'])}. After {count(last)} it is {gold}, and the judge’s score "
             f"has gone from {number(high['proxy'])} to {proxy}"
         )
-    ends = f"With the penalty the true reward is {number(held['gold'])} after {_rounds(held)}."
+    ends = f"With the penalty the true reward is {number(held['gold'])} after {count(held)}."
     return f"{told}. {ends}"
 
 
@@ -133,25 +130,17 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
     )
 
 
-def _rounds(row: Recorded) -> str:
-    count = row["iteration"]
-    return f"{count} round" if count == 1 else f"{count} rounds"
+def count(row: Recorded) -> str:
+    """After how many rounds it was measured."""
+    after = row["iteration"]
+    return f"{after} round" if after == 1 else f"{after} rounds"
 
 
 def _numbers(name: str, rows: Sequence[Recorded]) -> str:
     """All recorded numbers of one PPO run."""
-    head = "".join(f'<th scope="col">{text}</th>' for text in ("rounds", *HEADS))
-    body = "".join(
-        f'<tr><th scope="row">{row["iteration"]}</th>'
-        f"{''.join(f'<td>{text}</td>' for text in _texts(row))}</tr>"
-        for row in rows
-    )
     title = f"PPO {RUNS[name]}, recorded"
-    return (
-        f'<div class="numbers" role="region" aria-label="{title}" tabindex="0">'
-        f'<table class="plain"><caption>{title}.</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    told = ((f"{row['iteration']}", texts(row), "") for row in rows)
+    return table(title, f"{title}.", ("rounds", *HEADS), told)
 
 
 def _answers(kept: Mapping[str, Any]) -> str:
@@ -159,9 +148,9 @@ def _answers(kept: Mapping[str, Any]) -> str:
     free, held = kept["ppo_no_kl"], kept["ppo"]
     shown = {
         "SFT, before the first round": ("sft", held[0]),
-        f"With the penalty, after {_rounds(held[-1])}": ("ppo", held[-1]),
-        f"Without it, after {_rounds(best(free))}": ("nokl", best(free)),
-        f"Without it, after {_rounds(free[-1])}": ("nokl", free[-1]),
+        f"With the penalty, after {count(held[-1])}": ("ppo", held[-1]),
+        f"Without it, after {count(best(free))}": ("nokl", best(free)),
+        f"Without it, after {count(free[-1])}": ("nokl", free[-1]),
     }
     heads = "".join(
         f'<th scope="col" class="stage-{stage}">{head}</th>' for head, (stage, _) in shown.items()
@@ -237,7 +226,7 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
         )
     told = "; ".join(
         f"{RUNS[name]} from {number(some[0])} to {number(some[-1])}, highest "
-        f"{number(max(some))} after {_rounds(kept[name][some.index(max(some))])}"
+        f"{number(max(some))} after {count(kept[name][some.index(max(some))])}"
         for name, some in values.items()
     )
     alt = f"Recorded: the {title} over {after[-1]} rounds of PPO: {told}."
@@ -251,49 +240,3 @@ def _drawing(what: str, kept: Mapping[str, Any]) -> str:
 
 
 KIND = Kind("cheat", "Place your bet", recorded, ("cheat",), {"rounds": rounds})
-
-
-def ends(run: Run, options: Mapping[str, str]) -> str:
-    """What both PPO runs measured before the first and after the last round.
-
-    Args:
-        run: Whose rounds.
-        options: None.
-
-    Returns:
-        HTML.
-    """
-    kept = recordings.recorded(run)
-    held, free = kept["ppo"], kept["ppo_no_kl"]
-    rows = {
-        "SFT": held[0],
-        "with the penalty": held[-1],
-        "without it": free[-1],
-    }
-    title = (
-        f"Recorded: SFT, and PPO after {_rounds(held[-1])}, means of {held[0]['responses']} "
-        "answers to held-out questions"
-    )
-    heads = "".join(f'<th scope="col">{text}</th>' for text in HEADS)
-    body = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{text}</td>" for text in _texts(row))}</tr>'
-        for name, row in rows.items()
-    )
-    return (
-        '<div class="numbers" role="region" aria-label="Recorded ends" tabindex="0">'
-        f'<table class="plain"><caption>{title}, run seed {run.config.seed}.</caption>'
-        f"<thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-LEASH = Kind(
-    "leash",
-    "Cut the leash",
-    ends,
-    ("engine", "page", "lesson", "leash"),
-    {
-        "world": world,
-        **{name: partial(packed, name=name) for name in ("base", "sft", "reward_model")},
-        "rounds": rounds,
-    },
-)

@@ -1,9 +1,13 @@
-"""The `explore` fence: which kind of explorable, with which options, under which caption."""
+"""The `explore` fence: which kind of explorable, with which options, under which caption.
+
+And the table in which recorded numbers stand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from rlhf_explained.pipeline import Run
@@ -73,3 +77,36 @@ class Fence:
         if "kind" not in given:
             raise ValueError("it names no kind: begin it with a line `kind: NAME`")
         return cls(given.pop("kind"), given, caption.strip())
+
+
+Row = tuple[str, Sequence[str], str]
+"""Of a table: its head, its cells, and its attributes."""
+
+
+def table(
+    label: str, caption: str, heads: Sequence[str], rows: Iterable[Row], *, live: str = ""
+) -> str:
+    """A table of numbers, which scrolls in its box.
+
+    Args:
+        label: What a screen reader calls the box.
+        caption: What stands above the table.
+        heads: Of the columns; the first may be empty.
+        rows: In order.
+        live: The caption after the press, where the script fills this table.
+
+    Returns:
+        HTML.
+    """
+    head = "".join(f'<th scope="col">{text}</th>' if text else "<td></td>" for text in heads)
+    body = "".join(
+        f'<tr{about}><th scope="row">{first}</th>'
+        f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for first, cells, about in rows
+    )
+    about = f' data-live="{live}"' if live else ""
+    return (
+        f'<div class="numbers" role="region" aria-label="{escape(label)}" tabindex="0">'
+        f'<table class="plain"><caption{about}>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from html import escape
 
 from rlhf_explained.explore.computed import LIKELIEST, STUDENTS, computed
 from rlhf_explained.explore.fence import Kind
-from rlhf_explained.explore.remembered import packed
+from rlhf_explained.explore.remembered import models
 from rlhf_explained.explore.world import world
 from rlhf_explained.measured.text import share
 from rlhf_explained.pipeline import Run
@@ -67,6 +66,6 @@ KIND = Kind(
     "Try other questions",
     recorded,
     ("engine", "page", "words", "first-words"),
-    {"world": world, **{name: partial(packed, name=name) for name in STUDENTS}},
+    {"world": world, **models(*STUDENTS)},
     ("kinds",),
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from html import escape
 from typing import Any
 
 from rlhf_explained.explore.computed import computed
 from rlhf_explained.explore.fence import Kind
-from rlhf_explained.explore.remembered import packed
+from rlhf_explained.explore.remembered import models
 from rlhf_explained.explore.world import world
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
@@ -86,6 +85,6 @@ KIND = Kind(
     {
         "world": world,
         "changes": _changes,
-        **{name: partial(packed, name=name) for name in ("base", "sft", "reward_model")},
+        **models("base", "sft", "reward_model"),
     },
 )

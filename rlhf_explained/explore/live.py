@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from rlhf_explained import names
-from rlhf_explained.explore.fence import Kind
-from rlhf_explained.explore.remembered import MODELS, packed
+from rlhf_explained.explore import cheat, recordings
+from rlhf_explained.explore.fence import Kind, table
+from rlhf_explained.explore.remembered import MODELS, models
 from rlhf_explained.explore.world import world
 from rlhf_explained.pipeline import Run
 
@@ -24,20 +24,32 @@ _LABELS = {
 def _shares(run: Run, options: Mapping[str, str]) -> str:
     """What the labeler's taste made of the student, by kind of answer."""
     policies = {"sft": "before (SFT)", "ppo": "after the labeler’s taste (PPO)"}
-    heads = "".join(f'<th scope="col">{name}</th>' for name in policies.values())
-    rows = "".join(
-        f'<tr><th scope="row">{_LABELS[category]}</th>'
-        + "".join(f"<td>{100 * run.evaluation[name][category]:.0f} %</td>" for name in policies)
-        + "</tr>"
+    rows = (
+        (
+            _LABELS[category],
+            [f"{100 * run.evaluation[name][category]:.0f} %" for name in policies],
+            "",
+        )
         for category in names.CATEGORIES
     )
-    count = f"{run.evaluation['sft']['responses']:,}"
-    return (
-        '<div class="numbers" role="region" aria-label="Recorded shares" tabindex="0">'
-        f'<table class="plain"><caption>Recorded: shares of {count} answers to questions held out, '
-        f"run seed {run.config.seed}.</caption><thead><tr><td></td>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
+    caption = (
+        f"Recorded: shares of {run.evaluation['sft']['responses']:,} answers to questions held "
+        f"out, run seed {run.config.seed}."
     )
+    return table("Recorded shares", caption, ("", *policies.values()), rows)
+
+
+def _ends(run: Run, options: Mapping[str, str]) -> str:
+    """What both PPO runs measured before the first and after the last round."""
+    kept = recordings.recorded(run)
+    held, free = kept["ppo"], kept["ppo_no_kl"]
+    ends = {"SFT": held[0], "with the penalty": held[-1], "without it": free[-1]}
+    caption = (
+        f"Recorded: SFT, and PPO after {cheat.count(held[-1])}, means of {held[0]['responses']} "
+        f"answers to held-out questions, run seed {run.config.seed}."
+    )
+    rows = ((name, cheat.texts(row), "") for name, row in ends.items())
+    return table("Recorded ends", caption, ("", *cheat.HEADS), rows)
 
 
 ASK = Kind(
@@ -45,7 +57,7 @@ ASK = Kind(
     "Ask it yourself",
     None,
     ("engine", "page", "words", "ask"),
-    {"world": world, **{name: partial(packed, name=name) for name in MODELS}},
+    {"world": world, **models(*MODELS)},
     ("policies", "typical", "commonest", "kinds", "layout"),
 )
 TEACH = Kind(
@@ -53,5 +65,13 @@ TEACH = Kind(
     "Teach it your taste",
     _shares,
     ("engine", "page", "lesson", "teach"),
-    {"world": world, **{name: partial(packed, name=name) for name in ("base", "sft")}},
+    {"world": world, **models("base", "sft")},
 )
+LEASH = Kind(
+    "leash",
+    "Cut the leash",
+    _ends,
+    ("engine", "page", "lesson", "leash"),
+    {"world": world, **models("base", "sft", "reward_model"), "rounds": cheat.rounds},
+)
+KINDS = (ASK, TEACH, LEASH)

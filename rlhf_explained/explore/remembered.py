@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,15 @@ def packed(run: Run, name: str) -> str:
     source = memo.source_digest([Path(__file__).with_name("rounding.py")])
     key = memo.key(run=run.key, name=name, source=source)
     return (memo.entry("weights", key, pack) / "model.js").read_text(encoding="ascii")
+
+
+def models(*wanted: str) -> dict[str, Callable[[Run], str]]:
+    """What the `data` of a kind takes of models: by name, what packs each.
+
+    Args:
+        *wanted: Some of `MODELS`, an earlier one before those that add to it.
+
+    Returns:
+        One entry for each.
+    """
+    return {name: partial(packed, name=name) for name in wanted}

@@ -6,37 +6,19 @@ same cells. What else has other words then says so in `data-live`; rows marked `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 from math import sqrt
 from typing import Any
 
 from rlhf_explained.explore import slider_numbers as numbers
-from rlhf_explained.explore.fence import Kind
+from rlhf_explained.explore.fence import Kind, Row, table
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
 
 _COUNT = 4  # of answers: what best-of-n begins with
 _BESIDE = {"beta": (2.0, 1.0, 0.25), "n": (16, 64)}  # settings that are recorded as well
 NAMES = {"beta": "best policy, β = {}", "n": "best of {}"}
-
-Row = tuple[str, Sequence[str], str]
-"""Its head, its cells, and its attributes."""
-
-
-def _table(title: str, live: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """A table of numbers, with its caption before and after the press."""
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "".join(
-        f'<tr{about}><th scope="row">{first}</th>'
-        f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for first, cells, about in rows
-    )
-    return (
-        f'<div class="numbers" role="region" aria-label="{escape(title)}" tabindex="0">'
-        f'<table class="plain"><caption data-live="{live}">Recorded: {title}.</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def percent(part: float) -> str:
@@ -92,7 +74,7 @@ def frontier(run: Run, options: Mapping[str, str]) -> str:
     heads = ("policy", "reward gained", "KL (nats)", "of the most at this KL")
     title = "what each policy gains over the reference, and how far it is from it"
     live = "Computed in this page, over all answers: what each policy gains"
-    gained = _table(title, f"{live} over the reference.", heads, rows)
+    gained = table(title, f"Recorded: {title}.", heads, rows, live=f"{live} over the reference.")
 
     all_three = (world["reference"], *policies.values())
     shares = []
@@ -104,7 +86,8 @@ def frontier(run: Run, options: Mapping[str, str]) -> str:
     shares.append(("all others", ["", *others], ""))
     heads = ("answer", "reward", "reference", f"β = {chosen['beta']:g}", f"best of {_COUNT}")
     live = "Rewards and the reference’s shares are recorded, the other shares computed in this page"
-    answers = _table("how often each policy gives these answers", f"{live}.", heads, shares)
+    title = "how often each policy gives these answers"
+    answers = table(title, f"Recorded: {title}.", heads, shares, live=f"{live}.")
     return f'<div class="panel">{_plane(world, policies, chosen)}</div>{gained}{answers}'
 
 
@@ -113,65 +96,27 @@ def gains(policy: Mapping[str, Any]) -> list[str]:
     return [number(policy["gained"]), number(policy["kl"]), percent(policy["part"])]
 
 
+Place = Callable[[float, float], tuple[str, str]]
+"""Where a KL and a gain are drawn."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 26.0, 334.0, 10.0, 164.0  # of the plane
+
+
 def _plane(
     world: Mapping[str, Any],
     policies: Mapping[str, Mapping[str, Any]],
     chosen: Mapping[str, float | int],
 ) -> str:
     """Reward gained against the root of the KL, with a mark for each of two policies."""
-    left, right, top, bottom = 26.0, 334.0, 10.0, 164.0
     furthest = world["beta"][str(numbers.PRICES[0])]
-    width = (right - left) / sqrt(furthest["kl"])
-    height = (bottom - top) / furthest["gained"] / 1.05
+    width = (_RIGHT - _LEFT) / sqrt(furthest["kl"])
+    height = (_BOTTOM - _TOP) / furthest["gained"] / 1.05
 
-    def at(policy: Mapping[str, Any]) -> tuple[str, str]:
-        x, y = left + width * sqrt(policy["kl"]), bottom - height * policy["gained"]
-        return f"{x:.1f}", f"{y:.1f}"
+    def place(kl: float, gained: float) -> tuple[str, str]:
+        return f"{_LEFT + width * sqrt(kl):.1f}", f"{_BOTTOM - height * gained:.1f}"
 
-    parts = []
-    for tick in (0.0, 0.5, 1.0, 1.5):
-        y = f"{bottom - height * tick:.1f}"
-        parts.append(
-            f'<line class="line-faint" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>'
-            f'<text class="fill-muted" x="{left - 5}" y="{float(y) + 4:.1f}" text-anchor="end">'
-            f"{tick:g}</text>"
-        )
-    for tick in (0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0):
-        x = f"{left + width * sqrt(tick):.1f}"
-        parts.append(
-            f'<text class="fill-muted" x="{x}" y="{bottom + 16}" text-anchor="middle">'
-            f"{tick:g}</text>"
-        )
-    middle = (left + right) / 2
-    parts.append(
-        f'<text class="fill-muted" x="{middle}" y="{bottom + 32}" text-anchor="middle">'
-        "KL from the reference, nats (root scale)</text>"
-    )
-    looks = {
-        "beta": ('class="line-muted"', numbers.PRICES),
-        "n": ('class="line-rm bet"', numbers.COUNTS),
-    }
-    for kind, (look, settings) in looks.items():
-        points = [world["reference"]] * (kind == "beta")
-        points += sorted((world[kind][str(one)] for one in settings), key=lambda one: one["kl"])
-        where = " ".join(",".join(at(one)) for one in points)
-        parts.append(f'<polyline {look} points="{where}"/>')
-    shapes = {
-        "beta": '<circle class="fill-ink" r="5"/>',
-        "n": '<path class="fill-rm" d="M-5 5h10l-5-10z"/>',
-    }
-    for row, (kind, shape) in enumerate(shapes.items()):
-        x, y = at(policies[kind])
-        key = f"{right - 132} {bottom - 32 + 18 * row}"
-        name = NAMES[kind].format(f"{chosen[kind]:g}")
-        parts.append(
-            f'<g data-mark transform="translate({x} {y})">{shape}</g>'
-            f'<g data-key transform="translate({key})">{shape}<text class="fill-ink" x="12" y="4">'
-            f"{name}</text></g>"
-        )
+    names = {kind: NAMES[kind].format(f"{chosen[kind]:g}") for kind in policies}
     told = " and ".join(
-        f"{NAMES[kind].format(f'{chosen[kind]:g}')}, at {number(one['kl'])} nats and "
-        f"{number(one['gained'])}"
+        f"{names[kind]}, at {number(one['kl'])} nats and {number(one['gained'])}"
         for kind, one in policies.items()
     )
     alt = (
@@ -183,12 +128,70 @@ def _plane(
         "Recorded: the line of the best policies and, below it, that of best-of-n. Computed in "
         "this page: where the two policies of the table are on them."
     )
-    scale = f"{left} {bottom} {width} {height}"
     return (
         '<p data-live="Reward gained: lines recorded, marks computed in this page">'
-        f'Recorded: reward gained</p><svg role="img" viewBox="0 0 340 200" data-scale="{scale}">'
-        f'<title data-live="{live}">{alt}</title>{"".join(parts)}</svg>'
+        'Recorded: reward gained</p><svg role="img" viewBox="0 0 340 200" '
+        f'data-scale="{_LEFT} {_BOTTOM} {width} {height}">'
+        f'<title data-live="{live}">{alt}</title>'
+        f"{_axes(place)}{_lines(world, place)}{_marks(policies, names, place)}</svg>"
     )
+
+
+def _axes(place: Place) -> str:
+    """Their numbers and what they are of."""
+    parts = []
+    for gained in (0.0, 0.5, 1.0, 1.5):
+        _, y = place(0, gained)
+        parts.append(
+            f'<line class="line-faint" x1="{_LEFT}" x2="{_RIGHT}" y1="{y}" y2="{y}"/>'
+            f'<text class="fill-muted" x="{_LEFT - 5}" y="{float(y) + 4:.1f}" text-anchor="end">'
+            f"{gained:g}</text>"
+        )
+    for kl in (0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0):
+        x, _ = place(kl, 0)
+        parts.append(
+            f'<text class="fill-muted" x="{x}" y="{_BOTTOM + 16}" text-anchor="middle">'
+            f"{kl:g}</text>"
+        )
+    return (
+        f'{"".join(parts)}<text class="fill-muted" x="{(_LEFT + _RIGHT) / 2}" y="{_BOTTOM + 32}" '
+        'text-anchor="middle">KL from the reference, nats (root scale)</text>'
+    )
+
+
+def _lines(world: Mapping[str, Any], place: Place) -> str:
+    """The best policies, and best-of-n."""
+    looks = {
+        "beta": ('class="line-muted"', numbers.PRICES),
+        "n": ('class="line-rm bet"', numbers.COUNTS),
+    }
+    drawn = ""
+    for kind, (look, settings) in looks.items():
+        points = [world["reference"]] * (kind == "beta")
+        points += sorted((world[kind][str(one)] for one in settings), key=lambda one: one["kl"])
+        where = " ".join(",".join(place(one["kl"], one["gained"])) for one in points)
+        drawn += f'<polyline {look} points="{where}"/>'
+    return drawn
+
+
+def _marks(
+    policies: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], place: Place
+) -> str:
+    """The two policies, and the key to their marks."""
+    shapes = {
+        "beta": '<circle class="fill-ink" r="5"/>',
+        "n": '<path class="fill-rm" d="M-5 5h10l-5-10z"/>',
+    }
+    drawn = ""
+    for row, (kind, shape) in enumerate(shapes.items()):
+        x, y = place(policies[kind]["kl"], policies[kind]["gained"])
+        key = f"{_RIGHT - 132} {_BOTTOM - 32 + 18 * row}"
+        drawn += (
+            f'<g data-mark transform="translate({x} {y})">{shape}</g>'
+            f'<g data-key transform="translate({key})">{shape}<text class="fill-ink" x="12" y="4">'
+            f"{names[kind]}</text></g>"
+        )
+    return drawn
 
 
 # The credit of each token of an answer
@@ -239,10 +242,11 @@ def credit(run: Run, options: Mapping[str, str]) -> str:
     ]
     sums = [sum(columns["log-ratio"]), sum(one["rewards"]), None, sum(one["deltas"]), None, None]
     rows.append(("sum", ["" if value is None else number(value) for value in sums], ""))
-    asked = f"the trained policy’s answer to “{escape(one['prompt'])}”, with {settings}"
+    asked = f"the trained policy’s answer to “{one['prompt']}”, with {settings}"
     score = f"log-ratios, values and the score of {number(one['score'])} are recorded"
     live = f"Computed in this page: rewards, surprises, advantages and returns; {score}."
-    return f'<div class="panel">{_bars(one, settings)}</div>{_table(asked, live, heads, rows)}'
+    told = table(asked, f"Recorded: {escape(asked)}.", heads, rows, live=live)
+    return f'<div class="panel">{_bars(one, settings)}</div>{told}'
 
 
 def _bars(one: Mapping[str, Any], settings: str) -> str:

@@ -106,6 +106,22 @@ def show(page: Path, a_run: Run, monkeypatch: pytest.MonkeyPatch) -> Show:
     return convert
 
 
+TELLING = ".explore :is([role=status], [role=alert], [role=log], [aria-live], output)"
+
+
+def listen(page: Page, telling: str = TELLING) -> None:
+    """Let the page collect in `told` what a screen reader would say from now on."""
+    page.evaluate(
+        """telling => {
+          window.told = []
+          for (const one of document.querySelectorAll(telling))
+            new MutationObserver(() => told.push(one.textContent))
+              .observe(one, { childList: true, subtree: true, characterData: true })
+        }""",
+        telling,
+    )
+
+
 gzipped = functools.lru_cache(200)(functools.partial(gzip.compress, compresslevel=6))
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from rlhf_explained.explore import cheat
 from rlhf_explained.explore.cheat import RUNS
 from rlhf_explained.site.shown_run import current_run
-from tests.site.conftest import DESK, PAGES, PHONE, Visit, soup
+from tests.site.conftest import DESK, PAGES, PHONE, Visit, listen, soup
 from tests.site.test_axe import looks, violations
 
 (NAME,) = [name for name in PAGES if soup(name).select('.explore > button[name="cheat"]')]
@@ -126,16 +126,7 @@ def test_results_are_told_once_not_at_each_step(visit: Visit) -> None:
     """Nothing that a screen reader watches changes while a reader scrubs."""
     with visit(NAME) as page:
         begin(page)
-        watched = "#explore-1 :is([role=status], [role=alert], [role=log], [aria-live], output)"
-        page.evaluate(
-            """selector => {
-              window.told = []
-              for (const one of document.querySelectorAll(selector))
-                new MutationObserver(() => told.push(one.textContent))
-                  .observe(one, { childList: true, subtree: true, characterData: true })
-            }""",
-            watched,
-        )
+        listen(page)
         bet(page, 3)
         assert len(page.evaluate("told")) == 1
         for place in ("0", "5", "9"):

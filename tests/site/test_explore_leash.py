@@ -12,9 +12,10 @@ from playwright.sync_api import Page
 from rlhf_explained import explore
 from rlhf_explained.explore import cheat
 from rlhf_explained.explore.cheat import RUNS
+from rlhf_explained.explore.live import LEASH
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.stages.ppo import PPOConfig
-from tests.site.conftest import DESK, PAGES, PHONE, ROOT, Visit, soup
+from tests.site.conftest import DESK, PAGES, PHONE, ROOT, Visit, listen, soup
 from tests.site.test_axe import looks, violations
 from tests.site.test_teach import kept
 
@@ -125,14 +126,7 @@ def test_stop_ends_with_the_slice_that_runs(live: Page) -> None:
 
 
 def test_it_tells_once_not_per_round(live: Page) -> None:
-    live.evaluate(
-        """selector => {
-          window.told = []
-          new MutationObserver(() => told.push(1)).observe(document.querySelector(selector),
-            { childList: true, subtree: true, characterData: true })
-        }""",
-        f"{LIVE} [role=status]",
-    )
+    listen(live, f"{LIVE} [role=status]")
     live.locator(f"{LIVE} progress[value='3']").wait_for()
     live.click(f"{LIVE} button:has-text('Stop')")
     finished(live)
@@ -141,8 +135,8 @@ def test_it_tells_once_not_per_round(live: Page) -> None:
 
 def test_it_loads_no_more_than_it_needs() -> None:
     run = current_run()
-    assert int(re.findall(r"\((\d+) KB\)", explore.button(cheat.LEASH, run))[0]) <= 520
-    names = {name.split(".")[0] for name in explore.names(cheat.LEASH, run)}
+    assert int(re.findall(r"\((\d+) KB\)", explore.button(LEASH, run))[0]) <= 520
+    names = {name.split(".")[0] for name in explore.names(LEASH, run)}
     assert not names & {"ppo", "ppo_no_kl", "ask", "teach", "cheat"}
 
 
@@ -153,7 +147,8 @@ def test_an_answer_that_is_cut_off_costs_as_much_as_in_the_run() -> None:
 
 def test_the_recorded_ends_are_those_of_the_rounds() -> None:
     told: dict[str, Any] = cheat.rounds(current_run())["runs"]
-    page = cheat.ends(current_run(), {})
+    assert LEASH.recorded
+    page = LEASH.recorded(current_run(), {})
     for row in (told["ppo"][0], told["ppo"][-1], told["ppo_no_kl"][-1]):
         assert "".join(f"<td>{text}</td>" for text in row) in page
     assert "Recorded" in page

@@ -17,7 +17,7 @@ from rlhf_explained.measured.text import number
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.studies import frontier
 from rlhf_explained.world import exact, optima
-from tests.site.conftest import DESK, PAGES, PHONE, Visit, soup
+from tests.site.conftest import DESK, PAGES, PHONE, Visit, listen, soup
 from tests.site.test_axe import looks, violations
 
 LIVE = ".explore .live"
@@ -193,16 +193,7 @@ def test_the_keyboard_does_all_of_it(kind: explore.Kind, folder: bool, visit: Vi
 
 
 def test_results_are_told_once_not_at_each_step(live: Page) -> None:
-    watched = ".explore :is([role=status], [role=alert], [role=log], [aria-live], output)"
-    live.evaluate(
-        """selector => {
-          window.told = []
-          for (const one of document.querySelectorAll(selector))
-            new MutationObserver(() => told.push(one.textContent))
-              .observe(one, { childList: true, subtree: true, characterData: true })
-        }""",
-        watched,
-    )
+    listen(live)
     live.eval_on_selector(
         f"{LIVE} input",
         """input => [1, 5, 2, 8].forEach(value => {
