@@ -141,14 +141,14 @@ def _axes(place: Place) -> str:
     """Their numbers and what they are of."""
     parts = []
     for gained in (0.0, 0.5, 1.0, 1.5):
-        _, y = place(0, gained)
+        _, y = place(0.0, gained)
         parts.append(
             f'<line class="line-faint" x1="{_LEFT}" x2="{_RIGHT}" y1="{y}" y2="{y}"/>'
             f'<text class="fill-muted" x="{_LEFT - 5}" y="{float(y) + 4:.1f}" text-anchor="end">'
             f"{gained:g}</text>"
         )
     for kl in (0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0):
-        x, _ = place(kl, 0)
+        x, _ = place(kl, 0.0)
         parts.append(
             f'<text class="fill-muted" x="{x}" y="{_BOTTOM + 16}" text-anchor="middle">'
             f"{kl:g}</text>"
