@@ -476,7 +476,7 @@ print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 WHO = """
 from accelerate import PartialState
 
-print("processes:", PartialState(cpu=True).num_processes, flush=True)
+print(f"processes: {PartialState(cpu=True).num_processes}\\n", end="", flush=True)
 """
 Path("who.py").write_text(WHO)
 launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2"]

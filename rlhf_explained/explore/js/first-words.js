@@ -14,7 +14,7 @@ explore.kinds["first-words"] = async figure => {
   const { read, select, fields, wrong } = explore.question(figure, world, models.base.context, () => ask())
   const form = make("form", { onsubmit: event => { event.preventDefault(); ask() } }, fields, wrong,
     make("div", { class: "row" }, make("button", { class: "md-button md-button--primary" }, "Ask")))
-  const begun = make("p", { class: "prompt" }), cards = make("div", { class: "cards", style: "grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr))" })
+  const begun = make("p", { class: "prompt" }), cards = make("div", { class: "cards", style: "grid-template-columns: repeat(auto-fit, minmax(min(9rem, 100%), 1fr))" })
   const back = make("button", { type: "button", class: "md-button", onclick: () => go(said.slice(0, -1)) }, "Take the last word back")
   const status = make("p", { class: "fine", role: "status" })
 

@@ -48,7 +48,7 @@ explore.most = (kl, reference, rewards) => {
 
 const LOOK = `
 .md-typeset .live .sliders { position: sticky; top: 2.4rem; z-index: 1; padding: .3em 0; background: var(--paper); }
-.md-typeset .live .sliders .controls { position: static; flex-wrap: nowrap; margin: 0; padding: .2em 0; gap: .7em; white-space: nowrap; font-size: .86em; }
+.md-typeset .live .sliders .controls { position: static; margin: 0; padding: .2em 0; gap: 0 .7em; white-space: nowrap; font-size: .86em; }
 .md-typeset .live .sliders label { font-size: 1em; }
 .md-typeset .live .sliders input { width: auto; flex: 1 1 5rem; }
 .md-typeset .live .sliders span { min-width: 4.5em; }
