@@ -131,6 +131,37 @@ def test_without_scripts_the_recorded_result_stands_alone(
 
 
 @pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_on_paper_the_recorded_result_stands(name: str, figure: str, visit: Visit) -> None:
+    with visit(name) as page:
+        page.click(f"#{figure} > button")
+        live = page.locator(f"#{figure} .live")
+        live.wait_for()
+        page.emulate_media(media="print")
+        assert page.locator(f"#{figure} {CELLS}").first.is_visible()
+        assert not live.is_visible()
+        page.emulate_media(media="screen")
+        assert live.is_visible()
+        page.emulate_media(media=None)
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
+def test_leaving_and_coming_back_works(name: str, figure: str, visit: Visit) -> None:
+    with visit(name) as page:
+        live, recorded = page.locator(f"#{figure} .live"), page.locator(f"#{figure} > .recorded")
+        page.click(f"#{figure} > button")
+        live.wait_for()
+        page.goto(page.url.removesuffix(name) + "guide/summary/")
+        page.go_back()
+        page.mouse.move(2, 2)
+        if not live.count():  # a page that was not kept begins anew
+            page.click(f"#{figure} > button")
+        live.wait_for()
+        if not recorded.is_visible():
+            page.click(f"#{figure} .turn")
+        assert recorded.is_visible()
+
+
+@pytest.mark.parametrize(("name", "figure"), SHOWN)
 def test_the_place_of_the_button_is_kept(name: str, figure: str, visit: Visit) -> None:
     look = f"Object.entries(getComputedStyle(document.querySelector('#{figure} > button')))"
     with visit(name, wake=False) as page:
