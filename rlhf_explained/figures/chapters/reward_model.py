@@ -215,7 +215,7 @@ def changes(run: Run) -> Table:
     numbers=changes,
     alt="A helpful answer is changed in four ways. For each change, one bar shows the mean change "
     "of the gold reward and another bar that of the reward model's score. {blind-verdict} The "
-    "table below has the numbers.",
+    "table below gives the numbers.",
 )
 def judge_changes(run: Run, table: Table) -> draw.Figure:
     """By how much one change moves the gold reward, and by how much the score."""
