@@ -39,10 +39,10 @@ def shares(run: Run) -> Table:
     "before-after",
     numbers=shares,
     alt="The shares of helpful, harmful, off-topic, rambling, false and broken responses to "
-    "held-out prompts. The pretrained model gives {base-helpful} helpful responses, the SFT model "
-    "{sft-helpful}, and the model {ppo-helpful} after RLHF. Their harmful responses are "
-    "{base-harmful}, {sft-harmful} and {ppo-harmful}, and their rambling ones {base-rambling}, "
-    "{sft-rambling} and {ppo-rambling}.",
+    "held-out prompts. The share of helpful responses is {base-helpful} after pretraining, "
+    "{sft-helpful} after SFT and {ppo-helpful} after RLHF. In the same order, the share of harmful "
+    "responses is {base-harmful}, {sft-harmful} and {ppo-harmful}, and the share of rambling "
+    "responses is {base-rambling}, {sft-rambling} and {ppo-rambling}.",
 )
 def before_after(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Shares of the six kinds of response of each model, with their standard errors."""

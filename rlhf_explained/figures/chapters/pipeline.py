@@ -41,13 +41,13 @@ def sizes(run: Run) -> Table:
         ("PPO", "rounds", run.facts["ppo_iterations"]),
     )
     title = "The three stages of this run"
-    return Table.of("three-stages", title, ("stage", "what it has", "how many"), rows)
+    return Table.of("three-stages", title, ("stage", "what it uses", "how many"), rows)
 
 
 @figure(
     "three-stages",
     numbers=sizes,
-    alt="The networks of RLHF, from top to bottom. In stage 1, SFT, a copy of the pretrained "
+    alt="The networks in RLHF, from top to bottom. In stage 1, SFT, a copy of the pretrained "
     "model imitates demonstrations and becomes the SFT model. In stage 2, a copy of the SFT model "
     "learns from comparisons and becomes the reward model. Stage 3, PPO, uses prompts alone and "
     "four networks. Two of them are frozen and drawn with dashed lines: the SFT model, which is "
@@ -131,5 +131,5 @@ def stage_seconds(run: Run, table: Table) -> draw.Figure:
         draw.words(axes, left + length + 6, middle + 4, seconds(time))
     axes.plot([left, left], [4, bottom - 12], color=MUTED, linewidth=0.8)
     total = f"wall time, {seconds(table.line('in all'))} in all · seed {run.config.seed}"
-    draw.notes(figure, "the two PPO runs run at the same time", total)
+    draw.notes(figure, "the two PPO runs ran at the same time", total)
     return figure
