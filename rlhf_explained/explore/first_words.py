@@ -43,8 +43,8 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
     which = f"question of {'this kind' if len(kinds) == 1 else 'each of these kinds'}"
     return (
         f'<div class="answers">{asked}</div><p class="rule">Recorded: the {LIKELIEST} likeliest '
-        f"first words of each model, with their exact probabilities at temperature 1, after the "
-        f"first held-out {which}. Run seed {run.config.seed}.</p>"
+        f"first words for each model, with their exact probabilities at temperature 1, in answer "
+        f"to the first held-out {which}. Run seed {run.config.seed}.</p>"
     )
 
 

@@ -42,7 +42,7 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
         f'<table class="rows"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(map(_row, told['changes']))}</tbody></table></div>"
         '<p class="rule">Recorded: the labeler’s rules and the reward model of run seed '
-        f"{run.config.seed}, on the first held-out question.</p>"
+        f"{run.config.seed}, applied to answers to the first held-out question.</p>"
     )
 
 

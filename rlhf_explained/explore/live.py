@@ -9,6 +9,7 @@ from rlhf_explained.explore import cheat, recordings
 from rlhf_explained.explore.fence import Kind, table
 from rlhf_explained.explore.remembered import MODELS, models
 from rlhf_explained.explore.world import world
+from rlhf_explained.measured.text import share
 from rlhf_explained.pipeline import Run
 
 _LABELS = {
@@ -27,14 +28,14 @@ def _shares(run: Run, options: Mapping[str, str]) -> str:
     rows = (
         (
             _LABELS[category],
-            [f"{100 * run.evaluation[name][category]:.0f} %" for name in policies],
+            [share(run.evaluation[name][category]) for name in policies],
             "",
         )
         for category in names.CATEGORIES
     )
     caption = (
-        f"Recorded: shares of {run.evaluation['sft']['responses']:,} answers to questions held "
-        f"out, run seed {run.config.seed}."
+        f"Recorded: shares of {run.evaluation['sft']['responses']:,} answers to held-out "
+        f"questions, run seed {run.config.seed}."
     )
     return table("Recorded shares", caption, ("", *policies.values()), rows)
 

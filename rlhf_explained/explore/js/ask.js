@@ -33,7 +33,7 @@ explore.kinds.ask = async figure => {
 
   const asked = make("p", { class: "prompt" })
   const cards = make("div", { class: "cards" })
-  const detail = make("section", { "aria-label": "What might have stood there" })
+  const detail = make("section", { "aria-label": "What each model might have said there" })
   const status = make("p", { class: "fine", role: "status" })
 
   const ask = async () => {
@@ -55,7 +55,7 @@ explore.kinds.ask = async figure => {
     asked.replaceChildren(make("span", { class: "label" }, "Prompt · answers live, computed in this page"), make("span", {}, text))
     cards.replaceChildren(...POLICIES.map(card))
     cards.removeAttribute("aria-busy")
-    detail.replaceChildren(make("p", { class: "fine" }, "Choose a word of an answer to see what each model might have said in its place. Arrow keys lead from word to word."))
+    detail.replaceChildren(make("p", { class: "fine" }, "Choose a word in an answer to see what each model might have said in its place. Arrow keys lead from word to word."))
     const each = POLICIES.map(policy => `${NAMES[policy]}: ${answers[policy].category?.replace("_", "-") ?? answers[policy].text}`)
     status.textContent = `Live, seed ${seed.value}, temperature ${degree.textContent}. ${each.join("; ")}.`
   }
@@ -110,7 +110,7 @@ explore.kinds.ask = async figure => {
     const ratio = models[policy].logprob(node, token) - models.sft.logprob(node, token)
     const said = [...prompt, ...answer.tokens.slice(0, place)].map(word).join(" ")
     const times = Math.exp(Math.abs(ratio)), penalty = world.kl_coef * Math.abs(ratio)
-    const likelier = times < 1.05 ? "about as likely as" : `${times < 10 ? times.toFixed(1) : Math.round(times)} times as ${ratio > 0 ? "likely" : "unlikely"} as`
+    const likelier = times < 1.05 ? "about as likely as" : `${times < 10 ? times.toFixed(1) : Math.round(times)} times ${ratio > 0 ? "as likely as" : "less likely than"}`
     const change = `${ratio > 0 ? "subtracts" : "adds"} ${penalty.toFixed(2)}`
     const effect = {
       base: "", sft: "SFT is the reference: the penalty compares all others with it.",
@@ -123,7 +123,7 @@ explore.kinds.ask = async figure => {
       make("p", {}, "After ", make("q", {}, said), ` ${NAMES[policy]} said `, make("strong", {}, token === 1 ? "nothing more" : `“${word(token)}”`), `. ${ratioText}${effect}`),
       make("div", { class: "cards" }, tables))
     const shares = POLICIES.map(name => `${NAMES[name]} ${percent(Math.exp(models[name].logprob(node, token)))}`)
-    status.textContent = `Live: “${token === 1 ? "end of the answer" : word(token)}” is as likely as this: ${shares.join("; ")}.`
+    status.textContent = `Live: how likely each model finds “${token === 1 ? "end of the answer" : word(token)}”: ${shares.join("; ")}.`
   }
 
   explore.replace(figure, form, make("div", { class: "answers" }, asked, cards, detail), status)

@@ -43,7 +43,7 @@ explore.kinds["first-words"] = async figure => {
       const best = likely.indexOf(Math.max(...likely))
       return `${NAMES[name]} “${best === 1 ? "end of the answer" : word(world, best)}” ${percent(Math.exp(likely[best]))}`
     })
-    status.textContent = `Live: the likeliest ${said.length ? "next" : "first"} words are ${first.join("; ")}. Choose a word to go on with it.`
+    status.textContent = `Live: the likeliest ${said.length ? "next" : "first"} words are ${first.join("; ")}. Choose a word to continue from it.`
   }
 
   explore.replace(figure, form, make("div", { class: "answers" }, begun, cards), make("div", { class: "row" }, back), status)

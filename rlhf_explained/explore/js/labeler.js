@@ -82,11 +82,11 @@ explore.kinds.labeler = async figure => {
     const name = category.replace("_", "-")
     verdict.replaceChildren(
       make("div", { class: "card stage-aligned" },
-        make("p", { class: "label" }, "The labeler’s rules; the first that fits decides"),
+        make("p", { class: "label" }, "The labeler’s rules: the first that fits decides"),
         make("ol", {}, Object.entries(RULES).map(([rule, says]) => make("li", { class: rule === category && "chosen" }, says, rule === category && mark(category)))),
         table("Live: the gold reward", null, [[name, quality], ["courtesies", courtesy], [`${words.length} words`, cost], ["gold reward", gold]])),
       make("div", { class: "card stage-rm" },
-        make("p", { class: "label" }, "The judge, who has only seen choices"),
+        make("p", { class: "label" }, "The judge, which has seen only choices"),
         table("Live: gold reward and score", ["answer", "gold", "score"], [
           ["this answer", gold, given], ["the right answer", gold - apart[0], given - apart[1]], ["difference", ...apart]])))
     status.textContent = `Live: the labeler calls this answer ${name} and gives it ${signed(gold)}. The judge gives it ${signed(given)}. Compared with the right answer, that is ${signed(apart[0])} in gold reward and ${signed(apart[1])} in score.`
@@ -96,7 +96,7 @@ explore.kinds.labeler = async figure => {
     make("div", { class: "row" },
       make("label", { class: "wide" }, "Question", asked),
       make("label", { class: "wide" }, "Answer to begin with", change)),
-    make("p", { class: "fine" }, "Choose any word of the answer to put another one in its place."),
+    make("p", { class: "fine" }, "Choose any word in the answer to put a different one in its place."),
     slots, make("div", { class: "answers" }, verdict), status)
   begin()
   change.focus()

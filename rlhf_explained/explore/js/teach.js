@@ -112,7 +112,7 @@ explore.kinds.teach = async figure => {
     const table = (caption, rows) => make("div", { class: "numbers", role: "region", tabindex: 0, "aria-label": caption }, make("table", {}, make("caption", {}, caption), heads.cloneNode(true), make("tbody", {}, rows)))
     results.replaceChildren(
       make("p", {}, note),
-      table(`Live: shares of ${columns[0][1].length} answers to questions that were held out, counted in this page`, counts[0].map(([label], i) =>
+      table(`Live: shares of ${columns[0][1].length} answers to held-out questions, counted in this page`, counts[0].map(([label], i) =>
         make("tr", {}, make("th", { scope: "row" }, label), counts.map(rows => make("td", {}, percent(rows[i][1])))))),
       table("Live: one answer to the first question of each kind", examples.map(i =>
         make("tr", {}, make("th", { scope: "row" }, columns[0][1][i].question.text), columns.map(([, given]) => make("td", {}, given[i].text || "(nothing)"))))))
@@ -144,7 +144,7 @@ explore.kinds.teach = async figure => {
     others.disabled = false
     halt.hidden = progress.hidden = true
     if (given) { results.focus(); return { given, rows } }
-    status.textContent = "Stopped. Nothing was changed: you can choose on, or train again."
+    status.textContent = "Stopped. Nothing was changed: you can go on choosing, or train again."
     go.focus()
     return null
   }
@@ -172,7 +172,7 @@ explore.kinds.teach = async figure => {
     Object.assign(lesson, mine)
     lesson.fit()
     if (!done) return
-    report([["before", before], ["after your taste", after], ["after the labeler’s", done.given]], "The same answers, the same training: only who chose is different.")
+    report([["before", before], ["after your taste", after], ["after the labeler’s", done.given]], "The answers and the training are the same: only the choices differ.")
     status.textContent = "A second student has been trained on the choices of the site’s labeler."
   }
 
@@ -194,11 +194,11 @@ explore.kinds.teach = async figure => {
   if (link === undefined) return
   const model = taught(link)
   if (!model) {
-    status.textContent = "The link holds no student that can be read, so it was left aside."
+    status.textContent = "The link holds no student that can be read, so it was ignored."
     return
   }
   before = await explore.drive(lesson.examine(lesson.sft))
   report([["before", before], ["as taught", await explore.drive(lesson.examine(model))]], "This student came with the link: somebody taught it their taste.")
-  status.textContent = "The student of the link has answered."
+  status.textContent = "The student from the link has answered."
   results.focus()
 }
