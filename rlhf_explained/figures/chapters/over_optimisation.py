@@ -61,7 +61,7 @@ def optima(run: Run) -> Table:
     alt="The proxy and the gold reward of the best policy against its KL from the SFT model, for "
     "four invented answers. The proxy rises throughout. The gold reward rises with it at first, "
     "soon begins to fall, and ends far below its value at the start. Meanwhile the share of "
-    "flattering answers grows from one in a hundred to all.",
+    "flattering answers grows from one in a hundred to nearly all of them.",
 )
 def goodhart(run: Run, table: Table) -> draw.Figure:
     """Proxy and gold of the best policy against the KL that it takes."""

@@ -50,10 +50,10 @@ def one_step(run: Run) -> Table:
 @figure(
     "rl-step",
     numbers=one_step,
-    alt="A policy answers, it receives a reward, and its probabilities change. Three kinds of "
-    "answer are shown, each with its reward and with its probability before and after one step. "
-    "Answers with a reward above the mean become more likely, and the others less likely. Before "
-    "the step, {sft-helpful} of the SFT model's answers are helpful and {sft-rambling} ramble.",
+    alt="A policy answers, receives a reward, and changes its probabilities. Three kinds of answer "
+    "are shown, each with its reward and with its probability before and after one step. Answers "
+    "with a reward above the mean become more likely, and the others less likely. Before the "
+    "step, {sft-helpful} of the SFT model's answers are helpful and {sft-rambling} ramble.",
 )
 def step(run: Run, table: Table) -> draw.Figure:
     """Reinforcement learning in one picture: answer, reward, other probabilities."""
@@ -107,8 +107,8 @@ def wrapped(text: str, width: int = 20, lines: int = 3) -> list[str]:
     "ppo-loop",
     numbers=one_round,
     alt="The PPO loop. A prompt goes to the policy, which generates a response. The reward model "
-    "reads the prompt and the response and gives a score. The policy and the frozen reference "
-    "each give log-probabilities for the response, and their difference times β is the KL "
+    "reads the prompt and the response and assigns a score. The policy and the frozen reference "
+    "each compute the log-probability of the response, and the difference times β is the KL "
     "penalty. The total reward is the score minus the penalty. The PPO update improves the "
     "policy, and the loop repeats. The boxes and the table below show the numbers of one real "
     "answer.",
@@ -177,7 +177,8 @@ def totals(run: Run) -> Table:
     illustrative=True,
     alt="The total reward of four illustrative answers against β. The line of each answer falls. "
     "The line of the hacked answer starts highest and is the steepest. It crosses the line of the "
-    "great answer at β = 0.119, that of the good one at 0.444 and that of the safe one at 0.625.",
+    "great answer at β = 0.119, that of the good answer at 0.444 and that of the safe one at "
+    "0.625.",
 )
 def beta_sweep(run: Run, table: Table) -> draw.Figure:
     """Total reward of the four answers against β, and where the hack stops paying."""
@@ -267,8 +268,8 @@ def surprises(run: Run) -> Table:
     numbers=surprises,
     illustrative=True,
     alt="Two bars for each of three tokens. The critic's surprise is 0.43 at “paris”, 0.29 at the "
-    "full stop and 0.22 at the end. The advantage adds the later surprises, with less weight, and "
-    "is 0.90, 0.50 and 0.22. The numbers are illustrative.",
+    "full stop and 0.22 at the end. The advantage is the surprise plus the later surprises, which "
+    "count less: 0.90, 0.50 and 0.22. The numbers are illustrative.",
 )
 def advantages(run: Run, table: Table) -> draw.Figure:
     """The surprise at each token, and the advantage: this surprise and those after it."""

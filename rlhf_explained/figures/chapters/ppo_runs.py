@@ -66,7 +66,8 @@ def progress(run: Run) -> Table:
     alt="Three panels show the reward model's score, the gold reward and the KL over the "
     "iterations of PPO, with and without the KL penalty. At the end, on held-out prompts, the run "
     "with the penalty has a score of {ppo-proxy}, a gold reward of {ppo-gold} and a KL of "
-    "{ppo-kl}. The run without it has {ppo-no-kl-proxy}, {ppo-no-kl-gold} and {ppo-no-kl-kl}.",
+    "{ppo-kl}. Without the penalty these are {ppo-no-kl-proxy}, {ppo-no-kl-gold} and "
+    "{ppo-no-kl-kl}.",
 )
 def curves(run: Run, table: Table) -> tuple[draw.Figure, ...]:
     """Reward model score, gold reward and KL over the iterations, with the penalty and without.
@@ -107,8 +108,8 @@ def lengths(run: Run) -> Table:
     "response-length",
     numbers=lengths,
     alt="The mean length of responses over the iterations of PPO, with and without the KL "
-    "penalty. SFT responses have {sft-length}. At the end, on held-out prompts, responses have "
-    "{ppo-length} with the penalty and {ppo-no-kl-length} without it.",
+    "penalty. SFT responses average {sft-length}. At the end, on held-out prompts, responses "
+    "average {ppo-length} with the penalty and {ppo-no-kl-length} without it.",
 )
 def response_length(run: Run, table: Table) -> draw.Figure:
     """Mean response length over the iterations, with the penalty and without."""
@@ -158,14 +159,14 @@ def ways(run: Run) -> tuple[Table, ...]:
     studies=("early_stopping",),
     alt="Three panels show the gold reward on held-out questions against the KL from the SFT "
     "policy, for PPO with and without the penalty. The lines are means over five seeds, and ± is "
-    "their confidence interval. The first panel shows the whole training at a fast learning rate. "
+    "their confidence interval. The first panel shows the whole training at a high learning rate. "
     "With the penalty it ends at a gold reward of {early-stopping-fast-held-end-gold} and a KL of "
     "{early-stopping-fast-held-end-kl}. Without the penalty the KL reaches "
     "{early-stopping-fast-free-end-kl} and the gold reward falls to "
     "{early-stopping-fast-free-end-gold}. The second panel enlarges the beginning of the same "
     "lines. Stopped early, the run without the penalty has a gold reward of "
     "{early-stopping-fast-free-stop-gold} at a KL of {early-stopping-fast-free-stop-kl}. The "
-    "third panel shows a slow learning rate. There the run with the penalty ends at a gold reward "
+    "third panel shows a low learning rate. There the run with the penalty ends at a gold reward "
     "of {early-stopping-slow-held-end-gold} and a KL of {early-stopping-slow-held-end-kl}. The "
     "run without it is stopped at a gold reward of {early-stopping-slow-free-stop-gold} and a KL "
     "of {early-stopping-slow-free-stop-kl}. If it is not stopped, it ends at "
@@ -230,9 +231,9 @@ def exams(run: Run) -> Table:
     "temperatures",
     numbers=exams,
     alt="The gold reward of four models on held-out questions, against temperatures from 0 to 1. "
-    "The pretrained model has {base-greedy-gold} at 0 and {base-gold} at 1. SFT has "
-    "{sft-greedy-gold} at 0, {sft-best-gold} at its best temperature and {sft-gold} at 1. PPO has "
-    "{ppo-greedy-gold} at 0 and {ppo-gold} at 1. PPO without the penalty has "
+    "The pretrained model reaches {base-greedy-gold} at 0 and {base-gold} at 1. SFT reaches "
+    "{sft-greedy-gold} at 0, {sft-best-gold} at its best temperature and {sft-gold} at 1. PPO "
+    "reaches {ppo-greedy-gold} at 0 and {ppo-gold} at 1. PPO without the penalty reaches "
     "{ppo-no-kl-greedy-gold} at 0 and {ppo-no-kl-gold} at 1.",
 )
 def temperatures(run: Run, table: Table) -> draw.Figure:
