@@ -119,7 +119,7 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
     rule = (
         f"Recorded: {exam['responses']} answers to {exam['questions']} held-out questions after "
         f"each of these rounds, run seed {run.config.seed}{again}. Standard errors are over the "
-        "questions. Of the answers, the first one to the first question of each kind is shown."
+        "questions. For each kind of question, the first answer to the first question is shown."
     )
     numbers = "".join(_numbers(name, kept[name]) for name in RUNS)
     return (

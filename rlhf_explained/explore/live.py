@@ -46,7 +46,7 @@ def _ends(run: Run, options: Mapping[str, str]) -> str:
     held, free = kept["ppo"], kept["ppo_no_kl"]
     ends = {"SFT": held[0], "with the penalty": held[-1], "without it": free[-1]}
     caption = (
-        f"Recorded: SFT, and PPO after {cheat.count(held[-1])}, means of {held[0]['responses']} "
+        f"Recorded: SFT, and PPO after {cheat.count(held[-1])}; means over {held[0]['responses']} "
         f"answers to held-out questions, run seed {run.config.seed}."
     )
     rows = ((name, cheat.texts(row), "") for name, row in ends.items())

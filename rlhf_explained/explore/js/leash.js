@@ -73,7 +73,7 @@ explore.kinds.leash = async figure => {
     make("tbody", {}, rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), cells.map(cell => make("td", {}, cell)))))))
 
   const numbers = () => make("details", {}, make("summary", {}, "The live numbers"), runs.map(({ beta, rows }) => table(
-    `Live, ${penalty(beta)}: means of ${ANSWERS * heldOut.length} answers to questions that were held out`,
+    `Live, ${penalty(beta)}: means of ${ANSWERS * heldOut.length} answers to held-out questions`,
     ["rounds", ...data.rounds.heads],
     rows.map(row => [row.round, text(row.score), `${text(row.gold)} ± ${text(row.error)}`, text(row.kl), percent(row.helpful)]))))
 
@@ -117,7 +117,7 @@ explore.kinds.leash = async figure => {
       yield* lesson.practise(model, beta, scores, watch, { rounds: ROUNDS, rate: RATE, unfinished: UNFINISHED })
     }
     let failed = ""
-    try { await explore.drive(work(), { stopped }) } catch { failed = "This browser could not go on with the training. " }
+    try { await explore.drive(work(), { stopped }) } catch { failed = "This browser could not continue the training. " }
     go.disabled = leash.disabled = false
     halt.hidden = progress.hidden = true
     if (!rows.length) runs = runs.filter(one => one.rows !== rows)
