@@ -34,7 +34,7 @@
 # **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
 #
 # **Time:** about 20 minutes to read. The three loops take less than a minute together. The next
-# cell loads the run that this site shows. If it must train the run first, it takes a minute or two.
+# cell loads the run that this site shows. If no run is stored yet, training takes a minute or two.
 
 # %%
 import torch
@@ -102,9 +102,9 @@ seed {run-seed}.
 #
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
-# Let us ask our own model, which has only been pretrained. Answers are sampled, so we ask a hundred
-# times. For each kind of answer, the list gives the number and the most frequent example. In the
-# figure, ± is one standard error over the questions.
+# We put this question to our pretrained model. Answers are sampled, so we ask it 100 times. For
+# each kind of answer, the list gives a count and the most frequent example. In the figure, ± is one
+# standard error across questions.
 
 # %%
 from collections import Counter
@@ -143,7 +143,7 @@ ask(base, "what is the capital of france ?")
 figure("before-after")
 
 # %% [markdown]
-# The pretrained model knows the capital, but it mostly answers something else. After RLHF, as the
+# The pretrained model knows the capital, but it mostly says something else. After RLHF, as the
 # figure shows, it is helpful most of the time.
 #
 # Pretrained LLMs are trained on **one** objective:
@@ -218,7 +218,7 @@ for prompt, response in sft_examples.items():
 toy.train(epochs=3)
 
 # %% [markdown]
-# The loss falls to almost nothing: the toy has learned three answers by heart.
+# The loss falls to almost nothing: the toy has learned the three answers by heart.
 #
 # Now we train the real model. The experts in our world are usually right and often verbose, like
 # the one who wrote about Paris. Here are three of their demonstrations:
@@ -306,7 +306,7 @@ faults, because nobody tells it which demonstrations are good.
 figure("preference-and-reward-model")
 
 # %% [markdown]
-# The Bradley–Terry model says how likely people are to prefer $A$ to $B$, given two scores:
+# The Bradley–Terry model says how likely people are to prefer $A$ to $B$, given their scores:
 #
 # $$P(A \succ B) = \sigma(s_A - s_B)$$
 #
@@ -369,9 +369,9 @@ print(f"a judge who knows the gold reward: {other_pairs.ceiling:.0%}")
 assert unseen > 0.6
 
 # %% [markdown]
-# The reward model (the judge) agrees with the labeler on most of the pairs that it has never seen.
-# Even a perfect judge could not reach 100 %, because the labeler errs. Now we ask the judge.
-# Only the differences between its scores mean anything.
+# The reward model (the judge) agrees with the labeler on most pairs that it has never seen. Even a
+# perfect judge could not reach 100 %, because the labeler errs. Now our judge scores three answers.
+# Only the differences between scores mean anything.
 
 # %%
 from rlhf_explained.rollout import pack
@@ -432,7 +432,7 @@ assert min(right, courteous) > rambling
 figure("ppo-loop")
 
 # %% [markdown]
-# We start with the reward, for four invented answers. With β = 0.1, the hacked answer still has the
+# We start with the reward for four invented answers. With β = 0.1, the hacked answer still has the
 # highest reward after the penalty is subtracted:
 
 # %%
@@ -463,8 +463,8 @@ figure("beta-sweep")
 # - drift away from coherent language.
 #
 # Now comes the loop. The reward model scores each answer, the penalty is subtracted at every token,
-# and a *critic* estimates the expected reward. Tokens that led to more reward than expected become
-# more likely, in small steps ([notebook 03](03_ppo_for_language_models.py) explains every line).
+# and a *critic* estimates the expected reward. In small steps, tokens that led to more reward than
+# expected become more likely ([notebook 03](03_ppo_for_language_models.py) explains every line).
 
 # %%
 from rlhf_explained.formulas import (
@@ -548,8 +548,8 @@ ask(policy, "what is the capital of france ?")
 
 # %% [markdown]
 # The score rises within a few rounds, and the KL stays small. How good are your three models on
-# questions that no stage has practised? *Gold* is the gold reward, which PPO never saw. Each model
-# answers each question five times.
+# questions held out from all three stages? *Gold* is the mean gold reward, which PPO never sees.
+# Each model answers each question five times.
 
 # %%
 helpful, false = {}, {}
@@ -565,9 +565,9 @@ assert helpful["PPO"] > helpful["SFT"] + 0.25
 assert false["PPO"] > false["SFT"] - 0.03
 
 # %% [markdown]
-# PPO makes the model far more helpful than imitation did. But its false answers do not become
-# fewer, because the judge does not recognise them. These three loops are the whole of RLHF. The
-# site's run has more comparisons and more rounds. It also trains a policy without the penalty:
+# PPO makes the model far more helpful than imitation did. But false answers do not become rarer,
+# because the judge does not recognise them. These three loops are the whole of RLHF. The site's run
+# uses more comparisons and rounds. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")
@@ -584,7 +584,7 @@ ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 # %% [markdown]
 # *Proxy* is the reward model's score. A *false* answer has the right form but the wrong content,
 # and a *broken* answer fits no other kind. Without the penalty, the policy finds answers that the
-# judge likes and the labeler does not. [The guide](../guide/over-optimisation.md) shows what this
+# judge likes but the labeler does not. [The guide](../guide/over-optimisation.md) shows what this
 # policy learned to say. It also asks whether one could [stop early](../guide/ppo.md) or use
 # [something simpler](../guide/methods.md) instead.
 
@@ -592,16 +592,16 @@ ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 # ---
 # ## Why RLHF works: the key insights
 #
-# 1. Preferences are easier than demonstrations.
+# 1. Preferences are often easier than demonstrations.
 # 2. Preferences scale better.
 # 3. Preferences capture subtle qualities.
-# 4. RL optimizes for what humans preferred.
+# 4. RL optimises for what humans preferred.
 
 # %%
 figure("demonstrations-preferences")
 
 # %% [markdown]
-# It is [easier to say](../guide/why-rlhf-works.md) "A is better than B" than to write A.
+# It is often [easier to say](../guide/why-rlhf-works.md) "A is better than B" than to write A.
 
 # %% [markdown]
 # ---
@@ -632,5 +632,5 @@ figure("timeline")
 #
 # ## What's next?
 #
-# Change something and run it again: fewer demonstrations, a noisier labeler (a smaller
+# Change something and rerun the cells: fewer demonstrations, a noisier labeler (a smaller
 # `decisiveness`), β = 0. Or go on to [reward modeling](02_reward_modeling.py).
