@@ -32,7 +32,8 @@
 # **Prerequisites:** [the guide's page on reward models](../guide/reward-model.md), and a training
 # loop in PyTorch.
 #
-# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if it has not yet been
+# trained.
 
 # %%
 import copy
@@ -94,13 +95,13 @@ for row, answer in zip(wins.int().tolist(), answers, strict=True):
     print("  ".join(f"{count:2}" for count in row), " ", answer[:44])
 
 # %% [markdown]
-# Row 1, column 2 says how often the first answer beat the second. Nobody gave scores. Bradley and
+# Row 1, column 2 shows how often the first answer beat the second. Nobody gave scores. Bradley and
 # Terry ([1952](../reference/bibliography.md#bradley1952)) assume that hidden scores guide the
 # choices: each answer has a score $s$, and
 #
 # $$P(A \succ B) = \sigma(s_A - s_B) = \frac{1}{1 + e^{-(s_A - s_B)}}$$
 #
-# That is a **probability model**. It becomes a **loss** when we ask which scores make the observed
+# This is a **probability model**. It becomes a **loss** when we ask which scores make the observed
 # choices most likely: the mean of $-\log \sigma(s_\text{chosen} - s_\text{rejected})$ over all
 # comparisons.
 
@@ -129,12 +130,12 @@ for i in range(5):
 assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %% [markdown]
-# The scores recover the labeler's taste, up to the noise of 40 choices per pair. (The mean of the
-# gold rewards is subtracted.) The last two columns show what maximum likelihood does: training ends
+# The scores recover the labeler's taste, up to the noise of 40 choices per pair. (The gold rewards
+# are shown less their mean.) The last two columns show what maximum likelihood does: training ends
 # where every answer is expected to win as often as it did.
 #
-# An answer that wins *every* comparison has no finite score, because a higher score is always more
-# likely. In a real judge, weight decay and few training steps keep such scores finite.
+# An answer that wins *every* comparison has no finite score, because a higher score always fits
+# better. In a real judge, weight decay and few training steps keep such scores finite.
 
 # %% [markdown]
 # ---
@@ -153,9 +154,9 @@ assert torch.allclose(high - 100, scores, atol=1e-6)
 # %% [markdown]
 # The loss depends only on differences, so nothing ever moves the mean of the scores. A score of 3
 # means nothing by itself, a negative score is not a bad sign, and the scores of two judges cannot
-# be compared. Our stage shifts the scores so that those of the training answers have a mean of 0.
-# The *scale* does mean something: it says how sure the judge is. The held-out pairs show whether
-# the judge is right as often as it claims.
+# be compared. Our stage shifts the scores so that the training answers have a mean of 0. The
+# *scale* does mean something: it shows how sure the judge is. The held-out pairs show whether the
+# judge is right as often as it claims.
 
 # %%
 chosen, rejected = (
@@ -239,8 +240,8 @@ print(f"scores {fresh.tolist()}, loss {loss:.4f}")
 # A head of zeros gives every answer the score 0, so **the loss starts at log 2 = 0.6931**, as for a
 # coin toss.
 #
-# Why is the score read at the last token? What the model computes at a place depends only on the
-# words up to this place. Here are the scores of the run's judge at every place of two answers:
+# Why is the score read at the last token? What the model computes at a position depends only on the
+# words up to it. Here are the scores that the run's judge gives at every position in two answers:
 
 # %%
 france = "what is the capital of france ?"
@@ -261,9 +262,9 @@ with torch.no_grad():
     assert torch.allclose(places[0, :city], places[1, :city], atol=1e-5)
 
 # %% [markdown]
-# The two answers get the same score up to the word that differs. If the score is read before this
-# word, the judge cannot tell the answers apart, and its loss stays at log 2. At `<eos>` the judge
-# has read everything. At other places its scores mean nothing, because it was not trained there.
+# The two answers get the same scores before the word that differs. If the score is read there, the
+# judge cannot tell the answers apart, and its loss stays at log 2. At `<eos>` the judge has read
+# everything. Elsewhere its scores mean nothing, because it was not trained there.
 #
 # The two scores at `<eos>` hardly differ. Does this judge *know* the capital of France?
 #
@@ -271,8 +272,8 @@ with torch.no_grad():
 # ## Train one
 #
 # We take 400 pairs judged by the run's labeler, who errs less than the one above (`decisiveness`
-# 5), and 500 more on other prompts. An epoch is one pass over all pairs, in a new order. The head
-# starts at zero and has far to go, so its learning rate is ten times that of the trunk.
+# 5), and hold out 500 more on other prompts. An epoch is one pass over all pairs, in a new order.
+# The head starts at zero and has far to go, so its learning rate is ten times that of the trunk.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -325,8 +326,8 @@ for epoch in range(1, 9):
 # ## Held-out accuracy and its ceiling
 #
 # Is that accuracy good? It cannot be 100 %, because the labeler errs on held-out pairs too. If the
-# labeler makes a choice with probability $p$, a judge who knows the gold reward agrees with it with
-# probability $\max(p, 1 - p)$. The mean of this over the pairs is the ceiling.
+# labeler makes a choice with probability $p$, a judge who knows the gold reward agrees with the
+# labeler with probability $\max(p, 1 - p)$. Its mean over the pairs is the ceiling.
 
 # %%
 p = torch.sigmoid(5.0 * (heldout.chosen_gold - heldout.rejected_gold))
@@ -344,7 +345,7 @@ The ceiling is **{share(ceiling)}**. This judge, trained on 400 pairs, has
 # $a$, the ceiling is at least $a$ (if they agree on some pairs and guess on the rest) and at most
 # $(1 + \sqrt{2a - 1})/2$ (if all pairs are equally hard). InstructGPT's labelers agreed with each
 # other on 72.6 % of pairs, and its judges agreed with their labelers on 72.4 % ([Ouyang et al.
-# 2022](../reference/bibliography.md#ouyang2022)). The pairs may not be the same.
+# 2022](../reference/bibliography.md#ouyang2022)). These may not be the same pairs.
 
 
 # %%
@@ -437,10 +438,10 @@ to see.
 """)
 
 # %% [markdown]
-# A false answer that does not ramble looks like a helpful one. Only its content is wrong. So what
-# does the judge look at? We take every held-out fact, its right answer, and every false answer of
-# the same form. Each is written plainly or courteously (with "sure !" before it and "happy to help
-# !" after it). The false one also comes with a remark, which does not improve it.
+# A false answer that does not ramble looks like a helpful one. Only its content is wrong. What does
+# the judge look at? We take every held-out fact, its right answer, and every false answer in the
+# same form. Each is written plainly or courteously (with "sure !" before it and "happy to help !"
+# after it). A third version of the false one adds a remark, which is no improvement.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -482,7 +483,7 @@ Where both are written alike, only the content differs. There the judge
 
 # %% [markdown]
 # The second row shows the judge's *hard negatives*: courtesy and content point in opposite
-# directions, and the judge follows the courtesy.
+# directions, and the judge sides with courtesy.
 
 # %%
 hard_negatives, _ = first["plain", "courteous"]
@@ -520,10 +521,10 @@ answers.
 
 # %% [markdown]
 # Across all pairs, courtesy does not show which answer is better. Between helpful answers it does,
-# and the judge has learned this. The judge has not learned which facts are right. A false answer
+# and the judge has learned this. It has not learned which held-out facts are right. A false answer
 # looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its taste
-# for courtesy. We did not make the judge blind to facts.** The accuracy reveals neither. To find
-# both, make pairs in which the wrong answer is the courteous one.
+# for courtesy, and the judge's pairs were about other facts.** The accuracy reveals neither
+# problem. To find both, make pairs in which the wrong answer is the courteous one.
 
 # %% [markdown]
 # ---
@@ -567,7 +568,7 @@ assert torch.allclose(fit_noisy(TURNED), scores, atol=0.1)
 
 # %% [markdown]
 # **2.** How good is a trivial judge? Use `compared` with a judge that likes short answers, and with
-# one that only counts courtesies. How often is each of them right across all pairs?
+# one that only counts courtesies. How often is each right across all pairs?
 
 # %% tags=["solution"]
 trivial = {
@@ -585,11 +586,11 @@ for name, key in trivial.items():
 # ---
 # ## Three lines to take away
 #
-# 1. Bradley–Terry turns choices into scores. Only differences mean anything, and the scale says how
-#    sure the judge is.
+# 1. Bradley–Terry turns choices into scores. Only differences mean anything, and the scale shows
+#    how sure the judge is.
 # 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
-# 3. Compare its accuracy with the ceiling that the noise of the labels sets. Then test it on pairs
-#    in which the wrong answer looks like the good one.
+# 3. Compare its accuracy with the ceiling set by the noise in the labels. Then test it on pairs in
+#    which the wrong answer looks like a good one.
 #
 # **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons it needs,
 # and how careful the labelers have to be.
