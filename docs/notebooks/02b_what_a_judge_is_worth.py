@@ -22,9 +22,9 @@
 # %% [markdown]
 # # What a judge is worth: data, noise, blind spots
 #
-# A reward model is quickly trained, but is it any good? Here we train reward models on 50 to 12,800
-# comparisons by careful and careless labelers, and use them to choose answers. Then one of
-# them scores answers of a kind that nobody compared.
+# A reward model is quick to train, but is it any good? Here we train reward models on 50 to 12,800
+# comparisons by careful and careless labelers, and use them to choose answers. Then one of them
+# scores answers of a kind that nobody compared.
 #
 # ## What you'll learn
 #
@@ -35,7 +35,8 @@
 #
 # **Prerequisites:** [Reward modeling](02_reward_modeling.py).
 #
-# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if it has not yet been
+# trained.
 
 # %%
 import copy
@@ -77,8 +78,8 @@ def figure(name):
 # ## How many comparisons does it take?
 #
 # A study compared nine sizes of training set, all on the same seeds. The run's labeler, whom we
-# call careful, made the choices. All pairs of a set are used equally often, at least twice. Small
-# sets are repeated more often, so that there are enough steps.
+# call careful, made the choices. All pairs in a set are used equally often, and at least twice.
+# Small sets are repeated more often, so that training has enough steps.
 
 # %%
 figure("reward-data")
@@ -120,12 +121,12 @@ for name, about in MEASURES.items():
     print(f"{about:21}{before:>14}{after:>14}", "  ", change[name])
 
 # %% [markdown]
-# *Gold order* is the share of pairs of answers to one prompt that the judge orders as the gold
-# reward does. *Helpful before false* counts only pairs of a helpful and a false answer. Many false
-# answers also ramble, which is easy to see. [*Hard
+# *Gold order*: of all pairs of answers to one prompt, the share that the judge ranks as the gold
+# reward does. *Helpful before false*: the same, but only for a helpful and a false answer. Many
+# false answers also ramble, which the judge sees easily. [*Hard
 # negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) compare a plain right answer
 # with a courteous false one. ± is a 95 % interval over seeds. *Noise* marks changes that may be due
-# to chance, after Holm's correction for the number of comparisons.
+# to chance, after Holm's correction: the more changes are tested, the stricter each test.
 
 # %%
 for name in ("helpful_over_false", "hard_negative_accuracy"):
@@ -154,13 +155,13 @@ larger set is.
 # teach here. More comparisons do not teach the judge which answers to new prompts are correct,
 # because pairs about one country do not tell it the capital of another. Nor do more pairs stop the
 # judge from rewarding a false answer for being courteous. In best-of-16, 50 pairs are not clearly
-# worse than 12,800.
+# worse than 12,800, but the interval is wide.
 #
 # Small differences are visible only on a large held-out set. With ten pairs, the standard error of
 # an accuracy of 75 % is 14 points, and with a hundred it is 4.
 #
-# Does longer training help? The judge in the last row has seen each of its 12,800 pairs twice, and
-# the judge in the row above it only once.
+# Does longer training help? Below, the judge in the last row has seen each of its 12,800 pairs
+# twice, and the judge in the row above it only once.
 
 # %%
 print("gold order, on prompts:        practised          new")
@@ -184,8 +185,8 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 """)
 
 # %% [markdown]
-# The left column is for *new answers to prompts that the judge practised*. So the judge looks too
-# good on a held-out set that shares its prompts with the training set.
+# The left column is for *new answers to prompts that the judge was trained on*. So a held-out set
+# that shares its prompts with the training set makes the judge look too good.
 
 # %% [markdown]
 # ---
@@ -193,16 +194,16 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 #
 # Two more labelers have the same taste. The **distracted** labeler reverses 30 % of its choices,
 # whatever the answers are. The **hesitant** labeler has a `decisiveness` of 0.45, so it errs most
-# where the two answers are almost equally good. Both agree with the gold reward about equally
+# often where the two answers are almost equally good. Both agree with the gold reward about equally
 # often.
 
 # %%
 figure("label-noise")
 
 # %% [markdown]
-# How many careful pairs are worth as much as a given number of noisy ones? A curve can tell us this
-# only while it rises, and it rises for longer on practised prompts. So the table is for
-# practised prompts:
+# How many careful pairs are worth as much as a given number of noisy ones? The careful labeler's
+# curve can tell us this only while it rises, and it rises for longer on practised prompts. So the
+# table uses practised prompts:
 
 # %%
 sizes = [50 * 2**doubling for doubling in range(9)]
@@ -232,12 +233,12 @@ say(
 
 # %% [markdown]
 # So noisy comparisons teach the same lessons, but you need several times as many of them. Such
-# mistakes do not mislead a judge. They weaken the signal, because a right choice and a reversed one
-# cancel. If a share $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and the
-# judge needs $1/(1 - 2\varepsilon)^2$ times the data. The same factor appears in Angluin and
-# Laird's bound ([1988](../reference/bibliography.md#angluin1988)). Most of the measured factors are
-# larger. But they are rough: the brackets show the best and the worst of five seeds. (No factor can
-# exceed pairs / 50.)
+# mistakes only weaken the signal, because a right choice and a reversed one cancel out. If a share
+# $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and the judge needs $1/(1 -
+# 2\varepsilon)^2$ times as much data. The same factor appears in Angluin and Laird's bound
+# ([1988](../reference/bibliography.md#angluin1988)). Most of the measured factors are larger. But
+# they are rough: the brackets show the best and the worst of five seeds. (No factor can exceed
+# pairs / 50.)
 #
 # A labeler who errs *in one direction*, for instance by always choosing the longer answer, is more
 # harmful. The judge learns such a taste, just as ours learns a taste for courtesy.
@@ -245,10 +246,10 @@ say(
 # ---
 # ## What does it look at?
 #
-# We change an answer to a held-out question in one way. By how much does its score change, and by
-# how much should it? The labeler's choices follow 5 × gold reward, so we divide scores by 5. Our
-# judge is less sure than the labeler, so its scores lie closer together. Compare the signs, and
-# compare the rows with one another.
+# We change one thing in an answer to a held-out question. By how much does its score change, and by
+# how much should it? We divide the scores by 5, because the labeler chooses by 5 × gold reward. Our
+# judge is less sure than the labeler, so its scores lie closer together. Compare only the signs,
+# and the rows with one another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -325,17 +326,17 @@ capitals. (Seed {result.config.seed}.)
 # %% [markdown]
 # The judge recognises what its comparisons contained, such as rambling and insults. It guesses
 # about facts that they did not contain, and in stage 3 the policy finds the guesses that are too
-# high. We gave our labeler its taste for courtesy. In practice, judges often learn a taste for
-# length ([Singhal et al. 2023](../reference/bibliography.md#singhal2023)).
+# high. In practice, judges often learn a taste for length ([Singhal et al.
+# 2023](../reference/bibliography.md#singhal2023)).
 
 # %% [markdown]
 # ---
 # ## When is a reward model good enough?
 #
-# Somebody trained a reward model, got about 65 % on held-out pairs, and asked whether that was
-# enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was yes,
-# because people do not agree more often. But accuracy alone is not enough. Look at these five
-# judges:
+# Somebody trained a reward model, got about 65 % of held-out pairs right, and asked whether that
+# was enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was
+# yes, because people do not agree with one another more often. But accuracy alone is not enough.
+# Look at these five judges:
 
 # %%
 print(f"{'':19}labeler  ceiling  gold order  hard negatives", end="")
@@ -388,23 +389,24 @@ of {len(methods.seeds)} seeds).
 # So take these steps in order:
 #
 # 1. **Compare the accuracy with the ceiling.** Let two people label the same hundred pairs. Their
-#    agreement [tells you the ceiling](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
+#    agreement [sets bounds on the
+#    ceiling](02_reward_modeling.py#held-out-accuracy-and-its-ceiling).
 # 2. **Compare the judge with a trivial one** that counts words or polite phrases
 #    ([exercise 2](02_reward_modeling.py#exercises)).
 # 3. **Sort the judge's mistakes by kind**, and test it on hard negatives, in which the bad answer
-#    looks like the good one. At 50 % the judge sees no difference. Below 50 %, it prefers the worse
-#    answer.
-# 4. **Use the judge gently**, with best-of-16, and read the answers that it likes best. Accuracy is
-#    a mean over all pairs, but in use only the few top answers count.
+#    looks like the good one. At 50 % the judge sees no difference. Below 50 %, it tends to prefer
+#    the worse answer.
+# 4. **Use the judge gently**, as in best-of-16, and read the answers that it likes best. Accuracy
+#    is a mean over all pairs, but in use only the top answers count.
 #
 # ---
 # ## Ranking K answers
 #
 # InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ answers contains
-# $K(K-1)/2$ pairs. Our labeler ranks four answers: a random number from Gumbel's distribution is
-# added to each `decisiveness` × gold, and the sums are sorted. This is the Plackett–Luce model
-# ([Plackett 1975](../reference/bibliography.md#plackett1975)). The first place is drawn from a
-# softmax over all scores, the second place from one over the remaining scores, and so on. Every
+# $K(K-1)/2$ pairs. Our labeler ranks four answers: a random number from a Gumbel distribution is
+# added to each answer's `decisiveness` × gold, and the sums are sorted. This is the Plackett–Luce
+# model ([Plackett 1975](../reference/bibliography.md#plackett1975)). The first place is drawn from
+# a softmax over all scores, the second place from one over the remaining scores, and so on. Every
 # pair in the ranking follows Bradley–Terry.
 
 # %%
@@ -430,10 +432,10 @@ for place, one in enumerate(ranked(gold).tolist(), start=1):
     print(f"{place}. gold {gold[one]:5.2f}  {texts[one][:54]}")
 
 # %% [markdown]
-# To train, score each answer **once**, and form all pairs from the scores. That takes $K$ passes
-# for $K(K-1)/2$ comparisons. InstructGPT keeps the pairs of a prompt in one batch for another
-# reason, too. When the pairs of all prompts were shuffled, the model overfitted within one pass
-# over the data, because each answer occurred $K - 1$ times.
+# In training, score each answer **once**, and form all pairs from the scores. Then $K(K-1)/2$
+# comparisons take only $K$ forward passes. InstructGPT had another reason to keep all pairs from
+# one prompt in one batch. When the pairs of all prompts were shuffled, the model overfitted within
+# one pass over the data, because each answer occurred $K - 1$ times.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -535,21 +537,23 @@ get more out of each prompt. (Two equal answers do not form a pair.)
 # ## Questions that people ask
 #
 # **My loss stays at 0.69.** The loss begins at log 2. It stays there if the score is read where
-# both answers are still the same, if both were cut to the same beginning, if the labels are coin
-# tosses, or if the learning rate is too small
+# both answers are still the same, if both were cut to the same beginning, if the labels are random,
+# or if the learning rate is too small
 # ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Train on fifty pairs
 # first. A correct set-up learns them by heart.
 #
 # **The training loss falls, but the held-out accuracy does not rise.** The model memorises its
-# pairs. Train fewer epochs, and ask for comparisons on new prompts.
+# pairs. Train for fewer epochs, and collect comparisons on new prompts.
 #
-# **How do I train one on my own preferences, cheaply?** Let an SFT model answer your prompts twice,
-# choose a few hundred times, hold out a fifth of the prompts, and run [the
-# loop](02_reward_modeling.py#train-one) on the rest. Add pairs while the held-out accuracy rises.
+# **How do I train one on my own preferences, cheaply?** Let an SFT model answer each prompt twice,
+# choose the better answer for a few hundred prompts, hold out a fifth of them, and run [the
+# loop](02_reward_modeling.py#train-one) on the rest. Do not wait for the held-out accuracy to stop
+# rising: with a hundred held-out pairs, its standard error of 4 points hides small gains. Test the
+# judge on hard negatives and in best-of-16, and read what it chooses.
 #
 # **More labels, or better ones?** In theory, halving the share of reversed choices from 30 % to 15
 # % is worth as much as tripling the pairs: 1 − 2 × share rises from 0.4 to 0.7, and (0.7/0.4)² ≈ 3.
-# The table above suggests even more.
+# The table on label noise suggests an even larger gain.
 #
 # ---
 # ## Exercise
@@ -582,9 +586,9 @@ print(f"two answers {pair[0]:.6f}, Bradley-Terry {pair[1]:.6f}")
 # ## Three lines to take away
 #
 # 1. A few comparisons teach what good answers look like. More comparisons do not teach which
-#    answers to new prompts are correct. Random mistakes do not mislead a judge.
+#    answers to new prompts are correct. Random mistakes do not mislead a judge, but they cost data.
 # 2. Accuracy depends on the judge *and* on the labels. Compare it with the ceiling and with a
-#    trivial judge, and read what the judge likes best.
+#    trivial judge, and read the judge's favourite answers.
 # 3. The judge guesses about things that were never compared. The policy will find the guesses that
 #    are too high.
 #
