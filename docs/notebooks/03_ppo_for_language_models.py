@@ -32,9 +32,10 @@
 # - How one score becomes an advantage for every token, in a table that you can check by hand
 # - Which parts of PPO our model needs, and which it does not
 #
-# **Prerequisites:** [the guide's page on PPO](../guide/ppo.md), and how training uses gradients.
+# **Prerequisites:** [the guide's page on PPO](../guide/ppo.md) and gradient descent.
 #
-# **Time:** about 25 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 25 minutes to read. The first cell trains the model if it has not yet been
+# trained.
 
 # %%
 import torch
@@ -66,11 +67,11 @@ def figure(name):
 # second word, one for each possible first word ([the code](../reference/api/essays.md) calls the
 # answers essays and the policies students). Every answer can be listed, so we can compare an
 # estimated gradient with the exact one. To average out luck, a hundred policies learn in parallel.
-# Each learns in twenty rounds, from four sampled answers per round.
+# Each learns for twenty rounds, from four sampled answers per round.
 #
 # ### Step 1: REINFORCE
 #
-# Make each sampled answer more likely, in proportion to its reward $r$. On average this is the
+# Make each sampled answer more likely, in proportion to its reward $r$. On average this follows the
 # gradient of the mean reward ([Williams 1992](../reference/bibliography.md#williams1992)).
 #
 # $$\nabla \mathbb{E}[r] = \mathbb{E}\Big[\sum_t r\,\nabla\log\pi(y_t \mid y_{<t})\Big]$$
@@ -123,7 +124,7 @@ def train(advantage, objective=plain, epochs=1):
 
 
 # %% [markdown]
-# `measure` prints two numbers for a method. *Noise* is the standard deviation of the first
+# `measure` prints two numbers for each method. *Noise* is the standard deviation of the first
 # estimated gradient. *Reward* is the mean over all policies after training. Both are means over
 # twenty seeds, and ± is their 95 % interval. The last column compares the reward with that of an
 # earlier method. We test six changes, so a change counts only if its p-value is below a sixth of 5
@@ -175,8 +176,8 @@ assert torch.allclose(estimate, exact, atol=1e-5)
 # ### Step 2: a baseline
 #
 # All rewards are positive, so every sampled answer becomes more likely, even a bad one. If we
-# subtract the expected reward, only answers above it become more likely. Here the expected reward
-# is the mean of the other three answers. (The factor $4/3$ corrects the mean of all four.)
+# subtract the expected reward, only answers above it become more likely. We estimate it as the mean
+# reward of the other three. (The factor $4/3$ takes the answer itself out of the mean of all four.)
 
 
 # %%
@@ -217,11 +218,11 @@ assert change["critic"].mean > 0.05
 
 # %% [markdown]
 # An exact critic is a better baseline than the mean of three rewards. The TD error has the least
-# noise of all, but the reward hardly changes.
+# noise of all, but hardly changes the reward.
 #
 # ### Step 4: the ratio
 #
-# Sampling is slow, so we want to take several steps on the same answers, here eight (*epochs*).
+# Sampling is slow, so we want to take several steps (here eight *epochs*) on the same answers.
 # After the first step, these answers come from an older policy. The ratio $\rho_t = \pi(y_t) /
 # \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since then. How
 # wrong is the gradient of the new policy with and without the ratio?
@@ -254,7 +255,7 @@ assert change["critic, 8 epochs"].mean < 0
 #
 # ### Step 5: the clip
 #
-# Four answers are little evidence, and eight epochs move the policy far. PPO stops pushing a word
+# Four answers are little evidence, but eight epochs move the policy far. PPO stops pushing a word
 # once its ratio has left $1 \pm \epsilon$ in the direction of the push ([Schulman et al.
 # 2017](../reference/bibliography.md#schulman2017)). This is `ppo_policy_loss` with the opposite
 # sign:
@@ -335,14 +336,14 @@ print(*words)
 # %% [markdown]
 # ## One score, a number for every token
 #
-# The reward model gives one score for this whole answer. Here is how PPO turns the score into a
-# number for every token. First come the rewards:
+# The reward model gives one score for this whole answer. PPO turns the score into a number for
+# every token. First come the rewards:
 #
 # - **logprob** and **ref logp** are the log-probabilities of the token under the policy and under
 #   the reference, the SFT model.
 # - **k1** is their difference. Its sum over the answer is this answer's estimate of the KL.
 # - **reward**: the penalty subtracts $\beta\,k_1$ at every token. The last token also receives the
-#   score, which the reward model reads at `<eos>`. A token that the reference finds more likely
+#   score, which the reward model gives at `<eos>`. A token that the reference finds more likely
 #   than the policy does has a negative k1, so its reward is positive.
 
 # %%
@@ -363,8 +364,8 @@ reward[-1] += final_score
 # - **value** is the critic's estimate of all reward still to come, $V_t$. The critic is a separate
 #   network, initialised from the reward model.
 # - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
-# - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from here on;
-#   with each further step, the weight is multiplied by λ.
+# - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from this
+#   token on, each weighted by one more factor of λ.
 # - **return** is advantage plus value. This is what the critic should have estimated.
 
 # %%
@@ -410,15 +411,15 @@ This number is the critic's noise, and does not judge the token.
 
 # %% [markdown]
 # The TD errors add up to the sum of the rewards minus the critic's first estimate. So their sum is
-# reliable, but a single error is noisy. A high advantage in one answer does not show that this word
+# reliable, but a single error is noisy. A word's high advantage in one answer does not show that it
 # caused the score. Over many answers the noise averages out, while real differences remain. The
 # next notebook measures [how large the errors
 # are](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
-# With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 the advantage is all reward still
-# to come minus the value (step 3's *critic*). In training, `credit` computes the same table for a
-# whole batch. It also whitens the advantages to mean 0 and variance 1, so that the step does not
-# depend on the scale of the scores. Here is the check, with our one answer as the batch:
+# With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 it is the sum of the rewards still
+# to come, minus the value (step 3's *critic*). In training, `credit` computes the same table for a
+# whole batch. It also whitens the advantages to mean 0 and variance 1, so that the step size does
+# not depend on the scale of the scores. Here is the check on our one answer:
 
 # %%
 from rlhf_explained.formulas import token_logprobs
@@ -459,8 +460,8 @@ in the last ten {share(late)}. The rest goes into the advantages as noise.
 """)
 
 # %% [markdown]
-# These numbers are for questions that the critic learned from. The next notebook tests it [on
-# others](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
+# These numbers are for questions on which the critic was trained. The next notebook tests it [on
+# new ones](03b_when_ppo_looks_wrong.py#how-much-does-the-critic-know).
 #
 # ### Where the critic lives
 #
@@ -475,12 +476,12 @@ figure("critic-positions")
 say("{critic-verdict}")
 
 # %% [markdown]
-# So a shared network is the worst choice here. It explains less, and its loss damages the policy.
+# So a shared network is the worst choice here: the critic's loss damages the policy.
 #
 # ## The loop
 #
-# Here is one whole round of PPO, written out with the package's functions. `train_ppo` repeats it
-# and lowers the learning rate from round to round.
+# Here is one round of PPO, written out with the package's functions. `train_ppo` repeats it and
+# lowers the learning rate from round to round.
 
 # %%
 import copy
@@ -552,11 +553,11 @@ for network, other in zip(networks, theirs, strict=True):
 #
 # ## Take one part away
 #
-# Which parts does our model need? We changed one part at a time and trained again, on several
-# seeds. *No critic* changes two things: no values are estimated, so λ must be 1 as well. The row *λ
-# = 1* changes only λ. *No clip* removes the clip of the policy's ratio, and *no value clip* that of
-# the critic's loss. *No whitening* uses the advantages as GAE gives them. The conclusion is
-# corrected for the number of comparisons (Holm's procedure).
+# Which parts does our model need? We changed one part at a time and retrained on several seeds. *No
+# critic* changes two things: the critic's values are not used (though it still trains), so λ must
+# be 1. The row *λ = 1* changes only λ. *No clip* removes the clip of the policy's ratio, and *no
+# value clip* that of the critic's loss. *No whitening* uses the advantages as GAE gives them. The
+# verdicts are corrected for the number of comparisons (Holm's method).
 
 # %%
 figure("ablations")
@@ -571,20 +572,20 @@ assert gold["no_critic"].has_zero
 assert gold["no_kl"].mean < -1
 
 # %% [markdown]
-# The KL penalty matters by far the most. Without a critic, PPO reaches the same gold reward within
-# the noise. Our answers are short, so the score itself guides every token well enough. This result
+# The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
+# noise. Our answers are short, so the score itself may guide every token well enough. This result
 # is for a small model, short answers and fresh batches. Other models may need a critic.
 #
 # The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
-# mixed into the loss, so that the model keeps what it knew. [The
+# are mixed into the loss so that the model keeps what it knew. [The
 # guide](../guide/over-optimisation.md) reports the result.
 
 # %% [markdown]
 # ---
 # ## Exercise
 #
-# Step 3's critic was exact. Add 1 to its estimate after one of the first words. Which advantage is
-# still right on average, `critic` (λ = 1) or `td_error` (λ = 0)?
+# Step 3's critic was exact. Add 1 to its estimate after one of the five first words. Which
+# advantage is still right on average, `critic` (λ = 1) or `td_error` (λ = 0)?
 
 # %% tags=["solution"]
 frequency, old_logprob, value = all_answers
@@ -597,19 +598,18 @@ for advantage in (critic, td_error):
     print(f"{advantage.__name__:8} error {error_now}")
 
 # %% [markdown] tags=["solution"]
-# With λ = 1 a wrong critic adds noise but no error, because an error that depends only on the state
-# cancels on average. With λ = 0 the policy learns the critic's errors. A λ in between is a
-# compromise.
+# With λ = 1 a wrong critic adds noise but no bias, because an error that depends only on the state
+# averages out. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
 # 1. The baseline and the critic reduce noise. The ratio keeps an older policy's answers usable, and
-#    the clip stops pushing words that have moved far enough.
+#    the clip stops pushing words whose probability has changed enough.
 # 2. The score becomes rewards per token, the rewards become TD errors, and these become advantages.
 #    A single advantage contains the critic's error too, so watch the explained variance.
-# 3. Which parts of PPO are needed depends on the model: remove parts and measure.
+# 3. Which parts of PPO are needed depends on the model: remove one at a time and measure.
 #
 # **Next:** [When PPO's numbers look wrong](03b_when_ppo_looks_wrong.py) explains a negative KL, a
 # KL that explodes and a reward that does not rise.
