@@ -26,18 +26,19 @@
 # # When PPO's numbers look wrong
 #
 # PPO's log sometimes looks odd. The KL may be negative, or above zero before anything has been
-# learned, or the reward may not move. This notebook causes each symptom on purpose, with the run's
-# own models, so that you will recognise it.
+# learned, or the reward may not move. This notebook causes most of these symptoms on purpose, with
+# the run's own models, so that you will recognise them.
 #
 # ## What you'll learn
 #
-# - Why a KL is negative, not zero at the first step, or exploding
-# - How to tell whether a reward that does not rise is broken or only noisy
+# - Why the KL may be negative, differ from zero at the first step, or explode
+# - How to tell a fault from noise when the reward does not rise
 # - What to log, what the log of a healthy run looks like, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
-# **Time:** about 15 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 15 minutes to read. The first cell trains the model if it has not yet been
+# trained.
 
 # %%
 import copy
@@ -106,24 +107,24 @@ def report(name, sums):
 #
 # The log does not show the KL itself but an estimate from samples: the sum of $k_1 = \log\pi -
 # \log\pi_\mathrm{ref}$ over the tokens of each answer. For one answer the estimate can have either
-# sign. Its *mean* over the policy's own answers is the KL, which cannot be negative. In the lines
-# below, ± is two standard errors, clustered by question.
+# sign. Its *mean* over many of the policy's own answers approaches the KL, which cannot be
+# negative. In the lines below, ± is two standard errors, clustered by question.
 
 # %%
 own = sample(policy)
 report("PPO's own answers", log_ratios(policy, sft, own))
 
 # %% [markdown]
-# A few single answers are below 0, but the mean is well above 0. If the mean of a batch is slightly
-# below 0, this is chance. If the mean *stays* below 0, the answers are not the policy's own: their
-# tokens were drawn with probabilities other than the policy's (TRL
+# For a few answers the estimate is below 0, but the mean is well above 0. If the mean of a batch is
+# slightly below 0, that may be chance. If the mean *stays* below 0, the answers are not the
+# policy's own: their tokens were drawn with probabilities other than the policy's (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
 # [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Here are four ways to draw answers
-# that are not the policy's own. Each of them biases the estimate, upwards or downwards:
+# that are not the policy's own. Each of them can bias the estimate, upwards or downwards:
 
 
 # %%
@@ -148,16 +149,17 @@ report(
 )
 
 # %% [markdown]
-# The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. This happens
-# when an older policy, or another program, writes the answers. The other rows can have either sign,
-# and are wrong in both cases ([an
+# The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. The mean can
+# also be negative when an older policy, or a different program, writes the answers. The estimates
+# in the other rows can have either sign, and are not the policy's KL in either case ([an
 # example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is negative,
 # the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
-# At the first step the policy and the reference are the same model, so every log-ratio is zero.
-# If yours are not, the two models do not run in the same way. Here are three such differences:
+# At the first step the policy and the reference are the same model, so every log-ratio should be
+# zero. If yours are not, the two models are not run in the same way. Here are three differences of
+# this kind:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -181,15 +183,16 @@ report(
 assert not log_ratios(sft, sft, start).any()
 
 # %% [markdown]
-# Only the first row is 0 everywhere. Rounding gives a small KL of either sign, because rounded
-# probabilities do not add up to exactly 1. Dropout and padding give a large KL.
+# Only in the first row is every log-ratio 0. Rounding gives a small estimate of either sign,
+# because rounded probabilities do not add up to exactly 1. Dropout and padding can make the
+# estimate large.
 #
 # ## My KL explodes
 #
 # The KL grows as long as the score rises by more than the penalty subtracts (TRL
 # [#204](https://github.com/huggingface/trl/issues/204)). The study of [PPO without its
-# parts](03_ppo_for_language_models.py#take-one-part-away) has examples. Here is the largest KL of
-# any round, and the gold reward at the end:
+# parts](03_ppo_for_language_models.py#take-one-part-away) contains examples. Here is the largest KL
+# in any round, and the gold reward at the end (means over the seeds):
 
 # %%
 study = stored("ablations")
@@ -212,14 +215,14 @@ assert {*sorted(gold, key=gold.get)[:2]} == {
 
 # %% [markdown]
 # Where the KL explodes (no penalty; eight epochs without the clip), the gold reward is lowest. If
-# yours explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a smaller
-# learning rate, one at a time. Also rule out the causes above, because the fault may be in the
-# measurement.
+# your KL explodes, read some answers first. Then try a larger β, fewer epochs per batch, or a
+# smaller learning rate, one at a time. Also rule out the causes above, because the fault may lie in
+# the measurement.
 #
 # ## My reward does not rise: broken or noisy?
 #
-# First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$. This is
-# the standard deviation of single scores, divided by the square root of the batch size (TRL
+# First measure the noise. The mean score of a batch has the standard error $s / \sqrt{n}$: the
+# standard deviation of single scores, divided by the square root of the batch size (TRL
 # [#41](https://github.com/huggingface/trl/issues/41),
 # [#1098](https://github.com/huggingface/trl/issues/1098)). A difference between two batches may be
 # only noise if it is smaller than about three of these standard errors:
@@ -240,22 +243,22 @@ display(Markdown(value("reward-rise-verdict", result).text))
 
 # %% [markdown]
 # Early in the run a rise is easy to see. Late in the run the score has levelled off, which is not a
-# fault. If you expect a rise and see none, ask in this order:
+# fault. If you expect a rise and see none, ask these questions in order:
 #
 # 1. Can the reward model tell good answers from bad ones ([held-out
 #    accuracy](../guide/reward-model.md))?
 # 2. Are answers being cut off before they end (see `finished`) and penalised for it? Then
 #    `trained_score` is below `proxy`.
 # 3. Is β so large that the penalty outweighs any rise in the score?
-# 4. Are the clip fraction and the KL both 0 from the start? Then the steps are too small, or the
-#    weights are frozen.
+# 4. Do the clip fraction and the KL both stay at 0? Then the steps are too small, or the weights
+#    are frozen.
 # 5. Is the entropy 0? Then all answers to a prompt are the same.
 #
 # ## What to log
 #
-# Here is the log of the site's own run, which is healthy. Each line has a number's name, its
-# formula, and its values during the run. Losses, entropy and clip fraction are means over all steps
-# of a round.
+# Here is the log of the site's own run, which is healthy. Each line gives the name of a quantity,
+# its formula, and its values during the run. Losses, entropy and clip fraction are means over all
+# steps in a round.
 
 # %%
 LOG = {
@@ -285,25 +288,25 @@ for name, formula in LOG.items():
 # %% [markdown]
 # These are warning signs:
 #
-# - The proxy rises and the answers become odd. Read answers to held-out questions.
+# - The proxy rises, but the answers become odd. Read answers to held-out questions.
 # - Fewer answers finish, so the proxy and the trained score differ.
 # - The KL grows without end, or is not 0 in the first round.
 # - The length grows. A reward model may like long answers.
 # - The entropy falls to 0, so the policy no longer tries anything new.
-# - The clip fraction grows from round to round, which means that the steps become too large.
+# - The clip fraction grows from round to round, which means that the steps are becoming too large.
 # - The explained variance stays at 0 or below, so the critic predicts no better than the mean.
 #
 # In the first rounds a low explained variance is normal, because the critic has just begun to
 # learn. A falling value error proves little, because it also falls when the scores become more
 # alike. [Explained variance](03_ppo_for_language_models.py#what-the-critic-knows) corrects for
-# this. The policy loss also says little. With whitened advantages it stays near 0, whatever is
-# learned.
+# this. The policy loss tells you little either. With whitened advantages it stays near 0, whatever
+# is learned.
 #
 # ## How much does the critic know?
 #
-# The log measures the explained variance on the questions that the critic learned from. Here it is
-# measured on the evaluation's questions, which the critic has never seen. The reward is summed to
-# the end of each answer (λ = 1), so that the critic does not influence it.
+# The log measures the explained variance on the questions on which the critic was trained. Here it
+# is measured on the evaluation questions, which the critic has never seen. The rewards are summed
+# to the end of each answer (λ = 1), so that the returns do not depend on the critic.
 
 # %%
 from rlhf_explained.formulas import gae, kl_shaped_rewards
@@ -346,11 +349,11 @@ for name, model, critic in (before, after):
 
 # %% [markdown]
 # Before the first word, the critic does not know what will be written. It can know only how well
-# the policy usually answers such a question. So a low number in the first column is not a fault.
+# the policy usually answers such questions. So a low number in the first column is not a fault.
 # Before PPO the critic is the reward model, whose output was trained only at the last token.
 #
-# How wrong is a single TD error δ? We leave out each last token, and compare the tokens of which
-# the policy was sure with the others:
+# How wrong is a single TD error δ? We leave out the last token of each answer, and compare the
+# tokens of which the policy was sure with the rest:
 
 # %%
 mask = rollout.sequences.response_mask
@@ -373,16 +376,16 @@ share = (sizes[0] / sizes[1]) ** 2
 print(f"mean square of the first line: {share:.0%} of the second's")
 
 # %% [markdown]
-# Tokens that the policy was sure of give no new information, so the first line is almost entirely
-# the critic's noise. The second line is larger, because these tokens also change what can be
-# expected. If the noise is as large there, the last line is its share of the mean square. So a
-# single δ is a noisy sign of what its word did, and PPO averages over many answers.
+# Tokens of which the policy was sure bring no new information, so the first line is almost entirely
+# the critic's noise. The second line is larger, because these tokens also change the reward that
+# can be expected. If the noise is equally large there, the last line gives its share of the mean
+# square. So a single δ is a noisy sign of what its word did, and PPO averages over many answers.
 #
 # ## Same seed, different numbers?
 #
-# On one machine, a seed reproduces this run bit for bit. Another processor adds numbers in another
-# order, so the last digits differ. Sooner or later another token is drawn, and everything after it
-# changes ([details](../guide/over-optimisation.md#questions-that-people-ask)).
+# On one machine, a seed reproduces this run bit for bit. A different processor adds numbers in a
+# different order, so the last digits differ. Sooner or later a different token is drawn, and
+# everything after it changes ([details](../guide/over-optimisation.md#questions-that-people-ask)).
 #
 # ---
 # ## Exercise
@@ -410,13 +413,15 @@ for name, answers in (("own", own), ("SFT's", start)):
 # %% [markdown] tags=["solution"]
 # $k_3$ can never be negative, so it cannot warn you that the answers are not the policy's own. For
 # PPO's own answers it is lower than $k_1$, because part of its mean comes from rare tokens, which a
-# sample of this size misses. Log $k_1$, whatever you train with.
+# sample of this size misses. So always log $k_1$ too, whatever you train with. (Here, about 1.4
+# nats from the reference, $k_3$ is about as noisy as $k_1$. Closer to the reference it may be less
+# noisy, so log both.)
 
 # %% [markdown]
 # ---
 # ## Three lines to take away
 #
-# 1. If the mean KL stays below zero, or is not 0 at the first step, it is measured wrongly.
+# 1. If the mean KL stays below zero, or is not 0 at the first step, it is being measured wrongly.
 # 2. Compare a change in reward with its standard error before you call the reward flat.
 # 3. Every number in a log has a formula. If you do not know the formula, do not trust the number.
 #
