@@ -29,7 +29,7 @@
 # Direct preference optimisation (DPO) learns from comparisons alone, as a reward model does, but
 # the result is a policy. It needs no reward model, no sampling and no PPO. This notebook trains our
 # model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that every
-# step can be checked by computing it.
+# step can be checked by calculation.
 #
 # ## What you'll learn
 #
@@ -40,7 +40,7 @@
 # - Where DPO, PPO, GRPO and best-of-n lie on one frontier, and what IPO and KTO change
 #
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
-# [PPO](../guide/ppo.md), gradients.
+# [PPO](../guide/ppo.md), and gradients.
 #
 # **Time:** about 20 minutes to read, longer with the exercises.
 
@@ -88,9 +88,10 @@ def table(*rows):
 # %% [markdown]
 # ## The loop
 #
-# DPO starts from the SFT model, which is also the frozen *reference*. For each pair, it compares
-# how likely the policy and the reference make the chosen answer, does the same for the rejected
-# answer, and pushes the first log-ratio above the second. We use our reward model's training pairs.
+# DPO starts from the SFT model, which is also the frozen *reference*. For each pair, it computes
+# the chosen answer's log-ratio (how much more likely the policy makes it than the reference does)
+# and the rejected answer's, and pushes the first above the second. We use our reward model's
+# training pairs.
 
 # %%
 lesson, sft = Lesson(0), result.policy("sft")
@@ -146,18 +147,18 @@ assert gold > before + 0.5
 assert (log[-30:].mean(0)[1:] < 0).all()
 
 # %% [markdown]
-# Each line is a mean of 30 steps. The loss falls, and the gold reward shows that the answers become
-# much better. *Chosen* and *rejected* are the policy's [implicit
+# Each line is a mean over 30 steps. The loss falls, and the gold reward shows that the answers
+# become much better. *Chosen* and *rejected* are the policy's [implicit
 # rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin between them
 # grows, yet in the end even the chosen answers are *less* likely than under the reference. A
 # smaller world shows why, and where the loss comes from.
 #
 # ## A world where the answer is known
 #
-# Our model has more answers than anyone can list. The small world has only 8 tokens, an answer has
-# at most 4 of them, and its reward depends on neighbouring tokens. So a policy is a list of
-# log-probabilities, and a mean is a sum. We keep the 400 most likely answers, so that all pairs of
-# them fit into a matrix. Letters are tokens, and the dot ends an answer.
+# Our model can write more answers than anyone can list. The small world has only 8 tokens. An
+# answer is at most 4 tokens long, and its reward depends on neighbouring tokens. So a policy is a
+# list of log-probabilities, and a mean is a sum over this list. We keep the 400 most likely
+# answers, so that all pairs fit into a matrix. Letters are tokens, and the dot ends an answer.
 
 # %%
 small_world = world(0)
@@ -229,8 +230,8 @@ assert abs(objective(best) - BETA * log_z) < 1e-9
 # language model. But *Z* is the same for both answers to a prompt, so it cancels.
 #
 # **Step 4: ask the labeler**, who follows the [Bradley–Terry
-# model](../reference/glossary.md#bradley-terry-model). The policy alone gives each choice's
-# probability.
+# model](../reference/glossary.md#bradley-terry-model). Each choice's probability follows from the
+# policy alone.
 
 
 # %%
@@ -278,14 +279,14 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 
 # %% [markdown]
 # The gradient is zero at the best policy. So DPO finds RLHF's optimum by classifying pairs,
-# provided that the labeler really follows Bradley–Terry and that there are enough pairs.
+# provided that the labeler follows Bradley–Terry and there are enough pairs.
 #
 # ## Why the loss starts at 0.6931, and when it stays there
 #
-# At the start, policy and reference are the same, so every margin is 0, and the loss is −log σ(0) =
-# log 2 = 0.6931, that of a coin toss. The loss cannot reach 0, because the labels are uncertain
-# (the minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0, for one of
-# four reasons:
+# At the start, the policy and the reference are the same, so every margin is 0, and the loss is
+# −log σ(0) = log 2 = 0.6931, as for a coin toss. The loss cannot reach 0, because the labels are
+# uncertain (the minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0,
+# for one of four reasons:
 #
 # - Nothing is trained: the weights are frozen, or the steps are far too small.
 # - Chosen and rejected are the same tokens, for instance because both were cut off early.
@@ -293,8 +294,8 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 #   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
 # - β is almost 0.
 #
-# If the margins move but the loss stays *near* 0.6931, the labels are coin tosses. The best policy
-# for such labels is the reference:
+# If the margins move but the loss stays *near* 0.6931, the labels may be coin tosses. The best
+# policy for such labels is the reference:
 
 # %%
 coin = torch.full_like(preference, 0.5)
@@ -304,13 +305,13 @@ assert steepest(reference, BETA, coin) < 1e-12
 # %% [markdown]
 # ## Why the chosen answer's reward falls
 #
-# Many took this for a bug (DPO
+# Some took this for a bug (DPO
 # [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
 # [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin.
-# The reference wrote both answers of a pair. Averaged over its answers, log π/π<sub>ref</sub> is
-# −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the mean of a pair's two
-# log-ratios (the *middle*) falls. The chosen answer rises only if half the margin is larger than
-# this fall. Here are the numbers for the best policy, without any training:
+# The reference wrote both answers in each pair. Averaged over the reference's answers, log
+# π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
+# mean of a pair's two log-ratios (the *middle*) falls. The chosen answer's log-ratio rises only if
+# half the margin exceeds this fall. Here are the best policy's numbers, without any training:
 
 # %%
 labeled = occurs * preference  # how often one is chosen, another rejected
@@ -326,15 +327,15 @@ assert up < 0 < 1 < times
 
 # %% [markdown]
 # The middle falls at every β, and at a small β the chosen answers fall with it. *Times* is the
-# factor by which chosen answers became more likely, on average. It is above 1 at every β. But the
+# average factor by which chosen answers became more likely; it is above 1 at every β. But the
 # reward is a mean of logarithms, dominated by answers that have lost almost all their probability.
 # So a falling reward alone does not prove a fault.
 #
-# A falling reward can still be a warning. Our derivation assumes the best policy, and pairs that
-# the reference wrote; most data sets have other pairs. Then the lost probability may go to answers
-# that nobody compared, even to the opposite of the chosen ones. Razin et al.
+# It can still be a warning. Our derivation assumes the best policy, and pairs that the reference
+# wrote; in most data sets, the pairs come from elsewhere. Then the lost probability may move to
+# answers that nobody compared, even to the opposite of the chosen ones. Razin et al.
 # ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*. They trained
-# Llama-3-8B-Instruct by DPO on pairs of refusals, and it then refused 33.4 % of unsafe requests
+# Llama-3-8B-Instruct with DPO on pairs of refusals, and it then refused 33.4 % of unsafe requests
 # instead of 74.4 %. New samples show where the probability went; the loss does not.
 #
 # ## Which way round β and the KL
@@ -342,8 +343,8 @@ assert up < 0 < 1 < times
 # A **large β keeps the policy closer** to the reference. This has been explained backwards
 # ([LLMs-from-scratch #818](https://github.com/rasbt/LLMs-from-scratch/pull/818)), and so has the
 # KL's direction ([HF blog #1208](https://github.com/huggingface/blog/pull/1208)). The penalty is
-# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π),
-# another policy is best (the last two columns), and DPO's gradient is not zero there:
+# KL(π ‖ π<sub>ref</sub>), a mean over what the *policy* writes. With KL(π<sub>ref</sub> ‖ π), a
+# different policy is best (the last two columns), and DPO's gradient is not zero there:
 
 # %%
 table(("beta", "reward", "KL", "reward", "KL"))
@@ -357,9 +358,8 @@ for beta in (2.0, 1.0, 0.5, 0.25):
 assert steepest(forward, beta) < 1e-12 < steepest(reverse, beta)
 
 # %% [markdown]
-# From top to bottom, β falls, and KL and reward grow. At β = 1 and below, the policy on the right
-# goes much further, because KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on
-# few answers.
+# As β falls, KL and reward grow. At β = 1 and below, the policy on the right moves much further,
+# because KL(π<sub>ref</sub> ‖ π) hardly restrains a policy that concentrates on few answers.
 #
 # ## A decisive labeler makes β smaller
 #
@@ -381,7 +381,7 @@ assert steepest(best, 5 * BETA, decisive) < 1e-12
 # %% [markdown]
 # ## Too small a β over-optimises
 #
-# Here is DPO on our model's pairs with four values of β, as means over five seeds. *Gold* is the
+# These are means over five seeds for DPO on our model's pairs, at four values of β. *Gold* is the
 # gold reward on held-out prompts. *Proxy* is the reward model's score, which DPO never saw.
 # *Chosen* and *rejected* are log-ratios in nats. From here on, ± is a 95 % interval over seeds.
 
@@ -403,8 +403,7 @@ say(
 assert change.mean < -change.reach
 
 # %% [markdown]
-# As β becomes smaller, the margin and the KL grow. At the smallest β, the margin is widest, but the
-# gold reward has fallen. This is
+# At the smallest β, the margin and the KL are largest, but the gold reward has fallen. This is
 # [over-optimisation](../reference/glossary.md#over-optimisation), although there is no reward model
 # to exploit. Use a larger β, stop earlier, or have new samples compared.
 #
@@ -438,18 +437,17 @@ assert max(share["GRPO"], share["no std"]) < 0.9
 
 # %% [markdown]
 # *Share* is the fraction of the possible gain in the objective (reward minus β KL) that a method
-# reached. It is 1 for the best policy and 0 for the reference. *At its KL* compares the reward
-# alone: with the frontier's at the KL that was reached. **PPO** and **RLOO** (group advantages, KL
-# in the reward) reach the best policy, and **DPO** nearly does, from a million pairs.
+# reached. It is 1 for the best policy and 0 for the reference. *At its KL* is the gain in reward
+# alone, as a share of the frontier's gain at the same KL. **PPO** and **RLOO** (group advantages,
+# KL in the reward) all but reach the best policy, and **DPO**, from a million pairs, comes close.
 #
 # **GRPO** as published reaches less, in one world almost nothing, which lowers the mean. GRPO
-# differs in two ways. First, it subtracts the KL in the loss, by the estimator k₃. At each token,
-# the gradient of k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
+# differs in two ways. First, its KL is in the loss, estimated by k₃. At each token, the gradient of
+# k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
 # 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread
-# of the group, which changes the weight of the penalty. So its β means another price, and a share
-# at the nominal price also measures this. At its KL, GRPO is closer to the frontier, but below it.
-# GRPO has a different optimum, where its own gradient is zero. Here we can compute it. Each line is
-# one world:
+# of the group, which changes the weight of the penalty. So the same β is a different price, which
+# also affects the share. At its KL, GRPO is closer to the frontier, but below it. GRPO has an
+# optimum of its own, where its gradient is zero. Here is one line for each world:
 
 # %%
 table(("world", "reached", "optimum", "to own", "to best"))
@@ -462,26 +460,27 @@ assert all(row["own_share"] < row["share"] for row in rows)
 assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
-# *Reached* is GRPO's share when training stopped. *Optimum* is the share that its own optimum has;
-# below 0, this optimum is worse than the reference.
-# The last two columns are the distances in nats from the trained policy to GRPO's own optimum and
-# to the best policy. In every world GRPO stops much nearer to its own optimum, so more training
-# would lead it there, to a smaller share, and not to the best policy. In practice, put the KL into
-# the reward (RLOO here; `RLOOTrainer` in TRL).
+# *Reached* is GRPO's share when training stopped. *Optimum* is the share at its own optimum. The
+# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to
+# the best policy. In every world GRPO stops nearer to its own optimum than to the best policy, and
+# this optimum has a smaller share. We do not know whether GRPO would reach it: in other worlds,
+# [four times as many rounds were not
+# enough](../reference/experiments.md#what-does-not-keep-grpo-from-its-own-optimum). In worlds like
+# these, put the KL into the reward (`RLOOTrainer` in TRL).
 #
 # In the table of shares, *no std* only leaves out the division, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL's form since version 1.10) and
 # *k2* also correct the direction of the KL. Unlike a KL in the reward, they still ignore how a
-# token changes the KL of later tokens. **Best-of-n** is mostly nearer to the frontier than GRPO,
-# but it samples n answers for each one that it returns ([more
-# results](../reference/experiments.md)).
+# token changes the KL of later tokens. **Best-of-n** is usually nearer to the frontier than GRPO,
+# but samples n answers for each that it returns.
 #
 # ## IPO and KTO: two other losses
 #
 # **IPO** ([Azar et al. 2024](../reference/bibliography.md#azar2024)) limits the margin. If all
-# labels of a pair agree, DPO's best margin is infinite. IPO sets a target of 1/2β for the
-# difference of the log-ratios, and penalises a margin that is too wide as much as one that is too
-# narrow. With noisy labels, IPO reweights the reference by the *win rate* instead of the reward:
+# labels for a pair agree, DPO's best margin is infinite. IPO sets a target of 1/(2β) for the
+# difference between the log-ratios, and penalises a margin that is too wide as much as one that is
+# too narrow. With noisy labels, IPO's optimum reweights the reference by the *win rate* instead of
+# the reward:
 
 # %%
 winner = exact.tilted(reference, preference @ reference.exp(), beta=BETA)
@@ -518,12 +517,12 @@ for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
     table((nats, *pushes))
 
 # %% [markdown]
-# DPO pushes hardest where the policy is wrong, and IPO pushes back beyond its target. KTO hardly
-# pushes answers whose log-ratio is far from 0, such as answers with a wrong label.
+# DPO and IPO push harder the lower the log-ratio is, and IPO pushes back beyond its target. KTO
+# hardly pushes answers whose log-ratio is far from 0, such as answers with a wrong label.
 #
 # ## Exercise
 #
-# Below which β do chosen answers fall for the best policy? Use bisection.
+# Below which β is the best policy's reward for chosen answers negative? Use bisection.
 
 # %% tags=["solution"]
 low, high = 0.5, 2.0
@@ -540,6 +539,6 @@ print(f"below {beta:.3f}")
 # 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
 # 2. A loss of 0.6931 is that of a coin toss. Watch the margin more than the chosen reward, and
 #    above all read new samples.
-# 3. A large β keeps the policy closer. For a labeler five times as decisive, use five times the β.
+# 3. A larger β keeps the policy closer. For a labeler five times as decisive, use five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).

@@ -31,19 +31,20 @@
 # # When GRPO's numbers look wrong
 #
 # You start training with GRPO. The loss is 0, the clip ratio is 0, there is no KL in the log, and
-# nothing says whether the model learns. This notebook causes
-# each of them on purpose, with the run's models, and uses [TRL](05_practical_rlhf_with_trl.py)'s
-# names. Training on five seeds shows what each one does to the result.
+# nothing shows whether the model is learning. This notebook causes each symptom on purpose, with
+# the run's models, and uses [TRL](05_practical_rlhf_with_trl.py)'s names. Training on five seeds
+# shows how each affects the result.
 #
 # ## What you'll learn
 #
 # - Which odd numbers are normal, and which show a fault
-# - How many answers to a prompt are needed until the groups carry a signal
-# - What happens when the answers are written by another program or at another temperature
+# - How many answers each prompt needs before the groups carry a signal
+# - What happens when the answers are written by another program or at a different temperature
 #
 # **Prerequisites:** [GRPO](../guide/methods.md#grade-against-your-own-drafts).
 #
-# **Time:** about 20 minutes to read. The first cell trains the model if that was not done before.
+# **Time:** about 20 minutes to read. The first cell trains the model if it has not already been
+# trained.
 
 # %%
 import math
@@ -166,24 +167,24 @@ def by_tens(name, *quantities):
 
 
 # %% [markdown]
-# This page's usual setting is the GRPO of [the study of the
+# This page's usual setting is GRPO as in [the study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start), but it uses each round once, as TRL
-# does by default. TRL's defaults differ in two other places: its `beta` is 0 where ours is 0.3, and
-# its KL is $k_3$ times the probability ratio.
+# does by default. TRL's defaults differ in two more places: its `beta` is 0 where ours is 0.3, and
+# its KL is $k_3$ times the probability ratio, which no run here uses.
 #
-# `outcome` shows the result of training with other settings. *Gold* is the gold reward, KL from
-# the SFT policy is in nats per answer, and length is in tokens. Each change is a mean over five
-# seeds, and ± is its 95 % interval. “May be noise” marks a change that is not significant after
-# Holm's correction for the number of changes on this page. Five seeds show only large effects, so
-# this mark does not mean that there is no effect.
+# `outcome` shows the result of training with other settings. *Gold* is the gold reward, KL from the
+# SFT policy is in nats per answer, and length is in tokens. Each change is a mean over five seeds,
+# and ± is its 95 % interval. “May be noise” marks a change that is not significant after Holm's
+# correction for the number of changes on this page. Five seeds reveal only large effects, so a
+# marked change may still be real.
 #
 # ---
 # ## Why is the loss 0, and why does it rise?
 #
 # Before the first step on a round, the policy has just written the answers. So each [probability
 # ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the mean of the
-# advantages. Within a group the advantages sum to 0 by construction. The gradient is not 0, because
-# every answer pushes the policy in its own direction.
+# advantages, which sum to 0 within a group. The gradient is not 0, because every answer pushes the
+# policy in its own direction.
 
 # %%
 rollout = answered(sft, reward)
@@ -193,25 +194,24 @@ for average in ("answer", "batch"):
     print(f"grad_norm {log['grad_norm']:.3f}")
 
 # %% [markdown]
-# If each answer is averaged first, the loss is 0 up to rounding. If all tokens count alike, as by
-# default in TRL, longer answers count more, so the loss can be above or below 0. The gradient is
-# far from 0 in both cases. Later the loss contains the KL penalty, which grows (TRL
-# [#2703](https://github.com/huggingface/trl/issues/2703),
-# [#3452](https://github.com/huggingface/trl/issues/3452)). Here are a run whose loss averages each
-# answer first, and one with TRL's defaults, all tokens alike and β = 0:
+# If the loss averages each answer first, it is 0 up to rounding. If all tokens count alike, as in
+# TRL by default, longer answers count more, so the loss can be above or below 0. Later the loss
+# contains the KL penalty, which grows (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
+# [#3452](https://github.com/huggingface/trl/issues/3452)). Here are a run that averages each answer
+# first, and one with two of TRL's defaults (all tokens alike, β = 0):
 
 # %%
 by_tens("by_answer", "loss", "kl_token", "reward")
 by_tens("no_kl", "loss", "reward")
 
 # %% [markdown]
-# In the first run the loss rises with the KL. In the second only the answers' lengths move it. The
-# reward rises in both. Watch the reward.
+# In the first run the loss rises with the KL. In the second only the answers' lengths change it.
+# Watch the reward, which rises overall in both.
 #
 # ## The reward varies, and nothing is learned
 #
 # The next reward varies within the batch but teaches nothing, because it only counts the words in
-# the *prompt*. All answers of a group get the same reward, so the group has nothing to compare (TRL
+# the *prompt*. All answers in a group get the same reward, so there is nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
@@ -243,24 +243,25 @@ for beta in (0.0, USUAL.kl_coef):
     print(f"words in the prompt, β = {beta}: {norm}")
 
 # %% [markdown]
-# So look at the spread *within* groups. TRL logs the share of groups without any spread as
-# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and says nothing about
+# So look at the spread *within* groups. TRL logs the share of groups without spread as
+# `frac_reward_zero_std`. `reward_std` is the spread across the batch, and tells you nothing about
 # groups. (In TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
 #
-# The gradient in the last line is not a fault. A group without spread has no advantage, but the KL
-# penalty still pulls the policy back to the reference (TRL
+# The gradient in the last line is not a fault. In a group without spread all advantages are 0, but
+# the KL penalty still pulls the policy back to the reference (TRL
 # [#5588](https://github.com/huggingface/trl/issues/5588)).
 #
 # ## How many answers to each prompt?
 #
-# Suppose a reward is 1 for a right answer and 0 for others, and the policy is right with
+# Suppose the reward is 1 for a right answer and 0 otherwise, and the policy is right with
 # probability $p$. A group of $G$ answers has no spread, or is *silent*, if all are right or none
 # is:
 #
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
 # Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* follows
-# from the shares of right answers in one half. *Seen* is the share of silent groups in the other.
+# from the shares of right answers in one half. *Seen* is the share of silent groups in the other
+# half.
 
 # %%
 practised = asked(held_out=False)
@@ -292,10 +293,11 @@ for size in (2, 4, 8, 16, 32):
     print(f"G = {size:2}   law {law(half, size):.3f}   seen {seen:.3f}")
 
 # %% [markdown]
-# The two nearly agree. Where right answers are rare, about $0.7/p$ answers are needed until half of
-# the groups have a signal (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)). This
-# does not make large groups better. If 128 answers form small groups, more groups have a signal; if
-# they form large ones, each group gives a better estimate of the mean and the spread.
+# The two columns nearly agree. Where right answers are rare, a group needs about $0.7/p$ answers to
+# have a signal half of the time (CoursIA
+# [#10603](https://github.com/jsboige/CoursIA/issues/10603)). Larger groups are not always better.
+# If 128 answers form small groups, more groups have a signal; if they form large ones, each group
+# estimates the mean and the spread better.
 #
 # A learned reward gives equal scores only to equal answers and to answers that were cut off, so few
 # groups are silent. We trained with our reward model on 128 answers per round, in groups of two,
@@ -306,9 +308,10 @@ outcome("group_2", "usual", "group_32")
 assert lower("group_2")
 
 # %% [markdown]
-# Groups of two are too small here. With two answers, the division by the spread always gives the
-# advantages +0.71 and −0.71, whether the rewards differ much or little. Groups of 32 may be a
-# little better than groups of 8; five seeds cannot decide this.
+# Groups of two do worse here. The division by the spread makes their advantages +0.71 and −0.71,
+# whether the rewards differ by a lot or a little. These are smaller than in larger groups, so the
+# same β also restrains the policy more (the KL is lower); we did not separate the two effects.
+# Groups of 32 may be a little better than groups of 8.
 #
 # ## Why is the clip ratio always 0?
 #
@@ -324,16 +327,16 @@ print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
-# Few tokens are clipped, and their share falls from round to round, as the learning rate does.
+# Few tokens are clipped, and fewer from round to round, as the learning rate falls.
 #
 # ## All answers are cut off
 #
 # Answers are cut off if the limit (`max_completion_length`) is too short for them. An answer
-# without an end gets no reward or a bad one, and if all are cut off, the policy sees no other
-# reward (TRL [#5697](https://github.com/huggingface/trl/issues/5697)). In the log,
-# `completions/clipped_ratio` is near 1. Here the limit is 10 tokens instead of 34. The first run
-# penalises answers that were cut off; the second leaves them out of the loss (in TRL, “mask
-# truncated completions”):
+# without an end gets no reward or a fixed penalty. If all are cut off, `completions/clipped_ratio`
+# is 1, all rewards are the same, and every group is silent (TRL
+# [#5697](https://github.com/huggingface/trl/issues/5697)). Here a limit of 10 tokens instead of 34
+# cuts off half of the answers at first. The first run penalises these; the second leaves them out
+# of the loss (`mask_truncated_completions`):
 
 # %%
 for setting in ("limit_10", "limit_10_left_out"):
@@ -347,17 +350,17 @@ print(f"second minus first: {gap.mean:+.2f} ± {gap.reach:.2f}")
 
 # %% [markdown]
 # All policies may write 34 tokens when they are evaluated, but these two have learned to write
-# short answers, and their gold reward is lower. Leaving out the answers that were cut off makes no
-# clear difference. A higher limit does. Before a long run, check how many answers are cut off in
-# the first round.
+# short answers, and their gold reward is lower. Leaving out the cut-off answers makes no clear
+# difference to it, though fewer are cut off later. A higher limit helps. Before a long run, check
+# how many answers are cut off in the first round.
 #
 # ## Does the average make answers longer?
 #
-# The loss can average within each answer first, so that a token of a long answer counts less (as in
+# The loss can average within each answer first, so that a token in a long answer counts less (as in
 # GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`). Or
 # it can divide by a constant, the maximum answer length (`"dr_grpo"`; [Liu, Z. et al.
-# 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises a
-# long bad answer less than a short one, and so may lengthen bad answers (TRL
+# 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises
+# each token in a long bad answer less, and so may lengthen bad answers (TRL
 # [#3138](https://github.com/huggingface/trl/issues/3138)). Dr. GRPO also does not divide by the
 # spread (`scale_rewards="none"`).
 
@@ -366,16 +369,16 @@ outcome("usual", "by_answer", "by_constant")
 assert noise("by_answer", "by_constant")
 
 # %% [markdown]
-# No difference is visible here. Our answers have similar lengths, and the third average changes
-# only a constant factor, which Adam hardly notices.
+# No difference is visible. But our answers have similar lengths, so this is no evidence either way.
+# The third average changes only a constant factor, which Adam hardly notices.
 #
 # ## The entropy falls
 #
-# While the policy learns, it becomes more certain of its words and its entropy falls (verl
-# [#5953](https://github.com/verl-project/verl/issues/5953)). This is normal. It becomes a problem
-# when all answers of a group are alike and nothing is left to compare. An entropy bonus in the loss
-# (here a tenth of the entropy) counteracts the fall. If the bonus is too large, the entropy rises
-# without end ([#2738](https://github.com/verl-project/verl/issues/2738) asks about such a rise):
+# As the policy learns, it becomes more certain of its words, and its entropy falls (verl
+# [#5953](https://github.com/verl-project/verl/issues/5953)). This is normal until all answers in a
+# group are alike and nothing is left to compare. An entropy bonus in the loss (here a tenth of the
+# entropy) counteracts the fall. A larger bonus may make the entropy rise
+# ([#2738](https://github.com/verl-project/verl/issues/2738)); we tried only this one:
 
 # %%
 for setting in ("usual", "entropy_bonus"):
@@ -403,7 +406,7 @@ print(f"change in score: {gap.mean:+.2f} ± {gap.reach:.2f}")
 # lower on average, but it varies so much between the five seeds that this may be noise. Where a
 # rule gives the reward, β = 0 is usual, because there is no learned judge with errors to exploit.
 # The policy can still exploit what the rule does not check. [The chapter on such
-# rewards](../guide/verifiable-rewards.md) measures both.
+# rewards](../guide/verifiable-rewards.md) has runs with and without the penalty.
 #
 # ## Whose log-probabilities?
 #
@@ -412,9 +415,8 @@ print(f"change in score: {gap.mean:+.2f} ± {gap.reach:.2f}")
 # policy's logits by the temperature, so that the two agree. With top-k and top-p they do not agree
 # (TRL [#6789](https://github.com/huggingface/trl/issues/6789)).
 #
-# A token's importance weight is the policy's probability of the token divided by the sampler's. It
-# is 1 everywhere if policy and sampler agree. The last column estimates the KL of the sampler from
-# the policy.
+# A token's importance weight is the policy's probability of the token divided by the sampler's. All
+# weights are 1 if the two agree. The last column estimates the KL of the sampler from the policy.
 
 # %%
 SAMPLERS = {
@@ -441,8 +443,8 @@ for name, setting in SAMPLERS.items():
 # %% [markdown]
 # A mean near 1 can hide single weights far from 1. We also trained with such samplers. `cold` draws
 # at temperature 0.5, and the loss uses the probabilities at temperature 1. `cold divided` also
-# divides the logits in the loss, as TRL does, so it trains the policy that answers at 0.5. `cold
-# weighted` multiplies each token's advantage by its weight, with a maximum of 2. This corrects each
+# divides the logits in the loss, as TRL does, so it trains the policy as sampled at 0.5.
+# `cold weighted` multiplies each token's advantage by its weight, capped at 2. This corrects each
 # token, but not the words before it, which the colder sampler wrote. `top 2` draws one of the two
 # most likely tokens. No weight can correct for tokens that are never drawn.
 
@@ -459,24 +461,24 @@ print(f"GRPO in the study of the methods, gold at 0: {gold:.2f}")
 
 # %% [markdown]
 # At temperature 1, the colder sampler does no visible harm, whether its tokens are weighted or not.
-# Dividing the logits trains another policy, which is meant to answer at 0.5. There all three have
-# more gold. This does not show that cold training helps, because *usual* was not measured at 0.5. A
-# similar policy, trained at temperature 1, gains even more by always choosing the most likely word
-# (last line).
+# Dividing the logits trains a different policy, one meant to be sampled at 0.5. At 0.5 all three
+# have more gold. This does not show that cold training helps, because *usual* was not measured at
+# 0.5. A similar policy, trained at temperature 1, has even more when it always chooses the most
+# likely word (last line).
 #
 # ## The sampler and the trainer disagree
 #
 # For large models, another program such as vLLM writes the answers. Its weights may be a few rounds
 # out of date, and it computes in 16 bits, so its probabilities differ a little from the trainer's
-# (TRL [#3867](https://github.com/huggingface/trl/issues/3867)). The ratio in the loss does not show
-# this, because TRL recomputes the old log-probabilities with the trainer, so the ratio remains
-# exactly 1. Look at `sampling/importance_sampling_ratio` instead.
+# (TRL [#3867](https://github.com/huggingface/trl/issues/3867)). The ratio in the loss is still
+# exactly 1, because TRL recomputes the old log-probabilities with the trainer. Look at
+# `sampling/importance_sampling_ratio` instead.
 #
-# We measured two corrections. Truncated importance sampling multiplies each token's advantage by
-# its weight, with a maximum of 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl);
-# `weighted`). TRL's default uses one weight for the whole answer, and leaves out answers with a
-# weight above 3 (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight
-# rounds older than the policy, or computes in bfloat16:
+# We tried two corrections. Truncated importance sampling multiplies each token's advantage by its
+# weight, capped at 2 (Yao et al. [2025](https://fengyao.notion.site/off-policy-rl); `weighted`).
+# TRL's default uses one weight for the whole answer, and leaves out answers with a weight above 3
+# (`vllm_importance_sampling_mode="sequence_mask"`; `masked`). The sampler is eight rounds older
+# than the policy, or computes in bfloat16:
 
 # %%
 outcome("usual", "older", "older_weighted", "older_masked", "bfloat16")
@@ -486,8 +488,8 @@ for name in ("older", "bfloat16"):
     by_tens(name, "least_weight")
 
 # %% [markdown]
-# Neither sampler does visible harm here, with or without a correction. The older sampler has
-# weights far below 1, and the sampler in bfloat16 does not. Our answers have about 15 tokens. In
+# Neither sampler does visible harm here, with or without a correction. The older sampler's lowest
+# weights are far below 1; the bfloat16 sampler's are not. Our answers are about 15 tokens long. In
 # answers of hundreds of tokens, many such weights multiply, so a mismatch may matter there.
 #
 # ---
@@ -506,8 +508,8 @@ print(f"{size} answers to each prompt")
 #
 # 1. A loss of 0 and a clip ratio of 0 are normal when each round is used once. Watch the reward,
 #    the KL and the length instead.
-# 2. A group teaches only if its rewards differ. Log the share of groups without a spread, and the
-#    share of answers that were cut off.
+# 2. A group teaches only if its rewards differ. Log the shares of groups without spread and of
+#    answers that were cut off.
 # 3. Find out which probabilities the tokens were drawn with. If these are not the policy's, log the
 #    importance weights.
 #

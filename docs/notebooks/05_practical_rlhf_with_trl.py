@@ -24,9 +24,8 @@
 # # Practical RLHF with TRL
 #
 # [TRL](../reference/bibliography.md#vonwerra2026) is Hugging Face's library for training language
-# models from feedback. In this notebook TRL trains our model in the same steps: SFT, reward model,
-# DPO, GRPO and RLOO. Because the other pages train the same model, every number that TRL prints can
-# be compared with one of ours.
+# models from feedback. In this notebook TRL trains our model: SFT, a reward model, DPO, GRPO and
+# RLOO. The other pages train the same model, so TRL's results can be compared with ours.
 #
 # ## What you'll learn
 #
@@ -41,7 +40,7 @@
 #
 # **Time:** about 25 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
 # or type `make trl` in a checkout of this site. This command installs more than one gigabyte and
-# runs the notebook, which takes some minutes, or longer on a busy machine.
+# runs the notebook, which takes several minutes.
 
 # %%
 import json
@@ -112,8 +111,8 @@ for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
 # %% [markdown]
 # ## One batch, before anything is trained
 #
-# Most mistakes in SFT are mistakes in the *mask*, the list of the tokens that count in the loss.
-# So look at one batch first. A small module, [`hugging_face`](../reference/api/hugging_face.md),
+# Many mistakes in SFT are mistakes in the *mask*, which marks the tokens that count in the loss. So
+# look at one batch first. A small module, [`hugging_face`](../reference/api/hugging_face.md),
 # converts our model and our words; the next section explains it. The rows have two text fields,
 # `prompt` and `completion`.
 #
@@ -178,8 +177,8 @@ for tokens, labels in zip(batch["input_ids"][:4], batch["labels"][:4], strict=Tr
 
 # %% [markdown]
 # Each line of the output is one row of the batch: the prompt, the completion, the end token, and
-# padding on the right. TRL marks the tokens that the loss ignores with −100. Here is the shortest
-# row, word by word:
+# padding on the right. Tokens that the loss ignores have the label −100. Here is the shortest row,
+# word by word:
 
 # %%
 shortest = batch["attention_mask"].sum(1).argmin()
@@ -189,9 +188,11 @@ for token, label in zip(*line, strict=True):
         print(f"{words.words[token]:12}", "counts" if label != -100 else "-")
 
 # %% [markdown]
-# Check the same three things in your own data: the prompt does not count, the end token does, and
-# the padding does not. If the end token did not count, the model would never learn to stop. This
-# mistake occurs if the padding token is also the end token.
+# Check three things in your own data: the prompt does not count, the end token does, and the
+# padding does not. If the end token did not count, the model would not learn to stop. TRL's SFT
+# trainer masks padding by position, so the end token counts even if it is also the padding token.
+# The language-model collator in `transformers` masks every padding token, and with it such an end
+# token. TRL adds the end token only to plain text; in conversations the chat template must add it.
 
 # %%
 tokens, counts = batch["input_ids"], batch["labels"] != -100
@@ -210,8 +211,8 @@ for name, which in shares.items():
     print(f"{name:11}{which.sum():5} tokens, {counts[which].sum():4} in the loss")
 
 # %% [markdown]
-# GRPO and RLOO use another kind of batch. Their batches contain only prompts, padded on the *left*,
-# so that all answers begin in the same column:
+# The batches for GRPO and RLOO contain only prompts, padded on the *left*, so that all answers
+# begin in the same column:
 
 # %%
 prompts = [row["prompt"] for row in rows[:4]]
@@ -222,8 +223,8 @@ for tokens in tokenizer(prompts, padding=True)["input_ids"]:
 # ## Our student as a GPT-2
 #
 # GPT-2 has the architecture of our model, except for two extra biases in attention, which stay at
-# zero. All weights are copied, and linear layers are transposed, as GPT-2 stores them. The two
-# models then give the same logits, and the difference is exactly zero:
+# zero. All weights are copied, and linear layers are transposed, because GPT-2 stores them that
+# way. The two models then give exactly the same logits:
 
 # %%
 hugging_face.save(hugging_face.exported(sft), folder("sft"))
@@ -257,7 +258,7 @@ print(f"texts that become other tokens: {other} of {len(texts):,}")
 #
 # The first section set up the trainer. Its result can be compared with the run's own SFT policy,
 # which learned from the same demonstrations in the same order. We passed in an optimiser because
-# `transformers` applies no weight decay to biases and layer norms, and our stage applies it to all
+# `transformers` applies no weight decay to biases and layer norms, but our stage applies it to all
 # weights. Otherwise, `learning_rate` and `weight_decay` would go into the settings.
 
 
@@ -285,11 +286,11 @@ print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end"
 
 # %% [markdown]
 # All later trainers start from the run's own SFT policy and comparisons, so that each can be
-# compared separately.
+# compared on its own.
 #
 # ## Learn to judge
 #
-# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. TRL has no name for our
+# `RewardTrainer` reads rows with `prompt`, `chosen` and `rejected`. TRL has no setting for our
 # schedule ([one cycle](../reference/api/stages/reward_model.md), with a head that learns faster
 # than the rest), so we pass in the optimiser and the schedule.
 
@@ -368,9 +369,9 @@ apart["DPO"] = far(by_trl["DPO"], by_us["DPO"]), far(by_us["DPO"], sft)
 # ## A file of your own preferences
 #
 # Suppose that you like short answers. Each line of this file is a comparison in which the shorter
-# answer is chosen. `python -m rlhf_explained train --preferences FILE` [reads this
-# file as it is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences). For TRL, a space is
-# added before each answer:
+# answer is chosen. `python -m rlhf_explained train --preferences FILE` [reads this file as it
+# is](../guide/reward-model.md#how-do-i-train-on-my-own-preferences). For TRL, we add a space before
+# each answer:
 
 # %%
 mine = work / "mine.jsonl"
@@ -408,7 +409,7 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file demands. Their gold reward rose as well, because the
+# The answers became shorter, as the file asks. Their gold reward rose as well, probably because the
 # labeler dislikes asides, which are long.
 #
 # Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
@@ -433,8 +434,8 @@ except ValueError as refusal:
 # *function* that TRL calls with the prompts and the sampled tokens. Our function asks the run's
 # reward model.
 #
-# TRL's RLOO differs from ours in one place: it uses one probability ratio for a whole answer, and
-# ours uses one for each token. For the comparison our stage uses TRL's loss, `of_whole_answers`.
+# TRL's RLOO differs from ours in one place: it uses one probability ratio for a whole answer, where
+# ours uses one for each token. For the comparison, our stage uses TRL's loss, `of_whole_answers`.
 
 # %%
 grpo_config = grpo.GRPOConfig(kl_coef=0.3)
@@ -534,9 +535,9 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 # ## The held-out questions
 #
 # All policies answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
-# the reward model's score, and KL from the SFT policy is in nats per answer. The last column
-# counts the answers that TRL's policy and ours have in common, word for word. The outputs of this
-# page are stored. If another processor built the site, the guide's numbers differ a little
+# the reward model's score, and KL from the SFT policy is in nats per answer. The last column counts
+# the answers that are the same, word for word. The outputs on this page are stored. If the site was
+# built on a different processor, the guide's numbers differ a little
 # ([why](../guide/over-optimisation.md#questions-that-people-ask)).
 
 
@@ -565,9 +566,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# Besides the answers, we can compare the weights. All weights of a model together form a point. The
-# table shows how far TRL's point is from ours, and how far training moved our point. For GRPO and
-# RLOO it also shows how many of the sampled answers were the same, word for word.
+# Besides the answers, we can compare the weights. A model's weights together form a point in space.
+# The table shows how far TRL's point is from ours, and how far training moved ours. For GRPO and
+# RLOO it also shows how many of the sampled answers were the same.
 
 # %%
 lines = []
@@ -579,32 +580,30 @@ for name, (distance, moved) in apart.items():
 table(("training", "apart", "moved", "same sampled answers"), *lines)
 
 # %% [markdown]
-# The remaining difference is rounding, because the two programs add the same numbers in a different
-# order. On some processors this changes a sampled word, when a random number falls on the border
-# between two words. From then on the two policies learn from slightly different answers, and
-# diverge.
+# The remaining difference is rounding: the two programs add the same numbers in a different order.
+# This can change a sampled word, if a random number falls on the border between two words. From
+# then on the two policies learn from slightly different answers, and diverge.
 #
-# So if TRL's training and ours give clearly different results, they were given different rows,
-# random numbers or settings. Two runs of the *same* code also differ if their random numbers
-# differ. [The next notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how
-# much.
+# So if TRL and our code give clearly different results, they used different rows, random numbers or
+# settings. Two runs of the *same* code also differ if their random numbers differ. [The next
+# notebook](05b_trl_names_and_traps.py#other-draws-other-starts) measures by how much.
 #
 # ## Where is PPO?
 #
-# PPO is no longer in TRL. It was not in the stable part of version 1.0 (March 2026), and version
+# PPO is no longer in TRL. It was not in the stable API of version 1.0 (March 2026), and version
 # 1.13 (September) removed it ([#7020](https://github.com/huggingface/trl/pull/7020)). The trainer
-# had not been maintained for a year, it was the only one with another data format, and hardly
-# anyone used it. These reasons do not concern the method itself. We build PPO step by step in [PPO
-# for language models](03_ppo_for_language_models.py), and [our
-# stage](../reference/api/stages/ppo.md) accepts any function that scores answers as its judge.
+# had not been maintained for a year, it was the only one with its own data format, and hardly
+# anyone used it. None of this is a reason against PPO itself. We build PPO step by step in [PPO for
+# language models](03_ppo_for_language_models.py), and [our stage](../reference/api/stages/ppo.md)
+# accepts any function that scores answers as its judge.
 #
 # ---
 # ## Three lines to take away
 #
 # 1. Look at one batch and its mask before you train, and at one answer afterwards.
-# 2. Given the same rows and the same random numbers, TRL and this site train in the same way.
+# 2. Given the same rows and random numbers, TRL and this site train in the same way.
 # 3. Compare two implementations on the same rows and random numbers. Otherwise a difference may be
-#    due to chance alone.
+#    due to chance.
 #
 # **Next:** [what TRL's arguments and metrics mean](05b_trl_names_and_traps.py), and what some of
 # its defaults do.

@@ -24,18 +24,18 @@
 # # TRL's names and traps
 #
 # TRL has its own names for the arguments that you set and the metrics that it logs. This notebook
-# shows each of them next to our name, with both values on one real batch. Then come seven easy
-# mistakes with TRL. None of them raises an error, so a number shows the effect of each. At the end
-# TRL trains many times with its own random numbers.
+# shows the main ones next to ours, with TRL's values and ours. Then come seven mistakes that are
+# easily made. None raises an error, so a number shows the effect of each. At the end TRL trains
+# many times with its own random numbers.
 #
 # ## What you'll learn
 #
-# - Which of TRL's arguments means which of our settings, and what its default is
+# - Which of TRL's arguments matches which of our settings, and its default
 # - The formula of each metric that TRL logs
 # - Seven traps, among them a default without a KL penalty and a judge that never sees the end token
 #
 # **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py), where TRL trains our
-# model. The models here are those of the site's own run.
+# model. The models here come from the site's own run.
 #
 # **Time:** about 20 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
 # or type `make trl` in a checkout of this site.
@@ -157,8 +157,8 @@ def trained(trainer):
 # %% [markdown]
 # ## Which argument means what
 #
-# Each line below names a method, our setting and TRL's argument. The table shows the value used on
-# this site and TRL's default.
+# Each row of the table names a method, our setting and TRL's argument, with the value used on this
+# site and TRL's default.
 
 # %%
 ARGUMENTS = """
@@ -202,23 +202,23 @@ table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 # %% [markdown]
 # Some of TRL's arguments set what is fixed in our stages:
 #
-# - `SFTConfig(completion_only_loss=…)`: our loss counts the response alone. The default, `None`,
+# - `SFTConfig(completion_only_loss=…)`: our loss counts only the response. The default, `None`,
 #   does the same if rows have a prompt and a completion.
 # - `RewardConfig(center_rewards_coefficient=…)` adds a loss term that keeps scores near 0. We shift
 #   our scores to a mean of 0 after training.
 # - `DPOConfig(precompute_ref_log_probs=True)`: we compute the reference's log-probabilities once.
 #   By default TRL computes them at each step.
 # - `GRPOConfig(loss_type=…)`: ours is the mean over all tokens, which is TRL's default, `dapo`.
-# - `GRPOConfig(use_bias_correction_kl=True)` is our `kl_in="loss_ratio_k3"`, and the default.
+# - `GRPOConfig(use_bias_correction_kl=True)` is our `kl_in="loss_ratio_k3"`, and TRL's default.
 # - `max_grad_norm`: gradients are clipped at 1, as ours are.
 #
 # ## Which metric means what
 #
-# Each trainer gets one real batch here and takes no step. TRL's number is the one that it logs, and
-# ours follows from the formula next to it. Means over tokens include only tokens that the mask
-# counts. $r$ is a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and
-# $g$ is log π − log π<sub>ref</sub>. DPO, GRPO and RLOO compare the run's PPO policy with its SFT
-# policy.
+# Here each trainer gets one real batch, with a learning rate of 0. TRL's number is the one that it
+# logs, and ours follows from the formula next to it. Means over tokens include only tokens that the
+# mask counts. $r$ is a score, ρ the [probability
+# ratio](../reference/glossary.md#probability-ratio), and $g$ is log π − log π<sub>ref</sub>. DPO,
+# GRPO and RLOO compare the run's PPO policy with its SFT policy.
 
 # %%
 METRICS = """
@@ -348,17 +348,17 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 # %% [markdown]
 # Two of these names can mislead. `kl` is a mean over *tokens*, of k₃ in GRPO and of k₁ in RLOO. The
 # KL on our pages is the sum of k₁ over an answer, about RLOO's `kl` times the number of tokens.
-# GRPO's `kl` is less than half of RLOO's, for the same answers: part of k₃'s mean comes from rare
-# tokens, which a batch misses. And GRPO's `loss` does not show progress. The advantages of each
-# group sum to 0, so its first term differs from 0 only because answers differ in length. The rest
-# is the KL penalty, which rises while the policy learns.
+# GRPO's `kl` is less than half of RLOO's for the same answers, because part of k₃'s mean comes from
+# rare tokens, which a batch misses. And GRPO's `loss` does not show progress. The advantages in
+# each group sum to 0, so its first term differs from 0 only because answers differ in length. The
+# rest is the KL penalty, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
 # **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
 # the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
-# word at a wrong position. Models with rotary positions are not affected. The same fault was
-# reported for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# word after it at a wrong position. Models with rotary positions are not affected. The same fault
+# was reported for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
 # `hugging_face.count_positions` corrects it. The reference needs the correction, too.
 
 # %%
@@ -403,11 +403,11 @@ sampled = [*said]
 # **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
 # `use_bias_correction_kl=True` TRL multiplies k₃ by the probability ratio. Before the first step on
 # a batch the ratio is 1, so the *loss* is the same. Its *gradient* is different, and better [in
-# small worlds](04_dpo.py#one-frontier-for-all-methods), where alone we measured it. Other switches
-# also change the gradient. We compare them on one batch, from the policy just trained with a
+# small worlds](04_dpo.py#one-frontier-for-all-methods); we measured it nowhere else. Other switches
+# also change the gradient. We compare them on one batch, for the policy just trained with a
 # penalty. The first row has the first paper's KL and the average over all tokens, which is our
-# stage's loss. *Cosine* is the cosine between a row's gradient and the first row's. *Length* is the
-# length of a row's gradient relative to the first row's.
+# stage's loss. *Cosine* is the cosine between a row's gradient and the first row's, and *length* is
+# the ratio of their lengths.
 
 # %%
 priced = partial(online, "GRPO", grpo_config, f"beta_{grpo_config.kl_coef}", **still)
@@ -448,9 +448,9 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 # divides by the maximum length, so its gradient points the same way and is shorter.
 #
 # **4. A reward model that is passed as a *model*, not as a function, does not see the end token.**
-# TRL then decodes the answers to text without `<eos>`, and scores this text.
-# A reward model trained on finished answers then scores unfinished ones. (Chat messages get their
-# template again, which ends every answer, even those that were cut off.)
+# TRL then decodes the answers to text without `<eos>`, and scores this text. A reward model trained
+# on finished answers then scores unfinished ones. (For chat messages TRL applies the template
+# again, which ends every answer, even one that was cut off.)
 
 # %%
 trainer = priced()
@@ -487,9 +487,9 @@ for command in (launch, ["torch.distributed.run", "--nproc_per_node", "2"]):
     print(command[2].ljust(27), *lines, sep="  ")
 
 # %% [markdown]
-# **6. An unknown word silently becomes padding**, or another token that the tokenizer has for
-# unknown words. Our vocabulary is closed, so other words have no token. `check_words` names and
-# rejects them:
+# **6. An unknown word silently becomes padding**, or whatever token the tokenizer has for unknown
+# words. Our vocabulary is closed, so other words have no token. `check_words` names and rejects
+# them:
 
 # %%
 unknown = {"prompt": "how do i learn physics ?"}
@@ -515,13 +515,13 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # %% [markdown]
 # ## Other draws, other starts
 #
-# With other random numbers, TRL's result would differ, and so would ours. TRL trained each method
-# five times from each of five starts, and [our study of the
+# With different random numbers, TRL's result would differ, and so would ours. TRL trained each
+# method five times from each of five starts, and [our study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows
 # the mean gold reward on held-out questions and the difference, paired by start (± is its 95 %
-# interval). It also shows two kinds of standard deviation: that of runs from the same start
-# (*draws*) and that of the starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio
-# is for whole answers, ours for single tokens.
+# interval). It also shows two standard deviations: of runs from the same start (*draws*) and of the
+# starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours
+# for single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -541,7 +541,7 @@ table(("method", *columns), *lines)
 
 # %% [markdown]
 # If the interval contains 0, these runs do not show that the libraries differ. If you compare two
-# set-ups by one run each, a difference as small as these deviations may be chance.
+# set-ups by one run each, a difference as small as these deviations may be due to chance.
 
 # %% [markdown]
 # ## Three lines to take away

@@ -29,7 +29,7 @@
 # Everything else on this site fits into one process on one processor. The models that people use
 # are ten thousand times as large as our model, or more. This notebook treats our model as if it
 # were one of those large models. It trains on two processes, trains adapters instead of weights,
-# and counts bytes. Methods that need graphics cards are only described, with sources.
+# and counts bytes. Methods that need graphics cards are only described, with their sources.
 #
 # ## What you'll learn
 #
@@ -101,11 +101,11 @@ def table(headings, *rows):
 # and takes its share of each batch. Before each step the processes average their gradients, so all
 # copies of the model stay the same.
 #
-# For DPO this takes four lines. `PartialState` comes first and tells each process its number and
-# the number of processes. Each process gets its share of the batch. Only the first process saves.
-# The fourth line drops the last batch of an epoch if it is incomplete. Otherwise several processes
-# would fill it with rows from the beginning, and so would not train on the same rows as one
-# process. The rest of the script is as for one process:
+# For DPO this takes four lines. The first, `PartialState`, tells each process its number and the
+# number of processes. The next two give each process its share of the batch and drop the last batch
+# of an epoch if it is incomplete. (Otherwise several processes would fill it with rows from the
+# beginning, and so would not train on the same rows as one process.) The fourth lets only the first
+# process save the model. The rest of the script is as for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -207,10 +207,10 @@ print(f"as far as training moved one:   {moved:.1e}")
 # processes. This comparison is a good first test of any set-up with several processes. Train a few
 # steps on one process and on two, and compare the weights.
 #
-# GRPO and RLOO sample their batches. Each process needs its own random numbers, or both would write
-# the same answers. So a run on two processes draws other answers than a run on one, and their
-# weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one process, and
-# with the first seed on two:
+# GRPO and RLOO sample their batches. Each process needs its own random numbers; otherwise both
+# would write the same answers. So a run on two processes draws different answers from a run on one,
+# and their weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one
+# process, and with the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -279,8 +279,8 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 
 # %% [markdown]
 # The last column shows the share of evaluation answers that are the same as in the first row. In
-# these three runs, a second process changed about as many answers as another seed. To compare two
-# GRPO or RLOO set-ups, you therefore need several seeds of each.
+# these three runs, a second process changed slightly more answers than a second seed did. To
+# compare two GRPO or RLOO set-ups, you therefore need several seeds for each.
 #
 # ## Adapters in place of weights
 #
@@ -291,14 +291,14 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # $$W + \frac{\alpha}{r}\, B A ,$$
 #
 # where $A$ has $r$ rows, $B$ has $r$ columns, and only these two are trained. $r$ is called the
-# rank, and α scales the product. $B$ starts at zero, so training starts at the old model. DPO then
-# needs no separate reference, because the reference is the same model with its adapters switched
-# off.
+# rank, and α scales the product. $B$ starts at zero, so training starts from the original model.
+# DPO then needs no separate reference, because the reference is the same model with its adapters
+# switched off.
 #
 # In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
 # as without LoRA. Schulman and Thinking Machines Lab
-# ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here is
-# DPO on the same pairs, with all weights and with adapters:
+# ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here are
+# the results of DPO on the same pairs, with all weights and with adapters:
 
 # %%
 adapter_numbers, lora_adam = json.loads(launch("train_dpo.py", "lora", "adapted"))
@@ -316,28 +316,29 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 # %% [markdown]
 # LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The
 # results do not show which method is better, because each was trained once, with an untuned
-# learning rate. They show that a few numbers can be enough. The whole model must still be in
+# learning rate. They show that far fewer numbers can be enough. The whole model must still be in
 # memory, so LoRA saves little here. The next section computes how much it saves for a large model.
 #
 # ## How much memory
 #
-# Four things take memory during training.
+# Four things take up memory during training.
 #
 # - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
 #   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
-#   $16 N$ bytes: its weights and gradients have 16 bits, and Adam's moments and a copy of the
-#   weights have 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+#   $16 N$ bytes: its weights and gradients are stored in 16 bits, and Adam's moments and a copy of
+#   the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
+#   With moments of fewer bits, or without the copy, training takes less.
 # - **Models that do not learn**, such as the reference and the reward model. They have only
 #   weights, which take $2 N$ bytes in 16 bits.
 # - **Activations.** A layer keeps the values that it needs again for its gradients. For each token,
-#   these are the inputs of the norms and matrices and of attention (Korthikanti et al.
+#   these are the inputs to the norms, the matrices and attention (Korthikanti et al.
 #   [2022](https://arxiv.org/abs/2205.05198)). With *activation checkpointing* a layer keeps only
 #   its own input and computes the rest a second time, so only one layer at a time holds all its
 #   activations.
 # - **The [KV cache](../reference/glossary.md#kv-cache).** While a model writes answers, it keeps a
 #   key and a value for each token in each layer.
 #
-# The last two depend on the shape of the model, so we write their formulas as code. In large
+# The last two depend on the shape of the model, so we write their formulas as code. In many large
 # models, several heads share their keys and values, and the perceptrons have a third matrix, called
 # a gate.
 
@@ -378,7 +379,7 @@ class Shape:
 
 # %% [markdown]
 # Are the formulas right? We train our model for one step and count the bytes that are actually
-# allocated. All numbers have 32 bits.
+# allocated. All numbers are 32-bit floats.
 
 # %%
 ours = lesson.shape
@@ -435,7 +436,8 @@ print(f"{numbers:,} parameters; {len(batch.tokens)} answers, {tokens:,} tokens")
 
 # %% [markdown]
 # The formula for activations leaves out small parts, such as the mean and the spread that each
-# normalisation keeps. The formula for adapters gives exactly the number that the script trained.
+# normalisation keeps. The formula for adapters gives exactly the number of weights that the script
+# trained.
 #
 # Now we apply the formulas to Llama 3.2 with 1 billion parameters and Llama 3.1 with 8 billion.
 # Their shapes are in the code of torchtune ([1
@@ -487,10 +489,11 @@ table(
 
 # %% [markdown]
 # Suppose that your card has 80 GB. With 1 billion parameters, all methods fit. With 8 billion,
-# training all weights at 16 bytes each does not fit, even without any other model. DPO with LoRA
-# fits on one card, with much room left for activations and the cache. The logits explain why
-# libraries compute the loss in pieces. With a vocabulary of this size, the logits take more memory
-# than all the activations that checkpointing keeps.
+# training all weights at 16 bytes each does not fit, even without any other model. It needs several
+# cards that share these bytes (below), or fewer bytes per parameter. DPO with LoRA fits on one
+# card, with much room left for activations and the cache. The logits explain why libraries compute
+# the loss in pieces. With a vocabulary of this size, the logits take more memory than all the
+# activations that checkpointing keeps.
 #
 # ## What other libraries take over
 #
@@ -510,8 +513,8 @@ table(
 #
 # ## What changes with size
 #
-# Larger models have lower learning rates and larger batches, and writing takes most of the time.
-# The table compares our settings with the published commands of [Tülu
+# Larger models are trained with lower learning rates and larger batches, and writing takes most of
+# the time. The table compares our settings with the published commands of [Tülu
 # 3](../reference/bibliography.md#lambert2024), which trained models of 8 and 70 billion parameters
 # in the same way ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)).
 # Its last stage is PPO with verifiable rewards. We compare it with our GRPO.
@@ -539,7 +542,7 @@ table(("", "our student", "8 B", "70 B"), *rows)
 # the β of the [DPO paper](../reference/bibliography.md#rafailov2023).
 #
 # How much of a round is spent on writing? An answer is written token by token, but read all at once
-# when the policy learns from it. Here are the times of our model, with one thread:
+# when the policy learns from it. Here are the times for our model, with one thread:
 
 # %%
 prompts = lesson.tokens(asked[:128])
@@ -563,7 +566,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # When it learns, it computes with all tokens at once. OpenRLHF's authors report that writing takes
 # 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
 # 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you
-# save most by writing faster, as with vLLM.
+# save the most by generating faster, as vLLM does.
 #
 # ## The studies on several machines
 #
@@ -585,11 +588,11 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # ---
 # ## Three lines to take away
 #
-# 1. Several processes give the same result in DPO, but different draws in RLOO and GRPO. Test a new
-#    set-up with DPO.
-# 2. A model needs 16 bytes per parameter while it is trained, and 2 bytes if it is frozen. LoRA
-#    freezes most parameters.
+# 1. Several processes give the same result in DPO, but different answers in RLOO and GRPO. Test a
+#    new set-up with DPO.
+# 2. With Adam in 32 bits, training takes 16 bytes per parameter, and a frozen model takes 2. LoRA
+#    freezes most parameters, and FSDP divides the bytes among cards.
 # 3. In larger models the learning rate is lower and writing takes most of the time. So the first
-#    library to add is one that writes quickly.
+#    library to add is one that generates quickly.
 #
 # **Next:** [the methods side by side](../guide/methods.md), on five seeds.
