@@ -288,7 +288,7 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 # uncertain (the minimum above is 0.642). If the loss *stays* at exactly 0.6931, the margins are 0,
 # for one of four reasons:
 #
-# - Nothing is trained: the weights are frozen, or the steps are far too small.
+# - Nothing is trained: the weights are frozen, or the steps are too small.
 # - Chosen and rejected are the same tokens, for instance because both were cut off early.
 # - The reference is the policy itself, not a frozen copy
 #   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
@@ -462,11 +462,10 @@ assert all(row["to_own"] < row["to_best"] for row in rows)
 # %% [markdown]
 # *Reached* is GRPO's share when training stopped. *Optimum* is the share at its own optimum. The
 # last two columns are the distances in nats from the trained policy to GRPO's own optimum and to
-# the best policy. In every world GRPO stops nearer to its own optimum than to the best policy, and
-# this optimum has a smaller share. We do not know whether GRPO would reach it: in other worlds,
-# [four times as many rounds were not
-# enough](../reference/experiments.md#what-does-not-keep-grpo-from-its-own-optimum). In worlds like
-# these, put the KL into the reward (`RLOOTrainer` in TRL).
+# the best policy. In every world GRPO stops nearer to its own optimum (a smaller share) than to the
+# best policy. More training may not lead it there: in other worlds, [four times as many rounds were
+# not enough](../reference/experiments.md#what-does-not-keep-grpo-from-its-own-optimum). In worlds
+# like these, put the KL into the reward (`RLOOTrainer` in TRL).
 #
 # In the table of shares, *no std* only leaves out the division, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL's form since version 1.10) and
@@ -494,7 +493,7 @@ reference, DPO's {kl_exact(best, reference):.2f}.
 assert logits.grad.abs().max() < 1e-12
 
 # %% [markdown]
-# Win rates lie between 0 and 1, so IPO's log-ratios differ by at most 1/β, and IPO stays closer to
+# Win rates lie between 0 and 1, so IPO's log-ratios differ by at most 1/β, and it stays closer to
 # the reference.
 #
 # **KTO** ([Ethayarajh et al. 2024](../reference/bibliography.md#ethayarajh2024)) needs no pairs.
@@ -518,7 +517,7 @@ for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
 
 # %% [markdown]
 # DPO and IPO push harder the lower the log-ratio is, and IPO pushes back beyond its target. KTO
-# hardly pushes answers whose log-ratio is far from 0, such as answers with a wrong label.
+# hardly pushes answers whose log-ratio is far from 0, such as wrongly marked ones.
 #
 # ## Exercise
 #

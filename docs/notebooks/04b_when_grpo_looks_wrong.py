@@ -210,8 +210,8 @@ by_tens("no_kl", "loss", "reward")
 #
 # ## The reward varies, and nothing is learned
 #
-# The next reward varies within the batch but teaches nothing, because it only counts the words in
-# the *prompt*. All answers in a group get the same reward, so there is nothing to compare (TRL
+# The next reward varies within the batch but teaches nothing, because it counts the words in the
+# *prompt*. All answers in a group get the same reward, so there is nothing to compare (TRL
 # [#3857](https://github.com/huggingface/trl/issues/3857)).
 
 
@@ -245,7 +245,7 @@ for beta in (0.0, USUAL.kl_coef):
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without spread as
 # `frac_reward_zero_std`. `reward_std` is the spread across the batch, and tells you nothing about
-# groups. (In TRL 0.24 and before, `reward_std` was the mean of the groups' spreads.)
+# groups. (Up to TRL 0.24, `reward_std` was the mean of the groups' spreads.)
 #
 # The gradient in the last line is not a fault. In a group without spread all advantages are 0, but
 # the KL penalty still pulls the policy back to the reference (TRL
@@ -310,8 +310,8 @@ assert lower("group_2")
 # %% [markdown]
 # Groups of two do worse here. The division by the spread makes their advantages +0.71 and −0.71,
 # whether the rewards differ by a lot or a little. These are smaller than in larger groups, so the
-# same β also restrains the policy more (the KL is lower); we did not separate the two effects.
-# Groups of 32 may be a little better than groups of 8.
+# same β also restrains the policy more (the KL is lower); we did not separate the two. Groups of 32
+# may be a little better than groups of 8.
 #
 # ## Why is the clip ratio always 0?
 #
@@ -403,9 +403,9 @@ print(f"change in score: {gap.mean:+.2f} ± {gap.reach:.2f}")
 
 # %% [markdown]
 # Without a KL penalty, the score is higher and the KL is three times as large. The gold reward is
-# lower on average, but it varies so much between the five seeds that this may be noise. Where a
-# rule gives the reward, β = 0 is usual, because there is no learned judge with errors to exploit.
-# The policy can still exploit what the rule does not check. [The chapter on such
+# lower on average, but varies so much between the seeds that this may be noise. Where a rule gives
+# the reward, β = 0 is usual: there is no learned judge with errors to exploit. The policy can still
+# exploit what the rule does not check. [The chapter on such
 # rewards](../guide/verifiable-rewards.md) has runs with and without the penalty.
 #
 # ## Whose log-probabilities?
@@ -490,7 +490,7 @@ for name in ("older", "bfloat16"):
 # %% [markdown]
 # Neither sampler does visible harm here, with or without a correction. The older sampler's lowest
 # weights are far below 1; the bfloat16 sampler's are not. Our answers are about 15 tokens long. In
-# answers of hundreds of tokens, many such weights multiply, so a mismatch may matter there.
+# answers of hundreds of tokens, many such weights multiply, so a mismatch may matter.
 #
 # ---
 # ## Exercise

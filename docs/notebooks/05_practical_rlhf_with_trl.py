@@ -176,9 +176,8 @@ for tokens, labels in zip(batch["input_ids"][:4], batch["labels"][:4], strict=Tr
     print("".join(part(token, counts) for token, counts in marks))
 
 # %% [markdown]
-# Each line of the output is one row of the batch: the prompt, the completion, the end token, and
-# padding on the right. Tokens that the loss ignores have the label −100. Here is the shortest row,
-# word by word:
+# Each line is one row of the batch: the prompt, the completion, the end token, and padding on the
+# right. Tokens that the loss ignores have the label −100. Here is the shortest row, word by word:
 
 # %%
 shortest = batch["attention_mask"].sum(1).argmin()
@@ -566,9 +565,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# Besides the answers, we can compare the weights. A model's weights together form a point in space.
-# The table shows how far TRL's point is from ours, and how far training moved ours. For GRPO and
-# RLOO it also shows how many of the sampled answers were the same.
+# We can also compare the weights. Together, a model's weights form a point in space. The table
+# shows how far TRL's point is from ours, and how far training moved ours. For GRPO and RLOO it also
+# shows how many of the sampled answers were the same.
 
 # %%
 lines = []

@@ -23,10 +23,10 @@
 # %% [markdown]
 # # TRL's names and traps
 #
-# TRL has its own names for the arguments that you set and the metrics that it logs. This notebook
-# shows the main ones next to ours, with TRL's values and ours. Then come seven mistakes that are
-# easily made. None raises an error, so a number shows the effect of each. At the end TRL trains
-# many times with its own random numbers.
+# TRL has its own names for arguments and metrics. This notebook shows the main ones next to ours,
+# with TRL's values and ours. Then come seven mistakes that are easily made. None raises an error,
+# so a number shows the effect of each. At the end TRL trains many times with its own random
+# numbers.
 #
 # ## What you'll learn
 #
