@@ -107,7 +107,8 @@ def reward_model_training(
 ) -> Pairs:
     loss, accuracy, histogram = (page.axes[1] for page in (first, second, third))
     steps = table["step"]
-    yield lines(loss, 0.8), [points(steps, table["loss"])]
+    dots = [patch.get_path().vertices[::2] for patch in loss.patches]
+    yield dots, [points(steps, table["loss"])]
     yield level(loss), [table.line("loss of guessing")]
     yield lines(accuracy, 2), [points(steps, table["held-out accuracy"])]
     yield level(accuracy), [table.line("ceiling of the accuracy")]

@@ -212,7 +212,7 @@ reached = [
     for n in sizes
 ]
 curve = np.maximum.accumulate(reached), np.log(sizes)
-print("labeler       pairs  gold order  as good as  factor (seeds)")
+print("labeler       pairs  gold order  as good as   factor (seeds)")
 for labeler in ("distracted", "hesitant"):
     for n in (400, 1600, 6400):
         marks = study.values(f"{labeler}_{n}", "practised_accuracy")
@@ -220,10 +220,11 @@ for labeler in ("distracted", "hesitant"):
         some = accurate, max(marks), min(marks)
         worth = np.exp(np.interp(some, *curve))
         factor, least, most = n / worth
-        less, more = "<>" if accurate < reached[0] else "  "
+        below = accurate < reached[0]
+        less, more = ("under", "over") if below else ("", "")
         print(
             f"{labeler:11}{n:8,}{accurate:12.1%}"
-            f"{less:>5}{worth[0]:7,.0f}{more:>3}{factor:5.1f}"
+            f"{less:>6}{worth[0]:6,.0f}{more:>5}{factor:4.1f}"
             f" ({least:.1f} to {most:.1f})"
         )
 say(

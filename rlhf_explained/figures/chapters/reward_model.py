@@ -117,7 +117,6 @@ def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
 
     axes = draw.panel(first, (42, 38, 96, 112), "Loss", "nats per pair", xlabel, room=22)
     axes.locator_params(axis="x", nbins=3)
-    axes.plot(steps, loss, color=REWARD, linewidth=0.8)
     draw.dots(axes, steps, loss, REWARD, size=5)
     draw.level(axes, guess, MUTED)
     draw.limits(axes, steps, [*loss, guess])

@@ -89,7 +89,7 @@ def markdown(execution: Execution, nb_path: str, **settings: Any) -> str:
     name, wheel = f"{path.stem}.ipynb", Path(execution.wheel).name
     offer = (
         f'[Download this notebook]({name}){{ download="{name}" }} and '
-        f'[the package it uses](../downloads/{wheel}){{ download="{wheel}" }}.'
+        f'[the package it uses](../downloads/{wheel}){{ download="{wheel}" }} into one folder.'
     )
     origin = [stored(path).origin] if is_stored(notebook) and not failed else []
     return "\n\n".join([head, offer, *origin, *parts])
