@@ -71,8 +71,8 @@ def frontier(run: Run, options: Mapping[str, str]) -> str:
         for at in sorted({chosen[kind], *others}, key=lambda at: world[kind][str(at)]["kl"]):
             about = "" if at == chosen[kind] else " data-recorded"
             rows.append((NAMES[kind].format(f"{at:g}"), gains(world[kind][str(at)]), about))
-    heads = ("policy", "reward gained", "KL (nats)", "of the most at this KL")
-    title = "what each policy gains over the reference, and how far it is from it"
+    heads = ("policy", "reward gained", "KL (nats)", "share of the maximum")
+    title = "what each policy gains over the reference, and its KL from the reference"
     live = "Computed in this page, over all answers: what each policy gains"
     gained = table(title, f"Recorded: {title}.", heads, rows, live=f"{live} over the reference.")
 
@@ -86,7 +86,7 @@ def frontier(run: Run, options: Mapping[str, str]) -> str:
     shares.append(("all others", ["", *others], ""))
     heads = ("answer", "reward", "reference", f"β = {chosen['beta']:g}", f"best of {_COUNT}")
     live = "Rewards and the reference’s shares are recorded, the other shares computed in this page"
-    title = "how often each policy gives these answers"
+    title = "how often each policy writes these answers"
     answers = table(title, f"Recorded: {title}.", heads, shares, live=f"{live}.")
     return f'<div class="panel">{_plane(world, policies, chosen)}</div>{gained}{answers}'
 
@@ -116,17 +116,18 @@ def _plane(
 
     names = {kind: NAMES[kind].format(f"{chosen[kind]:g}") for kind in policies}
     told = " and ".join(
-        f"{names[kind]}, at {number(one['kl'])} nats and {number(one['gained'])}"
+        f"{names[kind]}, at {number(one['kl'])} nats and a gain of {number(one['gained'])}"
         for kind, one in policies.items()
     )
     alt = (
-        "Recorded: reward gained over the reference against the KL from it. A line of the best "
-        "policies rises ever less steeply; that of best-of-n runs just below it and ends at "
-        f"{number(world['n'][str(numbers.COUNTS[-1])]['kl'])} nats. Marked are {told}."
+        "Recorded: reward gained over the reference against the KL from it. The line of the best "
+        "policies rises ever less steeply. The line of best-of-n runs just below it and ends at "
+        f"{number(world['n'][str(numbers.COUNTS[-1])]['kl'])} nats. Two policies are marked: "
+        f"{told}."
     )
     live = (
-        "Recorded: the line of the best policies and, below it, that of best-of-n. Computed in "
-        "this page: where the two policies of the table are on them."
+        "Recorded: the line of the best policies and, below it, the line of best-of-n. Computed "
+        "in this page: where on these lines the two policies of the table lie."
     )
     return (
         '<p data-live="Reward gained: lines recorded, marks computed in this page">'

@@ -199,11 +199,11 @@ def leads() -> dict[str, Interval]:
 
 def _against(gaps: Mapping[str, Interval], *names: str) -> str:
     """PPO compared with others, in words: what it beats, what it trails, and what is close."""
-    said: dict[str, list[str]] = {"beats": [], "trails": [], "shows no clear difference from": []}
+    said: dict[str, list[str]] = {"beats": [], "trails": [], "does not differ clearly from": []}
     for name in names:
         gap, about = gaps[name], IN_WORDS[name.removeprefix("greedy/")]
         if gap.p > ALPHA:
-            said["shows no clear difference from"].append(f"{about} ({within(gap)})")
+            said["does not differ clearly from"].append(f"{about} ({within(gap)})")
         else:
             verb = "beats" if gap.mean > 0 else "trails"
             said[verb].append(f"{about} by {within(_size(gap))}")
@@ -222,9 +222,9 @@ def methods_told() -> dict[str, str]:
     close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
     return {
         "imitation": f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}.",
-        "simpler": "Four simpler methods show no clear difference from PPO (in brackets: PPO’s "
-        f"lead): {listed(close)}.",
-        "greedy": f"If both always choose the most likely word, {against(*greedy)}.",
+        "simpler": "Four simpler methods do not differ clearly from PPO (its lead in brackets): "
+        f"{listed(close)}.",
+        "greedy": f"When all methods always choose the most likely word, {against(*greedy)}.",
         "comparisons": "Among the methods that train on the comparisons, "
         f"{against('dpo', 'grpo', 'rloo')}.",
     }
@@ -429,9 +429,9 @@ def critic_told() -> dict[str, str]:
     least = min(results.values("ppo", "least_explained_variance"))
     text = {
         "ours": "Over the last ten iterations, a separate critic network initialised from the "
-        f"reward model explains {explained['ppo']} of the variance of the returns, and never less "
-        f"than {number(least)} in any of these iterations on any seed. The others are compared "
-        "with it."
+        f"reward model explains {explained['ppo']} of the variance of the returns, and at least "
+        f"{number(least)} in each of these iterations on every seed. The others are compared with "
+        "it."
     }
     for name, about in kinds.items():
         changes = _changes(gold[name], "the share of false answers", false[name])
@@ -484,13 +484,15 @@ def curation_verdict() -> tuple[str, str]:
     ppo, dpo, lacking = clear["ppo", *most], clear["dpo", *most], clear["dpo", *few]
     assert lacking.mean < 0 < min(ppo.mean, dpo.mean)
     text = (
-        "At each share we compared PPO and DPO with SFT on the marked ones and with SFT on the "
-        "best tenth, once at temperature 1 and once where both always choose the most likely "
-        f"word. Only {len(clear)} of these {len(gaps)} differences in gold reward exceed the "
-        f"noise. Where {share(float(SHARES[-1]))} of the demonstrations are good and both choose "
-        f"the most likely word, PPO is {within(ppo)} and DPO {within(dpo)} above SFT on the marked "
-        f"ones. Where {share(float(SHARES[0]))} are good, DPO is {within(_size(lacking))} below "
-        "SFT on the marked ones at temperature 1."
+        "At each share we compared PPO and DPO with SFT on the marked demonstrations and with SFT "
+        "on the best tenth, once at temperature 1 and once at temperature 0. Among so many "
+        "differences some look large by chance. "
+        f"Only {len(clear)} of these {len(gaps)} differences in gold reward exceed the noise when "
+        "we allow for that. Where "
+        f"{share(float(SHARES[-1]))} of the demonstrations are good, PPO is {within(ppo)} and DPO "
+        f"{within(dpo)} above SFT on the marked demonstrations at temperature 0. Where "
+        f"{share(float(SHARES[0]))} are good, DPO is {within(_size(lacking))} below SFT on the "
+        "marked demonstrations at temperature 1."
     )
     return text, f"{_stored('curation').origin}; {_NOISE}"
 

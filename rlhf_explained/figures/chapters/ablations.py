@@ -49,7 +49,11 @@ def changes(run: Run) -> tuple[Table, Table]:
         for setting, name in ABLATIONS.items()
         for seed, gap in zip(study.seeds, gaps[setting], strict=True)
     ]
-    title = f"PPO without one of its parts, mean of {len(study.seeds)} seeds; ± 95 % interval"
+    title = (
+        f"PPO without one of its parts, mean of {len(study.seeds)} seeds; ± 95 % interval. "
+        "“Largest” is over all iterations, “late” over the last ten; in “no critic”, a critic was "
+        "trained but not used"
+    )
     head = "setting", "gold", "change", "±", "p, corrected (Holm) .4"
     by_seed = "setting", "seed", "change .3"
     return (
@@ -68,11 +72,11 @@ def changes(run: Run) -> tuple[Table, Table]:
     "{ablations-critic-shared}, or by {ablations-critic-detached} if its gradient is stopped "
     "there. The other changes are: no critic {ablations-no-critic}, λ = 1 {ablations-lambda-1}, "
     "no clip {ablations-no-clip}, no value clip {ablations-no-value-clip}, no KL penalty "
-    "{ablations-no-kl}, and no whitening {ablations-no-whitening}. A pretraining mix on practised "
-    "questions changes it by {ablations-mix-practised}, and a mix with the answers by "
-    "{ablations-mix-all}. Eight epochs per batch instead of two change it by "
-    "{ablations-eight-epochs}. Compared with these, eight epochs without the clip change it by "
-    "{ablations-eight-epochs-no-clip}.",
+    "{ablations-no-kl}, and no whitening {ablations-no-whitening}. Mixing in documents about "
+    "practised questions changes it by {ablations-mix-practised}, and mixing in documents that "
+    "contain the answers by {ablations-mix-all}. Eight epochs per batch instead of two change it "
+    "by {ablations-eight-epochs}. Compared with eight epochs with the clip, eight epochs "
+    "without it change it by {ablations-eight-epochs-no-clip}.",
 )
 def gold_without(run: Run, table: Table, seeds: Table) -> tuple[draw.Figure, ...]:
     """The change in gold reward, seed by seed, when a part is taken out.

@@ -64,9 +64,9 @@ def rewards(run: Run) -> tuple[Table, Table]:
     alt="Two panels. The first shows reward against KL from the reference in one exact world. The "
     "frontier rises from the reference and becomes flatter. PPO, RLOO and DPO lie on it, at the "
     "same place. Best-of-n, for n up to 64, lies a little below it. GRPO lies further right and "
-    "further below. Without the division by the standard deviation, GRPO lies less far right, and "
-    "also below. The second panel shows, for five worlds, the reward of each method as a share of "
-    "the frontier's reward at the same KL.",
+    "further below it. Without the division by the standard deviation, GRPO lies less far right, "
+    "but also below it. The second panel shows, for five worlds, the reward of each method as a "
+    "share of the frontier's reward at the same KL.",
 )
 def frontier(run: Run, world: Table, shares: Table) -> tuple[draw.Figure, ...]:
     """Reward against KL in one world, and how near each method is to the frontier in all."""

@@ -59,7 +59,8 @@ def reached(run: Run) -> Table:
         rows.append([name, *(cell(key, of) for of in headings), lead, lead and lead.p])
     rows.sort(key=lambda row: -row[1].mean)
     seeds = len(stored("methods").seeds)
-    title = f"Every method on held-out prompts, mean of {seeds} seeds ± 95 % interval"
+    bound = "for best of 16, KL is the upper bound"
+    title = f"Every method on held-out prompts, mean of {seeds} seeds ± 95 % interval; {bound}"
     lead = "PPO’s lead in gold ±", "p, corrected (Holm) .4"
     return Table.of("methods", title, ("method", *headings.values(), *lead), rows)
 
@@ -70,15 +71,15 @@ def reached(run: Run) -> Table:
     studies=("methods",),
     opened=True,
     alt="The gold reward of each method on held-out prompts and its KL from SFT, with 95 % "
-    "intervals over five seeds. SFT has a gold reward of {methods-sft-gold}, and "
-    "{methods-sft-best-gold} at its best temperature. SFT on the demonstrations marked good has "
+    "intervals over five seeds. SFT earns {methods-sft-gold}, and "
+    "{methods-sft-best-gold} at its best temperature. SFT on the demonstrations marked good earns "
     "{methods-sft-good-gold} at a KL of {methods-sft-good-kl}, and SFT on the tenth graded best "
-    "has {methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}. Rejection sampling has "
-    "{methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}. Best of 16 has "
-    "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}. PPO has "
+    "{methods-sft-best-tenth-gold} at {methods-sft-best-tenth-kl}. Rejection sampling earns "
+    "{methods-rejection-sampling-gold} at {methods-rejection-sampling-kl}. Best of 16 earns "
+    "{methods-best-of-16-gold} at a KL of at most {methods-best-of-16-kl}. PPO earns "
     "{methods-ppo-gold} at {methods-ppo-kl}, RLOO {methods-rloo-gold} at {methods-rloo-kl}, GRPO "
     "{methods-grpo-gold} at {methods-grpo-kl}, and DPO {methods-dpo-gold} at {methods-dpo-kl}. "
-    "PPO without the penalty has {methods-ppo-no-kl-gold} at {methods-ppo-no-kl-kl}.",
+    "PPO without the penalty earns {methods-ppo-no-kl-gold} at {methods-ppo-no-kl-kl}.",
 )
 def gold_by_method(run: Run, table: Table) -> draw.Figure:
     """The gold reward that each method reaches, and the KL that it takes, over seeds."""
@@ -135,9 +136,9 @@ def by_share(run: Run) -> Table:
     numbers=by_share,
     studies=("curation",),
     alt="The gold reward on held-out prompts against the share of good demonstrations, with 95 % "
-    "intervals over five seeds. When 5 % are good, SFT has {curation-0-05-sft-1-0}, SFT on those "
+    "intervals over five seeds. When 5 % are good, SFT earns {curation-0-05-sft-1-0}, SFT on those "
     "marked good {curation-0-05-marked-1-0}, SFT on the best tenth {curation-0-05-tenth-1-0}, DPO "
-    "{curation-0-05-dpo-1-0} and PPO {curation-0-05-ppo-1-0}. When 70 % are good, they have "
+    "{curation-0-05-dpo-1-0} and PPO {curation-0-05-ppo-1-0}. When 70 % are good, they earn "
     "{curation-0-7-sft-1-0}, {curation-0-7-marked-1-0}, {curation-0-7-tenth-1-0}, "
     "{curation-0-7-dpo-1-0} and {curation-0-7-ppo-1-0}.",
 )

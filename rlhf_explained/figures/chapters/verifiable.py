@@ -79,7 +79,7 @@ def shares(run: Run) -> tuple[Table, Table]:
     studies=("verifiable",),
     alt="Two panels about held-out capitals and sums. The first shows each policy's share of "
     "right answers on five seeds. The policies are SFT at temperatures 1, 0.5 and 0, SFT after "
-    "imitation of its own right answers, SFT after GRPO with several rewards, and the pretrained "
+    "imitation of its own right answers, SFT after GRPO with different rewards, and the pretrained "
     "model before and after GRPO. The second panel shows how many questions have a right answer "
     "among 1 to 64 attempts, before and after GRPO, for the pretrained model and for SFT.",
 )
