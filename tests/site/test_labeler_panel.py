@@ -14,6 +14,7 @@ from rlhf_explained.explore.labeler import recorded
 from rlhf_explained.measured.text import number
 from rlhf_explained.rollout import pack, score
 from rlhf_explained.site.shown_run import current_run
+from rlhf_explained.world.corpus import CLOSER, OPENER
 from rlhf_explained.world.labeler import categorise, gold_reward
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
@@ -74,6 +75,21 @@ def agree(page: Page) -> str:
     said = page.locator(".live [role=status]").inner_text()
     assert f"Live: the labeler calls this answer {name} " in said
     return category
+
+
+def test_practice_finds_false_answers_that_score_above_the_right_one() -> None:
+    """As the guide says, with the same polite words: most of those without the penalty."""
+    above = []
+    for answer in current_run().responses["ppo_no_kl"]:
+        if answer["category"] == "false":
+            text = answer["response"]
+            opener, closer = text.startswith(OPENER), text.endswith(CLOSER)
+            right = [
+                f"{f'{OPENER} ' * opener}{one}{f' {CLOSER}' * closer}"
+                for one in ASKED[answer["prompt"]].answers
+            ]
+            above.append(answer["proxy"] > max(judged(answer["prompt"], one) for one in right))
+    assert sum(above) > len(above) / 2
 
 
 def test_what_was_recorded_is_what_labeler_and_judge_say() -> None:
