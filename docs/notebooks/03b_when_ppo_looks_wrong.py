@@ -11,7 +11,7 @@
 #   search:
 #     terms:
 #       page: debugging ppo, ppo troubleshooting
-#       why-is-my-kl-negative: KL negative, negative KL
+#       why-is-my-kl-negative: KL negative, negative KL, kl divergence negative
 #       why-is-it-not-zero-at-the-first-step: KL not zero at step 0, KL at first step
 #       my-kl-explodes: KL explodes, exploding KL, KL too high
 #       my-reward-does-not-rise-broken-or-noisy: reward not increasing, flat reward
@@ -117,14 +117,35 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 # %% [markdown]
 # For a few answers the estimate is below 0, but the mean is well above 0. If the mean of a batch is
 # slightly below 0, that may be chance. If the mean *stays* below 0, the answers are not the
-# policy's own: their tokens were drawn with probabilities other than the policy's (TRL
+# policy's own: their tokens were drawn with probabilities other than the policy's. The cause may be
+# top-k or top-p (sampling only likely tokens), a temperature, a minimum length, or padding that was
+# counted. Users of TRL and LlamaFactory, two libraries for training, often meet this problem (TRL
 # [#1005](https://github.com/huggingface/trl/issues/1005),
+# [#736](https://github.com/huggingface/trl/issues/736),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),
+# [#235](https://github.com/huggingface/trl/issues/235),
 # [#1857](https://github.com/huggingface/trl/issues/1857), LlamaFactory
 # [#664](https://github.com/hiyouga/LlamaFactory/issues/664),
-# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)). Here are four ways to draw answers
-# that are not the policy's own. Each of them can bias the estimate, upwards or downwards:
+# [#3902](https://github.com/hiyouga/LlamaFactory/issues/3902)).
+#
+# An invented policy that chooses between three tokens shows how this happens. Sampled freely, its
+# mean log-ratio is the KL. If it is not allowed to stop, as under a minimum length, the mean is
+# negative:
+
+# %%
+# probabilities of "<eos>", "and", "."
+invented = torch.tensor([0.6, 0.3, 0.1])
+reference = torch.tensor([0.5, 0.3, 0.2])
+log_ratio = (invented / reference).log()
+
+never_eos = torch.tensor([0.0, 0.3, 0.1]) / 0.4
+print(f"from the policy:   {(invented * log_ratio).sum():+.3f}")
+print(f"'<eos>' forbidden: {(never_eos * log_ratio).sum():+.3f}")
+
+# %% [markdown]
+# Now the trained policy. Here are four ways to draw answers that are not its own. Each of them can
+# bias the estimate, upwards or downwards:
 
 
 # %%
@@ -151,9 +172,8 @@ report(
 # %% [markdown]
 # The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. The mean can
 # also be negative when an older policy, or a different program, writes the answers. The estimates
-# in the other rows can have either sign, and are not the policy's KL in either case ([an
-# example](../guide/over-optimisation.md#questions-that-people-ask)). Where the mean is negative,
-# the penalty *rewards* the policy for leaving the reference.
+# in the other rows can have either sign, and are not the policy's KL in either case. Where the mean
+# is negative, the penalty *rewards* the policy for leaving the reference.
 #
 # ## Why is it not zero at the first step?
 #
@@ -385,7 +405,7 @@ print(f"mean square of the first line: {share:.0%} of the second's")
 #
 # On one machine, a seed reproduces this run bit for bit. A different processor adds numbers in a
 # different order, so the last digits differ. Sooner or later a different token is drawn, and
-# everything after it changes ([details](../guide/over-optimisation.md#questions-that-people-ask)).
+# everything after it changes.
 #
 # ---
 # ## Exercise

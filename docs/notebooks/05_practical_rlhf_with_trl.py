@@ -537,7 +537,7 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 # the reward model's score, and KL from the SFT policy is in nats per answer. The last column counts
 # the answers that are the same, word for word. The outputs on this page are stored. If the site was
 # built on a different processor, the guide's numbers differ a little
-# ([why](../guide/over-optimisation.md#questions-that-people-ask)).
+# ([why](03b_when_ppo_looks_wrong.py#same-seed-different-numbers)).
 
 
 # %%
