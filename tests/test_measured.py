@@ -513,6 +513,23 @@ def test_comparisons_are_held_against_curation_with_their_numbers():
         assert re.search(said, text)
 
 
+def test_a_second_round_is_held_against_the_first_and_against_more_data():
+    text = of_studies.VALUES["second-round-verdict"]()[0]
+    cases = {
+        (quantity, f"of_ppo{price}", f"{rival}{price}")
+        for quantity in ("accuracy", "gold", "false")
+        for price in ("", "_no_kl")
+        for rival in ("first", "of_sft")
+    }
+    assert of_studies.second_round_gaps().keys() == cases
+    better = of("second_round", "of_ppo", "accuracy") - of("second_round", "of_sft", "accuracy")
+    assert f"right {number(100 * better, 1)} ± " in text
+    golds = [number(of("second_round", name, "gold")) for name in ("of_ppo", "first", "of_sft")]
+    assert "gold reward of {}. It was {} with the first judge and is {} with".format(*golds) in text
+    free = [number(of("second_round", f"{name}_no_kl", "gold")) for name in ("first", "of_ppo")]
+    assert "gold reward is {} with the first judge and {} after the".format(*free) in text
+
+
 def test_the_frontiers_shares_stand_in_their_order():
     texts = [of_studies.frontier_share(name)[0] for name in ("group", "ratio_k3", "grpo")]
     most, between, least = (float(text.split()[0]) for text in texts)
@@ -616,7 +633,7 @@ def test_critics_and_mixes_are_told_with_their_numbers():
     "verdict",
     [
         *("methods", "best-of-16", "shortcuts", "facts-study", "early-stopping"),
-        *("ablations", "mix", "curation"),
+        *("ablations", "mix", "curation", "second-round"),
     ],
 )
 @pytest.mark.parametrize("wrong", ["all is noise", "nothing is noise", "the signs are others"])

@@ -18,7 +18,8 @@ from small_models import of_few_words
 from rlhf_explained import studies
 from rlhf_explained.measured import of_studies
 from rlhf_explained.rollout import generate, pack, sequence_logprobs
-from rlhf_explained.studies import Results, early_stopping, methods, shortcuts, stored
+from rlhf_explained.stages.reward_model import Preferences
+from rlhf_explained.studies import Results, early_stopping, methods, second_round, shortcuts, stored
 from rlhf_explained.studies.intervals import Interval
 from rlhf_explained.studies.shortcuts import Shortcut
 from rlhf_explained.training import Lesson
@@ -249,6 +250,29 @@ def test_the_guide_says_truly_what_comparisons_add_to_curation() -> None:
     assert lead("0.7", "marked").mean > lead("0.7", "marked").reach
     assert lead("0.7", "marked", "_plain").mean < 0
     assert abs(lead("0.7", "tenth").mean) < lead("0.7", "tenth").reach
+
+
+def test_old_and_new_comparisons_are_laid_out_together() -> None:
+    """Prompts and answers of other lengths: each pair stays what it was, in its order."""
+
+    def pairs(*rows: tuple[list[int], list[int], list[int], float, float]) -> Preferences:
+        asked, better, worse, *golds = (list(column) for column in zip(*rows, strict=True))
+        high, low = (torch.tensor(gold) for gold in golds)
+        return Preferences(pack(asked, better), pack(asked, worse), high, low, 0.5 + len(rows) / 10)
+
+    old = pairs(([5, 6], [7], [8, 9, 7], 2.0, -1.0))
+    new = pairs(([5, 6, 7, 8], [9, 9], [6], 1.0, 0.5), ([9], [5, 6, 7, 8], [7, 8], 0.0, 3.0))
+    both = second_round.joined([old, new])
+    assert len(both) == 3
+    assert both.ceiling == pytest.approx((0.6 + 2 * 0.7) / 3)
+    assert (both.chosen_gold - both.rejected_gold).tolist() == [3.0, 0.5, -3.0]
+    prompts = [[5, 6], [5, 6, 7, 8], [9]]
+    better, worse = [[7], [9, 9], [5, 6, 7, 8]], [[8, 9, 7], [6], [7, 8]]
+    for side, answers in ((both.chosen, better), (both.rejected, worse)):
+        again = pack(prompts, answers)
+        assert torch.equal(side.tokens, again.tokens)
+        assert torch.equal(side.attended, again.attended)
+        assert torch.equal(side.response_mask, again.response_mask)
 
 
 def test_all_shortcuts_that_are_quoted_are_measured() -> None:

@@ -274,8 +274,8 @@ On new demonstrations the loss soon stops falling. No model can get below
 The model now answers the question, and often it goes on talking, as the
 experts do. In the site's run, harmful answers went from **{base-harmful}** to
 **{sft-harmful}**, but helpful ones only from **{base-helpful}** to
-**{sft-helpful}**. Imitation makes a model like its teachers, including their
-faults, because nobody tells it which demonstrations are good.
+**{sft-helpful}**. Imitation makes a model resemble its teachers, faults
+included: nobody tells it which demonstrations are good.
 """)
 
 # %% [markdown]
@@ -392,7 +392,7 @@ for candidate, points in zip(candidates, scores, strict=True):
 say("""
 The rambling answer scores low. The false answer does not, because it looks
 like a helpful one. In the site's run, the judge scores a plain right
-answer above a courteous false one in only {rm-hard-negatives} of cases.
+answer above a courteous false one in only {rm-hard-negatives} of pairs.
 The labeler likes courtesy in helpful answers, and the judge has learned
 this taste. The judge cannot see whether a fact is right, so it also rewards
 courtesy around a false fact.

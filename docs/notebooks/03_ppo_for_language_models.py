@@ -406,7 +406,7 @@ Not counting the last token, {len(forced)} of the {T} tokens were written
 with a probability above 0.99. The policy had no choice there, so these
 tokens give no new information, and an exact critic's δ would be about 0.
 This critic's δ reaches {number(delta[largest])}, at “{words[largest]}”.
-This number is the critic's noise, and does not judge the token.
+That is noise of the critic. It says nothing about the token.
 """)
 
 # %% [markdown]

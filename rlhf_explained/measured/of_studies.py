@@ -533,6 +533,48 @@ def rule_gap(name: str) -> tuple[str, str]:
     )
 
 
+def second_round_gaps() -> dict[tuple[str, ...], Interval]:
+    """What a second round of comparisons changes, as one family for Holm's procedure.
+
+    Returns:
+        By what is measured, setting and rival: where the judge has learned from answers of the
+        policy that practised, too, against the first judge, and against one that has learned from
+        as many further answers of the SFT policy.
+    """
+    values, gaps = _stored("second_round").values, {}
+    for quantity, price in product(("accuracy", "gold", "false"), ("", "_no_kl")):
+        for rival in ("first", "of_sft"):
+            case = quantity, f"of_ppo{price}", f"{rival}{price}"
+            gaps[case] = _gap(*(values(setting, quantity) for setting in case[1:]))
+    return corrected(gaps)
+
+
+def second_round_told() -> dict[str, str]:
+    """Do comparisons of the practised answers improve the judge, and then the policy?"""
+    results, gaps = _stored("second_round"), second_round_gaps()
+    clear = {case: gap for case, gap in gaps.items() if gap.p <= ALPHA}
+    judge = "accuracy", "of_ppo", "of_sft"
+    assert clear.keys() == {judge}
+    assert clear[judge].mean > 0
+
+    def mean(setting: str, quantity: str = "gold") -> float:
+        return results.interval(setting, quantity).mean
+
+    assert mean("of_ppo_no_kl") < mean("first")
+    return {
+        "judge": "On choices between answers of the PPO model, the judge that has also learned "
+        f"from such choices is right {within(clear[judge], points)} more often than a judge that "
+        "has learned from as many further choices between answers of the SFT model.",
+        "gold": f"Practice against it leads to a gold reward of {number(mean('of_ppo'))}. It was "
+        f"{number(mean('first'))} with the first judge and is {number(mean('of_sft'))} with the "
+        "other one, but neither difference exceeds the noise. False answers are no rarer: "
+        f"{share(mean('first', 'false'))} before, {share(mean('of_ppo', 'false'))} after.",
+        "free": "Without the KL penalty, gold reward is "
+        f"{number(mean('first_no_kl'))} with the first judge and {number(mean('of_ppo_no_kl'))} "
+        "after the second round, far below what PPO reaches with the penalty.",
+    }
+
+
 DRIFT = {"before": "sft", "free": "correct", "held": "correct_kl", "pretrained": "base_correct"}
 """Settings by the name under which a page shows what became of a habit that no rule looks at."""
 
@@ -585,7 +627,7 @@ def _count(value: float) -> str:
 
 _SHOWN: dict[str, Callable[[float], str]] = {
     **dict.fromkeys(("kl", "stop_kl", "end_kl"), nats),
-    **dict.fromkeys(("helpful", "false", "accuracy"), share),
+    **dict.fromkeys(("helpful", "false", "courteous", "accuracy"), share),
     **dict.fromkeys(("gold_accuracy", "hard_negative_accuracy"), share),
     **dict.fromkeys(("right", "right_0.5", "right_0.0", "form", "aside", "practised"), share),
     **dict.fromkeys(("labels", "good"), _count),
@@ -617,6 +659,11 @@ _QUOTED = {
         [f"careful_{pairs}" for pairs in (50, 6400, 12800)]
         + ["distracted_6400", "hesitant_6400", "one_pass_12800"],
         ["accuracy", "gold_accuracy", "best_of_16", "hard_negative_accuracy"],
+    ),
+    "second_round": (
+        [f"{judge}{price}" for judge in ("first", "of_sft", "of_ppo") for price in ("", "_no_kl")]
+        + ["twice_the_penalty"],
+        ["gold", "kl", "helpful", "false", "courteous", "accuracy", "hard_negative_accuracy"],
     ),
 }
 """Of each study the settings, and the quantities of each, that have a name."""
@@ -650,6 +697,7 @@ TOLD: dict[str, tuple[Callable[[], dict[str, str]], tuple[str, ...], str, str]] 
     ),
     "critic": (critic_told, ("ours", "from_sft", "detached", "shared"), "ablations", ""),
     "mix": (mix_told, ("practised", "all", "leak"), "ablations", ""),
+    "second-round": (second_round_told, ("judge", "gold", "free"), "second_round", ""),
 }
 """Conclusions that a page can show part by part: what tells them, the parts, the study, a note."""
 

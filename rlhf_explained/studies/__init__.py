@@ -32,6 +32,7 @@ STUDIES = (
     "frontier",
     "verifiable",
     "grpo_symptoms",
+    "second_round",
 )
 """The modules of this package. Each has `SETTINGS`, by name; `SEEDS`; `measure(name, seed)`, which
 returns numbers by name; and `SAMPLE`, the setting that is measured again."""
