@@ -357,8 +357,8 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 #
 # **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
 # the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
-# word after it at a wrong position. Models with rotary positions are not affected. The same fault
-# was reported for three other trainers ([#6800](https://github.com/huggingface/trl/issues/6800)).
+# word after it at a wrong position. Models with rotary positions are not affected. Three other
+# trainers had the same fault ([#6800](https://github.com/huggingface/trl/issues/6800)).
 # `hugging_face.count_positions` corrects it. The reference needs the correction, too.
 
 # %%

@@ -50,6 +50,7 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("Bradley–Terry", RM, "from-a-choice-to-a-probability"),
     ("preference data", RM, ""),
     ("reward model accuracy ceiling", RM, "the-ceiling-no-judge-can-be-perfect"),
+    ("iterated rlhf", "guide/over-optimisation/", "do-new-comparisons-help"),
     ("ppo", PPO, ""),
     ("why ppo", PPO, ""),
     ("ppo clipping", HAND, CLIPPING),
