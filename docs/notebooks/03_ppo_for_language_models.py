@@ -12,7 +12,7 @@
 #     terms:
 #       page: ppo notebook, ppo from scratch, policy gradients from zero
 #       one-score-a-number-for-every-token: advantage table, per-token advantage, gae by hand
-#       what-the-critic-knows: critic, explained variance, value head, shared trunk
+#       what-the-critic-knows: critic, explained variance, value function, value head, shared trunk
 #       take-one-part-away: ablation, ablations, without critic, without clipping, whitening
 # ---
 

@@ -16,7 +16,7 @@
 #       why-the-loss-starts-at-06931-and-when-it-stays-there: dpo loss 0.693, loss stuck, log 2
 #       why-the-chosen-answers-reward-falls: chosen reward decreases, chosen reward falls
 #       which-way-round-and-the-kl: which way round is the kl, forward reverse kl
-#       one-frontier-for-all-methods: reward kl frontier, reward-KL frontier
+#       one-frontier-for-all-methods: reward kl frontier, reward-KL frontier, k3
 #       ipo-and-kto-two-other-losses: ipo loss, kto loss
 # ---
 
