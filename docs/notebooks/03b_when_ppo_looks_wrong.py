@@ -11,7 +11,7 @@
 #   search:
 #     terms:
 #       page: debugging ppo, ppo troubleshooting
-#       why-is-my-kl-negative: KL negative, negative KL, kl divergence negative
+#       why-is-my-kl-negative: KL negative, negative KL, negative KL divergence
 #       why-is-it-not-zero-at-the-first-step: KL not zero at step 0, KL at first step
 #       my-kl-explodes: KL explodes, exploding KL, KL too high
 #       my-reward-does-not-rise-broken-or-noisy: reward not increasing, flat reward
