@@ -521,7 +521,7 @@ def test_a_second_round_is_held_against_the_first_and_against_more_data():
         for price in ("", "_no_kl")
         for rival in ("first", "of_sft")
     }
-    assert of_studies.second_round_gaps().keys() == cases
+    assert of_studies._second_round_gaps().keys() == cases
     better = of("second_round", "of_ppo", "accuracy") - of("second_round", "of_sft", "accuracy")
     assert f"right {number(100 * better, 1)} ± " in text
     golds = [number(of("second_round", name, "gold")) for name in ("of_ppo", "first", "of_sft")]

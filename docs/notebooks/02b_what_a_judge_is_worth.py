@@ -233,16 +233,15 @@ say(
 )
 
 # %% [markdown]
-# So noisy comparisons teach the same lessons, but you need several times as many of them. Such
-# mistakes only weaken the signal, because a right choice and a reversed one cancel out. If a share
-# $\varepsilon$ is reversed, $1 - 2\varepsilon$ of the signal is left, and the judge needs $1/(1 -
-# 2\varepsilon)^2$ times as much data. The same factor appears in Angluin and Laird's bound
-# ([1988](../reference/bibliography.md#angluin1988)). Most of the measured factors are larger. But
-# they are rough: the brackets show the best and the worst of five seeds. (No factor can exceed
-# pairs / 50.)
+# So noisy comparisons teach the same lessons, but you need several times as many. Such mistakes
+# only weaken the signal, because a reversed choice cancels a right one. If a share $\varepsilon$ is
+# reversed, $1 - 2\varepsilon$ of the signal is left, and the judge needs $1/(1 - 2\varepsilon)^2$
+# times as much data, as in Angluin and Laird's bound
+# ([1988](../reference/bibliography.md#angluin1988)). Most measured factors are larger, but rough:
+# the brackets show the best and the worst seed. (No factor can exceed pairs / 50.)
 #
-# A labeler who errs *in one direction*, for instance by always choosing the longer answer, is more
-# harmful. The judge learns such a taste, just as ours learns a taste for courtesy.
+# A labeler who errs *in one direction*, say by always choosing the longer answer, does more harm.
+# The judge learns this taste, just as ours learns one for courtesy.
 #
 # ---
 # ## What does it look at?

@@ -336,7 +336,7 @@ outcome("usual", "epochs_2", "epochs_4")
 # is 1, all rewards are the same, and every group is silent (TRL
 # [#5697](https://github.com/huggingface/trl/issues/5697)). Here a limit of 10 tokens instead of 34
 # cuts off half of the answers at first. The first run penalises these; the second leaves them out
-# of the loss (`mask_truncated_completions`):
+# of the loss (in TRL *mask_truncated_completions*):
 
 # %%
 for setting in ("limit_10", "limit_10_left_out"):

@@ -174,7 +174,7 @@ def _gap(ones: list[float], others: list[float]) -> Interval:
 
 
 def corrected(gaps: Mapping[Name, Interval]) -> dict[Name, Interval]:
-    """Several differences, with p-values that Holm's procedure has corrected for their number."""
+    """Several differences, with p-values corrected for their number by Holm's procedure."""
     p_values = holm({str(name): gap.p for name, gap in gaps.items()})
     return {name: replace(gap, p=p_values[str(name)]) for name, gap in gaps.items()}
 
@@ -231,7 +231,7 @@ def methods_told() -> dict[str, str]:
 
 
 def best_of_16_verdict() -> tuple[str, str]:
-    """Does best-of-16 score higher than PPO without losing gold reward, as a hack would?"""
+    """Does best-of-16 score above PPO without losing gold reward?"""
     proxy, gold = (
         {name: method(name, of) for name in ("best_of_16", "ppo", "ppo_no_kl")}
         for of in ("proxy", "gold")
@@ -515,7 +515,7 @@ _MORE, _LESS = {"content", "form-kl", "no-sft"}, {"content-colder", "content-col
 
 
 def rule_gap(name: str) -> tuple[str, str]:
-    """One of `RULE_GAPS` in percentage points; all of them are one family for Holm's procedure."""
+    """One of `RULE_GAPS` in percentage points; they are one family for Holm's procedure."""
     results = _stored("verifiable")
     gaps = corrected(
         {
@@ -533,7 +533,7 @@ def rule_gap(name: str) -> tuple[str, str]:
     )
 
 
-def second_round_gaps() -> dict[tuple[str, ...], Interval]:
+def _second_round_gaps() -> dict[tuple[str, ...], Interval]:
     """What a second round of comparisons changes, as one family for Holm's procedure.
 
     Returns:
@@ -549,9 +549,9 @@ def second_round_gaps() -> dict[tuple[str, ...], Interval]:
     return corrected(gaps)
 
 
-def second_round_told() -> dict[str, str]:
+def _second_round_told() -> dict[str, str]:
     """Do comparisons of the practised answers improve the judge, and then the policy?"""
-    results, gaps = _stored("second_round"), second_round_gaps()
+    results, gaps = _stored("second_round"), _second_round_gaps()
     clear = {case: gap for case, gap in gaps.items() if gap.p <= ALPHA}
     judge = "accuracy", "of_ppo", "of_sft"
     assert clear.keys() == {judge}
@@ -697,7 +697,7 @@ TOLD: dict[str, tuple[Callable[[], dict[str, str]], tuple[str, ...], str, str]] 
     ),
     "critic": (critic_told, ("ours", "from_sft", "detached", "shared"), "ablations", ""),
     "mix": (mix_told, ("practised", "all", "leak"), "ablations", ""),
-    "second-round": (second_round_told, ("judge", "gold", "free"), "second_round", ""),
+    "second-round": (_second_round_told, ("judge", "gold", "free"), "second_round", ""),
 }
 """Conclusions that a page can show part by part: what tells them, the parts, the study, a note."""
 
