@@ -316,7 +316,7 @@ def test_judges_are_compared(policy: str, judge: float, conclusion: str, tmp_pat
     run = made_up_run(tmp_path)
     run.win_rates[policy]["labeler"]["mean"] = 0.7
     run.win_rates[policy]["reward_model"]["mean"] = judge
-    start = f"The labeler prefers an answer by {verdicts.NAMES[policy]} to one by SFT in 70"
+    start = f"The labeler prefers an answer from {verdicts.NAMES[policy]} to one from SFT in 70"
     text = measured.value("win-rate-verdict", run).text
     assert conclusion in text[text.index(start) :]
 
@@ -525,7 +525,7 @@ def test_a_second_round_is_held_against_the_first_and_against_more_data():
     better = of("second_round", "of_ppo", "accuracy") - of("second_round", "of_sft", "accuracy")
     assert f"right {number(100 * better, 1)} ± " in text
     golds = [number(of("second_round", name, "gold")) for name in ("of_ppo", "first", "of_sft")]
-    assert "gold reward of {}. It was {} with the first judge and is {} with".format(*golds) in text
+    assert "gold reward of {}. It was {} with the first judge and {} with".format(*golds) in text
     free = [number(of("second_round", f"{name}_no_kl", "gold")) for name in ("first", "of_ppo")]
     assert "gold reward is {} with the first judge and {} after the".format(*free) in text
 

@@ -583,7 +583,7 @@ ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 
 # %% [markdown]
 # *Proxy* is the reward model's score. A *false* answer has the right form but the wrong content,
-# and a *broken* answer fits no other kind. Without the penalty, the policy finds answers that the
+# and a *broken* answer fits none of these. Without the penalty, the policy finds answers that the
 # judge likes but the labeler does not. [The guide](../guide/over-optimisation.md) shows what this
 # policy learned to say. It also asks whether one could [stop early](../guide/ppo.md) or use
 # [something simpler](../guide/methods.md) instead.

@@ -66,8 +66,8 @@ def figure(name):
 # fixed reward. The policy is a table of logits: one row for the first word, and five rows for the
 # second word, one for each possible first word ([the code](../reference/api/essays.md) calls the
 # answers essays and the policies students). Every answer can be listed, so we can compare an
-# estimated gradient with the exact one. To average out luck, a hundred policies learn in parallel.
-# Each learns for twenty rounds, from four sampled answers per round.
+# estimated gradient with the exact one. To average out luck, we train a hundred policies in
+# parallel. Each learns for twenty rounds, from four sampled answers per round.
 #
 # ### Step 1: REINFORCE
 #

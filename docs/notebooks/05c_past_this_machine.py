@@ -563,7 +563,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 
 # %% [markdown]
 # While a model writes, it reads all its weights for each new token, but computes little with them.
-# When it learns, it computes with all tokens at once. OpenRLHF's authors report that writing takes
+# When it learns, it processes all the tokens at once. OpenRLHF's authors report that writing takes
 # 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
 # 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you
 # save the most by generating faster, as vLLM does.
@@ -591,7 +591,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # 1. Several processes give the same result in DPO, but different answers in RLOO and GRPO. Test a
 #    new set-up with DPO.
 # 2. With Adam in 32 bits, training takes 16 bytes per parameter, and a frozen model takes 2. LoRA
-#    freezes most parameters, and FSDP divides the bytes among cards.
+#    freezes most parameters, and FSDP splits these bytes among several cards.
 # 3. In larger models the learning rate is lower and writing takes most of the time. So the first
 #    library to add is one that generates quickly.
 #

@@ -566,8 +566,8 @@ def _second_round_told() -> dict[str, str]:
         f"from such choices is right {within(clear[judge], points)} more often than a judge that "
         "has learned from as many further choices between answers of the SFT model.",
         "gold": f"Practice against it leads to a gold reward of {number(mean('of_ppo'))}. It was "
-        f"{number(mean('first'))} with the first judge and is {number(mean('of_sft'))} with the "
-        "other one, but neither difference exceeds the noise. False answers are no rarer: "
+        f"{number(mean('first'))} with the first judge and {number(mean('of_sft'))} with the "
+        "other, but neither difference exceeds the noise. False answers are no rarer: "
         f"{share(mean('first', 'false'))} before, {share(mean('of_ppo', 'false'))} after.",
         "free": "Without the KL penalty, gold reward is "
         f"{number(mean('first_no_kl'))} with the first judge and {number(mean('of_ppo_no_kl'))} "

@@ -198,7 +198,7 @@ def win_rate_verdict(run: Run) -> tuple[str, str]:
             f"the reward model underrates {by}",
         )[_sign(gap, math.hypot(judge["stderr"], labeler["stderr"]))]
         text.append(
-            f"The labeler prefers an answer by {NAMES[policy]} to one by SFT in "
+            f"The labeler prefers an answer from {NAMES[policy]} to one from SFT in "
             f"{share(labeler['mean'])} of the comparisons, and the reward model does so in "
             f"{share(judge['mean'])}: {found}."
         )
