@@ -259,7 +259,7 @@ def test_a_difference_that_the_shown_numbers_do_not_give_is_named_one(tmp_path: 
 )
 def test_a_run_is_held_against_those_of_the_study(gold: float | None, said: str, tmp_path: Path):
     run = made_up_run(tmp_path)
-    usual = fmean(of_studies.method("ppo_no_kl", "gold"))
+    usual = stored("second_round").interval("first_no_kl", "gold").mean
     give(run, "ppo_no_kl", gold=usual if gold is None else gold)
     assert said in measured.value("usual-verdict", run).text
 

@@ -441,7 +441,7 @@ assert max(share["GRPO"], share["no std"]) < 0.9
 # alone, as a share of the frontier's gain at the same KL. **PPO** and **RLOO** (group advantages,
 # KL in the reward) all but reach the best policy, and **DPO**, from a million pairs, comes close.
 #
-# **GRPO** as published reaches less, in one world almost nothing, which lowers the mean. GRPO
+# **GRPO** reaches less, in one world almost nothing, which lowers the mean. GRPO
 # differs in two ways. First, its KL is in the loss, estimated by k₃. At each token, the gradient of
 # k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
 # 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread

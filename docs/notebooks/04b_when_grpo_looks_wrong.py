@@ -169,7 +169,7 @@ def by_tens(name, *quantities):
 # %% [markdown]
 # This page's usual setting is GRPO as in [the study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start), but it uses each round once, as TRL
-# does by default. TRL's defaults differ in two more places: its `beta` is 0 where ours is 0.3, and
+# does by default. TRL's loss differs in two more places: its `beta` is 0 where ours is 0.3, and
 # its KL is $k_3$ times the probability ratio, which no run here uses.
 #
 # `outcome` shows the result of training with other settings. *Gold* is the gold reward, KL from the
@@ -245,7 +245,7 @@ for beta in (0.0, USUAL.kl_coef):
 # %% [markdown]
 # So look at the spread *within* groups. TRL logs the share of groups without spread as
 # `frac_reward_zero_std`. `reward_std` is the spread across the batch, and tells you nothing about
-# groups. (Up to TRL 0.24, `reward_std` was the mean of the groups' spreads.)
+# groups. (Up to TRL 0.26, `reward_std` was the mean of the groups' spreads.)
 #
 # The gradient in the last line is not a fault. In a group without spread all advantages are 0, but
 # the KL penalty still pulls the policy back to the reference (TRL

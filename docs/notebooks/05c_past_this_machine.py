@@ -517,7 +517,7 @@ table(
 # the time. The table compares our settings with the published commands of [Tülu
 # 3](../reference/bibliography.md#lambert2024), which trained models of 8 and 70 billion parameters
 # in the same way ([commands](https://github.com/allenai/open-instruct/blob/main/docs/tulu3.md)).
-# Its last stage is PPO with verifiable rewards. We compare it with our GRPO.
+# Its last stage is PPO with verifiable rewards. We compare it with our RLOO.
 
 # %%
 imitation, pairwise, groups = lesson.imitation, dpo.DPOConfig(), grpo.GRPOConfig()

@@ -8,11 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from rlhf_explained import studies
-from rlhf_explained.measured import of_studies, verdicts
+from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens, within
 from rlhf_explained.names import CATEGORIES, POLICIES, STAGES
 from rlhf_explained.pipeline import Run
-from rlhf_explained.studies import Interval
 from rlhf_explained.world.questions import FACT_KINDS
 
 NAMES = verdicts.NAMES
@@ -86,18 +85,18 @@ def _times(policy: str) -> _Entry:
 
 
 def usual_verdict(run: Run) -> tuple[str, str]:
-    """Does this run lose as much without the KL penalty as the five of the study do?"""
+    """Does this run lose as much without the KL penalty as five such runs do, itself one?"""
     gold, text = run.evaluation["ppo_no_kl"]["gold"], "Without the penalty, this run does "
-    usual = Interval.of(of_studies.method("ppo_no_kl", "gold"))
+    runs = studies.stored("second_round")
+    usual = runs.interval("first_no_kl", "gold")
     if abs(gold - usual.mean) <= usual.reach:
         text += "about as badly as usual"
     else:
         text += f"{'better' if gold > usual.mean else 'worse'} than usual"
-    origin = studies.stored("methods").origin
-    text += f": it ends at {number(gold)}, and the mean of five seeds is {within(usual)}."
+    text += f": it ends at {number(gold)}, and the mean of five such runs is {within(usual)}."
     return (
         text,
-        f"gold reward; ± is a 95 % interval across the seeds; {origin}",
+        f"gold reward; ± is a 95 % interval across the seeds; {runs.origin}",
     )
 
 
