@@ -526,9 +526,9 @@ p_values = holm({name: gap.p for name, gap in gaps.items()})
 parts = []
 for name, gap in gaps.items():
     noise = " (noise)" if p_values[name] > 0.05 else ""
-    parts.append(f"{within(gap, points)} against {name}{noise}")
+    parts.append(f"{name} by {within(gap, points)}{noise}")
 say(f"""
-In gold order, 400 rankings are ahead by {" and ".join(parts)}. So rankings
+By gold order, 400 rankings beat {" and ".join(parts)}. So rankings
 get more out of each prompt. (Two equal answers do not form a pair.)
 """)
 

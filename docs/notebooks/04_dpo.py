@@ -175,7 +175,9 @@ table(
     ("reward", *rewards[:4]),
 )
 kept = likeliest.values.exp().sum()
-say(f"The 400 answers have {kept:.1%} of the reference's probability.")
+say(
+    f"The 400 answers account for {kept:.1%} of the reference's probability."
+)
 
 # %% [markdown]
 # ## From the optimum to the loss, in five steps

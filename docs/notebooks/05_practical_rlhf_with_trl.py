@@ -113,7 +113,7 @@ for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
 #
 # Many mistakes in SFT are mistakes in the *mask*, which marks the tokens that count in the loss. So
 # look at one batch first. A small module, [`hugging_face`](../reference/api/hugging_face.md),
-# converts our model and our words; the next section explains it. The rows have two text fields,
+# converts our model and vocabulary; the next section explains it. The rows have two text fields,
 # `prompt` and `completion`.
 #
 # The function `settings` holds what all trainers share. It overrides TRL's defaults, which are made
@@ -408,8 +408,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, as the file asks. Their gold reward rose as well, probably because the
-# labeler dislikes asides, which are long.
+# The answers became shorter, which is what the file prefers. Their gold reward rose as well,
+# probably because the labeler dislikes asides, which are long.
 #
 # Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
 # TRL's command line uses, puts `None` where a field is missing, so the mistake is found later or

@@ -327,7 +327,7 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 #   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
 #   $16 N$ bytes: its weights and gradients are stored in 16 bits, and Adam's moments and a copy of
 #   the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-#   With moments of fewer bits, or without the copy, training takes less.
+#   Moments with fewer bits need less memory, and so does training without the copy.
 # - **Models that do not learn**, such as the reference and the reward model. They have only
 #   weights, which take $2 N$ bytes in 16 bits.
 # - **Activations.** A layer keeps the values that it needs again for its gradients. For each token,
