@@ -335,8 +335,8 @@ ceiling = torch.maximum(p, 1 - p).mean().item()
 assert abs(ceiling - heldout.ceiling) < 1e-6
 run_accuracy = result.reward_model["heldout_accuracy"]
 say(f"""
-The ceiling is **{share(ceiling)}**. This judge, trained on 400 pairs, is right on
-**{share(accuracy(model, heldout))}**. The run's judge, trained on
+The ceiling is **{share(ceiling)}**. This judge, trained on 400 pairs, is
+right on **{share(accuracy(model, heldout))}**. The run's judge, trained on
 {result.facts["pairs"]:,} pairs, is right on **{share(run_accuracy)}**.
 """)
 

@@ -157,7 +157,8 @@ def test_a_notebook_from_source_to_page_and_download(
     assert re.match(r'<h1 id="a-tiny-notebook">A tiny notebook<a [^>]*>&para;</a></h1>', html)
     offer = (
         '<p><a download="tiny.ipynb" href="../tiny.ipynb">Download this notebook</a> and '
-        '<a download="it.whl" href="../../downloads/it.whl">the package it uses</a>.</p>'
+        '<a download="it.whl" href="../../downloads/it.whl">the package it uses</a> into '
+        "one folder.</p>"
     )
     assert html.split("</h1>\n")[1].startswith(offer)
     assert [item.id for item in page.toc.items[0].children] == ["one", "two"]

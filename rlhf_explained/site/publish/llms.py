@@ -29,6 +29,9 @@ _DATA = re.compile(
     r"<details\b[^>]*>\s*<summary>Data</summary>).*?(</details>)",
     re.S,
 )
+_DRAWN = re.compile(  # in a notebook, where the data are links to files
+    r"(<figure\b[^>]*\bid=\"figure-([\w-]+)\"(?:(?!</figure>|<details\b).)*)(</figure>)", re.S
+)
 _FENCED = re.compile(r"(^[ >]*(`{3,})\w+\n.*?^[ >]*\2$)", re.M | re.S)
 
 
@@ -74,9 +77,9 @@ def full(pages: Sequence[tuple[str, str]], name: str, description: str, address:
     texts = [f"# {name}\n\n> {' '.join(description.split())}\n"]
     given: set[str] = set()
 
-    def once(name: str) -> str:
+    def once(name: str, again: str = "<p>Above, where the figure stands first.</p>") -> str:
         if name in given:
-            return "<p>Above, where the figure stands first.</p>"
+            return again
         given.add(name)
         return _data(name)
 
@@ -106,10 +109,11 @@ def _data(name: str) -> str:
     )
 
 
-def _slim(content: str, data: Callable[[str], str]) -> str:
+def _slim(content: str, data: Callable[..., str]) -> str:
     """Leave drawings their title, formulas their TeX, terms no tooltip; give figures all data."""
     content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
     content = _TOOLTIP.sub("", _MATH.sub("", content))
+    content = _DRAWN.sub(lambda found: f"{found[1]}{data(found[2], '')}{found[3]}", content)
     return _DATA.sub(lambda found: f"{found[1]}{data(found[2])}{found[3]}", content)
 
 
