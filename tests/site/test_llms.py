@@ -162,7 +162,7 @@ def test_no_html_is_left() -> None:
     ],
 )
 def test_what_becomes_of(html: str, markdown: str) -> None:
-    slim = llms._slim(f"<h1>T</h1>{html}", lambda name: "")
+    slim = llms._slim(f"<h1>T</h1>{html}", lambda *name: "")
     assert llms.text(slim, "guide/sft/", "") == f"# T\n\n<guide/sft/>\n\n{markdown}\n"
 
 
@@ -191,6 +191,9 @@ def test_a_figure_has_all_its_data_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert DATA.search(text)
     assert "| step |" not in text
     assert text.count("\n\nAfter.\n") == 2
+    bare = re.sub("<details>.*</details>", "", figure)  # as in a notebook, where it is a link
+    assert full(page(bare), page(figure), page(bare)).count("```csv\nstep\n1\n2\n```") == 1
+    assert DATA.search(full(page(bare)))
 
 
 def test_the_data_of_every_figure_is_there_once() -> None:

@@ -109,12 +109,16 @@ def _data(name: str) -> str:
     )
 
 
+def _box(data: str) -> str:
+    return f"<details><summary>Data</summary>{data}</details>" if data else ""
+
+
 def _slim(content: str, data: Callable[..., str]) -> str:
     """Leave drawings their title, formulas their TeX, terms no tooltip; give figures all data."""
     content = _SVG.sub(lambda found: f"<svg>{found[1] or ''}</svg>", content)
     content = _TOOLTIP.sub("", _MATH.sub("", content))
-    content = _DRAWN.sub(lambda found: f"{found[1]}{data(found[2], '')}{found[3]}", content)
-    return _DATA.sub(lambda found: f"{found[1]}{data(found[2])}{found[3]}", content)
+    content = _DATA.sub(lambda found: f"{found[1]}{data(found[2])}{found[3]}", content)
+    return _DRAWN.sub(lambda found: f"{found[1]}{_box(data(found[2], ''))}{found[3]}", content)
 
 
 def text(content: str, url: str, address: str) -> str:
