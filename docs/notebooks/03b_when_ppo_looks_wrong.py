@@ -15,6 +15,8 @@
 #       why-is-it-not-zero-at-the-first-step: KL not zero at step 0, KL at first step
 #       my-kl-explodes: KL explodes, exploding KL, KL too high
 #       my-reward-does-not-rise-broken-or-noisy: reward not increasing, flat reward
+#       after-sft-the-answers-do-not-end: never stops, sft does not stop, pad token eos
+#       one-answer-several-scores: same answer different score, reward model pad token, batch
 #       what-to-log: what to log, metrics, monitoring
 #       same-seed-different-numbers: same seed different results, reproducibility
 # ---
@@ -33,11 +35,12 @@
 #
 # - Why the KL may be negative, differ from zero at the first step, or explode
 # - How to tell a fault from noise when the reward does not rise
+# - Two faults with padding: answers that do not end, and scores that depend on the batch
 # - What to log, what the log of a healthy run looks like, and how much the critic knows
 #
 # **Prerequisites:** [PPO for language models](03_ppo_for_language_models.py).
 #
-# **Time:** about 15 minutes to read. The first cell trains the model if it has not yet been
+# **Time:** about 20 minutes to read. The first cell trains the model if it has not yet been
 # trained.
 
 # %%
@@ -49,10 +52,12 @@ from IPython.display import Markdown, display
 
 from rlhf_explained.measured import number, value
 from rlhf_explained.pipeline import RunConfig, run
-from rlhf_explained.rollout import generate, sequence_logprobs
-from rlhf_explained.stages.evaluation import clustered
+from rlhf_explained.rollout import generate, score, sequence_logprobs
+from rlhf_explained.stages.evaluation import clustered, mark
 from rlhf_explained.stages.ppo import PPOConfig
+from rlhf_explained.stages.sft import train_sft
 from rlhf_explained.studies import stored
+from rlhf_explained.training import Lesson
 from rlhf_explained.world.questions import evaluation_questions
 from rlhf_explained.world.tokenizer import (
     EOS,
@@ -273,6 +278,79 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # 4. Do the clip fraction and the KL both stay at 0? Then the steps are too small, or the weights
 #    are frozen.
 # 5. Is the entropy 0? Then all answers to a prompt are the same.
+#
+# ## After SFT the answers do not end
+#
+# Many tokenizers have no padding token, so people use the end token for padding, too. If the
+# program then takes all padding out of the loss, it also takes out every real end token. Here we
+# train SFT once more with this fault:
+
+# %%
+lesson = Lesson(0)
+shown = lesson.packed(lesson.shown)
+without_end = shown.response_mask & (shown.responses != EOS)
+endless = train_sft(
+    result.policy("base"),
+    replace(shown, response_mask=without_end),
+    lesson.packed(lesson.unseen),
+    lesson.imitation,
+    generator=lesson.generator("endless"),
+).policy
+print("SFT           answers that end   tokens per answer")
+for name, model in (("as it should", sft), ("with the fault", endless)):
+    answers = sample(model)
+    ended, length = answers.ended.float(), answers.lengths.float()
+    print(f"{name:14}{ended.mean():14.1%}{length.mean():18.1f}")
+
+# %% [markdown]
+# The faulty model writes longer answers, and some of them reach the limit. Here most answers still
+# end, because our pretrained model has learned from the web where an answer ends. A model that has
+# never seen this format has nothing to fall back on. So print the mask of one batch before you train
+# ([how to do this in TRL](05_practical_rlhf_with_trl.py#one-batch-before-anything-is-trained)).
+#
+# ## One answer, several scores
+#
+# A reward model must read an answer at its last token. If the padding token is also the end token,
+# a program may look for the last token in the wrong place, and read the score at the padding. Then
+# the score of an answer depends on the length of the others in its batch. Here is the run's judge,
+# read in both places:
+
+# %%
+judge, luck = result.policy("reward_model"), torch.Generator()
+twice = [q for q in evaluation_questions(5) for _ in range(2)]
+prompts = [tokenizer.encode(question.text) for question in twice]
+answers = generate(
+    sft, prompts, limit=RESPONSE_LIMIT, generator=luck.manual_seed(0)
+)
+gold = torch.tensor([gold for *_, gold in mark(twice, answers, tokenizer)])
+
+
+@torch.no_grad()
+def in_last_column(answers):
+    """Scores, read in the last column of a padded batch."""
+    tokens, attended = answers.tokens, answers.attended
+    return judge.scalar(judge.hidden(tokens, attended=attended)[:, -1])
+
+
+def in_gold_order(scores):
+    """Share of the pairs that scores order as gold rewards do."""
+    lead, gold_lead = (x.view(-1, 2).diff() for x in (scores, gold))
+    return (lead * gold_lead > 0)[gold_lead != 0].float().mean()
+
+
+with torch.no_grad():
+    right, wrong = score(judge, answers), in_last_column(answers)
+short = answers.lengths.argmin()
+alone = in_last_column(answers.rows(short[None]))
+print(f"read at the last token:  {in_gold_order(right):.0%} in gold order")
+print(f"read in the last column: {in_gold_order(wrong):.0%} in gold order")
+print(f"the shortest answer, read in the last column: {alone.item():.2f}")
+print(f"alone, and {wrong[short]:.2f} in the batch")
+assert in_gold_order(wrong) < in_gold_order(right)
+
+# %% [markdown]
+# So score one answer alone and in a batch. If the two scores differ, the score is read in the wrong
+# place, or the padding is not masked.
 #
 # ## What to log
 #
