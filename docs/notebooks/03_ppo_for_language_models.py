@@ -62,12 +62,12 @@ def figure(name):
 # ---
 # ## From zero: a policy with 25 possible answers
 #
-# An answer has two words, and each word is one of five. So there are 25 answers, and each has a
-# fixed reward. The policy is a table of logits: one row for the first word, and five rows for the
-# second word, one for each possible first word ([the code](../reference/api/essays.md) calls the
-# answers essays and the policies students). Every answer can be listed, so we can compare an
-# estimated gradient with the exact one. To average out luck, we train a hundred policies in
-# parallel. Each learns for twenty rounds, from four sampled answers per round.
+# An answer has two words, and each word is one of five. So there are 25 answers, each with a fixed
+# reward. The policy is a table of logits: one row for the first word, and five for the second, one
+# for each possible first word ([the code](../reference/api/essays.md) calls the answers essays and
+# the policies students). Every answer can be listed, so we can compare an estimated gradient with
+# the exact one. To average out luck, we train a hundred policies in parallel, each for twenty
+# rounds of four sampled answers.
 #
 # ### Step 1: REINFORCE
 #
@@ -127,8 +127,8 @@ def train(advantage, objective=plain, epochs=1):
 # `measure` prints two numbers for each method. *Noise* is the standard deviation of the first
 # estimated gradient. *Reward* is the mean over all policies after training. Both are means over
 # twenty seeds, and ± is their 95 % interval. The last column compares the reward with that of an
-# earlier method. We test six changes, so a change counts only if its p-value is below a sixth of 5
-# % (Bonferroni's correction). Any other change may be chance.
+# earlier method. We test six changes, so each counts only if its p-value is below a sixth of 5 %
+# (Bonferroni's correction). Any other change may be due to chance.
 
 # %%
 reward_of, change = {}, {}
@@ -171,13 +171,14 @@ assert torch.allclose(estimate, exact, atol=1e-5)
 
 # %% [markdown]
 # The trained policies score above the mean reward, but the noise is several times larger than the
-# gradient itself. The next two steps reduce the noise.
+# gradient. The next two steps reduce the noise.
 #
 # ### Step 2: a baseline
 #
 # All rewards are positive, so every sampled answer becomes more likely, even a bad one. If we
 # subtract the expected reward, only answers above it become more likely. We estimate it as the mean
-# reward of the other three. (The factor $4/3$ takes the answer itself out of the mean of all four.)
+# reward of the other three answers. (The factor $4/3$ takes the answer itself out of the mean of
+# all four.)
 
 
 # %%
@@ -197,7 +198,7 @@ assert change["baseline"].mean > 0.5
 # The expected reward changes with every word: it is higher after a good first word. Before each
 # word, a *critic* estimates the answer's reward, $V_t$. The *advantage* of a word is the reward
 # minus this estimate, $A_t = r - V_t$. Here the critic is exact, because every answer can be
-# listed. The *TD error* looks only one word ahead, and measures by how much this word changed the
+# listed. The *TD error* looks only one word ahead, and measures how much this word changed the
 # critic's estimate. It is $V_{t+1} - V_t$, or $r - V_t$ at the last word.
 
 
@@ -225,7 +226,7 @@ assert change["critic"].mean > 0.05
 # Sampling is slow, so we want to take several steps (here eight *epochs*) on the same answers.
 # After the first step, these answers come from an older policy. The ratio $\rho_t = \pi(y_t) /
 # \pi_\mathrm{old}(y_t)$ weights each word by how much more likely it has become since then. How
-# wrong is the gradient of the new policy with and without the ratio?
+# wrong is the new policy's gradient with and without the ratio?
 
 
 # %%
@@ -255,8 +256,8 @@ assert change["critic, 8 epochs"].mean < 0
 #
 # ### Step 5: the clip
 #
-# Four answers are little evidence, but eight epochs move the policy far. PPO stops pushing a word
-# once its ratio has left $1 \pm \epsilon$ in the direction of the push ([Schulman et al.
+# Four answers are weak evidence, but eight epochs move the policy a long way. PPO stops pushing a
+# word once its ratio has left $1 \pm \epsilon$ in the direction of the push ([Schulman et al.
 # 2017](../reference/bibliography.md#schulman2017)). This is `ppo_policy_loss` with the opposite
 # sign:
 
@@ -280,15 +281,15 @@ assert torch.isclose(clip(new, old, factor).mean(), -loss)
 assert change["clip, 8 epochs"].mean > 0.05
 
 # %% [markdown]
-# With the clip, eight epochs on the same answers are better than one. We now have all the parts of
+# With the clip, eight epochs on the same answers are better than one. We now have every part of
 # PPO: a policy gradient, an advantage from a critic, a ratio and a clip.
 #
 # ---
 # ## Words for real: state, action, policy
 #
-# A language model is such a policy with a larger table, which a network computes. The *state* is
-# the prompt with the tokens written so far. The *action* is the next token. The *policy* gives the
-# probabilities of all tokens. Below is the trained policy's first finished answer to a held-out
+# A language model is such a policy too, but a network computes its larger table. The *state* is the
+# prompt plus the tokens written so far. The *action* is the next token. The *policy* gives the
+# probabilities of all tokens. Here is the trained policy's first finished answer to a held-out
 # question.
 
 # %%
@@ -361,8 +362,8 @@ reward[-1] += final_score
 # %% [markdown]
 # Then come the critic and the advantages:
 #
-# - **value** is the critic's estimate of all reward still to come, $V_t$. The critic is a separate
-#   network, initialised from the reward model.
+# - **value** is the critic's estimate of all the reward still to come, $V_t$. The critic is a
+#   separate network, initialised from the reward model.
 # - **δ** is the TD error, $r_t + V_{t+1} - V_t$. After the end, $V = 0$.
 # - **advantage** (GAE, generalised advantage estimation) is the sum of the TD errors from this
 #   token on, each weighted by one more factor of λ.
@@ -418,8 +419,8 @@ That is noise of the critic. It says nothing about the token.
 #
 # With λ = 0 the advantage is δ (step 3's *TD error*). With λ = 1 it is the sum of the rewards still
 # to come, minus the value (step 3's *critic*). In training, `credit` computes the same table for a
-# whole batch. It also whitens the advantages to mean 0 and variance 1, so that the step size does
-# not depend on the scale of the scores. Here is the check on our one answer:
+# batch. It also whitens the advantages to mean 0 and variance 1, so that the step size does not
+# depend on the scale of the scores. Here is the check for our answer:
 
 # %%
 from rlhf_explained.formulas import token_logprobs
@@ -446,9 +447,9 @@ assert abs(sum(k1) - answer["kl"]) < 1e-3  # what the run wrote down
 # ## What the critic knows
 #
 # The critic learns along with the policy, from the squared difference between its values and the
-# returns. How much of the variance of the returns does it explain? 1 is perfect, 0 is no better
-# than always predicting the mean, and below 0 the critic adds noise. Training records this number
-# in every round:
+# returns. How much of the returns' variance does it explain? 1 is perfect, 0 is no better than
+# always predicting the mean, and below 0 the critic adds noise. Training records this number in
+# every round:
 
 # %%
 history = result.history["ppo"]
@@ -480,8 +481,8 @@ say("{critic-verdict}")
 #
 # ## The loop
 #
-# Here is one round of PPO, written out with the package's functions. `train_ppo` repeats it and
-# lowers the learning rate from round to round.
+# Here is one round of PPO, written with the package's functions. `train_ppo` repeats it and lowers
+# the learning rate from round to round.
 
 # %%
 import copy
@@ -548,16 +549,16 @@ for network, other in zip(networks, theirs, strict=True):
     assert all(map(torch.equal, network.parameters(), other.parameters()))
 
 # %% [markdown]
-# The policy's loss in `ppo_loss` is step 5's clip. The critic's loss is half its squared error,
-# clipped in the same way, with its own range.
+# The policy loss in `ppo_loss` is the clipped objective of step 5. The critic's loss is half its
+# squared error, clipped in the same way, with its own range.
 #
 # ## Take one part away
 #
 # Which parts does our model need? We changed one part at a time and retrained on several seeds. *No
 # critic* changes two things: the critic's values are not used (though it still trains), so λ must
 # be 1. The row *λ = 1* changes only λ. *No clip* removes the clip of the policy's ratio, and *no
-# value clip* that of the critic's loss. *No whitening* uses the advantages as GAE gives them. The
-# verdicts are corrected for the number of comparisons (Holm's method).
+# value clip* removes the clip of the critic's loss. *No whitening* leaves the advantages as GAE
+# computes them. The verdicts are corrected for the number of comparisons (Holm's method).
 
 # %%
 figure("ablations")
@@ -572,19 +573,19 @@ assert gold["no_critic"].has_zero
 assert gold["no_kl"].mean < -1
 
 # %% [markdown]
-# The KL penalty matters most by far. Without a critic, PPO reaches the same gold reward within the
-# noise. Our answers are short, so the score itself may guide every token well enough. This result
-# is for a small model, short answers and fresh batches. Other models may need a critic.
+# The KL penalty matters by far the most. Without a critic, PPO reaches the same gold reward within
+# the noise. Our answers are short, so the score itself may guide every token well enough. This
+# result comes from a small model, short answers and fresh batches. Other models may need a critic.
 #
-# The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): pretraining documents
-# are mixed into the loss so that the model keeps what it knew. [The
+# The rows *pretraining mix* are [PPO-ptx](../reference/glossary.md#ppo-ptx): a loss on pretraining
+# documents is added so that the model keeps what it knew. [The
 # guide](../guide/over-optimisation.md) reports the result.
 
 # %% [markdown]
 # ---
 # ## Exercise
 #
-# Step 3's critic was exact. Add 1 to its estimate after one of the five first words. Which
+# Step 3's critic was exact. Add 1 to its estimate after one of the five possible first words. Which
 # advantage is still right on average, `critic` (λ = 1) or `td_error` (λ = 0)?
 
 # %% tags=["solution"]
@@ -599,7 +600,8 @@ for advantage in (critic, td_error):
 
 # %% [markdown] tags=["solution"]
 # With λ = 1 a wrong critic adds noise but no bias, because an error that depends only on the state
-# averages out. With λ = 0 the policy learns the critic's errors. A λ in between is a compromise.
+# averages out. With λ = 0 the policy learns the critic's errors. A λ between 0 and 1 is a
+# compromise.
 
 # %% [markdown]
 # ---

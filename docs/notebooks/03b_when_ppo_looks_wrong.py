@@ -121,11 +121,11 @@ report("PPO's own answers", log_ratios(policy, sft, own))
 
 # %% [markdown]
 # For a few answers the estimate is below 0, but the mean is well above 0. If the mean of a batch is
-# slightly below 0, that may be chance. If the mean *stays* below 0, the answers are not the
+# slightly below 0, this may be due to chance. If the mean *stays* below 0, the answers are not the
 # policy's own: their tokens were drawn with probabilities other than the policy's. The cause may be
 # top-k or top-p (sampling only likely tokens), a temperature, a minimum length, or padding that was
-# counted. Users of TRL and LlamaFactory, two libraries for training, often meet this problem (TRL
-# [#1005](https://github.com/huggingface/trl/issues/1005),
+# counted as part of the answer. Users of TRL and LlamaFactory, two training libraries, often meet
+# this problem (TRL [#1005](https://github.com/huggingface/trl/issues/1005),
 # [#736](https://github.com/huggingface/trl/issues/736),
 # [#615](https://github.com/huggingface/trl/issues/615),
 # [#256](https://github.com/huggingface/trl/issues/256),
@@ -149,8 +149,8 @@ print(f"from the policy:   {(invented * log_ratio).sum():+.3f}")
 print(f"'<eos>' forbidden: {(never_eos * log_ratio).sum():+.3f}")
 
 # %% [markdown]
-# Now the trained policy. Here are four ways to draw answers that are not its own. Each of them can
-# bias the estimate, upwards or downwards:
+# Now consider the trained policy. Here are four ways to draw answers that are not the policy's own.
+# Each of them can bias the estimate, upwards or downwards:
 
 
 # %%
@@ -175,16 +175,17 @@ report(
 )
 
 # %% [markdown]
-# The row for the SFT policy estimates minus KL(SFT ‖ PPO), so it *must* be negative. The mean can
-# also be negative when an older policy, or a different program, writes the answers. The estimates
-# in the other rows can have either sign, and are not the policy's KL in either case. Where the mean
-# is negative, the penalty *rewards* the policy for leaving the reference.
+# The row for the SFT policy estimates the negative of KL(SFT ‖ PPO), so it *must* be negative. The
+# mean can also be negative when an older policy, or a different program, writes the answers. The
+# estimates in the other rows can have either sign, and in neither case do they estimate the
+# policy's KL. Where the mean is negative, the penalty *rewards* the policy for leaving the
+# reference.
 #
 # ## Why is it not zero at the first step?
 #
 # At the first step the policy and the reference are the same model, so every log-ratio should be
-# zero. If yours are not, the two models are not run in the same way. Here are three differences of
-# this kind:
+# zero. If your log-ratios are not, the two models are not being run in the same way. Here are three
+# differences of this kind:
 
 # %%
 dropping = copy.deepcopy(sft)
@@ -389,7 +390,7 @@ for name, formula in LOG.items():
 # - The proxy rises, but the answers become odd. Read answers to held-out questions.
 # - Fewer answers finish, so the proxy and the trained score differ.
 # - The KL grows without end, or is not 0 in the first round.
-# - The length grows. A reward model may like long answers.
+# - The length grows. A reward model may favour long answers.
 # - The entropy falls to 0, so the policy no longer tries anything new.
 # - The clip fraction grows from round to round, which means that the steps are becoming too large.
 # - The explained variance stays at 0 or below, so the critic predicts no better than the mean.
@@ -475,9 +476,10 @@ print(f"mean square of the first line: {share:.0%} of the second's")
 
 # %% [markdown]
 # Tokens of which the policy was sure bring no new information, so the first line is almost entirely
-# the critic's noise. The second line is larger, because these tokens also change the reward that
-# can be expected. If the noise is equally large there, the last line gives its share of the mean
-# square. So a single δ is a noisy sign of what its word did, and PPO averages over many answers.
+# the critic's noise. The second line is larger, because these tokens also change the expected
+# reward. If the critic's noise is equally large for these tokens, the last line gives the noise's
+# share of their mean square. So a single δ is only a noisy measure of what its word contributed,
+# and PPO averages over many answers.
 #
 # ## Same seed, different numbers?
 #
@@ -511,9 +513,9 @@ for name, answers in (("own", own), ("SFT's", start)):
 # %% [markdown] tags=["solution"]
 # $k_3$ can never be negative, so it cannot warn you that the answers are not the policy's own. For
 # PPO's own answers it is lower than $k_1$, because part of its mean comes from rare tokens, which a
-# sample of this size misses. So always log $k_1$ too, whatever you train with. (Here, about 1.4
-# nats from the reference, $k_3$ is about as noisy as $k_1$. Closer to the reference it may be less
-# noisy, so log both.)
+# sample of this size misses. So always log $k_1$ too, whichever of the two you train with. (Here,
+# about 1.4 nats from the reference, $k_3$ is about as noisy as $k_1$. Closer to the reference it
+# may be less noisy, so log both.)
 
 # %% [markdown]
 # ---

@@ -29,7 +29,7 @@
 # Direct preference optimisation (DPO) learns from comparisons alone, as a reward model does, but
 # the result is a policy. It needs no reward model, no sampling and no PPO. This notebook trains our
 # model with DPO in a loop of twenty lines. Then it derives the loss in a world so small that every
-# step can be checked by calculation.
+# step can be checked.
 #
 # ## What you'll learn
 #
@@ -42,7 +42,7 @@
 # **Prerequisites:** [reward models](../guide/reward-model.md), the KL penalty of
 # [PPO](../guide/ppo.md), and gradients.
 #
-# **Time:** about 20 minutes to read, longer with the exercises.
+# **Time:** about 20 minutes to read, longer with the exercise.
 
 # %%
 import copy
@@ -89,8 +89,8 @@ def table(*rows):
 # ## The loop
 #
 # DPO starts from the SFT model, which is also the frozen *reference*. For each pair, it computes
-# the chosen answer's log-ratio (how much more likely the policy makes it than the reference does)
-# and the rejected answer's, and pushes the first above the second. We use our reward model's
+# the log-ratios of the chosen and the rejected answer (how much more likely the policy makes each
+# than the reference does), and pushes the first above the second. We use our reward model's
 # training pairs.
 
 # %%
@@ -148,17 +148,17 @@ assert (log[-30:].mean(0)[1:] < 0).all()
 
 # %% [markdown]
 # Each line is a mean over 30 steps. The loss falls, and the gold reward shows that the answers
-# become much better. *Chosen* and *rejected* are the policy's [implicit
+# improve greatly. *Chosen* and *rejected* are the policy's [implicit
 # rewards](../reference/glossary.md#implicit-reward), β times the log-ratio. The margin between them
 # grows, yet in the end even the chosen answers are *less* likely than under the reference. A
 # smaller world shows why, and where the loss comes from.
 #
 # ## A world where the answer is known
 #
-# Our model can write more answers than anyone can list. The small world has only 8 tokens. An
-# answer is at most 4 tokens long, and its reward depends on neighbouring tokens. So a policy is a
-# list of log-probabilities, and a mean is a sum over this list. We keep the 400 most likely
-# answers, so that all pairs fit into a matrix. Letters are tokens, and the dot ends an answer.
+# Our model can write more answers than anyone can list. The small world has 8 tokens. An answer has
+# at most 4 tokens, and its reward depends on neighbouring tokens. So a policy is a list of
+# log-probabilities, and a mean is a sum over this list. We keep the 400 most likely answers, so
+# that all pairs fit into a matrix. Letters are tokens, and the dot ends an answer.
 
 # %%
 small_world = world(0)
@@ -189,7 +189,7 @@ say(
 # 5. Maximise the likelihood of the labels. The loss is −log σ(difference of the log-ratios, times
 #    β).
 #
-# **Step 1: one policy is best.** RLHF maximises the reward minus β times the KL from the
+# **Step 1: find the best policy.** RLHF maximises the reward minus β times the KL from the
 # [reference](../reference/glossary.md#reference-model). The best policy is the reference,
 # reweighted by the reward ([Rafailov et al. 2023](../reference/bibliography.md#rafailov2023)):
 #
@@ -228,7 +228,7 @@ assert abs(objective(best) - BETA * log_z) < 1e-9
 # π*/π<sub>ref</sub>, the implicit reward. Every policy has an implicit reward, for which it is the
 # best policy.
 #
-# **Step 3: compare two answers.** *Z* is a sum over all answers, and nobody can compute it for a
+# **Step 3: compare two answers.** *Z* is a sum over all answers, which nobody can compute for a
 # language model. But *Z* is the same for both answers to a prompt, so it cancels.
 #
 # **Step 4: ask the labeler**, who follows the [Bradley–Terry
@@ -249,8 +249,8 @@ assert torch.allclose(differences(implicit), differences(rewards))  # 3
 assert torch.allclose(differences(implicit).sigmoid(), preference)  # 4
 
 # %% [markdown]
-# **Step 5: the loss.** Now use the implicit reward of *any* policy π as a reward model, and
-# maximise the likelihood of the labels (*A* is chosen, *B* rejected):
+# **Step 5: the loss.** Use the implicit reward of *any* policy π as a reward model, and maximise
+# the likelihood of the labels (*A* is chosen, *B* rejected):
 #
 # $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \log \frac{\pi(A)}{\pi_\mathrm{ref}(A)}
 # - \beta \log \frac{\pi(B)}{\pi_\mathrm{ref}(B)}\right)$$
@@ -281,7 +281,7 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 
 # %% [markdown]
 # The gradient is zero at the best policy. So DPO finds RLHF's optimum by classifying pairs,
-# provided that the labeler follows Bradley–Terry and there are enough pairs.
+# provided the labeler follows Bradley–Terry and there are enough pairs.
 #
 # ## Why the loss starts at 0.6931, and when it stays there
 #
@@ -291,7 +291,7 @@ assert steepest(best, BETA) < 1e-12 < 1e-3 < steepest(reference, BETA)
 # for one of four reasons:
 #
 # - Nothing is trained: the weights are frozen, or the steps are too small.
-# - Chosen and rejected are the same tokens, for instance because both were cut off early.
+# - Both answers in a pair are identical, for instance because both were cut off early.
 # - The reference is the policy itself, not a frozen copy
 #   ([TRL #1627](https://github.com/huggingface/trl/issues/1627)).
 # - β is almost 0.
@@ -308,12 +308,12 @@ assert steepest(reference, BETA, coin) < 1e-12
 # ## Why the chosen answer's reward falls
 #
 # Some took this for a bug (DPO
-# [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
-# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin.
-# The reference wrote both answers in each pair. Averaged over the reference's answers, log
-# π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for every other policy. So the
-# mean of a pair's two log-ratios (the *middle*) falls. The chosen answer's log-ratio rises only if
-# half the margin exceeds this fall. Here are the best policy's numbers, without any training:
+# [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8), [TRL
+# #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin. The
+# reference wrote both answers in each pair. Averaged over the reference's answers, log
+# π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for any policy but the reference.
+# So the mean of a pair's two log-ratios (the *middle*) falls. The chosen answer's log-ratio rises
+# only if half the margin exceeds this fall. Here are the best policy's numbers, without training:
 
 # %%
 labeled = occurs * preference  # how often one is chosen, another rejected
@@ -328,13 +328,13 @@ assert torch.isclose((up + down) / 2, middle)
 assert up < 0 < 1 < times
 
 # %% [markdown]
-# The middle falls at every β, and at a small β the chosen answers fall with it. *Times* is the
-# average factor by which chosen answers became more likely; it is above 1 at every β. But the
+# The middle falls at every β, and at a small β so does the chosen answers' log-ratio. *Times* is
+# the average factor by which chosen answers became more likely; it is above 1 at every β. But the
 # reward is a mean of logarithms, dominated by answers that have lost almost all their probability.
 # So a falling reward alone does not prove a fault.
 #
-# It can still be a warning. Our derivation assumes the best policy, and pairs that the reference
-# wrote; in most data sets, the pairs come from elsewhere. Then the lost probability may move to
+# It can still be a warning. Our derivation assumes the best policy and pairs written by the
+# reference; in most data sets, they come from elsewhere. Then the lost probability may move to
 # answers that nobody compared, even to the opposite of the chosen ones. Razin et al.
 # ([2024](../reference/bibliography.md#razin2024)) call this *likelihood displacement*. They trained
 # Llama-3-8B-Instruct with DPO on pairs of refusals, and it then refused 33.4 % of unsafe requests
@@ -407,14 +407,14 @@ assert change.mean < -change.reach
 # %% [markdown]
 # At the smallest β, the margin and the KL are largest, but the gold reward has fallen. This is
 # [over-optimisation](../reference/glossary.md#over-optimisation), although there is no reward model
-# to exploit. Use a larger β, stop earlier, or have new samples compared.
+# to exploit. Use a larger β, stop earlier, or add comparisons of new samples.
 #
 # ## One frontier for all methods
 #
-# We return to small worlds in which every answer is listed. Each policy is a point, given by its KL
-# from the reference and its gain in reward. The best policies, one for each β, form the frontier,
-# and no policy lies above it. We trained every method with the same β in five worlds (seeds 5 to
-# 9). Best-of-n needs no training, so we computed its points.
+# We return to small worlds where every answer is listed. Each policy is a point, given by its KL
+# from the reference and its gain in reward. The best policies, one per β, form the frontier, and no
+# policy lies above it. We trained every method with the same β in five worlds (seeds 5 to 9).
+# Best-of-n needs no training, so we computed its points.
 
 # %%
 display(HTML(as_html("frontier", result)))
@@ -443,13 +443,13 @@ assert max(share["GRPO"], share["no std"]) < 0.9
 # alone, as a share of the frontier's gain at the same KL. **PPO** and **RLOO** (group advantages,
 # KL in the reward) all but reach the best policy, and **DPO**, from a million pairs, comes close.
 #
-# **GRPO** reaches less, in one world almost nothing, which lowers the mean. GRPO
-# differs in two ways. First, its KL is in the loss, estimated by k₃. At each token, the gradient of
-# k₃ is that of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
+# **GRPO**'s share is lower, and in one world it is almost 0, which lowers the mean. GRPO differs in
+# two ways. First, its KL is in the loss, estimated by k₃. At each token, the gradient of k₃ is that
+# of KL(π<sub>ref</sub> ‖ π), the other direction ([Tang and Munos
 # 2025](../reference/bibliography.md#tang2025)). Second, GRPO divides the advantages by the spread
-# of the group, which changes the weight of the penalty. So the same β is a different price, which
-# also affects the share. At its KL, GRPO is closer to the frontier, but below it. GRPO has an
-# optimum of its own, where its gradient is zero. Here is one line for each world:
+# of the group, which changes the weight of the penalty. So the same β means a different penalty,
+# which also affects the share. At its KL, GRPO is closer to the frontier, but still below it. GRPO
+# has its own optimum, where its gradient is zero. Here is one line for each world:
 
 # %%
 table(("world", "reached", "optimum", "to own", "to best"))
@@ -462,18 +462,18 @@ assert all(row["own_share"] < row["share"] for row in rows)
 assert all(row["to_own"] < row["to_best"] for row in rows)
 
 # %% [markdown]
-# *Reached* is GRPO's share when training stopped. *Optimum* is the share at its own optimum. The
-# last two columns are the distances in nats from the trained policy to GRPO's own optimum and to
-# the best policy. In every world GRPO stops nearer to its own optimum (a smaller share) than to the
-# best policy. More training may not lead it there: in other worlds, [four times as many rounds were
-# not enough](../reference/experiments.md#what-does-not-keep-grpo-from-its-own-optimum). In worlds
-# like these, put the KL into the reward (`RLOOTrainer` in TRL).
+# *Reached* is GRPO's share when training stopped. *Optimum* is the share at GRPO's optimum. The
+# last two columns are the distances in nats from the trained policy to this optimum and to the best
+# policy. In every world GRPO stops nearer to its own optimum (a smaller share) than to the best
+# policy. More training may not lead it there: in other worlds, [four times as many rounds were not
+# enough](../reference/experiments.md#what-does-not-keep-grpo-from-its-own-optimum). In such worlds,
+# put the KL into the reward (`RLOOTrainer` in TRL).
 #
-# In the table of shares, *no std* only leaves out the division, as [Dr.
+# In the table of shares, *no std* omits only the division, as [Dr.
 # GRPO](../reference/bibliography.md#liuz2025) does. *Ratio×k3* (TRL's form since version 1.10) and
 # *k2* also correct the direction of the KL. Unlike a KL in the reward, they still ignore how a
 # token changes the KL of later tokens. **Best-of-n** is usually nearer to the frontier than GRPO,
-# but samples n answers for each that it returns.
+# but samples n answers for each one returned.
 #
 # ## IPO and KTO: two other losses
 #
@@ -523,7 +523,7 @@ for nats in (-20.0, -2.0, 0.0, 2.0, 20.0):
 #
 # ## Exercise
 #
-# Below which β is the best policy's reward for chosen answers negative? Use bisection.
+# Below which value of β is the best policy's reward for chosen answers negative? Use bisection.
 
 # %% tags=["solution"]
 low, high = 0.5, 2.0
@@ -537,9 +537,11 @@ print(f"below {beta:.3f}")
 # %% [markdown]
 # ## Three lines to take away
 #
-# 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is Bradley–Terry on that reward.
-# 2. A loss of 0.6931 is that of a coin toss. Watch the margin more than the chosen reward, and
-#    above all read new samples.
-# 3. A larger β keeps the policy closer. For a labeler five times as decisive, use five times the β.
+# 1. A policy *is* a reward model, β log π/π<sub>ref</sub>. DPO is the Bradley–Terry loss on that
+#    reward.
+# 2. A loss of 0.6931 is no better than a coin toss. Watch the margin more than the chosen reward,
+#    and above all read new samples.
+# 3. A larger β keeps the policy closer to the reference. For a labeler five times as decisive, use
+#    five times the β.
 #
 # **Next:** [when GRPO's numbers look wrong](04b_when_grpo_looks_wrong.py).
