@@ -177,7 +177,7 @@ report(
 # %% [markdown]
 # The row for the SFT policy estimates the negative of KL(SFT ‖ PPO), so it *must* be negative. The
 # mean can also be negative when an older policy, or a different program, writes the answers. The
-# estimates in the other rows can have either sign, and in neither case do they estimate the
+# estimates in the other rows can have either sign, and in neither case do they measure the
 # policy's KL. Where the mean is negative, the penalty *rewards* the policy for leaving the
 # reference.
 #
@@ -283,8 +283,8 @@ display(Markdown(value("reward-rise-verdict", result).text))
 # ## After SFT the answers do not end
 #
 # Many tokenizers have no padding token, so people use the end token for padding, too. If the
-# program then takes all padding out of the loss, it also takes out every real end token. Here we
-# train SFT once more with this fault:
+# program then excludes all padding from the loss, it also excludes every real end token. Here we
+# repeat SFT with this fault:
 
 # %%
 lesson = Lesson(0)
@@ -306,15 +306,16 @@ for name, model in (("as it should", sft), ("with the fault", endless)):
 # %% [markdown]
 # The faulty model writes longer answers, and some of them reach the limit. Here most answers still
 # end, because our pretrained model has learned from the web where an answer ends. A model that has
-# never seen this format has nothing to fall back on. So print the mask of one batch before you train
-# ([how to do this in TRL](05_practical_rlhf_with_trl.py#one-batch-before-anything-is-trained)).
+# never seen this format has nothing to fall back on. So print the mask of one batch before you
+# train ([how to do this in
+# TRL](05_practical_rlhf_with_trl.py#one-batch-before-anything-is-trained)).
 #
 # ## One answer, several scores
 #
 # A reward model must read an answer at its last token. If the padding token is also the end token,
 # a program may look for the last token in the wrong place, and read the score at the padding. Then
-# the score of an answer depends on the length of the others in its batch. Here is the run's judge,
-# read in both places:
+# the score of an answer depends on the length of the other answers in its batch. Here is the run's
+# judge, read in both places:
 
 # %%
 judge, luck = result.policy("reward_model"), torch.Generator()

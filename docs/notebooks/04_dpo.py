@@ -308,9 +308,9 @@ assert steepest(reference, BETA, coin) < 1e-12
 # ## Why the chosen answer's reward falls
 #
 # Some took this for a bug (DPO
-# [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8), [TRL
-# #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin. The
-# reference wrote both answers in each pair. Averaged over the reference's answers, log
+# [#8](https://github.com/eric-mitchell/direct-preference-optimization/issues/8),
+# [TRL #800](https://github.com/huggingface/trl/issues/800)). The loss depends only on the margin.
+# The reference wrote both answers in each pair. Averaged over the reference's answers, log
 # π/π<sub>ref</sub> is −KL(π<sub>ref</sub> ‖ π), which is below 0 for any policy but the reference.
 # So the mean of a pair's two log-ratios (the *middle*) falls. The chosen answer's log-ratio rises
 # only if half the margin exceeds this fall. Here are the best policy's numbers, without training:
