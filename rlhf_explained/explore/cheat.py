@@ -118,8 +118,8 @@ def recorded(run: Run, options: Mapping[str, str]) -> str:
     again = "" if kept["identical"] else ", repeated on another kind of processor"
     rule = (
         f"Recorded: {exam['responses']} answers to {exam['questions']} held-out questions after "
-        f"each of these rounds, run seed {run.config.seed}{again}. Standard errors are over the "
-        "questions. For each kind of question, the first answer to the first question is shown."
+        f"each of these rounds, run seed {run.config.seed}{again}. Standard errors are across "
+        "the questions. For each kind of question, the first answer to the first question is shown."
     )
     numbers = "".join(_numbers(name, kept[name]) for name in RUNS)
     return (
@@ -138,7 +138,7 @@ def count(row: Recorded) -> str:
 
 def _numbers(name: str, rows: Sequence[Recorded]) -> str:
     """All recorded numbers of one PPO run."""
-    title = f"PPO {RUNS[name]}, recorded"
+    title = f"The recorded PPO run {RUNS[name]}"
     told = ((f"{row['iteration']}", texts(row), "") for row in rows)
     return table(title, f"{title}.", ("rounds", *HEADS), told)
 

@@ -104,7 +104,7 @@ def courtesies(run: Run) -> Table:
         rows.append((NAMES[policy], whole, *parts, whole - sum(parts)))
     headings = "model", "courteous (%) .1", "helpful (%) .1", "false (%) .1", "neither (%) .1"
     return Table.of(
-        "courteous-answers", "Answers with polite words, to held-out questions", headings, rows
+        "courteous-answers", "Courteous answers to held-out questions", headings, rows
     )
 
 

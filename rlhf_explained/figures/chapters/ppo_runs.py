@@ -143,7 +143,7 @@ def ways(run: Run) -> tuple[Table, ...]:
         chosen = (study.values(f"{speed}_free", f"stop_{q}") for q in ("iteration", "kl", "gold"))
         stops += ((speed, *stop) for stop in zip(study.seeds, *chosen, strict=True))
     title = f"Gold against KL on held-out questions, mean of {len(study.seeds)} seeds"
-    chosen = "Where the run without the penalty is stopped, chosen on practised questions"
+    chosen = "Where the run without the penalty is stopped: a round chosen on practised questions"
     tail = "iteration .0", "KL (nats)", "gold"
     both = "rate", "KL penalty"
     return (
@@ -223,7 +223,7 @@ def exams(run: Run) -> Table:
         for at, exam in sorted(run.temperatures[policy].items())
     ]
     headings = "model", "temperature .1", "gold", "± gold", "helpful (%) .0"
-    title = "Evaluation at five temperatures; ± one standard error by question"
+    title = "Evaluation at five temperatures; ± one standard error, clustered by question"
     return Table.of("temperatures", title, headings, rows)
 
 
