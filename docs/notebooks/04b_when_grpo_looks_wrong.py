@@ -169,8 +169,8 @@ def by_tens(name, *quantities):
 # %% [markdown]
 # This page's usual setting is GRPO as in [the study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start), but it uses each round once, as TRL
-# does by default. TRL's loss differs in two more places: its `beta` is 0 where ours is 0.3, and
-# its KL is $k_3$ times the probability ratio, which no run here uses.
+# does by default. TRL's loss differs in two more ways: its `beta` is 0 where ours is 0.3, and its
+# KL term is $k_3$ times the probability ratio, which no run here uses.
 #
 # `outcome` shows the result of training with other settings. *Gold* is the gold reward, KL from the
 # SFT policy is in nats per answer, and length is in tokens. Each change is a mean over five seeds,
@@ -181,7 +181,7 @@ def by_tens(name, *quantities):
 # ---
 # ## Why is the loss 0, and why does it rise?
 #
-# Before the first step on a round, the policy has just written the answers. So each [probability
+# At the first step of a round, the policy is the one that wrote the answers. So each [probability
 # ratio](../reference/glossary.md#probability-ratio) is 1, and the loss is minus the mean of the
 # advantages, which sum to 0 within a group. The gradient is not 0, because every answer pushes the
 # policy in its own direction.
@@ -194,19 +194,19 @@ for average in ("answer", "batch"):
     print(f"grad_norm {log['grad_norm']:.3f}")
 
 # %% [markdown]
-# If the loss averages each answer first, it is 0 up to rounding. If all tokens count alike, as in
-# TRL by default, longer answers count more, so the loss can be above or below 0. Later the loss
+# If the loss averages within answers first, it is 0 up to rounding. If all tokens count equally,
+# TRL's default, longer answers count more, so the loss can be above or below 0. Later the loss
 # contains the KL penalty, which grows (TRL [#2703](https://github.com/huggingface/trl/issues/2703),
-# [#3452](https://github.com/huggingface/trl/issues/3452)). Here are a run that averages each answer
-# first, and one with two of TRL's defaults (all tokens alike, β = 0):
+# [#3452](https://github.com/huggingface/trl/issues/3452)). Here is a run that averages within
+# answers first, and one with two of TRL's defaults (tokens count equally, β = 0):
 
 # %%
 by_tens("by_answer", "loss", "kl_token", "reward")
 by_tens("no_kl", "loss", "reward")
 
 # %% [markdown]
-# In the first run the loss rises with the KL. In the second only the answers' lengths change it.
-# Watch the reward, which rises overall in both.
+# In the first run the loss rises with the KL. In the second, only the answers' lengths change the
+# loss. Watch the reward, which rises overall in both.
 #
 # ## The reward varies, and nothing is learned
 #
@@ -259,9 +259,8 @@ for beta in (0.0, USUAL.kl_coef):
 #
 # $$P(\text{silent}) = p^G + (1 - p)^G$$
 #
-# Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* follows
-# from the shares of right answers in one half. *Seen* is the share of silent groups in the other
-# half.
+# Our SFT policy answers each practised question about a capital or a sum 64 times. *Law* predicts
+# the share of silent groups from one half of the answers. *Seen* is that share in the other half.
 
 # %%
 practised = asked(held_out=False)
@@ -294,14 +293,13 @@ for size in (2, 4, 8, 16, 32):
 
 # %% [markdown]
 # The two columns nearly agree. Where right answers are rare, a group needs about $0.7/p$ answers to
-# have a signal half of the time (CoursIA
-# [#10603](https://github.com/jsboige/CoursIA/issues/10603)). Larger groups are not always better.
-# If 128 answers form small groups, more groups have a signal; if they form large ones, each group
-# estimates the mean and the spread better.
+# have a signal half the time (CoursIA [#10603](https://github.com/jsboige/CoursIA/issues/10603)).
+# Larger groups are not always better. If 128 answers form small groups, more groups have a signal;
+# if they form large ones, each group estimates the mean and the spread better.
 #
-# A learned reward gives equal scores only to equal answers and to answers that were cut off, so few
-# groups are silent. We trained with our reward model on 128 answers per round, in groups of two,
-# eight and 32:
+# A learned reward gives equal scores only to identical answers and to those that were cut off, so
+# few groups are silent. We trained with our reward model on 128 answers per round, in groups of
+# two, eight and 32:
 
 # %%
 outcome("group_2", "usual", "group_32")
@@ -310,13 +308,13 @@ assert lower("group_2")
 # %% [markdown]
 # Groups of two do worse here. The division by the spread makes their advantages +0.71 and −0.71,
 # whether the rewards differ by a lot or a little. These are smaller than in larger groups, so the
-# same β also restrains the policy more (the KL is lower); we did not separate the two. Groups of 32
-# may be a little better than groups of 8.
+# same β also restrains the policy more (the KL is lower); we did not separate the two effects.
+# Groups of 32 may be a little better than groups of 8.
 #
 # ## Why is the clip ratio always 0?
 #
-# A ratio of exactly 1 never leaves $1 \pm \varepsilon$. As long as each round is used for one step
-# (`num_iterations=1`, with the default steps per generation), nothing can be clipped (TRL
+# A ratio of exactly 1 is always within $1 \pm \varepsilon$. As long as each round is used for one
+# step (`num_iterations=1`, with the default steps per generation), nothing can be clipped (TRL
 # [#3120](https://github.com/huggingface/trl/issues/3120)). With more steps per round, some tokens
 # are clipped:
 
@@ -327,13 +325,13 @@ print()
 outcome("usual", "epochs_2", "epochs_4")
 
 # %% [markdown]
-# Few tokens are clipped, and fewer from round to round, as the learning rate falls.
+# Few tokens are clipped, and ever fewer as the learning rate falls.
 #
 # ## All answers are cut off
 #
-# Answers are cut off if the limit (`max_completion_length`) is too short for them. An answer
-# without an end gets no reward or a fixed penalty. If all are cut off, `completions/clipped_ratio`
-# is 1, all rewards are the same, and every group is silent (TRL
+# Answers are cut off if the limit (`max_completion_length`) is too short for them. An unfinished
+# answer gets no reward or a fixed penalty. If all are cut off, `completions/clipped_ratio` is 1,
+# all rewards are the same, and every group is silent (TRL
 # [#5697](https://github.com/huggingface/trl/issues/5697)). Here a limit of 10 tokens instead of 34
 # cuts off half of the answers at first. The first run penalises these; the second leaves them out
 # of the loss (in TRL *mask_truncated_completions*):
@@ -351,14 +349,14 @@ print(f"second minus first: {gap.mean:+.2f} ± {gap.reach:.2f}")
 # %% [markdown]
 # All policies may write 34 tokens when they are evaluated, but these two have learned to write
 # short answers, and their gold reward is lower. Leaving out the cut-off answers makes no clear
-# difference to it, though fewer are cut off later. A higher limit helps. Before a long run, check
-# how many answers are cut off in the first round.
+# difference to that reward, though fewer are cut off later. A higher limit helps. Before a long
+# run, check how many answers are cut off in the first round.
 #
 # ## Does the average make answers longer?
 #
 # The loss can average within each answer first, so that a token in a long answer counts less (as in
-# GRPO's first paper; `loss_type="grpo"`). It can count all tokens of the batch alike (`"dapo"`). Or
-# it can divide by a constant, the maximum answer length (`"dr_grpo"`; [Liu, Z. et al.
+# GRPO's first paper; `loss_type="grpo"`). It can weight all tokens in the batch equally (`"dapo"`).
+# Or it can divide by a constant, the maximum answer length (`"dr_grpo"`; [Liu, Z. et al.
 # 2025](../reference/bibliography.md#liuz2025)). If the loss averages within answers, it penalises
 # each token in a long bad answer less, and so may lengthen bad answers (TRL
 # [#3138](https://github.com/huggingface/trl/issues/3138)). Dr. GRPO also does not divide by the
@@ -370,7 +368,7 @@ assert noise("by_answer", "by_constant")
 
 # %% [markdown]
 # No difference is visible. But our answers have similar lengths, so this is no evidence either way.
-# The third average changes only a constant factor, which Adam hardly notices.
+# The third average only scales the loss, which Adam hardly notices.
 #
 # ## The entropy falls
 #
@@ -406,7 +404,7 @@ print(f"change in score: {gap.mean:+.2f} ± {gap.reach:.2f}")
 # lower on average, but varies so much between the seeds that this may be noise. Where a rule gives
 # the reward, β = 0 is usual: there is no learned judge with errors to exploit. The policy can still
 # exploit what the rule does not check. [The chapter on such
-# rewards](../guide/verifiable-rewards.md) has runs with and without the penalty.
+# rewards](../guide/verifiable-rewards.md) shows runs with and without the penalty.
 #
 # ## Whose log-probabilities?
 #
@@ -441,9 +439,9 @@ for name, setting in SAMPLERS.items():
     print(f"{name:28}{numbers}{apart:14.3f}")
 
 # %% [markdown]
-# A mean near 1 can hide single weights far from 1. We also trained with such samplers. `cold` draws
-# at temperature 0.5, and the loss uses the probabilities at temperature 1. `cold divided` also
-# divides the logits in the loss, as TRL does, so it trains the policy as sampled at 0.5.
+# A mean near 1 can hide individual weights far from 1. We also trained with such samplers. `cold`
+# draws at temperature 0.5, and the loss uses the probabilities at temperature 1. `cold divided`
+# also divides the logits in the loss, as TRL does, so it trains the policy at temperature 0.5.
 # `cold weighted` multiplies each token's advantage by its weight, capped at 2. This corrects each
 # token, but not the words before it, which the colder sampler wrote. `top 2` draws one of the two
 # most likely tokens. No weight can correct for tokens that are never drawn.
@@ -460,11 +458,11 @@ gold = stored("methods").interval("grpo", "gold_greedy").mean
 print(f"GRPO in the study of the methods, gold at 0: {gold:.2f}")
 
 # %% [markdown]
-# At temperature 1, the colder sampler does no visible harm, whether its tokens are weighted or not.
-# Dividing the logits trains a different policy, one meant to be sampled at 0.5. At 0.5 all three
-# have more gold. This does not show that cold training helps, because *usual* was not measured at
-# 0.5. A similar policy, trained at temperature 1, has even more when it always chooses the most
-# likely word (last line).
+# At temperature 1, the colder sampler does no visible harm, with or without weights. Dividing the
+# logits trains a different policy, one meant to be sampled at 0.5. At 0.5 all three earn more gold.
+# This does not show that cold training helps, because *usual* was not measured at 0.5. A similar
+# policy, trained at temperature 1, earns even more when it always chooses the most likely word
+# (last line).
 #
 # ## The sampler and the trainer disagree
 #

@@ -116,8 +116,8 @@ for name in ("torch", "trl", "transformers", "datasets", "accelerate"):
 # converts our model and vocabulary; the next section explains it. The rows have two text fields,
 # `prompt` and `completion`.
 #
-# The function `settings` holds what all trainers share. It overrides TRL's defaults, which are made
-# for graphics cards and for models ten thousand times as large.
+# The function `settings` sets the options that all trainers share. It overrides TRL's defaults,
+# which are made for graphics cards and for models ten thousand times as large.
 
 # %%
 hugging_face.save(hugging_face.exported(base), folder("base"))
@@ -258,7 +258,7 @@ print(f"texts that become other tokens: {other} of {len(texts):,}")
 # The first section set up the trainer. Its result can be compared with the run's own SFT policy,
 # which learned from the same demonstrations in the same order. We passed in an optimiser because
 # `transformers` applies no weight decay to biases and layer norms, but our stage applies it to all
-# weights. Otherwise, `learning_rate` and `weight_decay` would go into the settings.
+# weights. Normally, `learning_rate` and `weight_decay` go into the settings.
 
 
 # %%
@@ -284,7 +284,7 @@ first, *_, last = (row for row in sft_trainer.state.log_history if "loss" in row
 print(f"TRL's loss: {first['loss']:.3f} at first, {last['loss']:.3f} at the end")
 
 # %% [markdown]
-# All later trainers start from the run's own SFT policy and comparisons, so that each can be
+# All later trainers start from the run's own SFT policy and comparisons, so that each stage can be
 # compared on its own.
 #
 # ## Learn to judge
@@ -408,8 +408,8 @@ for name, policy in (("SFT", sft), ("trained on the file", likes_short)):
     print(f"{name:20} {marks['length']:5.1f} tokens an answer, gold {marks['gold']:5.2f}")
 
 # %% [markdown]
-# The answers became shorter, which is what the file prefers. Their gold reward rose as well,
-# probably because the labeler dislikes asides, which are long.
+# The answers became shorter, as intended. Their gold reward rose as well, probably because the
+# labeler dislikes asides, which are long.
 #
 # Our `preferences.read` names the line and the field of any error. The reader of `datasets`, which
 # TRL's command line uses, puts `None` where a field is missing, so the mistake is found later or
@@ -430,10 +430,10 @@ except ValueError as refusal:
 #
 # Next we train with GRPO and RLOO. Both sample answers while they train, so TRL and our code must
 # share random numbers as well as rows. We set the same seed before each round. The reward is a
-# *function* that TRL calls with the prompts and the sampled tokens. Our function asks the run's
+# *function* that TRL calls with the prompts and the sampled tokens. Our function calls the run's
 # reward model.
 #
-# TRL's RLOO differs from ours in one place: it uses one probability ratio for a whole answer, where
+# TRL's RLOO differs from ours in one way: it uses one probability ratio for a whole answer, while
 # ours uses one for each token. For the comparison, our stage uses TRL's loss, `of_whole_answers`.
 
 # %%
@@ -535,8 +535,8 @@ apart["RLOO"] = far(by_trl["RLOO"], by_us["RLOO"]), far(by_us["RLOO"], sft)
 #
 # All policies answer [the held-out questions](../guide/ppo.md). Gold is the gold reward, proxy is
 # the reward model's score, and KL from the SFT policy is in nats per answer. The last column counts
-# the answers that are the same, word for word. The outputs on this page are stored. If the site was
-# built on a different processor, the guide's numbers differ a little
+# the answers that are the same word for word. The outputs on this page were computed earlier. If
+# the site was built on a different processor, the guide's numbers differ a little
 # ([why](03b_when_ppo_looks_wrong.py#same-seed-different-numbers)).
 
 
@@ -565,9 +565,9 @@ table(("TRL / ours", "helpful", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # ## Same rows, same draws: same training
 #
-# We can also compare the weights. Together, a model's weights form a point in space. The table
-# shows how far TRL's point is from ours, and how far training moved ours. For GRPO and RLOO it also
-# shows how many of the sampled answers were the same.
+# We can also compare the weights. A model's weights are the coordinates of a point. The table shows
+# how far TRL's point is from ours, and how far training moved ours. For GRPO and RLOO it also shows
+# how many of the sampled answers were the same.
 
 # %%
 lines = []
@@ -580,8 +580,8 @@ table(("training", "apart", "moved", "same sampled answers"), *lines)
 
 # %% [markdown]
 # The remaining difference is rounding: the two programs add the same numbers in a different order.
-# This can change a sampled word, if a random number falls on the border between two words. From
-# then on the two policies learn from slightly different answers, and diverge.
+# This can change a sampled word if a random number falls on the border between two words. From then
+# on the two policies learn from slightly different answers, and diverge.
 #
 # So if TRL and our code give clearly different results, they used different rows, random numbers or
 # settings. Two runs of the *same* code also differ if their random numbers differ. [The next

@@ -24,9 +24,8 @@
 # # TRL's names and traps
 #
 # TRL has its own names for arguments and metrics. This notebook shows the main ones next to ours,
-# with TRL's values and ours. Then come seven mistakes that are easily made. None raises an error,
-# so a number shows the effect of each. At the end TRL trains many times with its own random
-# numbers.
+# with TRL's values and ours. Then come seven mistakes that are easy to make. None raises an error,
+# so we measure the effect of each. Finally, TRL trains many times with its own random numbers.
 #
 # ## What you'll learn
 #
@@ -35,7 +34,7 @@
 # - Seven traps, among them a default without a KL penalty and a judge that never sees the end token
 #
 # **Prerequisites:** [Practical RLHF with TRL](05_practical_rlhf_with_trl.py), where TRL trains our
-# model. The models here come from the site's own run.
+# model. The models come from the site's own run.
 #
 # **Time:** about 20 minutes to read. To run it yourself, install TRL with `pip install trl peft`,
 # or type `make trl` in a checkout of this site.
@@ -157,8 +156,8 @@ def trained(trainer):
 # %% [markdown]
 # ## Which argument means what
 #
-# Each row of the table names a method, our setting and TRL's argument, with the value used on this
-# site and TRL's default.
+# Each row of the table names a method, our setting and TRL's argument, with our value and TRL's
+# default.
 
 # %%
 ARGUMENTS = """
@@ -200,7 +199,7 @@ for line in ARGUMENTS.split("\n")[1:-1]:
 table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 
 # %% [markdown]
-# Some of TRL's arguments set what is fixed in our stages:
+# Some of TRL's arguments control what is fixed in our stages:
 #
 # - `SFTConfig(completion_only_loss=…)`: our loss counts only the response. The default, `None`,
 #   does the same if rows have a prompt and a completion.
@@ -214,11 +213,11 @@ table(("ours", "value here", "TRL's default", "TRL's argument"), *lines)
 #
 # ## Which metric means what
 #
-# Here each trainer gets one real batch, with a learning rate of 0. TRL's number is the one that it
-# logs, and ours follows from the formula next to it. Means over tokens include only tokens that the
-# mask counts. $r$ is a score, ρ the [probability
-# ratio](../reference/glossary.md#probability-ratio), and $g$ is log π − log π<sub>ref</sub>. DPO,
-# GRPO and RLOO compare the run's PPO policy with its SFT policy.
+# Each trainer gets one real batch, with a learning rate of 0. TRL's number is the one that it logs,
+# and ours follows from the formula next to it. Means over tokens include only tokens that the mask
+# counts. $r$ is a score, ρ the [probability ratio](../reference/glossary.md#probability-ratio), and
+# $g$ is log π − log π<sub>ref</sub>. DPO, GRPO and RLOO compare the run's PPO policy with its SFT
+# policy.
 
 # %%
 METRICS = """
@@ -347,17 +346,17 @@ table(("TRL logs", "formula", "ours", "TRL's"), *lines)
 
 # %% [markdown]
 # Two of these names can mislead. `kl` is a mean over *tokens*, of k₃ in GRPO and of k₁ in RLOO. The
-# KL on our pages is the sum of k₁ over an answer, about RLOO's `kl` times the number of tokens.
+# KL on our pages is the sum of k₁ over an answer, roughly RLOO's `kl` times the number of tokens.
 # GRPO's `kl` is less than half of RLOO's for the same answers, because part of k₃'s mean comes from
-# rare tokens, which a batch misses. And GRPO's `loss` does not show progress. The advantages in
-# each group sum to 0, so its first term differs from 0 only because answers differ in length. The
-# rest is the KL penalty, which rises while the policy learns.
+# rare tokens, which a single batch misses. And GRPO's `loss` does not show progress. The advantages
+# in each group sum to 0, so its first term differs from 0 only because answers differ in length.
+# The rest is the KL penalty, which rises while the policy learns.
 #
 # ## Seven traps, each with its number
 #
 # **1. Prompts are padded on the left, but GPT-2 is not told.** GRPO and RLOO pass no positions to
 # the model. A model with learned positions, such as GPT-2, then counts the padding, and reads every
-# word after it at a wrong position. Models with rotary positions are not affected. Three other
+# word after it at the wrong position. Models with rotary positions are not affected. Three other
 # trainers had the same fault ([#6800](https://github.com/huggingface/trl/issues/6800)).
 # `hugging_face.count_positions` corrects it. The reference needs the correction, too.
 
@@ -400,12 +399,12 @@ for beta in (grpo_config.kl_coef, trl.GRPOConfig.beta):
 sampled = [*said]
 
 # %% [markdown]
-# **3. The default KL in GRPO's loss is not that of GRPO's first paper.** With
+# **3. The default KL in GRPO's loss is not the one in GRPO's first paper.** With
 # `use_bias_correction_kl=True` TRL multiplies k₃ by the probability ratio. Before the first step on
 # a batch the ratio is 1, so the *loss* is the same. Its *gradient* is different, and better [in
 # small worlds](04_dpo.py#one-frontier-for-all-methods); we measured it nowhere else. Other switches
 # also change the gradient. We compare them on one batch, for the policy just trained with a
-# penalty. The first row has the first paper's KL and the average over all tokens, which is our
+# penalty. The first row uses the first paper's KL and the average over all tokens, which is our
 # stage's loss. *Cosine* is the cosine between a row's gradient and the first row's, and *length* is
 # the ratio of their lengths.
 
@@ -445,12 +444,12 @@ table(("TRL's GRPO with", "loss", "cosine", "length"), *lines)
 
 # %% [markdown]
 # `loss_type="grpo"` averages within each answer first, as GRPO's first paper does. `"dr_grpo"`
-# divides by the maximum length, so its gradient points the same way and is shorter.
+# divides by the maximum length, so its gradient points in the same direction but is shorter.
 #
 # **4. A reward model that is passed as a *model*, not as a function, does not see the end token.**
 # TRL then decodes the answers to text without `<eos>`, and scores this text. A reward model trained
 # on finished answers then scores unfinished ones. (For chat messages TRL applies the template
-# again, which ends every answer, even one that was cut off.)
+# again, which ends every answer, even if it was cut off.)
 
 # %%
 trainer = priced()
@@ -469,8 +468,8 @@ print(f"off by {off:.2f} on average; correlation {alike:.2f}")
 
 # %% [markdown]
 # **5. `accelerate launch --cpu --num_processes 2` starts one process**, without a warning. To start
-# several processes on a machine without a graphics card, use `torchrun`. Here each process prints
-# how many there are:
+# several processes on a machine without a graphics card, use `torchrun`. Each process prints how
+# many there are:
 
 # %%
 WHO = """
@@ -519,9 +518,9 @@ for name, answers in (("comparisons", compared), ("the second trap", sampled)):
 # method five times from each of five starts, and [our study of the
 # methods](../guide/methods.md#all-of-them-from-the-same-start) trained it twice. The table shows
 # the mean gold reward on held-out questions and the difference, paired by start (± is its 95 %
-# interval). It also shows two standard deviations: of runs from the same start (*draws*) and of the
-# starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole answers, ours
-# for single tokens.
+# interval). It also shows two standard deviations: between runs from one start (*draws*) and
+# between the starts' means (*starts*). For RLOO the losses differ, too: TRL's ratio is for whole
+# answers, ours for single tokens.
 
 # %%
 study, methods, lines = stored("trl_draws"), stored("methods"), []
@@ -541,13 +540,13 @@ table(("method", *columns), *lines)
 
 # %% [markdown]
 # If the interval contains 0, these runs do not show that the libraries differ. If you compare two
-# set-ups by one run each, a difference as small as these deviations may be due to chance.
+# set-ups with one run each, a difference as small as these deviations may be due to chance.
 
 # %% [markdown]
 # ## Three lines to take away
 #
-# 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not that of
-#    GRPO's first paper.
+# 1. Read a library's defaults before you train: GRPO's `beta` is 0, and its KL is not the one in
+#    its first paper.
 # 2. A metric's name does not tell you its formula. TRL's `kl` is per token, and GRPO's `loss` does
 #    not show progress.
 # 3. Mistakes with positions, the end token and unknown words raise no error. Look at one batch, and

@@ -26,10 +26,10 @@
 # %% [markdown]
 # # Past this machine
 #
-# Everything else on this site fits into one process on one processor. The models that people use
-# are ten thousand times as large as our model, or more. This notebook treats our model as if it
-# were one of those large models. It trains on two processes, trains adapters instead of weights,
-# and counts bytes. Methods that need graphics cards are only described, with their sources.
+# Everything else on this site runs in one process on one processor. The models that people use are
+# at least ten thousand times as large as ours. This notebook treats our model as if it were one of
+# those large models. It trains on two processes, trains adapters instead of weights, and counts
+# bytes. Methods that need graphics cards are only described, with their sources.
 #
 # ## What you'll learn
 #
@@ -105,7 +105,7 @@ def table(headings, *rows):
 # number of processes. The next two give each process its share of the batch and drop the last batch
 # of an epoch if it is incomplete. (Otherwise several processes would fill it with rows from the
 # beginning, and so would not train on the same rows as one process.) The fourth lets only the first
-# process save the model. The rest of the script is as for one process:
+# process save the model. The rest of the script is the same as for one process:
 
 # %%
 Path("train_dpo.py").write_text("""\
@@ -173,8 +173,8 @@ def launch(script, *arguments, processes=1):
 
 
 # %% [markdown]
-# `torch.distributed.run`, which is also called `torchrun`, starts as many copies of the script as
-# you ask for. (`accelerate launch --cpu` does not: [trap
+# `torch.distributed.run`, also called `torchrun`, starts as many copies of the script as you ask
+# for. (`accelerate launch --cpu` does not: [trap
 # 5](05b_trl_names_and_traps.py#seven-traps-each-with-its-number).) Here the script runs on one
 # process and then on two:
 
@@ -204,13 +204,13 @@ print(f"as far as training moved one:   {moved:.1e}")
 # The two models are the same up to rounding, because the mean of all gradients is the mean of the
 # two halves' means. This holds for DPO and for the reward model, whose losses are means over pairs.
 # SFT's loss is a mean over tokens, so the library must divide by the number of tokens on all
-# processes. This comparison is a good first test of any set-up with several processes. Train a few
-# steps on one process and on two, and compare the weights.
+# processes. This comparison is a good first test of any set-up with several processes. Train for a
+# few steps on one process and on two, and compare the weights.
 #
-# GRPO and RLOO sample their batches. Each process needs its own random numbers; otherwise both
-# would write the same answers. So a run on two processes draws different answers from a run on one,
-# and their weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one
-# process, and with the first seed on two:
+# GRPO and RLOO sample answers. Each process needs its own random numbers; otherwise all would write
+# the same answers. So a run on two processes draws different answers from a run on one, and their
+# weights cannot be compared. Here are thirty rounds of RLOO, with two seeds on one process, and
+# with the first seed on two:
 
 # %%
 Path("train_rloo.py").write_text("""\
@@ -280,7 +280,7 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # %% [markdown]
 # The last column shows the share of evaluation answers that are the same as in the first row. In
 # these three runs, a second process changed slightly more answers than a second seed did. To
-# compare two GRPO or RLOO set-ups, you therefore need several seeds for each.
+# compare two GRPO or RLOO set-ups, you need several seeds for each.
 #
 # ## Adapters in place of weights
 #
@@ -295,8 +295,8 @@ table(("processes", "seed", "gold", "proxy", "KL", "same answers"), *lines)
 # DPO then needs no separate reference, because the reference is the same model with its adapters
 # switched off.
 #
-# In the script above LoRA is one argument, `peft_config`. The learning rate is ten times as large
-# as without LoRA. Schulman and Thinking Machines Lab
+# In the script above LoRA needs one argument, `peft_config`. The learning rate is ten times as
+# large as without LoRA. Schulman and Thinking Machines Lab
 # ([2025](https://thinkingmachines.ai/blog/lora/)) found this factor best for many models. Here are
 # the results of DPO on the same pairs, with all weights and with adapters:
 
@@ -316,18 +316,20 @@ table(("trained", "numbers", "Adam's bytes", "helpful", "gold", "KL"), *lines)
 # %% [markdown]
 # LoRA trains an eighth as many numbers here, and Adam keeps two moments for these alone. The
 # results do not show which method is better, because each was trained once, with an untuned
-# learning rate. They show that far fewer numbers can be enough. The whole model must still be in
-# memory, so LoRA saves little here. The next section computes how much it saves for a large model.
+# learning rate. They show that training far fewer numbers can be enough. The whole model must still
+# be in memory, so LoRA saves little here. The next section computes how much it saves for a large
+# model.
 #
 # ## How much memory
 #
 # Four things take up memory during training.
 #
 # - **Weights, gradients and Adam.** A weight, its gradient and Adam's two moments are four numbers
-#   of 4 bytes, so a trained model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
+#   of 4 bytes, so training a model of $N$ parameters takes $16 N$ bytes. Mixed precision also takes
 #   $16 N$ bytes: its weights and gradients are stored in 16 bits, and Adam's moments and a copy of
-#   the weights in 32 ([Rajbhandari et al. 2020](../reference/bibliography.md#rajbhandari2020)).
-#   Moments with fewer bits need less memory, and so does training without the copy.
+#   the weights in 32 bits ([Rajbhandari et al.
+#   2020](../reference/bibliography.md#rajbhandari2020)). Moments with fewer bits need less memory,
+#   and so does training without the copy.
 # - **Models that do not learn**, such as the reference and the reward model. They have only
 #   weights, which take $2 N$ bytes in 16 bits.
 # - **Activations.** A layer keeps the values that it needs again for its gradients. For each token,
@@ -378,8 +380,8 @@ class Shape:
 
 
 # %% [markdown]
-# Are the formulas right? We train our model for one step and count the bytes that are actually
-# allocated. All numbers are 32-bit floats.
+# Are the formulas right? We train our model for one step and count the bytes that are allocated.
+# All numbers are 32-bit floats.
 
 # %%
 ours = lesson.shape
@@ -491,7 +493,7 @@ table(
 # Suppose that your card has 80 GB. With 1 billion parameters, all methods fit. With 8 billion,
 # training all weights at 16 bytes each does not fit, even without any other model. It needs several
 # cards that share these bytes (below), or fewer bytes per parameter. DPO with LoRA fits on one
-# card, with much room left for activations and the cache. The logits explain why libraries compute
+# card, with ample room left for activations and the cache. The logits explain why libraries compute
 # the loss in pieces. With a vocabulary of this size, the logits take more memory than all the
 # activations that checkpointing keeps.
 #
@@ -566,7 +568,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 # When it learns, it processes all the tokens at once. OpenRLHF's authors report that writing takes
 # 80 % of the time for large models ([README](https://github.com/OpenRLHF/OpenRLHF)), and more than
 # 90 % for long chains of thought (J. Hu et al. [2024](https://arxiv.org/abs/2405.11143)). So you
-# save the most by generating faster, as vLLM does.
+# save the most time by generating faster, as vLLM does.
 #
 # ## The studies on several machines
 #
@@ -592,7 +594,7 @@ print(f"share of writing: {writing / (writing + learning):.0%}")
 #    new set-up with DPO.
 # 2. With Adam in 32 bits, training takes 16 bytes per parameter, and a frozen model takes 2. LoRA
 #    freezes most parameters, and FSDP splits these bytes among several cards.
-# 3. In larger models the learning rate is lower and writing takes most of the time. So the first
-#    library to add is one that generates quickly.
+# 3. For larger models the learning rate is lower and writing takes most of the time. So the first
+#    library to add is one that generates text quickly.
 #
 # **Next:** [the methods side by side](../guide/methods.md), on five seeds.
