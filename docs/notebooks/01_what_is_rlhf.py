@@ -21,7 +21,7 @@
 #
 # Welcome to RLHF, reinforcement learning from human feedback: the technique that turned language
 # models into assistants like ChatGPT. In this notebook you train a tiny language model through all
-# three stages. The training loop of each stage is written out, for you to read and to change.
+# three stages. The training loop of each stage is written out for you to read and change.
 #
 # ## What you'll learn
 #
@@ -29,11 +29,11 @@
 # - The three-stage RLHF pipeline, with the training loop of each stage
 # - How reward models learn human preferences
 # - What PPO rewards, and what the KL penalty can and cannot do
-# - The history, from the first human rewards to ChatGPT and after
+# - The history, from the first human rewards to ChatGPT and beyond
 #
 # **Prerequisites:** a little Python, and a rough idea of what training a neural network means.
 #
-# **Time:** about 20 minutes to read. The three loops take less than a minute together. The next
+# **Time:** about 20 minutes to read. Together, the three loops take less than a minute. The next
 # cell loads the run that this site shows. If no run is stored yet, training takes a minute or two.
 
 # %%
@@ -70,7 +70,7 @@ seed {run-seed}.
 # ---
 # ## The big picture: the brilliant but clueless student
 #
-# Imagine a student who has read more than anyone could.
+# Imagine a student who has read more than anyone else.
 #
 # ```text
 # ┌────────────────────────────────────────────────────────────────┐
@@ -102,7 +102,7 @@ seed {run-seed}.
 #
 # RLHF is like hiring a tutor to teach this student how to use their knowledge helpfully.
 #
-# We put this question to our pretrained model. Answers are sampled, so we ask it 100 times. For
+# We put this question to our pretrained model. Its answers are sampled, so we ask 100 times. For
 # each kind of answer, the list gives a count and the most frequent example. In the figure, ± is one
 # standard error across questions.
 
@@ -155,7 +155,7 @@ figure("before-after")
 # - helpful responses
 # - honest information
 # - safe behaviour
-# - instructions followed
+# - instruction following
 #
 # RLHF narrows this gap by teaching the model human preferences.
 
@@ -185,13 +185,13 @@ figure("three-stages")
 # Stage 1, supervised fine-tuning (SFT).
 #
 # - What: train the LLM on high-quality demonstration data.
-# - How: fine-tune on (prompt, response) pairs by experts.
+# - How: fine-tune on (prompt, response) pairs written by experts.
 # - Like: a student reading model essay answers.
 #
 # </details>
 #
 # The data are prompts with responses that people wrote. Here is the idea with three examples and a
-# tiny model that has seen nothing else. One epoch is ten steps on all three.
+# tiny model that has seen nothing else. One epoch is ten steps on all three examples.
 
 # %%
 from rlhf_explained import SimpleSFTModel
@@ -298,7 +298,7 @@ included: nobody tells it which demonstrations are good.
 #
 # - What: train a model to score responses, based on human prefs (preferences).
 # - How: humans rank responses; the RM learns the rankings.
-# - Like: a teaching assistant, grading as the professor would.
+# - Like: a teaching assistant grading as the professor would.
 #
 # </details>
 
@@ -369,9 +369,9 @@ print(f"a judge who knows the gold reward: {other_pairs.ceiling:.0%}")
 assert unseen > 0.6
 
 # %% [markdown]
-# The reward model (the judge) agrees with the labeler on most pairs that it has never seen. Even a
-# perfect judge could not reach 100 %, because the labeler errs. Now our judge scores three answers.
-# Only the differences between scores mean anything.
+# The reward model (the judge) agrees with the labeler on most unseen pairs. Even a perfect judge
+# could not reach 100 %, because the labeler errs. Now our judge scores three answers. Only the
+# differences between scores mean anything.
 
 # %%
 from rlhf_explained.rollout import pack
@@ -567,7 +567,7 @@ assert false["PPO"] > false["SFT"] - 0.03
 # %% [markdown]
 # PPO makes the model far more helpful than imitation did. But false answers do not become rarer,
 # because the judge does not recognise them. These three loops are the whole of RLHF. The site's run
-# uses more comparisons and rounds. It also trains a policy without the penalty:
+# uses more comparisons and more rounds. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")
@@ -583,9 +583,9 @@ ask(result.policy("ppo_no_kl"), "how do i learn french ?")
 
 # %% [markdown]
 # *Proxy* is the reward model's score. A *false* answer has the right form but the wrong content,
-# and a *broken* answer fits none of these. Without the penalty, the policy finds answers that the
-# judge likes but the labeler does not. [The guide](../guide/over-optimisation.md) shows what this
-# policy learned to say. It also asks whether one could [stop early](../guide/ppo.md) or use
+# and a *broken* answer fits no other category. Without the penalty, the policy finds answers that
+# the judge likes but the labeler does not. [The guide](../guide/over-optimisation.md) shows what
+# this policy learned to say. It also asks whether to [stop early](../guide/ppo.md) or use
 # [something simpler](../guide/methods.md) instead.
 
 # %% [markdown]

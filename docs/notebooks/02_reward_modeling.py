@@ -64,7 +64,7 @@ def say(text):
 # ## From comparisons to scores
 #
 # Here are five answers to one question. Our simulated labeler's true taste is the gold reward, but
-# we see only the labeler's choices. It compares each pair of answers 40 times, and sometimes errs.
+# we see only its choices. The labeler compares each pair of answers 40 times, and sometimes errs.
 
 # %%
 from rlhf_explained.world.labeler import gold_reward, prefers_first
@@ -131,17 +131,17 @@ assert torch.allclose(expected, wins.sum(1), atol=1e-3)
 
 # %% [markdown]
 # The scores recover the labeler's taste, up to the noise of 40 choices per pair. (The gold rewards
-# are shown less their mean.) The last two columns show what maximum likelihood does: training ends
+# are shown minus their mean.) The last two columns show what maximum likelihood does: training ends
 # where every answer is expected to win as often as it did.
 #
 # An answer that wins *every* comparison has no finite score, because a higher score always fits
-# better. In a real judge, weight decay and few training steps keep such scores finite.
+# better. In a real judge, weight decay and short training keep such scores finite.
 
 # %% [markdown]
 # ---
 # ## The scores have no zero
 #
-# Start the same descent at 100 instead of 0.
+# Now start all scores at 100 instead of 0.
 
 # %%
 high, slope = fit(100.0)
@@ -152,11 +152,11 @@ print(f"largest change of a difference: {change:.1e}")
 assert torch.allclose(high - 100, scores, atol=1e-6)
 
 # %% [markdown]
-# The loss depends only on differences, so nothing ever moves the mean of the scores. A score of 3
-# means nothing by itself, a negative score is not a bad sign, and the scores of two judges cannot
-# be compared. Our stage shifts the scores so that the training answers have a mean of 0. The
-# *scale* does mean something: it shows how sure the judge is. The held-out pairs show whether the
-# judge is right as often as it claims.
+# The loss depends only on differences between scores, so nothing ever moves their mean. A score of
+# 3 means nothing by itself, a negative score is not a bad sign, and the scores of two judges cannot
+# be compared. Our stage 2 shifts the scores to a mean of 0 on the training answers. The *scale*
+# does mean something: it shows how sure the judge is. The held-out pairs show whether the judge is
+# right as often as it claims.
 
 # %%
 chosen, rejected = (
@@ -271,9 +271,10 @@ with torch.no_grad():
 # ---
 # ## Train one
 #
-# We take 400 pairs judged by the run's labeler, who errs less than the one above (`decisiveness`
-# 5), and hold out 500 more on other prompts. An epoch is one pass over all pairs, in a new order.
-# The head starts at zero and has far to go, so its learning rate is ten times that of the trunk.
+# We take 400 pairs judged by the run's labeler, who errs less than the labeler above
+# (`decisiveness` 5), and hold out 500 more on other prompts. An epoch is one pass over all pairs,
+# in a new order. The head starts at zero and has a long way to go, so its learning rate is ten
+# times that of the trunk.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -319,15 +320,15 @@ for epoch in range(1, 9):
     print(f"{epoch:5}{mean:7.3f}{own:20.1%}{other:10.1%}")
 
 # %% [markdown]
-# The judge keeps improving on its training pairs because it memorises their noise. On the held-out
+# The judge keeps improving on its training pairs because it memorises their noise. On held-out
 # pairs the improvement soon becomes small.
 #
 # ---
 # ## Held-out accuracy and its ceiling
 #
 # Is that accuracy good? It cannot be 100 %, because the labeler errs on held-out pairs too. If the
-# labeler makes a choice with probability $p$, a judge who knows the gold reward agrees with the
-# labeler with probability $\max(p, 1 - p)$. Its mean over the pairs is the ceiling.
+# labeler makes a choice with probability $p$, a judge who knows the gold reward makes the same
+# choice with probability $\max(p, 1 - p)$. Averaged over all pairs, this is the ceiling.
 
 # %%
 p = torch.sigmoid(5.0 * (heldout.chosen_gold - heldout.rejected_gold))
@@ -341,7 +342,7 @@ right on **{share(accuracy(model, heldout))}**. The run's judge, trained on
 """)
 
 # %% [markdown]
-# For people, $p$ is unknown, but two of them can label the same pairs. If they agree on a fraction
+# For people, $p$ is unknown, but two people can label the same pairs. If they agree on a fraction
 # $a$, the ceiling is at least $a$ (if they agree on some pairs and guess on the rest) and at most
 # $(1 + \sqrt{2a - 1})/2$ (if all pairs are equally hard). InstructGPT's labelers agreed with each
 # other on 72.6 % of pairs, and its judges agreed with their labelers on 72.4 % ([Ouyang et al.
@@ -440,8 +441,8 @@ to see.
 # %% [markdown]
 # A false answer that does not ramble looks like a helpful one. Only its content is wrong. What does
 # the judge look at? We take every held-out fact, its right answer, and every false answer in the
-# same form. Each is written plainly or courteously (with "sure !" before it and "happy to help !"
-# after it). A third version of the false one adds a remark, which is no improvement.
+# same form. Each is written plainly or courteously (with "sure !" before and "happy to help !"
+# after it). A third version of each false answer adds a remark, which is no improvement.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, OPENER, false_answers
@@ -520,10 +521,10 @@ answers.
 """)
 
 # %% [markdown]
-# Across all pairs, courtesy does not show which answer is better. Between helpful answers it does,
-# and the judge has learned this. It has not learned which held-out facts are right. A false answer
-# looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its taste
-# for courtesy, and the judge's pairs were about other facts.** The accuracy reveals neither
+# Across all pairs, courtesy does not show which answer is better. Between two helpful answers it
+# does, and the judge has learned this. It has not learned which held-out facts are right. A false
+# answer looks like a helpful one, so the judge rewards its courtesy too. **We gave the labeler its
+# taste for courtesy, and the judge's pairs were about other facts.** The accuracy reveals neither
 # problem. To find both, make pairs in which the wrong answer is the courteous one.
 
 # %% [markdown]
@@ -590,7 +591,7 @@ for name, key in trivial.items():
 #    how sure the judge is.
 # 2. The judge is the SFT model with a new head, read at the last token. Its loss begins at log 2.
 # 3. Compare its accuracy with the ceiling set by the noise in the labels. Then test it on pairs in
-#    which the wrong answer looks like a good one.
+#    which the wrong answer looks good.
 #
 # **Next:** [What a judge is worth](02b_what_a_judge_is_worth.py): how many comparisons it needs,
 # and how careful the labelers have to be.

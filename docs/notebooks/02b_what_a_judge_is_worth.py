@@ -122,8 +122,8 @@ for name, about in MEASURES.items():
 
 # %% [markdown]
 # *Gold order*: of all pairs of answers to one prompt, the share that the judge ranks as the gold
-# reward does. *Helpful before false*: the same, but only for a helpful and a false answer. Many
-# false answers also ramble, which the judge sees easily. [*Hard
+# reward does. *Helpful before false*: the same share, for pairs of a helpful and a false answer.
+# Many false answers also ramble, which the judge easily spots. [*Hard
 # negatives*](02_reward_modeling.py#held-out-accuracy-and-its-ceiling) compare a plain right answer
 # with a courteous false one. ± is a 95 % interval over seeds. *Noise* marks changes that may be due
 # to chance, after Holm's correction: the more changes are tested, the stricter each test.
@@ -161,7 +161,7 @@ larger set is.
 # an accuracy of 75 % is 14 points, and with a hundred it is 4.
 #
 # Does longer training help? Below, the judge in the last row has seen each of its 12,800 pairs
-# twice, and the judge in the row above it only once.
+# twice, and the judge above it only once.
 
 # %%
 print("gold order, on prompts:        practised          new")
@@ -192,10 +192,10 @@ The second pass adds {longer["practised_accuracy"]} on practised prompts and
 # ---
 # ## Label noise costs data
 #
-# Two more labelers have the same taste. The **distracted** labeler reverses 30 % of its choices,
-# whatever the answers are. The **hesitant** labeler has a `decisiveness` of 0.45, so it errs most
-# often where the two answers are almost equally good. Both agree with the gold reward about equally
-# often.
+# Two more labelers share the careful one's taste. The **distracted** labeler reverses 30 % of its
+# choices, whatever the answers. The **hesitant** labeler has a `decisiveness` of 0.45, so it errs
+# most often where the two answers are almost equally good. Both agree with the gold reward about
+# equally often.
 
 # %%
 figure("label-noise")
@@ -237,19 +237,20 @@ say(
 # only weaken the signal, because a reversed choice cancels a right one. If a share $\varepsilon$ is
 # reversed, $1 - 2\varepsilon$ of the signal is left, and the judge needs $1/(1 - 2\varepsilon)^2$
 # times as much data, as in Angluin and Laird's bound
-# ([1988](../reference/bibliography.md#angluin1988)). Most measured factors are larger, but rough:
-# the brackets show the best and the worst seed. (No factor can exceed pairs / 50.)
+# ([1988](../reference/bibliography.md#angluin1988)). Most measured factors are larger, but
+# uncertain: the brackets show the best and the worst seed. (No factor can exceed the number of
+# pairs / 50.)
 #
 # A labeler who errs *in one direction*, say by always choosing the longer answer, does more harm.
-# The judge learns this taste, just as ours learns one for courtesy.
+# The judge learns this taste, just as ours learned to like courtesy.
 #
 # ---
 # ## What does it look at?
 #
 # We change one thing in an answer to a held-out question. By how much does its score change, and by
-# how much should it? We divide the scores by 5, because the labeler chooses by 5 × gold reward. Our
-# judge is less sure than the labeler, so its scores lie closer together. Compare only the signs,
-# and the rows with one another.
+# how much should it? We divide the scores by 5, because the labeler's choices depend on 5 × gold
+# reward. Our judge is less sure than the labeler, so its scores lie closer together. Look only at
+# the signs, and compare the rows with one another.
 
 # %%
 from rlhf_explained.world.corpus import CLOSER, INSULTS, OPENER
@@ -325,8 +326,8 @@ capitals. (Seed {result.config.seed}.)
 
 # %% [markdown]
 # The judge recognises what its comparisons contained, such as rambling and insults. It guesses
-# about facts that they did not contain, and in stage 3 the policy finds the guesses that are too
-# high. In practice, judges often learn a taste for length ([Singhal et al.
+# about unseen facts, and in stage 3 the policy finds the guesses that are too high. In practice,
+# judges often learn a taste for length ([Singhal et al.
 # 2023](../reference/bibliography.md#singhal2023)).
 
 # %% [markdown]
@@ -335,8 +336,8 @@ capitals. (Seed {result.config.seed}.)
 #
 # Somebody trained a reward model, got about 65 % of held-out pairs right, and asked whether that
 # was enough ([LLaVA-RLHF #24](https://github.com/llava-rlhf/LLaVA-RLHF/issues/24)). The answer was
-# yes, because people do not agree with one another more often. But accuracy alone is not enough.
-# Look at these five judges:
+# yes, because two people do not agree more often than that. But accuracy alone is not enough. Here
+# are five judges:
 
 # %%
 print(f"{'':19}labeler  ceiling  gold order  hard negatives", end="")
@@ -396,17 +397,17 @@ of {len(methods.seeds)} seeds).
 # 3. **Sort the judge's mistakes by kind**, and test it on hard negatives, in which the bad answer
 #    looks like the good one. At 50 % the judge sees no difference. Below 50 %, it tends to prefer
 #    the worse answer.
-# 4. **Use the judge gently**, as in best-of-16, and read the answers that it likes best. Accuracy
-#    is a mean over all pairs, but in use only the top answers count.
+# 4. **Use the judge gently**, as in best-of-16, and read its favourite answers. Accuracy is a mean
+#    over all pairs, but in use only the top answers count.
 #
 # ---
 # ## Ranking K answers
 #
 # InstructGPT's labelers ranked 4 to 9 answers at a time. A ranking of $K$ answers contains
 # $K(K-1)/2$ pairs. Our labeler ranks four answers: a random number from a Gumbel distribution is
-# added to each answer's `decisiveness` × gold, and the sums are sorted. This is the Plackett–Luce
+# added to `decisiveness` × each answer's gold, and the sums are sorted. This is the Plackett–Luce
 # model ([Plackett 1975](../reference/bibliography.md#plackett1975)). The first place is drawn from
-# a softmax over all scores, the second place from one over the remaining scores, and so on. Every
+# a softmax over all scores, the second from a softmax over the remaining scores, and so on. Every
 # pair in the ranking follows Bradley–Terry.
 
 # %%
@@ -435,7 +436,7 @@ for place, one in enumerate(ranked(gold).tolist(), start=1):
 # In training, score each answer **once**, and form all pairs from the scores. Then $K(K-1)/2$
 # comparisons take only $K$ forward passes. InstructGPT had another reason to keep all pairs from
 # one prompt in one batch. When the pairs of all prompts were shuffled, the model overfitted within
-# one pass over the data, because each answer occurred $K - 1$ times.
+# one pass, because each answer occurred $K - 1$ times.
 
 # %%
 from rlhf_explained.stages.reward_model import (
@@ -540,13 +541,13 @@ get more out of each prompt. (Two equal answers do not form a pair.)
 # both answers are still the same, if both were cut to the same beginning, if the labels are random,
 # or if the learning rate is too small
 # ([LLaVA-RLHF #16](https://github.com/llava-rlhf/LLaVA-RLHF/issues/16)). Train on fifty pairs
-# first. A correct set-up learns them by heart.
+# first. In a correct set-up, the model memorises them.
 #
 # **The training loss falls, but the held-out accuracy does not rise.** The model memorises its
 # pairs. Train for fewer epochs, and collect comparisons on new prompts.
 #
-# **How do I train one on my own preferences, cheaply?** Let an SFT model answer each prompt twice,
-# choose the better answer for a few hundred prompts, hold out a fifth of them, and run [the
+# **How do I train a judge cheaply on my own preferences?** Let an SFT model answer each prompt
+# twice, choose the better answer for a few hundred prompts, hold out a fifth of them, and run [the
 # loop](02_reward_modeling.py#train-one) on the rest. Do not wait for the held-out accuracy to stop
 # rising: with a hundred held-out pairs, its standard error of 4 points hides small gains. Test the
 # judge on hard negatives and in best-of-16, and read what it chooses.
