@@ -109,9 +109,9 @@ def reward_model_training(
     steps = table["step"]
     dots = [patch.get_path().vertices[::2] for patch in loss.patches]
     yield dots, [points(steps, table["loss"])]
-    yield level(loss), [table.line("loss when guessing")]
+    yield level(loss), [table.line("loss of guessing")]
     yield lines(accuracy, 2), [points(steps, table["held-out accuracy"])]
-    yield level(accuracy), [table.line("accuracy ceiling")]
+    yield level(accuracy), [table.line("ceiling of the accuracy")]
     wrong, right = (patch.get_data() for patch in histogram.patches)
     yield [*wrong.values, *right.values], scores["pairs"]
     yield wrong.edges[-1], 0.0
@@ -243,7 +243,7 @@ def reward_data(one: Figure, other: Figure, table: Table) -> Pairs:
     careful = (table["pairs"], table, "accuracy")
     yield from means(above, careful, (aside, table, "gold accuracy"))
     yield from means(below, (table["pairs"], table, "best-of-16 gold"))
-    yield level(above), [table.line("accuracy ceiling")]
+    yield level(above), [table.line("ceiling of the accuracy")]
     yield level(below), [table.line("gold of the best of 16"), table.line("gold of any answer")]
 
 

@@ -104,9 +104,9 @@ def three_stages(run: Run, table: Table) -> draw.Figure:
 def times(run: Run) -> Table:
     """Wall time of each part of the run."""
     rows = [(name, float(run.seconds[stage])) for stage, (name, *_) in BARS.items()]
-    whole = {"total (s) .1": float(run.seconds["total"])}
+    whole = {"in all (s) .1": float(run.seconds["total"])}
     headings = "stage", "wall time (s) .1"
-    return Table.of("stage-seconds", "Time per stage in this run", headings, rows, whole)
+    return Table.of("stage-seconds", "Seconds of this run", headings, rows, whole)
 
 
 @figure(
@@ -130,6 +130,6 @@ def stage_seconds(run: Run, table: Table) -> draw.Figure:
         draw.bar(axes, (left, middle, length, row - 9), colour, solid=True, hatched=hatched)
         draw.words(axes, left + length + 6, middle + 4, seconds(time))
     axes.plot([left, left], [4, bottom - 12], color=MUTED, linewidth=0.8)
-    total = f"wall time, {seconds(table.line('total'))} in all · seed {run.config.seed}"
+    total = f"wall time, {seconds(table.line('in all'))} in all · seed {run.config.seed}"
     draw.notes(figure, "the two PPO runs ran at the same time", total)
     return figure

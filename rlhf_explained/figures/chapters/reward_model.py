@@ -84,8 +84,8 @@ def fit(run: Run) -> tuple[Table, Table]:
         ("step", "loss (nats per pair) .3", "held-out accuracy (%) .1"),
         [(at["step"], at["loss"], 100.0 * at["accuracy"]) for at in run.history["reward_model"]],
         {
-            "loss when guessing (nats per pair) .3": math.log(2),
-            "accuracy ceiling (%) .1": 100.0 * report["accuracy_ceiling"],
+            "loss of guessing (nats per pair) .3": math.log(2),
+            "ceiling of the accuracy (%) .1": 100.0 * report["accuracy_ceiling"],
         },
     )
     both = zip(report["chosen_scores"], report["rejected_scores"], strict=True)
@@ -103,15 +103,15 @@ def fit(run: Run) -> tuple[Table, Table]:
     "reward-model-training",
     numbers=fit,
     alt="Three panels. The first shows the reward model's loss on single batches during training, "
-    "with a line for the loss when guessing. The second shows its accuracy on held-out pairs, "
-    "which ends at {rm-accuracy}, below the ceiling of {rm-ceiling} that the noise of the labels "
-    "sets. The third counts the held-out pairs by the difference between their two scores. The chosen "
+    "with a line for the loss of guessing. The second shows its accuracy on held-out pairs, which "
+    "ends at {rm-accuracy}, below the ceiling of {rm-ceiling} that the noise of the labels sets. "
+    "The third counts the held-out pairs by the difference between their two scores. The chosen "
     "response has the higher score in {rm-accuracy} of them.",
 )
 def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
     """Loss, held-out accuracy under its ceiling, and how the scores order held-out pairs."""
     steps, loss, percent = table["step"], table["loss"], table["held-out accuracy"]
-    guess, ceiling = table.line("loss when guessing"), table.line("accuracy ceiling")
+    guess, ceiling = table.line("loss of guessing"), table.line("ceiling of the accuracy")
     (first, _), (second, _), (third, page) = (draw.page(214, draw.THIRD) for _ in range(3))
     xlabel = "optimiser step"
 

@@ -35,7 +35,7 @@ def careful(run: Run) -> Table:
         "hard_negative_accuracy": "hard negatives (%) .1 ±",
     }
     lines = {
-        "ceiling": "accuracy ceiling (%)",
+        "ceiling": "ceiling of the accuracy (%)",
         "any_of_16": "gold of any answer",
         "gold_of_16": "gold of the best of 16",
     }

@@ -290,7 +290,7 @@ def _caption(parent: Element, samples: Samples, run: Run, rule: str) -> None:
         counted = "the model’s unhelpful answers are this one"
     words = f"These answers were not hand-picked. {rule}. Each count shows how many of {counted}."
     words += " The questions were held out: no text written for the later stages contains them."
-    words += " All randomness in the run comes from seed"
+    words += " All randomness of the run comes from seed"
     small = SubElement(parent, "p", {"class": "rule"})
     small.text = AtomicString(f"{words} {run.config.seed}.")
 
