@@ -103,9 +103,7 @@ def courtesies(run: Run) -> Table:
         whole = 100 * len(polite) / every
         rows.append((NAMES[policy], whole, *parts, whole - sum(parts)))
     headings = "model", "courteous (%) .1", "helpful (%) .1", "false (%) .1", "neither (%) .1"
-    return Table.of(
-        "courteous-answers", "Courteous answers to held-out questions", headings, rows
-    )
+    return Table.of("courteous-answers", "Courteous answers to held-out questions", headings, rows)
 
 
 @figure(
