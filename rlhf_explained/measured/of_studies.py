@@ -561,6 +561,8 @@ def _second_round_told() -> dict[str, str]:
         return results.interval(setting, quantity).mean
 
     assert mean("of_ppo_no_kl") < mean("first")
+    assert mean("of_ppo", "helpful") < mean("first", "helpful")
+    assert mean("of_ppo", "courteous") > mean("first", "courteous")
     return {
         "judge": "On choices between answers of the PPO model, the judge that has also learned "
         f"from such choices is right {within(clear[judge], points)} more often than a judge that "
@@ -568,7 +570,10 @@ def _second_round_told() -> dict[str, str]:
         "gold": f"Practice against it leads to a gold reward of {number(mean('of_ppo'))}. It was "
         f"{number(mean('first'))} with the first judge and {number(mean('of_sft'))} with the "
         "other, but neither difference exceeds the noise. False answers are no rarer: "
-        f"{share(mean('first', 'false'))} before, {share(mean('of_ppo', 'false'))} after.",
+        f"{share(mean('first', 'false'))} before, {share(mean('of_ppo', 'false'))} after. "
+        f"Nor are helpful ones more frequent ({share(mean('first', 'helpful'))} and "
+        f"{share(mean('of_ppo', 'helpful'))}); courteous ones are "
+        f"({share(mean('first', 'courteous'))} and {share(mean('of_ppo', 'courteous'))}).",
         "free": "Without the KL penalty, gold reward is "
         f"{number(mean('first_no_kl'))} with the first judge and {number(mean('of_ppo_no_kl'))} "
         "after the second round, far below what PPO reaches with the penalty.",
