@@ -41,7 +41,7 @@
 # - How many answers each prompt needs before the groups carry a signal
 # - What happens when the answers are written by another program or at a different temperature
 #
-# **Prerequisites:** [GRPO](../guide/methods.md#grade-against-your-own-drafts).
+# **Prerequisites:** [GRPO](../guide/dpo-grpo-best-of-n.md#grade-against-your-own-drafts).
 #
 # **Time:** about 20 minutes to read. The first cell trains the model if it has not already been
 # trained.

@@ -10,7 +10,7 @@ import pytest
 from tests.site.conftest import SITE, node, not_run, soup
 
 KINDS = ("", "guide/ppo/", "guide/quiz/", "notebooks/01_what_is_rlhf/", "reference/glossary/")
-WITH_EXPLORABLES = ("guide/over-optimisation/", "guide/methods/", "guide/ppo-by-hand/")
+WITH_EXPLORABLES = ("guide/over-optimisation/", "guide/dpo-grpo-best-of-n/", "guide/ppo-by-hand/")
 KINDS += ("reference/api/formulas/kl/", "404.html", *WITH_EXPLORABLES)
 
 

@@ -13,7 +13,7 @@ from tests.site.conftest import DESK, PHONE, SITE, Visit
 # What is over-optimised may stand on a page of its own.
 OVER = ("guide/over-optimisation/", "guide/ppo/")
 HAND = "guide/ppo-by-hand/"
-METHODS = "guide/methods/"
+METHODS, WITHOUT_PPO = "guide/methods/", "guide/dpo-grpo-best-of-n/"
 RM_DATA = "notebooks/02b_what_a_judge_is_worth/"
 FROM_ZERO, LOOKS_WRONG = (
     "notebooks/03_ppo_for_language_models/",
@@ -94,9 +94,9 @@ QUESTIONS: list[tuple[str, str | tuple[str, ...], str]] = [
     ("download notebook", "notebooks/01_what_is_rlhf/", ""),
     ("glossary", "reference/glossary/", ""),
     ("temperature", "reference/glossary/", "temperature"),
-    ("dpo", METHODS, "learn-from-the-comparisons-alone"),
-    ("grpo", METHODS, "grade-against-your-own-drafts"),
-    ("best of n", METHODS, ""),
+    ("dpo", WITHOUT_PPO, "learn-from-the-comparisons-alone"),
+    ("grpo", WITHOUT_PPO, "grade-against-your-own-drafts"),
+    ("best of n", WITHOUT_PPO, ""),
     ("dpo vs ppo", METHODS, ""),
     ("grpo vs ppo", METHODS, ""),
     ("derive dpo", DPO, ""),
