@@ -109,6 +109,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     files.append(File.generated(config, RUN, abs_src_path=str(report)))
     for address, content in cached.files(run).items():
         files.append(File.generated(config, address, content=content))
+    for file in filter(_is_notebook, files):  # mkdocs-jupyter forgets which are left out
+        file.inclusion = getattr(file, "file", file).inclusion
     sources = [file for file in files.documentation_pages() if _is_notebook(file)]
     execution = _execution(files, config) if sources else None
     places = [Path(file.abs_src_path or "") for file in sources]

@@ -14,7 +14,7 @@ from rlhf_explained import memo
 from rlhf_explained.site.check_page import led_to, page_faults, showing
 from rlhf_explained.site.snippets.find import page_at
 from tests.faults.conftest import ROOT, Command
-from tests.faults.planted import SUMMARY
+from tests.faults.planted import NOTEBOOK, SUMMARY
 
 
 @contextmanager
@@ -85,6 +85,15 @@ def test_only_what_a_page_leads_to_is_rendered_with_it() -> None:
     assert every <= led_to(ROOT, [docs / "reference/bibliography.md"])  # made from all pages
 
 
+def test_no_notebook_runs_for_a_page_that_leads_to_none(
+    copy: Path, command: Command, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    with edited(copy / NOTEBOOK, "# %%\n", f"# %%\nopen({str(ran)!r}, 'x')\n"):
+        assert command("check", SUMMARY).returncode == 0
+    assert not ran.exists()
+
+
 def test_a_module_is_shown_by_its_page_and_by_that_of_its_package() -> None:
     api = ROOT / "docs/reference/api"
     assert api / "formulas/kl.md" in showing("rlhf_explained.formulas.kl", ROOT / "docs")
@@ -111,10 +120,9 @@ def test_a_wrong_name_gets_one_line(name: str, says: str, command: Command) -> N
 
 
 def test_a_notebook_can_be_checked_but_has_no_output_blocks() -> None:
-    name = "docs/notebooks/01_what_is_rlhf.py"
-    assert page_at(ROOT, name, notebooks=True) == ROOT / name
+    assert page_at(ROOT, NOTEBOOK, notebooks=True) == ROOT / NOTEBOOK
     with pytest.raises(ValueError, match="is no page"):
-        page_at(ROOT, name, notebooks=False)
+        page_at(ROOT, NOTEBOOK, notebooks=False)
 
 
 def commands(*arguments: str) -> str:
