@@ -94,7 +94,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 def succeeds(copy: Path) -> str:
     process = make_site(copy)
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=1800)
     assert process.returncode == 0, errors
     return errors
 
@@ -138,7 +138,7 @@ def imported(copy: Path, *command: str) -> set[str]:
         env=environment(copy) | {"PYTHONPROFILEIMPORTTIME": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return set(re.findall(r"(?m)^import time:.*\| +(\w+)", done.stderr))
@@ -162,7 +162,7 @@ def test_the_test_above_can_fail(copy: Path) -> None:
 def test_two_at_once_both_succeed(copy: Path, built: Path) -> None:
     shutil.rmtree(copy / "site")
     one, other = make_site(copy), make_site(copy)
-    errors = one.communicate(timeout=600)[1] + other.communicate(timeout=600)[1]
+    errors = one.communicate(timeout=1800)[1] + other.communicate(timeout=600)[1]
     assert (one.returncode, other.returncode) == (0, 0), errors
     assert whole(copy, built)
     assert not list(copy.glob(".site-*"))
@@ -185,7 +185,7 @@ def test_killed_between_the_two_renames(copy: Path, built: Path) -> None:
     (copy / "site").rename(copy / ".site-old")
     (copy / "docs" / "index.md").write_text("[a broken link](nowhere.md)\n")
     process = make_site(copy)
-    process.communicate(timeout=600)
+    process.communicate(timeout=1800)
     assert process.returncode != 0
     assert whole(copy, built)  # the last good one is back
 
@@ -260,7 +260,7 @@ def test_a_read_only_cache_that_lacks_something_is_named(copy: Path, built: Path
     shutil.rmtree(copy / ".cache" / "wheels")
     with read_only(copy / ".cache"):
         process = make_site(copy)
-        _, errors = process.communicate(timeout=600)
+        _, errors = process.communicate(timeout=1800)
     assert process.returncode != 0
     said = [line for line in errors.splitlines() if str(copy / ".cache") in line]
     assert len(said) == 1, errors
@@ -302,7 +302,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         address = f"http://127.0.0.1:{port}/{page}/"
         for _ in range(PATIENCE * 10):
             said()
-            with suppress(OSError), urllib.request.urlopen(address, timeout=60) as response:
+            with suppress(OSError), urllib.request.urlopen(address, timeout=600) as response:
                 if words in response.read().decode():
                     return
             time.sleep(0.1)
@@ -341,7 +341,7 @@ def test_serve_shows_edits_and_survives_faults(copy: Path) -> None:
         page.rename(page.with_name("questions.md"))
         shows("and on, ", "guide/questions")
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/guide/quiz/", timeout=60)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/guide/quiz/", timeout=600)
     finally:
         kill(process)
         log.close()
@@ -378,7 +378,7 @@ def test_all_faults_are_listed_with_file_and_line(copy: Path, built: Path) -> No
     notebook.write_text(cells + "\n# %%\n1 / 0\n", encoding="utf-8")
 
     process = make_site(copy)
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=1800)
     assert process.returncode != 0
     listed = errors[errors.index("site/ stays as it was") :]
 

@@ -111,7 +111,7 @@ class Command:
         """Interrupt it with all that it has started, and wait until nothing of it is left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, how)
-        self.process.wait(timeout=600)
+        self.process.wait(timeout=1800)
         wait_for(lambda: not self.left_running(), lambda: f"{self.left_running()}")
 
     def left_running(self) -> list[str]:
@@ -192,7 +192,7 @@ def test_interrupted(
         return
     if name == "page":
         again = Command(copy, name, port)
-        assert again.process.wait(timeout=600) == 0, again.said()
+        assert again.process.wait(timeout=1800) == 0, again.said()
     assert "damaged" not in succeeds(copy)
     assert contents(copy / "site") == sound
     assert not left_over(copy)
@@ -225,7 +225,7 @@ def build(copy: Path, **settings: str) -> tuple[int, str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        timeout=600,
+        timeout=1800,
     )
     return done.returncode, done.stderr
 

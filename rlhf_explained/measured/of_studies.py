@@ -58,7 +58,7 @@ IN_WORDS = METHODS | {
 }
 """Methods as a sentence names them."""
 CURATED = ("sft_good", "sft_best_tenth")
-GREEDY = (*CURATED, "dpo", "grpo", "rloo")
+GREEDY = (*CURATED, "rejection_sampling", "dpo", "grpo", "rloo")
 """What PPO is compared with where each always chooses the most likely word, too."""
 
 CRITICS = {
@@ -222,7 +222,7 @@ def methods_told() -> dict[str, str]:
     close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
     return {
         "imitation": f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}.",
-        "simpler": "Four simpler methods do not differ clearly from PPO (its lead in brackets): "
+        "simpler": "Four simpler methods do not differ clearly from PPO (in brackets: its mean minus theirs): "
         f"{listed(close)}.",
         "greedy": f"When all methods always choose the most likely word, {against(*greedy)}.",
         "comparisons": "Among the methods that train on the comparisons, "

@@ -44,7 +44,7 @@ def command(copy: Path) -> Command:
             | settings,
             capture_output=True,
             encoding="utf-8",
-            timeout=600,
+            timeout=1800,
         )
 
     return run

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import markdown
 import pytest
@@ -216,7 +216,7 @@ def node(
         env={**(environment or os.environ), "NODE_PATH": str(MODULES)},
         capture_output=True,
         encoding="utf-8",
-        timeout=600,
+        timeout=1800,
         **settings,
     )
 
@@ -227,6 +227,18 @@ def not_run(what: str, cure: str) -> Any:
     if os.environ.get("CI"):
         pytest.fail(line, pytrace=False)
     pytest.skip(line)
+
+
+ASLEEP = "const soon = setTimeout; setTimeout = (f, ms) => ms < 8000 && soon(f, ms)"
+"""What keeps a page from waking by itself, however slow the machine is."""
+
+Waiting = TypeVar("Waiting", Page, BrowserContext)
+
+
+def patient(waiting: Waiting) -> Waiting:
+    """Let a page, or all of a context, wait for minutes: a busy machine is no fault of theirs."""
+    waiting.set_default_timeout(180_000)
+    return waiting
 
 
 @pytest.fixture(scope="session")
@@ -262,8 +274,7 @@ def visit(browser: Browser, address: str) -> Visit:
         options = {"viewport": DESK, "color_scheme": "light"} | settings
         if repr(options) not in contexts:
             contexts[repr(options)] = browser.new_context(**options)
-        page = contexts[repr(options)].new_page()
-        page.set_default_timeout(180_000)  # a busy machine is no fault of the page
+        page = patient(contexts[repr(options)].new_page())
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))

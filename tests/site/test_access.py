@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, ViewportSize
 
-from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched
+from tests.site.conftest import DESK, PAGES, PHONE, Visit, launched, patient
 from tests.site.test_axe import KINDS
 from tests.site.test_explore_fence import SHOWN
 
@@ -142,7 +142,7 @@ SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 def large(playwright: Playwright) -> Iterator[BrowserContext]:
     """A browser whose reader has set all text to twice the usual size."""
     browser = launched(playwright, "--blink-settings=defaultFontSize=32,defaultFixedFontSize=26")
-    yield browser.new_context(viewport=DESK)
+    yield patient(browser.new_context(viewport=DESK))
     browser.close()
 
 
@@ -172,7 +172,6 @@ def test_live_parts_at_twice_the_size(
     name: str, figure: str, window: ViewportSize, large: BrowserContext, address: str
 ) -> None:
     page = large.new_page()
-    page.set_default_timeout(180_000)
     page.set_viewport_size(window)
     page.goto(address + name)
     page.mouse.move(1, 1)

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from rlhf_explained import memo
-from tests.site.conftest import SITE, Host
+from tests.site.conftest import ASLEEP, SITE, Host, patient
 from tests.test_build import ROOT, copied, make_site
 
 REPOSITORY = "https://github.com/example/rlhf-explained"
@@ -33,7 +33,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run([*git, *words], cwd=copy, check=True)
     process = make_site(copy, REPO_URL=REPOSITORY, SITE_URL=f"https://example.org{FOLDER}/")
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=1800)
     assert process.returncode == 0, errors
     return copy / "site"
 
@@ -58,7 +58,8 @@ def host(published: Path) -> Iterator[str]:
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
+    context = patient(browser.new_context())
+    context.add_init_script(ASLEEP)
     yield context.new_page()
     context.close()
 
@@ -102,7 +103,7 @@ def test_without_an_address_nothing_is_shown() -> None:
 
 
 def first_result(tab: Page) -> str:
-    tab.locator("#found a").first.wait_for(timeout=6000)  # before scripts come by themselves
+    tab.locator("#found a").first.wait_for()
     return tab.locator("#found a").first.get_attribute("href") or ""
 
 
@@ -136,7 +137,7 @@ def test_words_like_none_on_the_site(address: str, tab: Page) -> None:
 
 
 def test_a_missing_page_reads_whole_without_scripts(browser: Browser, address: str) -> None:
-    context = browser.new_context(java_script_enabled=False)
+    context = patient(browser.new_context(java_script_enabled=False))
     page = context.new_page()
     page.goto(f"{address}guide/pppo/")
     text = page.locator("main article").inner_text()

@@ -29,7 +29,7 @@ from rlhf_explained.stages.grpo import GRPOConfig, advantages
 from rlhf_explained.world.labeler import categorise, gold_reward
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
-from tests.site.conftest import ROOT
+from tests.site.conftest import ROOT, patient
 
 ENGINE = ROOT / "rlhf_explained" / "explore" / "js" / "engine.js"
 MODELS = tuple(rounding.BEFORE)
@@ -82,7 +82,7 @@ def shown() -> Run:
 @pytest.fixture(scope="module")
 def evaluate(browser: Browser, shown: Run) -> Iterator[Evaluate]:
     """Evaluate JavaScript in a page that has the engine, all models, and the tools above."""
-    page = browser.new_page()
+    page = patient(browser.new_page())
     told = [f"explore.data.{name} = {rounding.packed(shown, name)}" for name in MODELS]
     told += [f"explore.data.world = {json.dumps(world(shown))}"]
     before = f"const BEFORE = {json.dumps(list(rounding.BEFORE.items()))}"

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from rlhf_explained import explore
 from rlhf_explained.site.shown_run import current_run
-from tests.site.conftest import DESK, PAGES, PHONE, SITE, Visit, soup
+from tests.site.conftest import ASLEEP, DESK, PAGES, PHONE, SITE, Visit, patient, soup
 from tests.site.test_axe import looks, violations
 
 BOOT = SITE / "assets/javascripts/explore.js"
@@ -104,7 +104,7 @@ def test_two_on_one_page_work(one: tuple[str, str], other: tuple[str, str], visi
 def test_a_load_that_fails_is_said_and_can_be_tried_again(
     name: str, figure: str, browser: Browser, address: str
 ) -> None:
-    page = browser.new_page()
+    page = patient(browser.new_page())
     recorded = f"#{figure} > .recorded"
     blocked = re.compile(rf"/{explore.FOLDER}/")
     page.route(blocked, lambda route: route.abort())
@@ -166,11 +166,8 @@ def test_the_place_of_the_button_is_kept(
     name: str, figure: str, browser: Browser, address: str
 ) -> None:
     look = f"Object.entries(getComputedStyle(document.querySelector('#{figure} > button')))"
-    page = browser.new_page()
-    # However slow the machine is, the page does not wake by itself meanwhile.
-    page.add_init_script(
-        "const soon = setTimeout; setTimeout = (f, ms) => ms < 8000 && soon(f, ms)"
-    )
+    page = patient(browser.new_page())
+    page.add_init_script(ASLEEP)
     page.goto(address + name)
     style = dict(page.evaluate(look))
     assert (style["visibility"], style["display"]) == ("hidden", "inline-block")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from rlhf_explained.site.publish.policy import policy, protected
-from tests.site.conftest import PAGES, SITE, file_of
+from tests.site.conftest import PAGES, SITE, file_of, patient
 
 FIRST = (
     '<!doctype html><html lang="en" class="no-js"><head><meta charset="utf-8"><meta http-equiv="'
@@ -39,7 +39,7 @@ def test_only_the_sites_own_scripts_may_run() -> None:
 def test_pages_keep_to_it_and_what_is_planted_does_not_run(
     browser: Browser, address: str, folder: bool
 ) -> None:
-    page = browser.new_page()
+    page = patient(browser.new_page())
     page.add_init_script(WATCH)
     for name in PAGES:
         if folder and name == "404.html":
@@ -58,7 +58,7 @@ def test_a_changed_script_is_not_run(browser: Browser, address: str) -> None:
     built = (SITE / "guide" / "summary" / "index.html").read_text(encoding="utf-8")
     page = SITE / "guide" / "summary" / "planted.html"
     page.write_text(built.replace("__md_hash=", "__md_hush="), encoding="utf-8")
-    tab = browser.new_page()
+    tab = patient(browser.new_page())
     try:
         tab.add_init_script(WATCH)
         tab.goto(f"{address}guide/summary/planted.html")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.site.conftest import ROOT, Show, Visit
+from tests.site.conftest import ROOT, Show, Visit, patient
 
 QUIZ = "guide/quiz/"
 COUNT = len(re.findall(r'(?m)^\?\?\? question "\d+\.', (ROOT / "docs/guide/quiz.md").read_text()))
@@ -144,7 +144,7 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_nothing_is_remembered(scripts: bool, browser: Browser, address: str) -> None:
-    context = browser.new_context(java_script_enabled=scripts)
+    context = patient(browser.new_context(java_script_enabled=scripts))
     page = context.new_page()
     page.goto(address + QUIZ)
     for again in (page.reload, lambda: (page.goto(address), page.go_back())):
