@@ -133,8 +133,9 @@ CUT = """() => [...document.querySelectorAll("body *")].filter(e => {
   return hidden(look.overflowX) && e.scrollWidth > e.clientWidth + 1
       || hidden(look.overflowY) && e.scrollHeight > e.clientHeight + 3
 }).map(e => e.outerHTML.slice(0, 150))"""
-SMALLEST = """() => Math.min(...[...document.querySelectorAll(".live :not(svg, svg *)")]
-  .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll(".live :not(svg, svg :not(text))")]
+  .map(e => parseFloat(getComputedStyle(e).fontSize)
+            * (e.closest("svg")?.getScreenCTM()?.a ?? 1)))"""
 SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -185,6 +186,8 @@ def test_live_parts_at_twice_the_size(
         page.locator(".live .chart polyline:not([stroke-dasharray])").first.wait_for()
         stop.click()
         page.locator(".live .md-button--primary:not([disabled])").wait_for()
+    if (word := page.locator(".live .answers .word")).count():
+        word.first.click()
     page.evaluate("document.querySelectorAll('.live details').forEach(d => d.open = true)")
     cut = page.evaluate(CUT.replace("body *", ".explore *"))
     smallest, sideways = page.evaluate(SMALLEST), page.evaluate(SIDEWAYS)

@@ -29,7 +29,10 @@ const mark = category => {
   return make("p", { class: `category ${name}` }, `${helpful ? "✓" : "✗"} ${name}`)
 }
 
-const signed = (number, digits = 2) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(digits)}`
+const signed = (number, digits = 2) => {
+  const size = Math.abs(number).toFixed(digits)
+  return `${number < 0 && +size ? "−" : "+"}${size}`
+}
 const percent = share => share > 0 && share < 0.005 ? "under 1 %" : `${Math.round(100 * share)} %`
 const sum = numbers => numbers.reduce((total, number) => total + number, 0)
 
@@ -100,13 +103,16 @@ const LOOK = `
 .md-typeset .live table:not([class]) caption { text-align: start; font-weight: 600; color: var(--stage, inherit); caption-side: top; }
 .md-typeset .live table:not([class]) :is(th, td) { padding: .15em .3em; border: 0; min-width: 0; text-align: start; vertical-align: middle; background: none; font-weight: 400; }
 .md-typeset .live table:not([class]) .chosen { font-weight: 700; }
+.md-typeset .live details :is(ol, table:not([class])) { font-size: .9em; }
+.live .cards:has([open]) { align-items: start; }
 .md-typeset .live .answers .choice { display: block; text-align: start; cursor: pointer; color: inherit; border-top: 4px solid var(--accent); }
 .live :is(.numbers, .rounds) { overflow-x: auto; margin: 1em 0; }
 .md-typeset .live .numbers :is(th, td):is(th, td, #x) { white-space: normal; }
 .live .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, 100%), 1fr)); gap: 0 1rem; }
 .md-typeset .live figure.chart { width: auto; max-width: none; margin: 1em 0; display: block; text-align: start; }
 .live .charts > details { grid-column: 1 / -1; }
-.live .chart svg { width: 100%; height: auto; font-size: 12px; }
+.live .chart { overflow-x: auto; }
+.live .chart svg { width: 100%; min-width: 14rem; height: auto; font-size: 13px; }
 .live .chart text { fill: var(--md-default-fg-color--light); }
 .live .chart polyline { fill: none; stroke-width: 2.5; }
 .live .chart line { stroke: var(--rule); }
