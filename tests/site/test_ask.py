@@ -16,7 +16,7 @@ from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.world.labeler import categorise
 from rlhf_explained.world.questions import questions
 from rlhf_explained.world.tokenizer import world_tokenizer
-from tests.site.conftest import DESK, PHONE, Visit
+from tests.site.conftest import DESK, PHONE, Visit, listen
 from tests.site.test_axe import looks, violations
 from tests.site.test_engine import rounded
 
@@ -182,6 +182,13 @@ def test_words_are_completed_from_those_there_are(live: Page) -> None:
     assert live.evaluate(options) == [
         f"how do i make {word}" for word in world_tokenizer().words if word.startswith("pi")
     ]
+
+
+def test_results_are_told_once_not_at_each_step(live: Page) -> None:
+    listen(live)
+    live.locator(".live input[type=range]").press("ArrowRight")
+    live.locator(".live [role=status]", has_text="temperature 1.1").wait_for()
+    assert len(live.evaluate("told")) == 1
 
 
 def test_a_question_of_ones_own_has_no_category(live: Page) -> None:

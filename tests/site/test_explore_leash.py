@@ -16,6 +16,7 @@ from rlhf_explained.explore.live import LEASH
 from rlhf_explained.site.shown_run import current_run
 from rlhf_explained.stages.ppo import PPOConfig
 from tests.site.conftest import DESK, PAGES, PHONE, ROOT, Visit, listen, soup
+from tests.site.test_access import SMALLEST
 from tests.site.test_axe import looks, violations
 from tests.site.test_teach import kept
 
@@ -86,6 +87,7 @@ def test_without_the_penalty_the_score_rises_and_the_answers_get_worse(live: Pag
     live.click(f"{LIVE} summary")
     for look in looks(live, DESK, PHONE):
         assert violations(live, FIGURE) == [], look
+        assert live.evaluate(SMALLEST) >= 11, look  # pixels, in the charts too
 
 
 def test_with_a_penalty_it_can_be_trained_again_beside_the_first(live: Page) -> None:
@@ -126,10 +128,11 @@ def test_stop_ends_with_the_slice_that_runs(live: Page) -> None:
 
 
 def test_it_tells_once_not_per_round(live: Page) -> None:
-    listen(live, f"{LIVE} [role=status]")
+    listen(live, f"{LIVE} :is([role=status], output)")
     live.locator(f"{LIVE} progress[value='3']").wait_for()
     live.click(f"{LIVE} button:has-text('Stop')")
     finished(live)
+    live.locator(f"{LIVE} input").press("ArrowRight")
     assert len(live.evaluate("told")) == 1
 
 

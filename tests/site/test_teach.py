@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 
 from rlhf_explained import explore, preferences
 from rlhf_explained.site.shown_run import current_run
-from tests.site.conftest import DESK, PHONE, Visit
+from tests.site.conftest import DESK, PHONE, Visit, listen
 from tests.site.test_ask import number
 from tests.site.test_axe import looks, violations
 
@@ -102,7 +102,9 @@ def test_eight_choices_teach_a_wish(wish: str, seed: int, visit: Visit) -> None:
 def test_the_keyboard_alone_teaches(live: Page, tmp_path: Path) -> None:
     live.locator(".live .choice:focus").wait_for()
     assert live.locator(".live .md-button--primary").is_disabled()
-    for key in "12341234":
+    live.keyboard.press("1")
+    assert live.locator(".live [role=status]").inner_text().startswith("1 choice.")
+    for key in "2341234":
         live.keyboard.press(key)
     assert "8 choices" in live.locator(".live [role=status]").inner_text()
     assert live.locator(".live table", has_text="Your judge likes").count() == 1
@@ -164,6 +166,9 @@ def kept(page: Page) -> float:
 def test_a_second_training_keeps_no_more_than_the_first(live: Page) -> None:
     for _ in range(3):
         live.keyboard.press("1")
+    listen(live)
+    live.locator(".live input[type=range]").press("ArrowRight")
+    assert live.evaluate("told") == []  # the slider tells its value itself
     after = []
     for _ in range(2):
         live.locator(".live .md-button--primary").press("Enter")

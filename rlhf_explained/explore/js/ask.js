@@ -17,7 +17,7 @@ explore.kinds.ask = async figure => {
   // The questions, chosen or typed
 
   const { read, select, fields, wrong } = explore.question(figure, world, models.base.context, () => ask())
-  const degree = make("output", {}, "1.0")
+  const degree = make("span", {}, "1.0")
   const warmth = make("input", { type: "range", min: 0, max: 2, step: 0.1, value: 1, oninput: () => degree.textContent = (+warmth.value).toFixed(1), onchange: () => ask() })
   const seed = make("input", { type: "number", min: 0, max: 999999, step: 1, value: 1 })
   const again = () => { seed.value = (seed.valueAsNumber || 0) + 1; ask() }

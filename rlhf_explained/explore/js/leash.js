@@ -17,6 +17,7 @@ explore.kinds.leash = async figure => {
   const mean = numbers => sum(numbers) / numbers.length
   const text = (number, digits = 2) => number.toFixed(digits).replace("-", "−")
   const stage = beta => beta ? "ppo" : "nokl"
+  const counted = round => `${round} ${round === 1 ? "round" : "rounds"}`
   const penalty = beta => `β = ${beta ? text(beta, 1) : 0}`
 
   function* scores(answers) { // by the run's reward model, at the last word
@@ -56,8 +57,8 @@ explore.kinds.leash = async figure => {
     const values = lines.flatMap(one => one.points.map(([, value]) => value)), low = Math.min(0, ...values), high = Math.max(1, ...values)
     const x = round => 34 + 190 * round / ROUNDS, y = value => 12 + 118 * (high - value) / (high - low)
     const ends = lines.map(({ look, label, points }) => ({ look, label, y: y(points.at(-1)[1]) })).sort((one, other) => one.y - other.y)
-    ends.forEach((end, i) => end.y = Math.max(end.y, i ? ends[i - 1].y + 13 : 0)) // no two labels in one place
-    ends.reverse().forEach((end, i) => end.y = Math.min(end.y, i ? ends[i - 1].y - 13 : 134))
+    ends.forEach((end, i) => end.y = Math.max(end.y, i ? ends[i - 1].y + 14 : 0)) // no two labels in one place
+    ends.reverse().forEach((end, i) => end.y = Math.min(end.y, i ? ends[i - 1].y - 14 : 134))
     const told = lines.slice(2).map(({ label, points }) => `${label}: from ${text(points[0][1])} to ${text(points.at(-1)[1])}`)
     return make("figure", { class: "chart" },
       make("svg", { viewBox: "0 0 340 160", role: "img", "aria-label": `${title}, ${told.join("; ") || "recorded"}` },
@@ -87,7 +88,7 @@ explore.kinds.leash = async figure => {
   // Training
 
   let runs = [], stop = false
-  const strength = make("output", {}, "0.0")
+  const strength = make("span", {}, "0.0")
   const leash = make("input", { type: "range", min: 0, max: 1, step: 0.1, value: 0, oninput: () => strength.textContent = (+leash.value).toFixed(1) })
   const go = make("button", { type: "button", class: "md-button md-button--primary", onclick: () => train() }, "Train again")
   const halt = make("button", { type: "button", class: "md-button", hidden: true, onclick: () => stop = true }, "Stop")
@@ -124,7 +125,7 @@ explore.kinds.leash = async figure => {
     draw()
     if (runs.length) results.replaceChildren(numbers(), answers())
     const last = rows.at(-1), best = rows.reduce((one, other) => other.gold > one.gold ? other : one, rows[0])
-    const came = last && `Live, ${penalty(beta)}: after ${last.round} rounds the judge’s score went from ${text(rows[0].score)} to ${text(last.score)}, and the true reward from ${text(rows[0].gold)} to ${text(last.gold)}. It was highest after ${best.round} rounds, at ${text(best.gold)}.`
+    const came = last && `Live, ${penalty(beta)}: after ${counted(last.round)} the judge’s score went from ${text(rows[0].score)} to ${text(last.score)}, and the true reward from ${text(rows[0].gold)} to ${text(last.gold)}. It was highest after ${counted(best.round)}, at ${text(best.gold)}.`
     status.textContent = `${failed}${stop ? "Stopped. " : ""}${came ?? "There was no time for an evaluation."}`
     if (stop || failed) go.focus()
     else results.focus()

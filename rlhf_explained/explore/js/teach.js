@@ -55,7 +55,7 @@ explore.kinds.teach = async figure => {
     chosen++
     drawJudge()
     next()
-    status.textContent = `${chosen} choices. ${chosen < ENOUGH ? `Eight are enough to begin.` : "You can train the student now."}`
+    status.textContent = `${chosen} ${chosen === 1 ? "choice" : "choices"}. ${chosen < ENOUGH ? `Eight are enough to begin.` : "You can train the student now."}`
     go.disabled = chosen < FEW
     save.hidden = false
   }
@@ -74,7 +74,7 @@ explore.kinds.teach = async figure => {
 
   // Training
 
-  const strength = make("output", {}, "0.2")
+  const strength = make("span", {}, "0.2")
   const leash = make("input", { type: "range", min: 0, max: 1, step: 0.1, value: 0.2, oninput: () => strength.textContent = (+leash.value).toFixed(1) })
   const go = make("button", { type: "button", class: "md-button md-button--primary", disabled: true, onclick: () => train() }, "Train the student on your taste")
   const halt = make("button", { type: "button", class: "md-button", hidden: true, onclick: () => stop = true }, "Stop")
