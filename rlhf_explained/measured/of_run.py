@@ -15,7 +15,6 @@ from rlhf_explained.pipeline import Run
 from rlhf_explained.world.questions import FACT_KINDS
 
 NAMES = verdicts.NAMES
-LATE = 10  # iterations at the end over which the critic is looked at
 
 _Entry = Callable[[Run], tuple[str, str]]  # from a run to the value's text and what it is
 _Show = Callable[[float], str]
@@ -58,17 +57,6 @@ def _best(policy: str, quantity: str) -> _Entry:
             text,
             f"{NAMES[policy]}: at the one of five temperatures with the highest gold reward",
         )
-
-    return entry
-
-
-def _wins(policy: str, judge: str) -> _Entry:
-    def entry(run: Run) -> tuple[str, str]:
-        rate = run.win_rates[policy][judge.replace(" ", "_")]
-        note = (
-            f"{NAMES[policy]}: how often the {judge} prefers its answer to SFT's, at temperature 1"
-        )
-        return share(rate["mean"]), f"{note}, standard error by question {share(rate['stderr'])}"
 
     return entry
 
@@ -190,14 +178,6 @@ def _in_pairs(what: str, side: str) -> _Entry:
     return lambda run: (share(held_out_in_pairs(run, side)[what]), about)
 
 
-def _explained(part: slice, when: str) -> _Entry:
-    about = f"share of the returns' variance that the critic explains, {when} of PPO"
-    return lambda run: (
-        number(fmean(row["explained_variance"] for row in run.history["ppo"][part])),
-        about,
-    )
-
-
 VALUES: dict[str, _Entry] = {
     "run-seed": lambda run: (str(run.config.seed), "source of all the run's randomness"),
     "parameters": lambda run: (f"{run.parameters:,}", "parameters of the policy"),
@@ -207,11 +187,6 @@ VALUES: dict[str, _Entry] = {
     "heldout-questions": _fact(
         "heldout_questions", "questions of the evaluation, held out of practice"
     ),
-    "practised-questions": lambda run: (
-        f"{run.facts['questions'] - run.facts['heldout_questions']:,}",
-        "questions that the stages after pretraining may use",
-    ),
-    "pretrain-steps": _fact("pretrain_steps", "optimiser steps of pretraining"),
     "demonstrations": _fact("demonstrations", "demonstrations that SFT imitates"),
     "demonstrations-good": _demonstrations(False, "demonstrations with the right answer alone"),
     "demonstrations-verbose": _demonstrations(
@@ -225,10 +200,6 @@ VALUES: dict[str, _Entry] = {
     "responses": lambda run: (
         f"{run.evaluation['ppo']['responses']:,}",
         "held-out responses in the evaluation of each policy, at temperature 1",
-    ),
-    "checkpoint-responses": lambda run: (
-        f"{run.checkpoints['ppo'][-1]['responses']:,}",
-        "held-out responses in each evaluation during PPO, at temperature 1",
     ),
     "rm-accuracy": lambda run: (
         share(run.reward_model["heldout_accuracy"]),
@@ -248,16 +219,10 @@ VALUES: dict[str, _Entry] = {
         "how often a plain right answer scores above a plain false one, held-out facts",
     ),
     "rm-pairs": _fact("pairs", "preference pairs that the reward model learns from"),
-    "rm-heldout-pairs": lambda run: (
-        f"{run.reward_model['heldout_pairs']:,}",
-        "preference pairs on prompts that no training pair uses",
-    ),
     "pairs-state-heldout": _in_pairs("state", "chosen"),
     "pairs-ask-heldout": _in_pairs("ask", "chosen"),
     "pairs-rejected-state-heldout": _in_pairs("state", "rejected"),
     "pairs-rejected-ask-heldout": _in_pairs("ask", "rejected"),
-    "explained-variance-first": _explained(slice(1), "first iteration"),
-    "explained-variance-last": _explained(slice(-LATE, None), f"last {LATE} iterations"),
     "sft-loss-first": _sft_loss(0, "loss", "SFT loss of the first step"),
     "sft-loss-last": _sft_loss(-1, "loss", "SFT loss of the last step"),
     "sft-heldout-loss-first": _sft_loss(0, "heldout_loss", "loss on held-out demonstrations"),
@@ -268,7 +233,6 @@ VALUES: dict[str, _Entry] = {
     ),
     "seconds-total": _seconds("total"),
     "temperature-verdict": verdicts.temperature_verdict,
-    "facts-verdict": verdicts.facts_verdict,
     "win-rate-verdict": verdicts.win_rate_verdict,
     "hack-verdict": verdicts.hack_verdict,
     "usual-verdict": usual_verdict,
@@ -285,7 +249,6 @@ _EXAM: dict[str, tuple[_Show, str]] = {
     "kl": (nats, "mean KL from SFT (k1)"),
     "length": (tokens, "mean length"),
     "accuracy": (share, "share of right facts among those that it states"),
-    "facts_gold": (number, "mean gold reward where facts are asked for"),
     "facts_helpful": (share, "helpful share where facts are asked for"),
 }
 for _policy in POLICIES:
@@ -296,9 +259,6 @@ for _policy in POLICIES:
         VALUES[f"{_own}-greedy-{_name}"] = _greedy(_policy, _name, *_EXAM[_name])
     for _name in ("gold", "temperature"):
         VALUES[f"{_own}-best-{_name}"] = _best(_policy, _name)
-    if _policy != "sft":
-        VALUES[f"{_own}-wins-labeler"] = _wins(_policy, "labeler")
-        VALUES[f"{_own}-wins-reward-model"] = _wins(_policy, "reward model")
     VALUES[f"{_own}-kl-times"] = _times(_policy)
     VALUES[f"{_own}-courteous"] = _courtesy(_policy)
     for _category in ("helpful", "false"):

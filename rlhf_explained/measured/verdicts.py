@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rlhf_explained.measured.text import listed, number, share, tokens
+from rlhf_explained.measured.text import number, share, tokens
 from rlhf_explained.pipeline import Run
 
 WINDOW = 5  # iterations that a smoothed line averages over; no sentence does
@@ -148,37 +148,6 @@ def temperature_verdict(run: Run) -> tuple[str, str]:
         f"{_compared(warm, cold, 'gold', said)}. If both always choose the most likely "
         f"word, SFT reaches {number(sft['gold'])} and PPO {number(ppo['gold'])}, "
         f"{_compared(ppo, sft, 'gold', said)}."
-    )
-    return text, _note(run)
-
-
-def facts_verdict(run: Run) -> tuple[str, str]:
-    """Of the facts that a policy states, are fewer right after PPO than before?"""
-    exams = {policy: run.evaluation[policy] for policy in ("base", "sft", "ppo")}
-    named = {"base": "the pretrained model", "sft": "SFT", "ppo": "PPO"}
-    shown = [
-        f"{share(exam['accuracy'])} for {named[policy]} "
-        f"(± {number(100 * exam['stderr']['accuracy'], 1)}, of {exam['stated']:,})"
-        for policy, exam in exams.items()
-    ]
-    text = f"Among the answers that state a fact, the share of right ones is {listed(shown)}. "
-    signs = {
-        f"from {named[before]} to {named[after]}": _sign(
-            *_gap(exams[after], exams[before], "accuracy")
-        )
-        for before, after in (("base", "sft"), ("sft", "ppo"))
-    }
-    if not any(signs.values()):
-        text += f"In this single run, neither the change {' nor that '.join(signs)} exceeds the "
-        text += "noise. "
-    else:
-        for way, sign in signs.items():
-            verb = ("does not change", "rises", "falls")[sign]
-            text += f"F{way[1:]}, this share {verb} by more than the noise. "
-    sft, ppo = (share(run.temperatures[policy]["0.0"]["accuracy"]) for policy in ("sft", "ppo"))
-    text += (
-        f"If both always choose the most likely word, {sft} of SFT’s stated facts are right and "
-        f"{ppo} of PPO’s."
     )
     return text, _note(run)
 
