@@ -197,36 +197,27 @@ def leads() -> dict[str, Interval]:
     )
 
 
-def _against(gaps: Mapping[str, Interval], *names: str) -> str:
-    """PPO compared with others, in words: what it beats, what it trails, and what is close."""
-    said: dict[str, list[str]] = {"beats": [], "trails": [], "does not differ clearly from": []}
-    for name in names:
-        gap, about = gaps[name], IN_WORDS[name.removeprefix("greedy/")]
-        if gap.p > ALPHA:
-            said["does not differ clearly from"].append(f"{about} ({within(gap)})")
-        else:
-            verb = "beats" if gap.mean > 0 else "trails"
-            said[verb].append(f"{about} by {within(_size(gap))}")
-    return "PPO " + ". It ".join(f"{verb} {listed(them)}" for verb, them in said.items() if them)
-
-
 def methods_told() -> dict[str, str]:
     """Does PPO beat imitation, the trivial rivals, and the other trained methods?"""
     gaps = leads()
-    against = partial(_against, gaps)
     above = {name for name, gap in gaps.items() if gap.p <= ALPHA}
     assert above == {"sft_1.0", "sft_best", "dpo", "grpo", "ppo_no_kl"}
     assert all(gaps[name].mean > 0 for name in above)
-    greedy = (f"greedy/{name}" for name in GREEDY)
-    simpler = (*CURATED, "rejection_sampling", "best_of_16")
-    close = [f"{IN_WORDS[name]} ({within(gaps[name])})" for name in simpler]
+
+    def beaten(*names: str) -> str:
+        return listed([f"{IN_WORDS[name]} by {within(gaps[name])}" for name in names])
+
+    def close(*names: str, at: str = "") -> str:
+        return listed([f"{IN_WORDS[name]} ({within(gaps[at + name])})" for name in names])
+
     return {
-        "imitation": f"In gold reward at temperature 1, {against('sft_1.0', 'sft_best')}.",
-        "simpler": "Four simpler methods do not differ clearly from PPO (in brackets: its mean minus theirs): "
-        f"{listed(close)}.",
-        "greedy": f"When all methods always choose the most likely word, {against(*greedy)}.",
-        "comparisons": "Among the methods that train on the comparisons, "
-        f"{against('dpo', 'grpo', 'rloo')}.",
+        "imitation": f"In gold reward at temperature 1, PPO beats {beaten('sft_1.0', 'sft_best')}.",
+        "simpler": "Four simpler methods do not differ clearly from PPO (in brackets: its "
+        f"mean minus theirs): {close(*CURATED, 'rejection_sampling', 'best_of_16')}.",
+        "greedy": "When all methods always choose the most likely word, PPO does not differ "
+        f"clearly from {close(*GREEDY, at='greedy/')}.",
+        "comparisons": "Among the methods that train on the comparisons, PPO beats "
+        f"{beaten('dpo', 'grpo')}. It does not differ clearly from {close('rloo')}.",
     }
 
 
@@ -349,10 +340,11 @@ def gold_changes(quantity: str = "gold") -> dict[str, Interval]:
     Returns:
         By the names of `ABLATIONS`, corrected.
     """
-    return corrected({setting: _change(setting, quantity) for setting in ABLATIONS})
+    changes = {setting: Interval.of(ablation(setting, quantity)) for setting in ABLATIONS}
+    return corrected(changes)
 
 
-def ablations_told() -> dict[str, str]:
+def ablations_verdict() -> tuple[str, str]:
     """Which changes of PPO matter, at the end and on the way there?"""
     lower = {}
     for quantity in ("gold", "gold_on_the_way"):
@@ -366,14 +358,16 @@ def ablations_told() -> dict[str, str]:
     def named(settings: Iterable[str]) -> str:
         return listed([CHANGES[name] for name in settings])
 
-    return {
-        "lower": f"At the end of training, these changes lower gold reward: {named(end)}.",
-        "same": "No change raises it. The others show no clear effect: "
-        f"{named(name for name in CHANGES if name not in end)}.",
-        "way": "Averaged over the whole training, the same changes lower gold reward, except for "
-        "these, whose effect is then within the noise: "
-        f"{named(name for name in end if name not in way)}.",
-    }
+    unclear = named(name for name in CHANGES if name not in end)
+    only_at_the_end = named(name for name in end if name not in way)
+    text = (
+        f"At the end of training, these changes lower gold reward: {named(end)}. No change raises "
+        f"it. The others show no clear effect: {unclear}. Averaged over the whole training, the "
+        "same changes lower gold reward, except for these, whose effect is then within the noise: "
+        f"{only_at_the_end}."
+    )
+    note = "against PPO as shipped, the last of all against 8 epochs with the clip"
+    return text, f"{note}; {_stored('ablations').origin}; {_NOISE}"
 
 
 def parts_verdict() -> tuple[str, str]:
@@ -413,7 +407,7 @@ def _changes(gold: Interval, about: str, other: Interval) -> str:
     )
 
 
-def critic_told() -> dict[str, str]:
+def critic_verdict() -> tuple[str, str]:
     """What each kind of critic explains, and its effect on gold reward and false answers."""
     results = _stored("ablations")
     kinds = {
@@ -422,21 +416,20 @@ def critic_told() -> dict[str, str]:
         "critic_shared": "critic that also trains the policy’s network",
     }
     gold = gold_changes()
-    false = corrected({name: _change(name, "false") for name in kinds})
+    false = corrected({name: Interval.of(ablation(name, "false")) for name in kinds})
     explained = {
         name: within(results.interval(name, "late_explained_variance")) for name in CRITICS
     }
     least = min(results.values("ppo", "least_explained_variance"))
-    text = {
-        "ours": "Over the last ten iterations, a separate critic network initialised from the "
-        f"reward model explains {explained['ppo']} of the variance of the returns, and at least "
-        f"{number(least)} in each of these iterations on every seed. The others are compared with "
-        "it."
-    }
+    text = (
+        "Over the last ten iterations, a separate critic network initialised from the reward model "
+        f"explains {explained['ppo']} of the variance of the returns, and at least {number(least)} "
+        "in each of these iterations on every seed. The others are compared with it."
+    )
     for name, about in kinds.items():
         changes = _changes(gold[name], "the share of false answers", false[name])
-        text[name.removeprefix("critic_")] = f"A {about} explains {explained[name]}. It {changes}."
-    return text
+        text += f" A {about} explains {explained[name]}. It {changes}."
+    return text, f"{results.origin}; {_NOISE}"
 
 
 def mix_told() -> dict[str, str]:
@@ -446,16 +439,19 @@ def mix_told() -> dict[str, str]:
         "mix_all": "documents from the whole web",
     }
     results, gold, text = _stored("ablations"), gold_changes(), {}
-    gaps = {name: _change(name, "accuracy") for name in mixes}
-    gaps = corrected(gaps | {"leak": results.difference("mix_all", "mix_practised", "accuracy")})
+    gaps = {name: Interval.of(ablation(name, "accuracy")) for name in mixes}
+    gaps["leak"] = _gap(
+        *(results.values(name, "accuracy") for name in ("mix_all", "mix_practised"))
+    )
+    gaps = corrected(gaps)
     assert gaps["leak"].p <= ALPHA
+    assert gaps["leak"].mean > 0
     for name, about in mixes.items():
         changes = _changes(gold[name], "the accuracy of stated facts", gaps[name])
         text[name.removeprefix("mix_")] = f"Mixing in {about} {changes}."
-    place = "higher" if gaps["leak"].mean > 0 else "lower"
     text["leak"] = (
-        f"With the second mix, accuracy is {within(_size(gaps['leak']), points)} {place} than with "
-        "the first, which is more than the noise."
+        f"With the second mix, accuracy is {within(gaps['leak'], points)} higher than with the "
+        "first, which is more than the noise."
     )
     return text
 
@@ -600,10 +596,6 @@ def pass_at(setting: str, attempts: int) -> tuple[str, str]:
     return _with_reach(Interval.of(found), share), about
 
 
-def _change(setting: str, quantity: str) -> Interval:
-    return Interval.of(ablation(setting, quantity))
-
-
 def _of_method(name: str, quantity: str) -> tuple[str, str]:
     found, show = Interval.of(method(name, quantity)), _SHOWN.get(quantity, number)
     origin = _stored("methods").origin
@@ -612,7 +604,7 @@ def _of_method(name: str, quantity: str) -> tuple[str, str]:
 
 def _of_change(setting: str) -> tuple[str, str]:
     about = f"change in gold reward, mean of {_stored('ablations').origin}, 95 % interval"
-    return within(_change(setting, "gold")), about
+    return within(Interval.of(ablation(setting, "gold"))), about
 
 
 def _of(study: str, setting: str, quantity: str) -> tuple[str, str]:
@@ -694,42 +686,34 @@ TOLD: dict[str, tuple[Callable[[], dict[str, str]], tuple[str, ...], str, str]] 
         "early_stopping",
         "held-out questions; the stop is chosen on practised ones; ",
     ),
-    "ablations": (
-        ablations_told,
-        ("lower", "same", "way"),
-        "ablations",
-        "against PPO as shipped, the last of all against 8 epochs with the clip; ",
-    ),
-    "critic": (critic_told, ("ours", "from_sft", "detached", "shared"), "ablations", ""),
     "mix": (mix_told, ("practised", "all", "leak"), "ablations", ""),
     "second-round": (_second_round_told, ("judge", "gold", "free"), "second_round", ""),
 }
-"""Conclusions that a page can show part by part: what tells them, the parts, the study, a note."""
+"""Conclusions that pages show part by part: what tells them, the parts, the study, a note."""
 
 
-def told(name: str, *parts: str) -> tuple[str, str]:
-    """Some parts of a conclusion, or all of it.
+def told(name: str, part: str) -> tuple[str, str]:
+    """A part of a conclusion.
 
     Args:
         name: One of `TOLD`.
-        *parts: Those to tell; all if none is named.
+        part: One of its parts.
 
     Returns:
         The sentences, and what they are.
     """
-    tell, every, study, note = TOLD[name]
-    said = tell()
-    text = " ".join(said[part] for part in parts or every)
-    return text, f"{note}{_stored(study).origin}; {_NOISE}"
+    tell, _, study, note = TOLD[name]
+    return tell()[part], f"{note}{_stored(study).origin}; {_NOISE}"
 
 
 VALUES: dict[str, _Entry] = {
     "best-of-16-verdict": best_of_16_verdict,
     "facts-study-verdict": facts_verdict,
+    "ablations-verdict": ablations_verdict,
     "parts-verdict": parts_verdict,
+    "critic-verdict": critic_verdict,
     "curation-verdict": curation_verdict,
 }
-VALUES |= {f"{name}-verdict": partial(told, name) for name in TOLD}
 VALUES |= {
     _named(name, part, "verdict"): partial(told, name, part)
     for name, (_, parts, *_) in TOLD.items()
