@@ -23,7 +23,6 @@ from places import place
 from rlhf_explained import figures, measured, studies
 from rlhf_explained.figures import FIGURES, colours, draw, labels
 from rlhf_explained.figures.chapters import history
-from rlhf_explained.measured import verdicts
 from rlhf_explained.names import STAGES
 from rlhf_explained.pipeline import Run
 
@@ -378,12 +377,21 @@ def test_the_clipped_objective_is_flat_outside_the_clip_range_on_the_tempting_si
             assert objective == pytest.approx(min(ratio * advantage, clipped * advantage))
 
 
+def test_a_line_ends_as_the_mean_of_the_nearest_full_window():
+    """No smoothed line bends to its first or last point."""
+    assert draw.smoothed([0.0] * 7 + [7.0]) == [0.0] * 5 + [1.4] * 3
+    assert draw.smoothed([1.0, 2.0, 3.0, 4.0, 10.0, 11.0]) == [4.0] * 3 + [6.0] * 3
+    assert draw.smoothed([7.0] * 9) == [7.0] * 9
+    assert draw.smoothed([1.0, 2.0, 6.0]) == [3.0] * 3
+    assert draw.smoothed([]) == []
+
+
 @pytest.mark.parametrize(("count", "drawn"), [(1, 1), (2, 2), (5, 5), (6, 2), (60, 56)])
 def test_a_smoothed_line_is_drawn_where_its_window_is_full(count: int, drawn: int):
     ys = [float(place % 7) for place in range(count)]
     figure, _ = draw.page(200)
     axes = draw.panel(figure, (30, 30, 200, 100), "")
-    smooth = verdicts.smoothed(ys)
+    smooth = draw.smoothed(ys)
     draw.curve(axes, list(range(count)), smooth, colours.PPO, "-", raw=ys)
     single, line = axes.lines
     assert single.get_ydata().tolist() == ys

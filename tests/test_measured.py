@@ -16,10 +16,8 @@ import pytest
 from made_up_run import Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
-from rlhf_explained.figures import FIGURES
 from rlhf_explained.measured import of_studies, verdicts
 from rlhf_explained.measured.text import number, points
-from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
 from rlhf_explained.studies.intervals import holm
@@ -174,16 +172,6 @@ def test_what_is_never_measured_has_no_name():
                 of_studies.method(setting, quantity)
 
 
-def test_a_line_ends_as_the_mean_of_the_nearest_full_window():
-    """No smoothed line bends to its first or last point."""
-    assert smoothed([1.0, 2.0, 6.0, 8.0], window=3) == [3.0, 3.0, 16 / 3, 16 / 3]
-    assert smoothed([0.0] * 7 + [7.0]) == [0.0] * 5 + [1.4] * 3
-    assert smoothed([7.0] * 9) == [7.0] * 9
-    assert smoothed([1.0, 2.0, 6.0]) == [3.0] * 3
-    assert smoothed([1.0, 5.0], window=1) == [1.0, 5.0]
-    assert smoothed([]) == []
-
-
 # Conclusions of the run
 
 
@@ -193,17 +181,6 @@ def test_a_verdict_is_whole_sentences(name: str, run: Run):
     assert re.fullmatch(r"([A-Z].*[^ ]\. )*[A-Z].*[^ ]\.", text)
     assert "  " not in text
     assert not re.search(r"\bnone\b|, ,|: [.;]|\(\)", text)
-
-
-@pytest.mark.parametrize("window", [1, 5, 9])
-def test_no_verdict_is_smoothed(window: int, run: Run, monkeypatch: pytest.MonkeyPatch):
-    curves, gold = FIGURES["ppo-curves"], "gold, smoothed"
-    usual = {name: measured.value(name, run).text for name in VERDICTS}
-    before = curves.tables(run)[0][gold]
-    monkeypatch.setattr(verdicts, "WINDOW", window)
-    assert (curves.tables(run)[0][gold] == before) == (window == 5)
-    monkeypatch.delattr(verdicts, "smoothed")
-    assert {name: measured.value(name, run).text for name in VERDICTS} == usual
 
 
 def give(run: Run, policy: str, temperature: str = "1.0", **quantities: float) -> None:

@@ -8,13 +8,13 @@ is imported where it draws, so that the process that builds the site knows the f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from rlhf_explained.figures.colours import DASHED, FAINT, INK, MUTED
 from rlhf_explained.figures.table import Table
-from rlhf_explained.measured import verdicts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ WIDTH = 324.0  # points, of a page alone or beside one other
 THIRD = 216.0  # of each of three side by side
 SMALL, BODY, TITLE = 11.0, 12.0, 13.0  # font sizes in points; nothing is set smaller
 RAW = 0.75  # opacity of single measurements: with less, some colour has no contrast of 3:1
+WINDOW = 5  # steps that a smoothed line averages over
 TINT = 0.2  # opacity of a fill; its outline has the contrast
 
 SETTINGS = {
@@ -164,9 +165,23 @@ def width_of(text: Text) -> float:
     return text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
 
 
+def smoothed(values: Reals) -> list[float]:
+    """The mean of the values around each one; near an end, that of the nearest full window.
+
+    Args:
+        values: A measurement of each step.
+
+    Returns:
+        As many means, each over `WINDOW` values.
+    """
+    size = min(WINDOW, len(values))
+    starts = (min(max(0, place - size // 2), len(values) - size) for place in range(len(values)))
+    return [math.fsum(values[start : start + size]) / size for start in starts]
+
+
 def centred(count: int) -> slice:
     """The places of so many that have a full window of `smoothed` around them; or else all."""
-    margin = verdicts.WINDOW // 2 if count > verdicts.WINDOW else 0
+    margin = WINDOW // 2 if count > WINDOW else 0
     return slice(margin, count - margin)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from rlhf_explained.measured.text import number, share, tokens
 from rlhf_explained.pipeline import Run
 
-WINDOW = 5  # iterations that a smoothed line averages over; no sentence does
 BEYOND_NOISE = 3.0  # standard errors; with fewer, the best of several looks better than it is
 NAMES = {
     "base": "pretrained model",
@@ -81,21 +80,6 @@ def edits(run: Run) -> dict[str, list[tuple[float, float]]]:
                 )
                 found[name].append((gold, score))
     return found
-
-
-def smoothed(values: Sequence[float], window: int | None = None) -> list[float]:
-    """The mean of the values around each one; near an end, that of the nearest full window.
-
-    Args:
-        values: A measurement of each step.
-        window: How many values a mean is taken over; `WINDOW` by default.
-
-    Returns:
-        As many means.
-    """
-    size = min(window or WINDOW, len(values))
-    starts = (min(max(0, place - size // 2), len(values) - size) for place in range(len(values)))
-    return [math.fsum(values[start : start + size]) / size for start in starts]
 
 
 def best_temperature(run: Run, policy: str) -> tuple[str, dict[str, Any]]:

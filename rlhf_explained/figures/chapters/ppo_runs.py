@@ -12,7 +12,6 @@ from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured import verdicts
 from rlhf_explained.measured.of_studies import SPEEDS
-from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import stored
 
@@ -34,7 +33,7 @@ def _over_iterations(
         history, columns = run.history[policy], []
         for quantity in headings:
             measured = [float(row[quantity.lower()]) for row in history]
-            columns += [measured, smoothed(measured)]
+            columns += [measured, draw.smoothed(measured)]
         iterations = [row["iteration"] for row in history]
         rows += zip([penalty] * len(history), iterations, *columns, strict=True)
     both = [f"{q}{part}{unit}" for q, unit in headings.items() for part in ("", ", smoothed")]

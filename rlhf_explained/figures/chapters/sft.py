@@ -7,7 +7,6 @@ from rlhf_explained.figures.colours import DASHED, INK, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured.text import number
-from rlhf_explained.measured.verdicts import smoothed
 from rlhf_explained.pipeline import Run
 
 
@@ -21,7 +20,7 @@ def losses(run: Run) -> Table:
         "sft-loss",
         "SFT loss",
         ["step", *(f"{name} (nats per token) .3" for name in names)],
-        zip(steps, train, smoothed(train), heldout, strict=True),
+        zip(steps, train, draw.smoothed(train), heldout, strict=True),
         {"floor (nats per token) .3": float(run.sft["loss_floor"])},
     )
 
