@@ -144,9 +144,9 @@ def test_an_unknown_name_is_told_its_neighbours(wrong: str, close: str, run: Run
 
 
 def test_a_text_is_filled_with_values(run: Run):
-    text = measured.filled("{ppo-gold} of {ppo-gold}, {pairs:,} pairs", run, pairs=6400)
-    gold = measured.value("ppo-gold", run).text
-    assert text == f"{gold} of {gold}, 6,400 pairs"
+    text = measured.filled("{ppo-gold} of {sft-gold}", run)
+    after, before = (measured.value(name, run).text for name in ("ppo-gold", "sft-gold"))
+    assert text == f"{after} of {before}"
     with pytest.raises(ValueError, match="ppo-gold"):
         measured.filled("{ppo-gld}", run)
 

@@ -8,6 +8,7 @@ number of a training is ever typed by hand. `of_run` has the values of the run t
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 
 from rlhf_explained.measured import of_run, of_studies
@@ -63,23 +64,17 @@ def value(name: str, run: Run) -> Measured:
     return Measured(text, f"{about}; seed {run.config.seed}")
 
 
-def filled(text: str, run: Run, **others: object) -> str:
+def filled(text: str, run: Run) -> str:
     """Put measured values into a text.
 
     Args:
         text: `{ppo-gold}` in it stands for the value of that name.
         run: The run they are taken from.
-        **others: What other names in braces stand for.
 
     Returns:
         The text with all of them written out.
     """
-
-    class Values(dict[str, object]):
-        def __missing__(self, name: str) -> str:
-            return value(name, run).text
-
-    return text.format_map(Values(others))
+    return re.sub(r"\{([^{}]*)\}", lambda found: value(found[1], run).text, text)
 
 
 def names() -> list[str]:

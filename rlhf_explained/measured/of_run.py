@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from statistics import fmean
 from typing import Any
@@ -134,6 +135,22 @@ def held_out_in_pairs(run: Run, side: str = "chosen") -> dict[str, float]:
         what: fmean(any(text in answer for text in texts) for answer in answers)
         for what, texts in (("state", facts), ("ask", asked))
     }
+
+
+def usual_answer(run: Run, policy: str) -> tuple[dict[str, Any], int, int]:
+    """The most frequent answer of a policy to the first held-out question.
+
+    Args:
+        run: Whose evaluation at temperature 1 is looked at.
+        policy: Which one answers.
+
+    Returns:
+        The first of these answers, how often it is given, and of how many answers.
+    """
+    answers = run.responses[policy]
+    asked = [one for one in answers if one["prompt"] == answers[0]["prompt"]]
+    ((text, times),) = Counter(one["response"] for one in asked).most_common(1)
+    return next(one for one in asked if one["response"] == text), times, len(asked)
 
 
 def courteous(run: Run, policy: str) -> list[dict[str, Any]]:

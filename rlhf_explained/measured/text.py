@@ -58,8 +58,6 @@ def within(interval: Interval, show: Callable[[float], str] = number) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them."""
-    if not names:
-        return "none"
+    """Names, at least one, as a sentence has them."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

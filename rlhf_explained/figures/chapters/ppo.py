@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from statistics import fmean
 from typing import Any
 
@@ -12,6 +11,7 @@ from rlhf_explained.figures import colours, draw, labels
 from rlhf_explained.figures.colours import FAINT, INK, MUTED, NOKL, PPO, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
+from rlhf_explained.measured.of_run import usual_answer
 from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
@@ -86,13 +86,11 @@ def step(run: Run, table: Table) -> draw.Figure:
 
 def one_round(run: Run) -> Table:
     """The policy's most frequent answer to the first held-out question, and its total reward."""
-    answers = run.responses["ppo"]
-    asked = [one for one in answers if one["prompt"] == answers[0]["prompt"]]
-    ((text, times),) = Counter(one["response"] for one in asked).most_common(1)
-    answer = next(one for one in asked if one["response"] == text)
+    answer, times, of = usual_answer(run, "ppo")
     beta, score, log_ratio = run.facts["kl_coef"], answer["proxy"], answer["kl"]
     penalty = beta * log_ratio
-    cells = (answer["prompt"], text.strip(), times, len(asked), score, log_ratio, beta, penalty)
+    said = answer["prompt"], answer["response"].strip()
+    cells = (*said, times, of, score, log_ratio, beta, penalty)
     headings = "prompt", "response", "times", "of", "score", "log-ratio (nats)", "β .1", "penalty"
     total = "total reward"
     return Table.of("ppo-loop", "One round", (*headings, total), [(*cells, score - penalty)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from statistics import fmean
 
 from rlhf_explained.figures import colours, draw, labels
@@ -12,6 +11,7 @@ from rlhf_explained.figures.colours import INK, MUTED, REWARD, SFT
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.measured import verdicts
+from rlhf_explained.measured.of_run import usual_answer
 from rlhf_explained.measured.text import number, share
 from rlhf_explained.pipeline import Run
 
@@ -152,11 +152,8 @@ def training(run: Run, table: Table, scores: Table) -> tuple[draw.Figure, ...]:
 
 def scored(run: Run) -> Table:
     """The SFT model's most frequent answer to the first held-out question, and its score."""
-    answers = run.responses["sft"]
-    asked = [one for one in answers if one["prompt"] == answers[0]["prompt"]]
-    ((text, times),) = Counter(one["response"] for one in asked).most_common(1)
-    score = next(one["proxy"] for one in asked if one["response"] == text)
-    rows = [(answers[0]["prompt"], text.strip(), times, len(asked), score)]
+    answer, times, of = usual_answer(run, "sft")
+    rows = [(answer["prompt"], answer["response"].strip(), times, of, answer["proxy"])]
     headings = "prompt", "response", "times", "of", "score"
     return Table.of("text-to-score", "An answer and its score", headings, rows)
 
