@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def rl_step(figure: Figure, table: Table) -> Pairs:
     scale = before[0] / table["before"][0]
     yield [length / scale for length in before], table["before"]
     yield [length / scale for length in after], table["after"]
-    yield from in_words(Table.of("", "", "a", [[number(r)] for r in table["reward"]]), figure)
+    yield from in_words(map(number, table["reward"]), figure)
 
 
 @compares("ppo-advantages")
@@ -156,14 +156,14 @@ def ppo_advantages(figure: Figure, table: Table) -> Pairs:
 
 @compares("ppo-loop")
 def ppo_loop(figure: Figure, table: Table) -> Pairs:
-    rows = [[number(cell)] for cell in table.rows[0][4:] if cell != table["β"][0]]
-    yield from in_words(Table.of("", "", "a", rows), figure)
+    cells = (cell for cell in table.rows[0][4:] if cell != table["β"][0])
+    yield from in_words(map(number, cells), figure)
 
 
 @compares("text-to-score")
 def text_to_score(figure: Figure, table: Table) -> Pairs:
     prompt, response, *_, score = table.rows[0]
-    yield from in_words(Table.of("", "", "abc", [(prompt, response, number(score))]), figure)
+    yield from in_words((prompt, response, number(score)), figure)
 
 
 def over_iterations(axes: Axes, table: Table, name: str) -> Pairs:
@@ -341,23 +341,22 @@ def verifiable_rewards(first: Figure, second: Figure, right: Table, tries: Table
     yield [(high - low) / 2 for low, high in bars], tries["± solved"]
 
 
-def in_words(table: Table, *pages: Figure) -> Pairs:
-    """Numbers that stand there as texts."""
+def in_words(cells: Iterable[str | int], *pages: Figure) -> Pairs:
+    """What stands there as text; a number as a word of its own."""
     texts = [text for page in pages for axes in page.axes for text in axes.texts]
     found = " | ".join(text.get_text() for text in texts)
-    for row in table.rows:
-        cells = [f" {cell:,} " if isinstance(cell, int) else cell for cell in row]
-        yield [cell in f"{found} " for cell in cells if cell], [True] * len(row)
+    for cell in cells:
+        yield (f" {cell:,} " if isinstance(cell, int) else cell) in f"{found} ", True
 
 
 @compares("three-stages")
 def three_stages(figure: Figure, table: Table) -> Pairs:
-    yield from in_words(Table.of("", "", ("rows",), [[n] for n in table["how many"]]), figure)
+    yield from in_words(table["how many"], figure)
 
 
 @compares("timeline")
 def timeline(one: Figure, other: Figure, table: Table) -> Pairs:
-    cells = Table.of("", "", "abcd", [(d[:4], *rest) for d, *rest in table.rows])
+    cells = (cell for when, *rest in table.rows for cell in (when[:4], *rest))
     yield from in_words(cells, one, other)
 
 

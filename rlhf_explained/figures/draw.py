@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from rlhf_explained.figures.colours import DASHED, FAINT, INK, MUTED
+from rlhf_explained.figures.colours import DASHED, FAINT, INK, MUTED, PAPER
 from rlhf_explained.figures.table import Table
 
 if TYPE_CHECKING:
@@ -220,6 +220,20 @@ def means(
         axes.plot([x, x], [y - reach, y + reach], color=colour, linewidth=1)
         ends += [y - reach, y + reach]
     return ends
+
+
+def marks(axes: Axes, xs: Reals, ys: Reals, colour: str, marker: str) -> None:
+    """Hollow marks, so that none hides another, whole also at the panel's edge."""
+    look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5, "linewidth": 0}
+    axes.plot(xs, ys, marker, color=colour, clip_on=False, **look)
+
+
+def rows_of_marks(axes: Axes, rows: Sequence[tuple[str, Reals, str, str]]) -> None:
+    """A row for each name, from the top: the name, where its marks stand, their colour and kind."""
+    for row, (_, xs, colour, marker) in enumerate(rows):
+        marks(axes, xs, [row] * len(xs), colour, marker)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], color=INK)
 
 
 def level(axes: Axes, y: Real, colour: str) -> None:

@@ -31,7 +31,6 @@ def changes(run: Run) -> tuple[Table, Table]:
         "largest_kl": "largest KL (nats) .1",
         "late_explained_variance": "late explained variance",
     }
-    gaps = {setting: ablation(setting, "gold") for setting in ABLATIONS}
     found = gold_changes()
     rows: list[tuple[Any, ...]] = []
     for setting, name in {"ppo": "PPO as shipped", **ABLATIONS}.items():
@@ -47,7 +46,7 @@ def changes(run: Run) -> tuple[Table, Table]:
     seeds = [
         (name, seed, gap)
         for setting, name in ABLATIONS.items()
-        for seed, gap in zip(study.seeds, gaps[setting], strict=True)
+        for seed, gap in zip(study.seeds, ablation(setting, "gold"), strict=True)
     ]
     title = (
         f"PPO without one of its parts, mean of {len(study.seeds)} seeds; ± 95 % interval. "
@@ -160,10 +159,7 @@ def by_position(run: Run) -> Table:
 def critic_positions(run: Run, table: Table) -> draw.Figure:
     """What four kinds of critic explain before each token of an answer."""
     figure, page = draw.page(328)
-    unit, xlabel = (
-        "of the reward still to come",
-        "next token of the answer",
-    )
+    unit, xlabel = "of the reward still to come", "next token of the answer"
     frame = (40, 24, draw.WIDTH - 54, 180)
     axes = draw.panel(figure, frame, "Explained variance", unit, xlabel)
     values = [0.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlhf_explained.figures import draw, labels
-from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, PAPER, PPO, REWARD
+from rlhf_explained.figures.colours import ALIGNED, INK, MUTED, PPO, REWARD
 from rlhf_explained.figures.registry import figure
 from rlhf_explained.figures.table import Table
 from rlhf_explained.pipeline import Run
@@ -98,7 +98,7 @@ def _one_world(figure: draw.Figure, table: Table) -> None:
     for setting, (method, colour, marker) in METHODS.items():
         if not setting.startswith("best_of"):
             xs, ys = zip(*points(method), strict=True)
-            _mark(axes, xs, ys, colour, marker)
+            draw.marks(axes, xs, ys, colour, marker)
     for text, (setting, away, colour) in NAMED.items():
         names.append((text, *points(METHODS[setting][0]), away, colour))
     for name in names:
@@ -109,21 +109,12 @@ def _one_world(figure: draw.Figure, table: Table) -> None:
 
 
 def _all_worlds(figure: draw.Figure, table: Table) -> None:
-    """A dot for each method and world."""
-    names, title = (
-        [name for name, *_ in METHODS.values()],
-        "Share of the frontier’s reward at the same KL",
-    )
-    frame = (104, 24, draw.WIDTH - 118, 210)
+    """A mark for each method and world."""
+    title, frame = "Share of the frontier’s reward at the same KL", (104, 24, draw.WIDTH - 118, 210)
     axes = draw.panel(figure, frame, title, xlabel="%")
-    for row, (name, colour, marker) in enumerate(METHODS.values()):
-        found = table.where("method", name)["share of the frontier"]
-        _mark(axes, found, [row] * len(found), colour, marker)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, color=INK)
+    rows = [
+        (name, table.where("method", name)["share of the frontier"], colour, marker)
+        for name, colour, marker in METHODS.values()
+    ]
+    draw.rows_of_marks(axes, rows)
     axes.set_xlim(min(table["share of the frontier"]) - 2, 101)
-
-
-def _mark(axes: draw.Axes, xs: draw.Reals, ys: draw.Reals, colour: str, marker: str) -> None:
-    look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5}
-    axes.plot(xs, ys, marker, linewidth=0, color=colour, clip_on=False, **look)

@@ -170,26 +170,25 @@ def text_to_score(run: Run, table: Table) -> draw.Figure:
     """From the words of prompt and response by way of trunk and head to one number."""
     figure, axes = draw.page(292)
     prompt, response, times, of, score = table.rows[0]
-    small: draw.Manner = {"size": draw.SMALL}
     wide = draw.WIDTH - 8
 
     def words(top: draw.Real, name: str, text: str) -> None:
         lines = textwrap.wrap(f"{text}", 46, max_lines=2, placeholder=" …")
-        heading = (name, {**small, "bold": True, "colour": MUTED})
-        shown = [(line, small) for line in lines]
+        heading = (name, {**SMALL, "bold": True, "colour": MUTED})
+        shown = [(line, SMALL) for line in lines]
         draw.box(axes, (4, top, wide, 28 + 15 * len(lines)), MUTED, heading, *shown, gap=15)
 
     words(4, "PROMPT", prompt)
     words(56, "RESPONSE", f"{response} <eos>")
-    name = ("TRUNK", {**small, "bold": True, "colour": SFT})
-    task = ("the SFT model’s layers: a vector at each token", small)
+    name = ("TRUNK", {**SMALL, "bold": True, "colour": SFT})
+    task = ("the SFT model’s layers: a vector at each token", SMALL)
     draw.box(axes, (4, 138, wide, 44), SFT, name, task, gap=15)
-    name = ("HEAD", {**small, "bold": True, "colour": REWARD})
-    task = ("new weights: one number", small)
+    name = ("HEAD", {**SMALL, "bold": True, "colour": REWARD})
+    task = ("new weights: one number", SMALL)
     draw.box(axes, (154, 210, 166, 44), REWARD, name, task, gap=15)
     draw.arrow(axes, (162, 116), (162, 138))
     draw.arrow(axes, (300, 182), (300, 210), colour=REWARD)
-    draw.words(axes, 292, 201, "the vector at <eos> alone", MUTED, ha="right", size=draw.SMALL)
+    draw.words(axes, 292, 201, "the vector at <eos> alone", MUTED, ha="right", **SMALL)
     draw.arrow(axes, (154, 232), (112, 232), colour=REWARD)
     draw.words(axes, 104, 236, f"score {number(score)}", REWARD, ha="right", bold=True)
     draw.notes(figure, f"{times} of {of} answers · seed {run.config.seed}")

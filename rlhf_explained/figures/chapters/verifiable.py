@@ -12,7 +12,6 @@ from rlhf_explained.figures.colours import (
     DOTTED,
     INK,
     MUTED,
-    PAPER,
     PPO,
     SFT,
 )  # fmt: skip
@@ -59,17 +58,12 @@ def shares(run: Run) -> tuple[Table, Table]:
     for setting, (name, _) in CURVES.items():
         found = [row["pass_at"] for row in study.rows if row["setting"] == setting]
         for place, attempts in enumerate(ATTEMPTED):
-            gap = Interval.of([100.0 * row[place] for row in found])
-            tries.append((name, attempts, gap.mean, gap.reach))
+            tries.append((name, attempts, Interval.of([100.0 * row[place] for row in found])))
     right = "Right answers to held-out capitals and sums"
+    tried = "Questions with a right answer, by number of attempts"
     return (
         Table.of("verifiable", right, ("policy", "seed", "right (%) .1"), rows),
-        Table.of(
-            "verifiable-attempts",
-            "Questions with a right answer, by number of attempts",
-            ("policy", "attempts", "solved (%) .1", "± solved (%) .1"),
-            tries,
-        ),
+        Table.of("verifiable-attempts", tried, ("policy", "attempts", "solved (%) .1 ±"), tries),
     )
 
 
@@ -96,12 +90,11 @@ def verifiable_rewards(run: Run, right: Table, tries: Table) -> tuple[draw.Figur
 def _by_policy(figure: draw.Figure, table: Table) -> None:
     frame = (112, 24, draw.WIDTH - 126, 17 * len(POLICIES))
     axes = draw.panel(figure, frame, "Right answers", "held-out capitals and sums", "%")
-    look = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "markersize": 6.5, "linewidth": 0}
-    for row, (name, (_, _, colour, marker)) in enumerate(POLICIES.items()):
-        found = table.where("policy", name)["right"]
-        axes.plot(found, [row] * len(found), marker, color=colour, clip_on=False, **look)
-    axes.set_ylim(len(POLICIES) - 0.5, -0.5)
-    axes.set_yticks(range(len(POLICIES)), list(POLICIES), color=INK)
+    rows = [
+        (name, table.where("policy", name)["right"], colour, marker)
+        for name, (_, _, colour, marker) in POLICIES.items()
+    ]
+    draw.rows_of_marks(axes, rows)
     axes.set_xlim(0, 101)
 
 
