@@ -16,7 +16,7 @@ import pytest
 from made_up_run import Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
-from rlhf_explained.measured import of_studies, verdicts
+from rlhf_explained.measured import of_studies, study_verdicts, verdicts
 from rlhf_explained.measured.text import number, points
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
@@ -413,12 +413,12 @@ def of(study: str, setting: str, quantity: str = "gold") -> float:
 
 def is_said(text: str, name: str, lead: float) -> bool:
     """Whether a text says by how much PPO is above a method, surely or within the noise."""
-    words, size = re.escape(of_studies.IN_WORDS[name]), re.escape(number(lead))
+    words, size = re.escape(study_verdicts.IN_WORDS[name]), re.escape(number(lead))
     return bool(re.search(rf"{words} (by |\(){size} ± ", text))
 
 
 def test_ppo_is_held_against_each_method_and_greedily_against_trained_ones():
-    said, gaps = of_studies.methods_told(), of_studies.leads()
+    said, gaps = study_verdicts.methods_told(), of_studies.leads()
     greedy = said.pop("greedy")
     warm = " ".join(said.values())
     for name in of_studies.METHODS.keys() - {"ppo", "ppo_no_kl"}:
@@ -434,7 +434,7 @@ def test_ppo_is_held_against_each_method_and_greedily_against_trained_ones():
 
 
 def test_comparisons_are_held_against_curation_with_their_numbers():
-    text, gaps = of_studies.curation_verdict()[0], of_studies.curation_gaps()
+    text, gaps = study_verdicts.curation_verdict()[0], study_verdicts.curation_gaps()
     sure = [case for case, gap in gaps.items() if gap.p <= of_studies.ALPHA]
     assert f"Only {len(sure)} of these {len(gaps)} differences" in text
     for learner, rival, good, at in sure:
@@ -446,14 +446,14 @@ def test_comparisons_are_held_against_curation_with_their_numbers():
 
 
 def test_a_second_round_is_held_against_the_first_and_against_more_data():
-    text = " ".join(of_studies._second_round_told().values())
+    text = " ".join(study_verdicts.second_round_told().values())
     cases = {
         (quantity, f"of_ppo{price}", f"{rival}{price}")
         for quantity in ("accuracy", "gold", "false")
         for price in ("", "_no_kl")
         for rival in ("first", "of_sft")
     }
-    assert of_studies._second_round_gaps().keys() == cases
+    assert study_verdicts.second_round_gaps().keys() == cases
     better = of("second_round", "of_ppo", "accuracy") - of("second_round", "of_sft", "accuracy")
     assert f"right {number(100 * better, 1)} ± " in text
     golds = [number(of("second_round", name, "gold")) for name in ("of_ppo", "first", "of_sft")]
@@ -469,7 +469,7 @@ def test_the_frontiers_shares_stand_in_their_order():
 
 
 def test_ppo_is_held_against_what_needs_no_learning():
-    said = of_studies.shortcuts_told()
+    said = study_verdicts.shortcuts_told()
     for part, at, gold in (("warm", "1.0", "gold"), ("greedy", "0.0", "gold_greedy")):
         leads = {
             name: of("methods", "ppo", gold) - of("shortcuts", f"{name}_{at}")
@@ -482,7 +482,7 @@ def test_ppo_is_held_against_what_needs_no_learning():
 
 
 def test_early_stopping_is_told_with_its_numbers():
-    said = of_studies.early_stopping_told()
+    said = study_verdicts.early_stopping_told()
     for speed, rate in (("fast", "0.001"), ("slow", "0.0002")):
         stop, kl, end = (
             number(of("early_stopping", f"{speed}_{what}"[: -len(quantity) - 1], quantity))
@@ -507,9 +507,9 @@ def test_changes_of_gold_are_one_family_whichever_sentence_asks():
             {name: gap.p for name, gap in alone.items()}
         )
     sure = [name for name, gap in of_studies.gold_changes().items() if gap.p <= of_studies.ALPHA]
-    lower, others = of_studies.ablations_verdict()[0].split("No change raises it.")
+    lower, others = study_verdicts.ablations_verdict()[0].split("No change raises it.")
     same = others.split("Averaged over")[0]
-    for name, words in of_studies.CHANGES.items():
+    for name, words in study_verdicts.CHANGES.items():
         assert re.search(
             rf"(: |, |and ){re.escape(words)}(,|\.| and)", lower if name in sure else same
         )
@@ -517,14 +517,14 @@ def test_changes_of_gold_are_one_family_whichever_sentence_asks():
 
 def test_a_change_is_said_with_its_sign_and_its_noise():
     surely, hardly = Interval(0.5, 0.1, 0.001), Interval(-0.02, 0.05, 0.4)
-    said = of_studies._changes(surely, "false answers", hardly)
+    said = study_verdicts._changes(surely, "false answers", hardly)
     noise = f"has no clear effect on false answers (−2.0 ± 5.0{SPACE}percentage points)"
     assert said == f"raises gold reward by 0.50 ± 0.10 and {noise}"
     fallen = replace(surely, mean=-0.5)
-    assert of_studies._changes(fallen, "x", surely) == (
+    assert study_verdicts._changes(fallen, "x", surely) == (
         f"lowers gold reward by 0.50 ± 0.10 and raises x by 50.0 ± 10.0{SPACE}percentage points"
     )
-    assert of_studies._changes(hardly, "x", hardly).startswith(
+    assert study_verdicts._changes(hardly, "x", hardly).startswith(
         "has no clear effect on gold reward (−0.02 ± 0.05) or x (−2.0 ± 5.0"
     )
 
@@ -537,7 +537,10 @@ def changes(text: str, name: str, gap: float, digits: int = 2) -> bool:
 
 
 def test_critics_and_mixes_are_told_with_their_numbers():
-    critics, mixes = of_studies.critic_verdict()[0], " ".join(of_studies.mix_told().values())
+    critics, mixes = (
+        study_verdicts.critic_verdict()[0],
+        " ".join(study_verdicts.mix_told().values()),
+    )
     for name in ("critic_from_sft", "critic_detached", "critic_shared"):
         gold, false = (fmean(of_studies.ablation(name, quantity)) for quantity in ("gold", "false"))
         explained = number(of("ablations", name, "late_explained_variance"))
@@ -577,12 +580,12 @@ def test_a_sentence_is_said_only_while_it_is_so(
     if wrong == "the signs are others":
         monkeypatch.setattr(of_studies, "_paired", lambda ones, others: paired(others, ones))
     else:
-        monkeypatch.setattr(of_studies, "ALPHA", -1 if wrong == "all is noise" else 2)
+        monkeypatch.setattr(study_verdicts, "ALPHA", -1 if wrong == "all is noise" else 2)
     if (verdict, wrong) in STILL_SO:
-        assert of_studies.VALUES[f"{verdict}-verdict"]()
+        assert study_verdicts.VALUES[f"{verdict}-verdict"]()
     else:
         with pytest.raises(AssertionError):
-            of_studies.VALUES[f"{verdict}-verdict"]()
+            study_verdicts.VALUES[f"{verdict}-verdict"]()
 
 
 STILL_SO = {
@@ -604,7 +607,7 @@ def made(monkeypatch: pytest.MonkeyPatch):
             for seed, row in enumerate(zip(*quantities.values(), strict=True))
         ]
         results = Results(name, "2026-01-01", "", {key: {} for key in values}, rows)
-        monkeypatch.setattr(of_studies, "_stored", {name: results}.__getitem__)
+        monkeypatch.setattr(of_studies, "study", {name: results}.__getitem__)
 
     return put
 

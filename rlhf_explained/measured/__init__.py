@@ -2,7 +2,8 @@
 
 A page says `{{ value: ppo-gold }}`; what stands there comes from here and from the run, so no
 number of a training is ever typed by hand. `of_run` has the values of the run that the site shows,
-`of_studies` those of the studies, `verdicts` the sentences that draw a conclusion from the run.
+`of_studies` those of the studies; `verdicts` and `study_verdicts` have the sentences that draw
+conclusions from them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from rlhf_explained.measured import of_run, of_studies
+from rlhf_explained.measured import of_run, of_studies, study_verdicts
 from rlhf_explained.measured.text import nats, number, seconds, share, tokens, within
 from rlhf_explained.pipeline import Run
 
@@ -27,6 +28,8 @@ __all__ = [
     "value",
     "within",
 ]
+
+_STUDIED = of_studies.VALUES | study_verdicts.VALUES
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ def value(name: str, run: Run) -> Measured:
     Raises:
         ValueError: If there is no value of that name; the message names the closest ones.
     """
-    if name in of_studies.VALUES:
-        return Measured(*of_studies.VALUES[name]())
+    if name in _STUDIED:
+        return Measured(*_STUDIED[name]())
     if name not in of_run.VALUES:
         close = difflib.get_close_matches(name, names(), n=3) or names()[:3]
         raise ValueError(f"value: there is no {name!r}; the closest are {', '.join(close)}")
@@ -79,4 +82,4 @@ def filled(text: str, run: Run) -> str:
 
 def names() -> list[str]:
     """All names that `value` knows, in order."""
-    return sorted([*of_run.VALUES, *of_studies.VALUES])
+    return sorted([*of_run.VALUES, *_STUDIED])
