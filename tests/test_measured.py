@@ -17,7 +17,7 @@ from made_up_run import Curve, made_up_run
 
 from rlhf_explained import measured, pipeline
 from rlhf_explained.measured import of_studies, study_verdicts, verdicts
-from rlhf_explained.measured.text import number, points
+from rlhf_explained.measured.text import number, points, seconds
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import STUDIES, Interval, Results, stored
 from rlhf_explained.studies.intervals import holm
@@ -55,13 +55,19 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return made_up_run(tmp_path_factory.mktemp("short"), iterations=2, noise=0.0)
 
 
+@pytest.fixture(scope="module")
+def origins() -> set[str]:
+    return {f"5 seeds · {stored(study).date}" for study in STUDIES}
+
+
 @pytest.mark.parametrize("name", measured.names())
-def test_every_value_has_a_text_and_names_its_run(name: str, run: Run, short: Run):
+def test_every_value_has_a_text_and_names_its_run(
+    name: str, run: Run, short: Run, origins: set[str]
+):
     found = measured.value(name, run)
     assert found.text
     assert "nan" not in found.text
-    studied = {f"5 seeds · {stored(study).date}" for study in STUDIES}
-    assert found.note.endswith("seed 3") or any(origin in found.note for origin in studied)
+    assert found.note.endswith("seed 3") or any(origin in found.note for origin in origins)
     assert measured.value(name, short).text
 
 
@@ -636,7 +642,7 @@ def test_a_unit_stands_once_behind_a_mean_with_its_interval():
     for interval, show, text in (
         (Interval(1.5, 0.25, 0.0), number, "1.50 ± 0.25"),
         (Interval(0.85, 0.02, 0.0), measured.share, f"85 ± 2{SPACE}%"),
-        (Interval(30.2, 2.7, 0.0), measured.seconds, f"30 ± 3{SPACE}s"),
+        (Interval(30.2, 2.7, 0.0), seconds, f"30 ± 3{SPACE}s"),
         (Interval(-0.025, 0.01, 0.0), points, f"−2.5 ± 1.0{SPACE}percentage points"),
     ):
         assert measured.within(interval, show) == text

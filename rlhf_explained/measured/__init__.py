@@ -13,21 +13,10 @@ import re
 from dataclasses import dataclass
 
 from rlhf_explained.measured import of_run, of_studies, study_verdicts
-from rlhf_explained.measured.text import nats, number, seconds, share, tokens, within
+from rlhf_explained.measured.text import number, share, within
 from rlhf_explained.pipeline import Run
 
-__all__ = [
-    "Measured",
-    "filled",
-    "names",
-    "nats",
-    "number",
-    "seconds",
-    "share",
-    "tokens",
-    "value",
-    "within",
-]
+__all__ = ["Measured", "filled", "names", "number", "share", "value", "within"]
 
 _STUDIED = of_studies.VALUES | study_verdicts.VALUES
 

@@ -116,7 +116,7 @@ def _demonstrations(verbose: bool, about: str) -> _Entry:
     return entry
 
 
-def held_out_in_pairs(run: Run, side: str = "chosen") -> dict[str, float]:
+def held_out_in_pairs(run: Run, side: str) -> dict[str, float]:
     """How often one side of the pairs says what was held out.
 
     Args:
