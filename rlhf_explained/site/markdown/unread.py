@@ -61,6 +61,7 @@ LEFT_OVER = {
     rf"\b(?:{_LATER}) (?:{'|'.join(calendar.month_name[1:])})\b": (
         "no calendar has this day: look the date up"
     ),
+    r"\b(?!that\b|had\b)([a-z]+)\s\1\b": "this word stands here twice: take one out",
     r"\{[a-z]+(?:-[a-z0-9]+)+\}": (
         "nothing fills these braces: write `{{ value: NAME }}`; in a notebook, let a cell print it"
     ),
@@ -147,8 +148,12 @@ class Source(Preprocessor):
                 self.faults.append(faults.element("div", why, place))
 
     def _find_misplaced(self, lines: list[str]) -> None:
-        """Find what is indented, but not so that it belongs to the list or box above it."""
+        """Find what is indented, but not so that it belongs to the list or box above it.
+
+        And items whose number the page would not show, since something ended their list.
+        """
         within, box = False, ""
+        numbers: dict[int, int] = {}  # of the last item at each depth
         for before, line in pairwise(["", *lines]):
             if not line.strip() or line.lstrip().startswith("<"):
                 continue
@@ -159,6 +164,15 @@ class Source(Preprocessor):
                 self._report(line, why)
             opens = _ITEM.fullmatch(line) or kind
             begins = opens or _FENCE.fullmatch(line) or not before.strip() or box
+            if begins:
+                item = re.match(r" *(\d{1,2})\. ", line)
+                numbers = {d: n for d, n in numbers.items() if d < depth + bool(item)}
+                number = int(item[1]) if item else 1
+                if number not in (1, numbers.get(depth, 0) + 1):
+                    why = f"the list ended above this item, which will not be {number}: indent by "
+                    self._report(line, f"{why}four blanks what belongs to the item before it")
+                if item:
+                    numbers[depth] = number
             if depth % 4 and begins and (within or opens):
                 why = (
                     f"this is indented by {depth} blanks, so it falls out of the list or box above"
@@ -235,16 +249,18 @@ class Leftovers(Treeprocessor):
                 why = f"nothing says where {name!r} leads: write it below, as `[{name}]: address`"
                 found.append(faults.element("div", why, rf"\[{re.escape(name)}\](?![(:])"))
                 link.tag, link.attrib = "span", {}
-        headings = [each for level in "123456" for each in root.iter(f"h{level}")]
+        headings = [each for each in root.iter() if re.fullmatch(r"h[1-6]", str(each.tag))]
         met: Counter[tuple[str, str]] = Counter()
         for place, heading in enumerate(headings):
             words = "".join(heading.itertext()).split("\x02")[0]  # where the link to it begins
             met[heading.tag, words] += 1
-            why = ""
+            why, above = "", headings[place - 1].tag if place else "h6"
             if heading.tag == "h1" and place and "=======" not in self.source.lines:
                 why = f"{words!r} is a second title: give it two marks `##`"
             elif met[heading.tag, words] > 1:
                 why = f"{words!r} is the second heading of this name: give it another"
+            elif int(heading.tag[1]) > int(above[1]) + 1:
+                why = f"{words!r} leaves a level out: give it {int(above[1]) + 1} marks"
             elif re.fullmatch(r"_\d+", heading.get("id", "")):
                 why = f"no link can name {words!r}, which has no letter a to z: add `{{#a-name}}`"
             if why:
