@@ -168,6 +168,7 @@ def test_a_fence_among_text_is_a_fault(
         "So.[^a]\n\n[^a]: Why not?",
         "See [Ouyang et al.](bibliography.md#ouyang2022), [2022](bibliography.md#ouyang2022).",
         "## One\n\n### One",
+        "1. one\ngoes on\n2. two\n\n    1. a\n    2. b\n\n3. three",
     ],
 )
 def test_what_is_right_is_not_refused(right: str, show: Show, caplog) -> None:
@@ -189,6 +190,9 @@ def test_what_is_right_is_not_refused(right: str, show: Show, caplog) -> None:
         ("> [!NOTE]\n> Words.", 1, "a box begins with `!!! note`"),
         ("??? note\n\n    Words.\n\n  More.", 5, "indented by 2 blanks"),
         ("$$x \\eqref{eq:a}$$", 1, "finds no other formula"),
+        ("1. one\n\n```text\nx\n```\n\n2. two", 7, "the list ended above this item"),
+        ("## One\n\n#### Two", 3, "'Two' leaves a level out: give it 3 marks"),
+        ("One of\nthe the words.", 2, "this word stands here twice"),
         ("a\u200bb", 1, "a character that nobody sees"),
     ],
 )
@@ -215,6 +219,7 @@ def test_letters_joined_to_one_take_its_room() -> None:
     [
         ("Type `make serev`.", "make serev"),
         ("$ make test PAEG=docs/index.md", "make test PAEG=docs/index.md"),
+        ("`pytest tests/test_w* tests/test_wrold.py`", "tests/test_wrold.py"),
         ("`python -m rlhf_explained trian --json`", "python -m rlhf_explained trian --json"),
         ("`python -m rlhf_explained train --jsno`", "python -m rlhf_explained train --jsno"),
         ("`make test PAGE=docs/index.md`, `python -m rlhf_explained studies NAME`, `make`", ""),

@@ -17,6 +17,10 @@ _TYPESET = re.compile(r"[\xa0\u2000-\u200a\u202f“”„‘’]|(?<![^\s`])[–
 _COMMAND = re.compile(r"@main\.command\(\)\n((?:[@) ].*\n)*)def (\w+)")
 
 
+def _tests(root: Path) -> Iterator[str]:
+    return (path.relative_to(root).as_posix() for path in root.glob("tests/**/test_*.py"))
+
+
 def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
     """Find commands that cannot be, in code spans and after the prompts of a console.
 
@@ -31,6 +35,9 @@ def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
         for line in code[0].split("\n"):
             if sign := _TYPESET.search(re.sub(r" #.*", "", line)):
                 yield line.strip(), f"no shell takes the {sign[0]!a} in this code: type it anew"
+        for path in re.findall(r"(?<![\w/.-])tests/[\w/*.]*[\w*]", code[0]):
+            if (root / "tests").is_dir() and not any(root.glob(path)):
+                yield path, f"there is no {path}; {nearest(path, _tests(root))}"
     makefile = root / "Makefile"
     rules = makefile.read_text(encoding="utf-8") if makefile.is_file() else ""
     targets, settings = (set(re.findall(x, rules)) for x in (r"(?m)^([a-z]+):", r"\b[A-Z]+\b"))
