@@ -247,6 +247,7 @@ CELLS = {  # a cell, its line that is named, from the marker on, and what is sai
         *(1, "this cell writes to standard error: ZeroDivisionError: division by zero; mend it"),
     ),
     "# %%\nobject()": (1, "this output holds 'at 0x"),
+    "# %%\nprint({'a', 'b'})": (1, "this output holds \"{'"),
     "# %%\nJSON({})": (1, "no page can show application/json: let the cell print or draw it"),
     "# %%\ndisplay(HTML('<p>x</p><script>1</script>'))": (1, "this output holds '<script'"),
     "# %%\ndisplay(HTML('<a href=\"javascript:x()\">x</a>'))": (

@@ -36,7 +36,7 @@ INSTALL = f"whoever downloads this has no rlhf_explained: {CURE}"
 _FOLD = re.compile(r"(?ms)^<details>\s*<summary>(.*?)</summary>$(.*?)^</details>$")
 _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<(?:svg|div) .*?)</figure>')
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
-_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}|\{'[^':]*'(?:, '[^':]*')+\}")  # or a set, in any order
 _USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
 _ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples|explore)")
 
