@@ -260,7 +260,8 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def visit(browser: Browser, address: str) -> Visit:
     """Open a page by its path and let its scripts come, as a reader does by moving the mouse.
 
-    When the page is closed, nothing may have gone wrong in it, and what it stored is deleted.
+    When the page is closed, nothing may have gone wrong in it, nor may any part but the theme have
+    stored something; what is stored is deleted.
     `wake=False` moves no mouse; with `folder` the page is opened as a file. Further arguments go
     to Playwright's `new_context`; a context is slow to make, so visits with the same ones share it.
     """
@@ -299,6 +300,8 @@ def visit(browser: Browser, address: str) -> Visit:
                 page.wait_for_load_state("networkidle")
         try:
             yield page
+            # the theme's keys have underscores
+            wrong += page.evaluate("Object.keys(localStorage).filter(key => !key.includes('__'))")
             page.evaluate("localStorage.clear()")
         finally:
             page.close()

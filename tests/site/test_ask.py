@@ -217,4 +217,3 @@ def test_by_the_rules_of_axe_at_every_size(live: Page) -> None:
 def test_nothing_is_stored(live: Page) -> None:
     answer_to(live, "how do i make tea ?")
     assert live.evaluate("document.cookie") == ""
-    assert live.evaluate("Object.keys(localStorage).filter(key => !key.includes('__'))") == []
