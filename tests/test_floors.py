@@ -1,7 +1,10 @@
 """Imports only go downwards, and what a page needs quickly loads nothing slow."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,11 @@ FLOORS = (
     ("studies", "preferences", "measured", "figures", "explore"),
     ("report", "site", "__main__"),
 )
+PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DECLARED = [*PROJECT["dependencies"], *EXTRAS["cluster"], *EXTRAS["trl"]]
+DECLARED = {re.split(r"[^\w.-]", one)[0] for one in DECLARED} | {"tokenizers"}  # of transformers
+DISTRIBUTIONS = packages_distributions()  # which a module belongs to
 HEIGHT = {
     room: (floor, place) for floor, row in enumerate(FLOORS) for place, room in enumerate(row)
 }
@@ -47,6 +55,9 @@ def faults(package: Path) -> list[str]:
             top, _, inner = name.partition(".")
             if top == "matplotlib" and HEIGHT[room][0] < HEIGHT["figures"][0]:
                 found.append(f"{path}:{line}: {room} may not import matplotlib")
+            is_foreign = room != "site" and top not in {*sys.stdlib_module_names, package.name}
+            if is_foreign and DECLARED.isdisjoint(DISTRIBUTIONS.get(top, [top])):
+                found.append(f"{path}:{line}: {room} may not import {top}: pyproject.toml has none")
             if top != package.name or not inner:
                 continue
             target, *target_rest = inner.split(".")
@@ -84,6 +95,7 @@ def test_imports_go_downwards():
         ("rollout.py", "def f():\n    import matplotlib.pyplot", "may not import matplotlib"),
         ("stages/ppo.py", "from rlhf_explained.stages.sft import train_sft", "another stage"),
         ("stages/ppo.py", "from .sft import train_sft", "another stage"),
+        ("world/corpus.py", "import yaml", "may not import yaml: pyproject.toml has none"),
         ("attic.py", "\nimport math", "attic has no floor"),
     ],
 )
