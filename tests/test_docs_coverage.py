@@ -96,6 +96,11 @@ def faults(path: Path, *, formula: bool = False, sourced: tuple[str, ...] = ()) 
         has = sections(docstring)
         if "Args" in has and has["Args"] != parameters(node):
             fault(node, f"documents {has['Args']}, but takes {parameters(node)}")
+        thrown = [each.exc.func for each in ast.walk(node) if isinstance(each, ast.Raise)
+                  and isinstance(each.exc, ast.Call)]  # fmt: skip
+        for name in {one.id for one in thrown if isinstance(one, ast.Name)}:
+            if name not in has.get("Raises", [name]):
+                fault(node, f"raises {name}, but says {has['Raises']}")
         if formula:
             wanted = ["Args"] if parameters(node) else []
             if not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
@@ -252,6 +257,12 @@ def double(x: float) -> float:
         ("Returns:", "Gives", 3, "double has no Returns section"),
         ("Raises:", "Fails", 3, "double has no Raises section"),
         ("Source:", "From", 3, "double has no Source section"),
+        (
+            "    return",
+            "    raise TypeError(x)\n    return",
+            3,
+            "double raises TypeError, but says",
+        ),
     ],
 )
 def test_a_missing_word_is_found_with_its_line(tmp_path, good, bad, line, fault):
