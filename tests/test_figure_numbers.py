@@ -114,6 +114,7 @@ def reward_model_training(
     yield level(accuracy), [table.line("ceiling of the accuracy")]
     wrong, right = (patch.get_data() for patch in histogram.patches)
     yield [*wrong.values, *right.values], scores["pairs"]
+    yield histogram.get_ylim()[0], 0.0  # or its areas are no numbers
     yield wrong.edges[-1], 0.0
     yield right.edges[0], 0.0
     yield [*wrong.edges[:-1], *right.edges[:-1]], scores["difference of scores from"]
