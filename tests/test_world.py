@@ -1,7 +1,9 @@
 """The world: probabilities that sum to one, a judge that agrees with them, nothing that leaks."""
 
+import inspect
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -393,3 +395,9 @@ def test_text_becomes_tokens_and_comes_back_up_to_its_end() -> None:
         assert tokenizer.decode([*tokens, EOS, *tokens]) == question.text
     with pytest.raises(ValueError, match="text: the vocabulary has no word 'london'"):
         tokenizer.encode("what is the capital of london ?")
+
+
+def test_no_two_stages_draw_from_one_source_of_randomness() -> None:
+    purposes = re.findall(r'self\.generator\(f?"(\w+)', inspect.getsource(Lesson))
+    assert "evaluation" in purposes
+    assert len(purposes) == len({*purposes}), f"two of {purposes} are one: name them differently"

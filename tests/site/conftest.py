@@ -301,7 +301,8 @@ def visit(browser: Browser, address: str) -> Visit:
         try:
             yield page
             # the theme's keys have underscores
-            wrong += page.evaluate("Object.keys(localStorage).filter(key => !key.includes('__'))")
+            stored = page.evaluate("Object.keys(localStorage)")
+            wrong += [f"stored: {key}" for key in stored if "__" not in key]
             page.evaluate("localStorage.clear()")
         finally:
             page.close()
