@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import material
 import pytest
 
 from rlhf_explained.site.publish import style_sheets
-from tests.site.conftest import Visit
+from tests.site.conftest import ROOT, Visit
 
 THEME = Path(material.__file__).parent / "templates/assets/stylesheets"
 
@@ -69,3 +70,10 @@ def test_no_rule_that_a_page_meets_is_left_out(name: str, visit: Visit) -> None:
 def test_a_rule_that_is_lacking_is_noticed(visit: Visit) -> None:
     with visit("guide/summary/") as page:
         assert page.evaluate(LACKING, ".gone{a:b}main:not(.gone){color:red}") == ["main:not(.gone)"]
+
+
+def test_nothing_hides_what_has_the_focus() -> None:
+    for path in [*ROOT.glob("docs/**/*.css"), *ROOT.glob("rlhf_explained/explore/js/*.js")]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            hidden = re.search(r"outline(?:-\w+)?: *(?:none|0)\b", line)
+            assert not hidden, f"{path}:{number}: who has no mouse needs the outline: take this out"
