@@ -22,7 +22,6 @@ WEIGHTS = {  # by how a path begins, the first that fits: what explains stands b
     "": 2.0,
 }
 PAGE = "page"  # the name of a page's beginning among its sections
-_DRAWING = re.compile(r"<pre>(?:(?!</pre>).)*[│┌].*?</pre>", re.S)
 
 
 def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
@@ -42,7 +41,6 @@ def finish(site: Path, terms: Mapping[str, Mapping[str, str]]) -> list[tuple[str
     for entry in index["docs"]:
         page, _, section = entry["location"].partition("#")
         entry["boost"] = next(WEIGHTS[start] for start in WEIGHTS if page.startswith(start))
-        entry["text"] = _DRAWING.sub("", entry.get("text", ""))
         key = (page, section or PAGE)
         if key in left:
             left.remove(key)
