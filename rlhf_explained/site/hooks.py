@@ -85,7 +85,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     """Make what readers take along, now that all pages are rendered."""
     faults.rendering(None)
-    publish.take_along(env, config, files)
+    publish.take_along(env, config, files, _nav[-1].pages)
     preview.remember(config, files, _nav[-1], env)
     return env
 

@@ -17,27 +17,16 @@ from rlhf_explained.site.publish import cards, edition, llms, metadata, pdf
 EDITION = "whole.md"
 
 
-def reading_order(files: Files) -> list[Page]:
-    """All pages of the navigation, as the links to the next page lead through them."""
-    pages = [file.page for file in files.documentation_pages() if file.page]
-    page = next((page for page in pages if page.is_homepage), None)
-    ordered: list[Page] = []
-    while page:
-        ordered.append(page)
-        page = page.next_page
-    return ordered
-
-
-def take_along(env: Environment, config: MkDocsConfig, files: Files) -> None:
+def take_along(env: Environment, config: MkDocsConfig, files: Files, pages: list[Page]) -> None:
     """Fill the one-page edition, write the site as plain text, draw a card for each page.
 
     Args:
         env: Templates find here what they may offer.
         config: The site's configuration.
         files: Gets what is published beside the pages.
+        pages: All pages of the navigation, in its order.
     """
     env.trim_blocks = env.lstrip_blocks = True  # a template's own lines are a part of every page
-    pages = reading_order(files)
     whole = next((page for page in pages if page.file.src_uri == EDITION), None)
     if whole:
         env.globals["along"] = _edition(whole, pages, config, files)
