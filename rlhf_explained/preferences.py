@@ -344,7 +344,9 @@ def keyed_on(lesson: Taught, outcome: training.Outcome) -> dict[str, Any]:
     )
     golds = [(_gold(one.prompt, one.chosen), _gold(one.prompt, one.rejected)) for one in both]
     agreed = [
-        chosen > rejected for chosen, rejected in golds if chosen != rejected and chosen == chosen
+        chosen > rejected
+        for chosen, rejected in golds
+        if chosen != rejected and chosen == chosen  # noqa: PLR0124 - NaN equals nothing
     ]
     prompts = {one.prompt for one in both}
     return {

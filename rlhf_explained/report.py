@@ -40,7 +40,7 @@ def progress_bars() -> Iterator[pipeline.Progress]:
         def show(stage: str, step: int, steps: int, loss: float) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=steps, loss="")
-            text = "" if loss != loss else f"loss {loss:.3f}"  # an evaluation has no loss: NaN
+            text = "" if math.isnan(loss) else f"loss {loss:.3f}"  # an evaluation has no loss: NaN
             bars.update(tasks[stage], completed=step, loss=text)
 
         yield show

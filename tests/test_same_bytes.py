@@ -59,6 +59,7 @@ def two_processors() -> list[str]:
     return [*map(str, sorted(os.sched_getaffinity(0))[:2])]
 
 
+@pytest.mark.soak
 def test_the_site_is_that_of_a_clean_build(tmp_path: Path) -> None:
     here = digests(SITE)
     elsewhere = clean_build(tmp_path / "else where", "2031-07-09", two_processors()[0])
