@@ -44,6 +44,21 @@ const taught = async page => {
   }
 }
 
+// Where a press has begun a training: its end, what was said and drawn, and whether the focus is there.
+const unleashed = async page => {
+  const progress = await page.$(".live progress[aria-label='Rounds of practice']")
+  if (!progress) return null
+  await page.waitForFunction(e => e.hidden, { timeout: 600000 }, progress)
+  return page.evaluate(e => {
+    const live = e.closest(".live"), lines = [...live.querySelectorAll(".chart polyline:not([stroke-dasharray])")]
+    return {
+      said: live.querySelector("[role=status]").textContent,
+      curves: lines.map(line => line.getAttribute("points").split(" ").length),
+      focused: live.contains(document.activeElement),
+    }
+  }, progress)
+}
+
 const main = async (executablePath, addresses) => {
   const browser = await launch({ browser: "firefox", executablePath, headless: true })
   const seen = []
@@ -58,7 +73,7 @@ const main = async (executablePath, addresses) => {
     await page.mouse.move(9, 9)
     await page.waitForSelector("html.js")
     const found = await page.evaluate(LOOK)
-    seen.push({ address, wrong, ...found, explorables: await explored(page), lesson: await taught(page) })
+    seen.push({ address, wrong, ...found, explorables: await explored(page), lesson: await taught(page), leash: await unleashed(page) })
     await page.close()
   }
   await browser.close()

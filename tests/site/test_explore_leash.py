@@ -28,7 +28,8 @@ SCRIPT = ROOT / "rlhf_explained/explore/js/leash.js"
 
 def begin(page: Page) -> None:
     """Press the button: the training begins."""
-    page.click(f'{FIGURE} > button[name="leash"]')
+    page.focus(f'{FIGURE} > button[name="leash"]')
+    page.keyboard.press("Enter")
     page.locator(f"{LIVE} button:focus", has_text="Stop").wait_for()
 
 

@@ -24,6 +24,12 @@ def seen(*addresses: str) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
+def trained_whole(leash: dict[str, Any]) -> bool:
+    """Whether a training without the leash came to its end, was drawn, and has the focus."""
+    assert leash["said"].startswith("Live, β = 0: after 50 rounds")
+    return leash["focused"] and len(leash["curves"]) == 3 and min(leash["curves"]) >= 5
+
+
 def test_pages_of_each_kind(address: str) -> None:
     for page in seen(*(address + name for name in KINDS)):
         assert page["wrong"] == [], page
@@ -42,6 +48,8 @@ def test_pages_of_each_kind(address: str) -> None:
             assert len(page["formulas"]) == len(shown) > 0
         if page["address"] in (address + name for name in ("", *WITH_EXPLORABLES)):
             assert page["explorables"]
+        if page["address"].endswith("/over-optimisation/"):
+            assert trained_whole(page["leash"])
 
 
 def test_a_page_in_a_folder() -> None:
@@ -49,6 +57,8 @@ def test_a_page_in_a_folder() -> None:
     for page in seen(*(f"{SITE.as_uri()}/{name}index.html" for name in names)):
         assert page["wrong"] == []
         assert all(page["figures"] + page["formulas"] + page["explorables"])
+        if "/over-optimisation/" in page["address"]:
+            assert trained_whole(page["leash"])
 
 
 @pytest.mark.parametrize("folder", [False, True])
