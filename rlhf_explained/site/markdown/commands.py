@@ -35,7 +35,7 @@ def faults(text: str, root: Path) -> Iterator[tuple[str, str]]:
         for line in code[0].split("\n"):
             if sign := _TYPESET.search(re.sub(r" #.*", "", line)):
                 yield line.strip(), f"no shell takes the {sign[0]!a} in this code: type it anew"
-        for path in re.findall(r"(?<![\w/.-])tests/[\w/*.]*[\w*]", code[0]):
+        for path in re.findall(r"(?<![\w/.-])tests/[\w/*.-]*[\w*]", code[0]):
             if (root / "tests").is_dir() and not any(root.glob(path)):
                 yield path, f"there is no {path}; {nearest(path, _tests(root))}"
     makefile = root / "Makefile"
