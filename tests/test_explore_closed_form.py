@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from rlhf_explained import explore, pipeline
+from rlhf_explained import explore, formulas, pipeline
 from rlhf_explained.explore import slider_numbers as numbers
 from rlhf_explained.explore import sliders
+from rlhf_explained.formulas import kl_exact
 from rlhf_explained.measured.text import number
 from rlhf_explained.pipeline import Run
 from rlhf_explained.studies import frontier, stored
@@ -88,6 +89,17 @@ def test_the_first_answer_shown_earns_most(world: dict[str, Any]) -> None:
     rewards = [world["answers"][place][1] for place in world["shown"]]
     assert rewards == sorted(rewards, reverse=True)
     assert rewards[0] == max(reward for _, reward, _ in world["answers"])
+
+
+@pytest.mark.parametrize("rounded", [-1e-16, 1e-16])
+def test_best_of_one_is_the_reference_however_sums_are_rounded(
+    monkeypatch: pytest.MonkeyPatch, rounded: float
+) -> None:
+    """Processors add in other orders: what is 0 may come out on either side of it."""
+    monkeypatch.setattr(formulas, "kl_exact", lambda *both: kl_exact(*both) + rounded)
+    one = numbers._world()["n"][1]
+    assert (one["kl"], one["part"]) == (pytest.approx(0, abs=1e-12), 1)
+    assert one["kl"] >= 0
 
 
 def test_the_frontier_is_recorded_and_says_so(run: Run, world: dict[str, Any]) -> None:

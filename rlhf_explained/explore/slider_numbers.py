@@ -93,12 +93,13 @@ def _world() -> dict[str, Any]:
     shown = sorted({*chain(*likeliest)}, key=lambda place: -worth[place])
 
     def about(policy: torch.Tensor) -> dict[str, Any]:
-        gained, kl = exact.expected(policy, rewards) - start, kl_exact(policy, reference)
+        # best of one is the reference: what rounding leaves of its distance may lie below zero
+        gained, kl = exact.expected(policy, rewards) - start, kl_exact(policy, reference).clamp(0)
         most = exact.expected(frontier.at_distance(kl.item(), reference, rewards), rewards) - start
         return {
             "gained": gained.item(),
             "kl": kl.item(),
-            "part": (gained / most).item() if kl > 0 else 1.0,
+            "part": (gained / most).item() if kl > 1e-9 else 1.0,
             "shares": grouped(policy).exp()[shown].tolist(),
         }
 
