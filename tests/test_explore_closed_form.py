@@ -59,7 +59,7 @@ def test_one_answer_for_all_that_were_cut_off_changes_nothing(
 ) -> None:
     """Neither policy tells them apart: they earn the same."""
     _, worth, logprobs = zip(*world["answers"], strict=True)
-    rewards, reference = torch.tensor(worth).double(), torch.tensor(logprobs).double()
+    rewards, reference = torch.tensor([worth, logprobs], dtype=torch.float64)
     make = {"beta": exact.tilted, "n": optima.best_of_n}[kind]
     for at, recorded in world[kind].items():
         policy = make(reference, rewards, **{kind: {"beta": float, "n": int}[kind](at)})

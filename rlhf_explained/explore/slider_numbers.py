@@ -106,7 +106,7 @@ def _world() -> dict[str, Any]:
     columns = [*words, "(cut off)"], worth, grouped(reference).tolist()
     return {
         "answers": [
-            (text, round(reward, 7), round(logprob, 7))
+            (text, round(reward, 7), round(logprob, 10))
             for text, reward, logprob in zip(*columns, strict=True)
         ],
         "price": frontier.BETA,
