@@ -74,7 +74,7 @@ def _times(policy: str) -> _Entry:
 
 
 def usual_verdict(run: Run) -> tuple[str, str]:
-    """Does this run lose as much without the KL penalty as five such runs do, itself one?"""
+    """Does this run lose as much without the KL penalty as five such runs do?"""
     gold, text = run.evaluation["ppo_no_kl"]["gold"], "Without the penalty, this run does "
     runs = studies.stored("second_round")
     usual = runs.interval("first_no_kl", "gold")
