@@ -268,8 +268,9 @@ ask(sft, "what is the capital of france ?")
 
 # %%
 say("""
-On new demonstrations the loss soon stops falling. No model can get below
-{sft-loss-floor} per token, the entropy of the experts' answers.
+On new demonstrations the loss soon stops falling. On average no model can
+get below {sft-loss-floor} per token, the entropy of the experts' answers,
+though the loss on one small batch can be lower.
 
 The model now answers the question, and often it goes on talking, as the
 experts do. In the site's run, harmful answers went from **{base-harmful}** to
@@ -562,12 +563,12 @@ for name, model in (("base", base), ("SFT", sft), ("PPO", policy)):
     print(f"{name:5} gold {gold:5.2f}", end="   ")
     print(f"helpful {helpful[name]:4.0%}   false {false[name]:4.0%}")
 assert helpful["PPO"] > helpful["SFT"] + 0.25
-assert false["PPO"] > false["SFT"] - 0.03
+assert false["PPO"] > false["SFT"] / 2
 
 # %% [markdown]
-# PPO makes the model far more helpful than imitation did. But false answers do not become rarer,
-# because the judge does not recognise them. These three loops are the whole of RLHF. The site's run
-# uses more comparisons and more rounds. It also trains a policy without the penalty:
+# PPO makes the model far more helpful than imitation did. But practice is no cure for false
+# answers, because the judge does not recognise them. These three loops are the whole of RLHF. The
+# site's run uses more comparisons and more rounds. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")

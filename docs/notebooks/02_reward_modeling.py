@@ -266,7 +266,7 @@ with torch.no_grad():
 # judge cannot tell the answers apart, and its loss stays at log 2. At `<eos>` the judge has read
 # everything. Elsewhere its scores mean nothing, because it was not trained there.
 #
-# The two scores at `<eos>` hardly differ. Does this judge *know* the capital of France?
+# Does this judge *know* the capital of France? One pair cannot tell: below we test all facts.
 #
 # ---
 # ## Train one

@@ -304,11 +304,10 @@ for name, model in (("as it should", sft), ("with the fault", endless)):
     print(f"{name:14}{ended.mean():14.1%}{length.mean():18.1f}")
 
 # %% [markdown]
-# The faulty model writes longer answers, and some of them reach the limit. Here most answers still
-# end, because our pretrained model has learned from the web where an answer ends. A model that has
-# never seen this format has nothing to fall back on. So print the mask of one batch before you
-# train ([how to do this in
-# TRL](05_practical_rlhf_with_trl.py#one-batch-before-anything-is-trained)).
+# The faulty model tends to go on writing until it reaches the limit. Here most answers still end,
+# because our pretrained model has learned from the web where an answer ends. A model that has never
+# seen this format has nothing to fall back on. So print the mask of one batch before you train
+# ([how to do this in TRL](05_practical_rlhf_with_trl.py#one-batch-before-anything-is-trained)).
 #
 # ## One answer, several scores
 #
@@ -477,10 +476,10 @@ print(f"mean square of the first line: {share:.0%} of the second's")
 
 # %% [markdown]
 # Tokens of which the policy was sure bring no new information, so the first line is almost entirely
-# the critic's noise. The second line is larger, because these tokens also change the expected
-# reward. If the critic's noise is equally large for these tokens, the last line gives the noise's
-# share of their mean square. So a single δ is only a noisy measure of what its word contributed,
-# and PPO averages over many answers.
+# the critic's noise. The second line also contains real changes, because these tokens change the
+# expected reward. If the critic's noise is equally large for these tokens, the last line gives the
+# noise's share of their mean square. So a single δ is only a noisy measure of what its word
+# contributed, and PPO averages over many answers.
 #
 # ## Same seed, different numbers?
 #
@@ -513,10 +512,10 @@ for name, answers in (("own", own), ("SFT's", start)):
 
 # %% [markdown] tags=["solution"]
 # $k_3$ can never be negative, so it cannot warn you that the answers are not the policy's own. For
-# PPO's own answers it is lower than $k_1$, because part of its mean comes from rare tokens, which a
-# sample of this size misses. So always log $k_1$ too, whichever of the two you train with. (Here,
-# about 1.4 nats from the reference, $k_3$ is about as noisy as $k_1$. Closer to the reference it
-# may be less noisy, so log both.)
+# PPO's own answers both have the KL as their mean, but a large part of $k_3$'s mean comes from rare
+# tokens. A sample of this size usually contains too few of them, and then $k_3$ is too low. If it
+# does contain one, $k_3$ can be far too high. So always log $k_1$ too, whichever of the two you
+# train with. (Close to the reference, $k_3$ may be the less noisy one.)
 
 # %% [markdown]
 # ---
