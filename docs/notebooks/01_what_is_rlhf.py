@@ -268,9 +268,8 @@ ask(sft, "what is the capital of france ?")
 
 # %%
 say("""
-On new demonstrations the loss soon stops falling. On average no model can
-get below {sft-loss-floor} per token, the entropy of the experts' answers,
-though the loss on one small batch can be lower.
+On new demonstrations the loss soon stops falling. Its mean cannot get
+below {sft-loss-floor} per token, the entropy of the experts' answers.
 
 The model now answers the question, and often it goes on talking, as the
 experts do. In the site's run, harmful answers went from **{base-harmful}** to
@@ -568,7 +567,7 @@ assert false["PPO"] > false["SFT"] / 2
 # %% [markdown]
 # PPO makes the model far more helpful than imitation did. But practice is no cure for false
 # answers, because the judge does not recognise them. These three loops are the whole of RLHF. The
-# site's run uses more comparisons and more rounds. It also trains a policy without the penalty:
+# site's run is longer. It also trains a policy without the penalty:
 
 # %%
 figure("ppo-curves")

@@ -318,8 +318,8 @@ to_insult = number((polite - insult).mean().item())
 prefers = share((dressed > 0).float().mean().item())
 say(f"""
 The labeler likes courtesy only in helpful answers. In the judge's scores,
-the two courtesies change the score of an answer that names another capital
-by {to_false} and that of an insult by {to_insult}. The judge prefers a polite answer with another
+the two courtesies change an answer that names another capital by {to_false}
+and an insult by {to_insult}. The judge prefers a polite answer with another
 capital to the plain right one in **{prefers}** of the questions about
 capitals. (Seed {result.config.seed}.)
 """)
