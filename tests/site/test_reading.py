@@ -124,7 +124,7 @@ def test_a_chapter_says_what_it_teaches_and_how_long_it_takes() -> None:
         assert heading == f"What you'll learn · {reading_time.in_words(time)}"
         assert 2 <= len(box.select("li")) <= 4
     home = soup("")
-    assert f"about {sum(times)} minutes for the whole guide" in home.get_text()
+    assert f"about {sum(times)} minutes in all" in home.get_text()
 
 
 PROSE, HIDDEN = "word " * 600, textwrap.indent("word " * 200, "    ")
