@@ -5,6 +5,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rlhf_explained import formulas
 from rlhf_explained.site.faults import line_of
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "rlhf_explained"
 API = ROOT / "docs/reference/api"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -215,6 +217,29 @@ def test_a_name_that_no_code_has_is_found(tmp_path):
     path.write_text("`kl_k1` and `own_name`\n\n`kl_k9(x)`\n\n```python\nown_name = 1\n```\n")
     (found,) = strangers(path, {"kl_k1"})
     assert found.startswith(f"{path}:3: no code has a name 'kl_k9'; write kl_k1")
+
+
+def elsewhere(path: Path) -> Iterator[str]:
+    """Say of each "`NAME` in `FILE`" that the file does not have the name."""
+    text = path.read_text(encoding="utf-8")
+    for name, file in re.findall(r"`([\w.-]+)` in `([\w/.]+\.\w+)`", text):
+        told = next((one for one in (ROOT / file, PACKAGE / file) if one.is_file()), None)
+        if not told or not re.search(rf"\b{name}\b", told.read_text(encoding="utf-8")):
+            line = line_of(path, f"`{name}` in `{file}")
+            yield f"{path}:{line}: {file} has no {name}: name its file"
+
+
+def test_names_are_in_the_files_that_documents_say():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert not [*chain.from_iterable(map(elsewhere, pages))]
+
+
+def test_a_name_in_another_file_is_found(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(
+        "`kl_k2` in `rlhf_explained/formulas/kl.py`\n\n`kl_k2` in `formulas/losses.py`\n"
+    )
+    assert [*elsewhere(path)] == [f"{path}:3: formulas/losses.py has no kl_k2: name its file"]
 
 
 GOOD = '''"""A module."""

@@ -1,6 +1,7 @@
 """What hosts and registries see: workflows, licences, secrets. Every check is seen to fail, too."""
 
 import hashlib
+import logging
 import os
 import re
 import runpy
@@ -8,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 import yaml
+from mkdocs.config import load_config
 
 from rlhf_explained import memo, pipeline
 
@@ -149,6 +152,21 @@ def test_planted_faults_are_found(copy: Path, check) -> None:
         path.write_text(text, encoding="utf-8")
     after = check(copy)
     assert [said for *_, said in FAULTS[check] if said not in after] == []
+
+
+def test_the_build_and_the_tests_leave_nothing_out() -> None:
+    """Guards that one word in a file of settings turns down, without any other test failing."""
+    guards = load_config(str(ROOT / "mkdocs.yml")).validation
+    levels = {**guards, **guards.nav, **guards.links}
+    turned_down = range(1, logging.WARNING)
+    assert {name: level for name, level in levels.items() if level in turned_down} == {}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    looked_at = {"tests", "docs", "rlhf_explained", "README.md", "CONTRIBUTING.md"}
+    assert looked_at <= {*project["tool"]["pytest"]["ini_options"]["testpaths"]}
+    (oldest,) = re.findall(r">=(3\.\d+)", project["project"]["requires-python"])
+    for path in (*ROOT.glob("*.md"), ROOT / "docs" / "index.md"):
+        text = path.read_text(encoding="utf-8")
+        assert {*re.findall(r"\bPython\s+(?:≥ )?(3\.\d+)", text)} <= {oldest}, path.name
 
 
 def test_every_form_has_a_schema() -> None:

@@ -519,6 +519,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "cell of no kind": Fault(
             "# %% [markdwon]\n# It is.", at="# %% [markdwon]", says="is marked '.markdwon.'",
             cure="did you mean markdown", page=NOTEBOOK),
+        "mark with one sign": Fault(
+            "# % [markdown]\n# It is.", at="# % [markdown]", says="a cell begins with",
+            cure="write it so", page=NOTEBOOK),
         "mark that nobody heeds": Fault(
             '# %% tgas=["solution"]\n1', at="# %% tgas=", says="no cell is marked 'tgas'",
             cure="did you mean tags", page=NOTEBOOK),

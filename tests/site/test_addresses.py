@@ -113,6 +113,7 @@ def test_a_missing_page_is_searched_for(address: str, tab: Page) -> None:
     assert answer.status == 404
     assert first_result(tab) == f"{address}guide/ppo/"
     assert "nothing at /guide/pppo/." in tab.locator("main").inner_text()
+    assert tab.locator("#found").get_attribute("aria-live") == "polite"
     assert "pppo" in tab.locator("input.md-search__input").input_value()
     tab.locator("#found a").first.click()
     assert tab.locator("h1").first.inner_text().startswith("Stage 3: PPO")

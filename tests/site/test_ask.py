@@ -161,6 +161,7 @@ def test_the_keyboard_alone_does_all_of_it(size: dict[str, int], visit: Visit) -
         page.keyboard.press("Enter")
         wrong = page.locator(".live .wrong")
         assert "“eat”" in wrong.inner_text()
+        assert wrong.get_attribute("role") == "alert"
         assert page.evaluate("document.activeElement.matches('.live input[type=text]')")
         page.keyboard.press("Control+A")
         page.keyboard.type("How do I make PIZZA?")  # as people write

@@ -183,6 +183,22 @@ def test_what_is_right_is_not_refused(right: str, show: Show, caplog) -> None:
         ("{{ value: ppo gold }} and {{ value: }}", 1, "is no macro"),
         ("{{ value: ppo-kl }}\n\n{{ value: ppo-kl }} seconds", 3, "take 'seconds' out"),
         ("{{ value: ppo-gold }", 1, "these braces call nothing"),
+        ("{ { value: ppo-gold } }", 1, "these braces call nothing"),
+        (
+            "| x | PPO | PPO, β = 0 |\n|---|---|---|\n| y | {{ value: ppo-no-kl-gold }} | 1 |",
+            3,
+            "ppo-gold",
+        ),
+        (
+            "| x | PPO | PPO, β = 0 |\n|---|---|---|\n| y | 1 | {{ value: ppo-gold }} |",
+            3,
+            "ppo-no-kl-gold",
+        ),
+        (
+            "A judge scores what it can see, no more.\n\nA judge scores what it can see, no more.",
+            3,
+            "this sentence stands here twice",
+        ),
         ("Words.\n| a | b |\n|---|---|\n| 1 | 2 |", 2, "this is no table"),
         ("| a |\n|---|\n| 1 | 2 |", 3, "this row has 2 cells, the head of its table 1"),
         ("![a plot][no-such-image]", 1, "names no address"),

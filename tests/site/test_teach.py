@@ -102,6 +102,8 @@ def test_eight_choices_teach_a_wish(wish: str, seed: int, visit: Visit) -> None:
 def test_the_keyboard_alone_teaches(live: Page, tmp_path: Path) -> None:
     live.locator(".live .choice:focus").wait_for()
     assert live.locator(".live .md-button--primary").is_disabled()
+    for other in ("Control", "Alt", "Meta"):  # keys of the browser's own
+        live.keyboard.press(f"{other}+2")
     live.keyboard.press("1")
     assert live.locator(".live [role=status]").inner_text().startswith("1 choice.")
     for key in "2341234":

@@ -57,7 +57,7 @@ LEFT_OVER = {
     r"~~(?=\S)": "Markdown here crosses nothing out: write it anew",
     r"(?<![\w:]):[a-z]+(?:_[a-z]+)*:(?!\w)": "no sign has a name here: write the sign itself",
     r"\*\*|(?<!`)`(?!`)": "this begins or ends nothing: close it, or write a backslash before it",
-    r"\{\{|\}\}": "these braces call nothing: write `{{ value: NAME }}`",
+    r"\{\s*\{|\}\s*\}": "these braces call nothing: write `{{ value: NAME }}`",
     rf"\b(?:{_LATER}) (?:{'|'.join(calendar.month_name[1:])})\b": (
         "no calendar has this day: look the date up"
     ),
@@ -71,6 +71,8 @@ _ITEM = re.compile(r" *(?:[-*+]|\d{1,2}\.) +\S.*")
 _BOX = re.compile(r" *(?:!!!|\?\?\?\+?) ?(\w[\w-]*).*")
 _DASHES = re.compile(r" *\|?(?: *:?-+:? *\|)+(?: *:?-+:? *)?")
 _TAG = re.compile(r"<(/?)(details|summary|div|span|table|figure|sub|sup)\b")
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+")
+_LONG = 8  # words of a sentence that nobody writes twice on purpose
 _COUNTS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _COUNTED = re.compile(rf"(?i)^({'|'.join(_COUNTS)}) [^:]*$|\b({'|'.join(_COUNTS)}) \w+:$")
 
@@ -221,6 +223,10 @@ def _meant(value: str, said: str) -> Iterator[str]:
     kinds = [kind for kind in (words[0], "-".join(words[:2])) if not value.endswith(f"-{kind}")]
     names = ["-".join([*parts[:n], kind]) for kind in kinds for n in range(1, len(parts))]
     names.append("-".join([stage[1] if stage else words[0], *parts[1:]]))
+    if words in (["ppo"], ["ppo", "0"]):  # with the KL penalty, and with β = 0
+        policy = re.match("ppo(-no-kl)?-", value)
+        rest = value.removeprefix(policy[0]) if policy else ""
+        names.append(f"ppo-{'no-kl-' * len(words[1:])}{rest}")
     yield from {*names} & {*measured.names()}
 
 
@@ -268,6 +274,7 @@ class Leftovers(Treeprocessor):
                 last = rf"{place}(?![\s\S]*{place.removeprefix('(?m)')})"
                 found.append(faults.element("div", why, last))
         found += _miscounted(root)
+        found += _repeated(root)
         self._find_idle_footnotes(root)
         for place, fault in enumerate(found):
             root.insert(place, fault)
@@ -295,6 +302,21 @@ def _miscounted(root: Element) -> Iterator[Element]:
             if items != _COUNTS.index(count.lower()) + 2:
                 why = f"{said[0]!r} has {items} items below it: mend one"
                 yield faults.element("div", why, re.escape(said[0]))
+
+
+def _repeated(root: Element) -> Iterator[Element]:
+    """Find long sentences that stand twice in a page's paragraphs, as after a merge."""
+    met = set()
+    for paragraph in root.findall("p"):
+        if paragraph.find(".//*[@class='fault']") is not None:
+            continue
+        for sentence in _SENTENCE.split("".join(paragraph.itertext())):
+            words = sentence.split()
+            if len(words) >= _LONG and sentence in met:
+                begin = r"[\s#>]+".join(map(re.escape, words[:3]))
+                why = f"this sentence stands here twice: take one out: {' '.join(words[:6])} …"
+                yield faults.element("div", why, rf"{begin}(?![\s\S]*{begin})")
+            met.add(sentence)
 
 
 def _texts(element: Element) -> Iterator[tuple[str, str]]:

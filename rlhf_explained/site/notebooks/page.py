@@ -38,6 +38,7 @@ _FIGURE = re.compile(r'(?s)<figure class="drawn" id="figure-([^"]+)">(<(?:svg|di
 _ACTIVE = re.compile(r"(?i)<(?:script|style|iframe)\b|javascript:|\son[a-z]+=[\"']")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}|\{'[^':]*'(?:, '[^':]*')+\}")  # or a set, in any order
 _USES = re.compile(r"(?m)^(?:from|import) rlhf_explained")
+_NO_MARK = re.compile(r"(?m)^(?:# ?)?% ?(?:\[|[a-z]+=|$)|^# ?% ")  # nearly a cell's
 _ABSENT = re.compile(r"(?m)\{\{\s*\w+\s*:|^```(?:figure|samples|explore)")
 
 Say = Callable[[int, str], None]  # reports a fault of a cell at one of its lines, -1: its marker
@@ -129,6 +130,8 @@ def _cell(cell: NotebookNode, say: Say, run: Run) -> str:
     for key in {*cell.metadata} - {*MARKS, *JUPYTEXT}:
         word = cell.metadata.title if key == "title" else key  # what jupytext cannot read
         say(-1, f"no cell is marked {word!r}; {nearest(word.strip('[]'), MARKS)}")
+    for mark in _NO_MARK.finditer(cell.source):
+        say(cell.source.count("\n", 0, mark.start()), "a cell begins with `# %%`: write it so")
     if cell.cell_type == "code":
         return "\n\n".join([_fenced(cell.source, "python"), *_outputs(cell, say, run)])
     if cell.cell_type == "raw":
