@@ -12,6 +12,7 @@ import pytest
 import torch
 from small_models import SHAPE, generator, in_words, model, of_few_words, unchanged, weights
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlhf_explained.formulas import kl_k2, kl_k3, token_logprobs
 from rlhf_explained.models.gpt import GPT
@@ -836,3 +837,53 @@ ALONE = {"generator": generator()}
 def test_bad_input_is_named(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# What all training loops have in common
+
+DEMONSTRATED = pack([[2]] * 8, [[5, 6]] * 8)
+LOOPS: dict[str, Callable[[], Any]] = {
+    "pretrain": lambda: pretrained([[2, 3], [4, 5]] * 4, steps=4, batch=4),
+    "sft": lambda: train_sft(
+        model(), DEMONSTRATED, DEMONSTRATED, SFTConfig(steps=4, batch=4), generator=generator()
+    ),
+    "reward_model": lambda: judging(likes_five(100), likes_five(20, seed=1)),
+    "ppo": lambda: asked(train_ppo, model(), replace(SMALL_PPO, iterations=4), critic=model(1)),
+    "grpo": lambda: asked(
+        train_grpo, model(), GRPOConfig(iterations=4, prompts=4, group_size=4, response_limit=28)
+    ),
+    "dpo": lambda: train_dpo(
+        model(),
+        DEMONSTRATED,
+        pack([[2]] * 8, [[6]] * 8),
+        DPOConfig(steps=4, batch=4),
+        generator=generator(),
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", LOOPS)
+def test_each_step_clips_all_gradients_and_the_rate_falls(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, rates, clipped = torch.nn.utils.clip_grad_norm_, [], set()
+
+    def clips(parameters: Any, limit: float) -> Tensor:
+        some = [*parameters]
+        clipped.update(map(id, some))
+        return clip(some, limit)
+
+    def steps(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        changed = [one for group in optimizer.param_groups for one in group["params"]]
+        assert {id(one) for one in changed if one.grad is not None} <= clipped
+        clipped.clear()
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clips)
+    hook = register_optimizer_step_pre_hook(steps)
+    try:
+        LOOPS[stage]()
+    finally:
+        hook.remove()
+    assert len(rates) >= 4
+    assert (rates[-1] < rates[0]) == (stage != "sft")  # which is too short to have a schedule
