@@ -284,15 +284,14 @@ def test_practice_finds_courtesy_and_the_judge_cannot_see_facts() -> None:
     shares = [len(polite[p]) / len(site.responses[p]) for p in ("sft", "ppo", "ppo_no_kl")]
     assert shares[0] + 0.05 < min(shares[1:])
     false = [fmean(a["category"] == "false" for a in polite[p]) for p in ("ppo", "ppo_no_kl")]
-    assert false[1] > false[0]
+    assert false[1] > 1.5 * false[0]
     apart = {}
     for reward in ("proxy", "gold"):
         means = [fmean(a[reward] for a in polite["ppo_no_kl"] if a["category"] == k) for k in kinds]
         apart[reward] = means[0] - means[1]
     assert abs(apart["proxy"]) < 0.25 * apart["gold"]
     plain, hard = (site.reward_model[f"{how}_negative_accuracy"] for how in ("plain", "hard"))
-    assert hard < 0.4
-    assert abs(plain - 0.5) < 0.15  # three standard errors of so few facts
+    assert hard < 0.4 < plain < 0.6
 
 
 @pytest.mark.soak
