@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from tests.site.conftest import MODULES, SITE, node
 
@@ -37,6 +38,35 @@ def faults(folder: Path, tmp_path: Path) -> list[str]:
 def test_every_page_is_valid(tmp_path: Path) -> None:
     found = faults(SITE, tmp_path)
     assert not found, "\n".join(found)
+
+
+PARTS = dict.fromkeys(("mfrac", "mroot", "msub", "msup", "munder", "mover"), 2)
+PARTS |= {"msubsup": 3, "munderover": 3}
+
+
+def miscounted(page: LexborHTMLParser) -> list[str]:
+    """Elements of formulas that have not as many parts as MathML gives them."""
+    return [
+        one.html or ""
+        for name, count in PARTS.items()
+        for one in page.css(name)
+        if len([*one.iter()]) != count
+    ]
+
+
+def test_formulas_have_all_their_parts() -> None:
+    pages = {
+        str(path): miscounted(LexborHTMLParser(path.read_text(encoding="utf-8")))
+        for path in SITE.rglob("*.html")
+    }
+    assert {path: found for path, found in pages.items() if found} == {}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_too_few_is_found(name: str) -> None:
+    whole, half = (f"<math><{name}>{'<mi>x</mi>' * n}</{name}></math>" for n in (PARTS[name], 1))
+    assert not miscounted(LexborHTMLParser(whole))
+    assert miscounted(LexborHTMLParser(half))
 
 
 @pytest.mark.parametrize(
